@@ -1,0 +1,64 @@
+# Two commands need nothing but Python 3.11 or newer:
+#   make demo    the environment, the package, and the main example on scikit-learn's digits
+#   make test    the environment, the package, linter, type checker, every test and doctest
+# Others: make docs, make wheel, make clean. PYTHON picks the interpreter of the environment:
+#   make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+# Test processes. One thread each, so that two cores are not asked for four.
+JOBS   ?= 2
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
+INSTALL := $(PIP) install --constraint constraints.txt
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test lint types tests contract docs wheel clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/python examples/quickstart.py $(ARGS)
+
+test: lint types tests contract
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+# Unit tests, and the doctests of the package, of README.md and of docs/ (see pyproject.toml).
+tests: $(VENV)/.installed-dev
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+
+# Without SCIPY_ARRAY_API scikit-learn leaves its array API checks out, and it is read once, when
+# SciPy is imported: hence a process of its own.
+contract: $(VENV)/.installed-dev
+	SCIPY_ARRAY_API=1 $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) -m sklearn_contract tests
+
+docs: $(VENV)/.installed-dev
+	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+wheel: $(VENV)/.installed-dev
+	rm -rf dist build
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info docs/_build docs/auto_examples docs/reference/generated
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# One environment, installed once per state of pyproject.toml and constraints.txt.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "skccvae needs Python 3.11 or newer; choose one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[plot]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed-demo

@@ -1,0 +1,222 @@
+"""Branching diffusion: noisy observations of a random tree, data of hyperbolic geometry."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from ._base import pack
+
+# The matrix of tree distances has n_nodes^2 entries of two bytes: half a GiB at this size.
+_MAX_NODES = 16384
+_DESCR = """\
+Branching diffusion
+-------------------
+
+A rooted tree whose root lies at the origin and whose other nodes are drawn from a normal around
+their parent; the rows are noisy observations of the nodes. Distances between nodes grow with the
+number of edges between them, which a hyperbolic space embeds in few dimensions and a flat space
+does not.
+
+Mathieu, E., Le Lan, C., Maddison, C. J., Tomioka, R. and Teh, Y. W. (2019). Continuous hierarchical
+representations with Poincare variational auto-encoders. NeurIPS 32.
+"""
+
+
+@validate_params(
+    {
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 0, None, closed="left")],
+        "branching": [Interval(Integral, 1, None, closed="left")],
+        "n_features": [Interval(Integral, 1, None, closed="left")],
+        "scale": [Interval(Real, 0, None, closed="neither")],
+        "observation_scale": [Interval(Real, 0, None, closed="left"), None],
+        "standardize": ["boolean"],
+        "shuffle": ["boolean"],
+        "target": [StrOptions({"depth", "node", "branch"})],
+        "return_X_y": ["boolean"],
+        "as_frame": ["boolean"],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_branching_diffusion(
+    n_samples: int = 635,
+    *,
+    depth: int = 6,
+    branching: int = 2,
+    n_features: int = 50,
+    scale: float = 1.0,
+    observation_scale: float | None = None,
+    standardize: bool = True,
+    shuffle: bool = True,
+    target: str = "depth",
+    return_X_y: bool = False,
+    as_frame: bool = False,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch | tuple[Any, Any]:
+    r"""Generate noisy observations of a random tree (Mathieu et al. 2019, section 5).
+
+    The root lies at the origin, and every other node is drawn around its parent,
+    :math:`x_i \sim N(x_{\mathrm{parent}(i)}, \sigma^2 I)` in `n_features` dimensions. A row is a
+    node plus noise. The defaults are those of the paper: a binary tree of depth 6 in 50
+    dimensions, five observations per node with a fifth of the variance of a step.
+
+    Parameters
+    ----------
+    n_samples : int, default=635
+        Number of rows. They are dealt to the nodes as evenly as possible: each of the n nodes is
+        observed ``n_samples // n`` times, and a random choice of nodes once more.
+    depth : int, default=6
+        Edges from the root to a leaf. 0 is the root alone.
+    branching : int, default=2
+        Children of each inner node. 1 gives a chain.
+    n_features : int, default=50
+        Ambient dimension.
+    scale : float, default=1.0
+        Standard deviation :math:`\sigma` of a step from parent to child, per feature.
+    observation_scale : float, default=None
+        Standard deviation of the noise of a row, per feature. None is
+        :math:`\sigma / \sqrt{5}`; 0 repeats the nodes.
+    standardize : bool, default=True
+        Whether to shift and scale the features of the rows to mean 0 and variance 1, as the paper
+        does. The nodes are moved along. A feature that is constant is only shifted.
+    shuffle : bool, default=True
+        Whether to shuffle the rows; otherwise they come node by node.
+    target : {"depth", "node", "branch"}, default="depth"
+        What `target` holds for each row: edges from the root, number of the node, or number of
+        the child of the root (from 1) under which the node lies, 0 for the root.
+    return_X_y : bool, default=False
+        If True, return ``(data, target)`` and no Bunch.
+    as_frame : bool, default=False
+        If True, `data` is a pandas DataFrame and `target` a Series.
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same data on every call.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the entries
+
+        data : ndarray of shape (n_samples, n_features)
+        target : ndarray of shape (n_samples,), int64
+        node : ndarray of shape (n_samples,), int64
+            The node that each row observes. Nodes are numbered level by level from the root, 0.
+        positions : ndarray of shape (n_nodes, n_features)
+            The nodes, in the units of `data`.
+        parent : ndarray of shape (n_nodes,), int64
+            Parent of each node; -1 for the root.
+        depth : ndarray of shape (n_nodes,), int64
+            Edges from the root to each node.
+        tree_distances : ndarray of shape (n_nodes, n_nodes), int16
+            Edges between every two nodes.
+        feature_names : list of str
+        frame : DataFrame or None
+        DESCR : str
+
+    (data, target) : tuple, if `return_X_y`
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its domain, or the tree has more than 16384 nodes.
+
+    See Also
+    --------
+    make_sphere_mixture : Data of spherical geometry.
+
+    References
+    ----------
+    Mathieu, E., Le Lan, C., Maddison, C. J., Tomioka, R. and Teh, Y. W. (2019). Continuous
+    hierarchical representations with Poincare variational auto-encoders. NeurIPS 32.
+
+    Examples
+    --------
+    >>> from skccvae.datasets import make_branching_diffusion
+    >>> tree = make_branching_diffusion(depth=2, n_samples=14, random_state=0)
+    >>> tree.data.shape
+    (14, 50)
+    >>> tree.parent
+    array([-1,  0,  0,  1,  1,  2,  2])
+    >>> tree.tree_distances[3]
+    array([2, 1, 3, 0, 2, 4, 4], dtype=int16)
+    """
+    rng = check_random_state(random_state)
+    parent, level, ancestors = _tree(depth, branching)
+    n_nodes = len(parent)
+    positions = np.zeros((n_nodes, n_features))
+    for d in range(1, depth + 1):
+        here = np.flatnonzero(level == d)
+        step = rng.standard_normal((len(here), n_features))
+        positions[here] = positions[parent[here]] + scale * step
+
+    each, left = divmod(n_samples, n_nodes)
+    extra = rng.choice(n_nodes, size=left, replace=False)
+    node = np.sort(np.concatenate([np.repeat(np.arange(n_nodes), each), extra]))
+    if shuffle:
+        node = rng.permutation(node)
+    noise = scale / np.sqrt(5.0) if observation_scale is None else observation_scale
+    data = positions[node] + noise * rng.standard_normal((n_samples, n_features))
+    if standardize:
+        mean, std = data.mean(axis=0), data.std(axis=0)
+        std[std == 0.0] = 1.0
+        data = (data - mean) / std
+        positions = (positions - mean) / std
+
+    labels = {"depth": level, "node": np.arange(n_nodes), "branch": _branch(ancestors)}
+    return pack(
+        "make_branching_diffusion",
+        data=data,
+        target=labels[target][node],
+        feature_names=[f"x{j}" for j in range(n_features)],
+        target_columns=[target],
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+        node=node,
+        positions=positions,
+        parent=parent,
+        depth=level,
+        tree_distances=_distances(level, ancestors),
+        DESCR=_DESCR,
+    )
+
+
+def _tree(depth: int, branching: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parent, depth and ancestors (n_nodes, depth + 1), -1 below the node itself."""
+    sizes = [1]
+    while len(sizes) <= depth and sum(sizes) <= _MAX_NODES:
+        sizes.append(sizes[-1] * branching)
+    if sum(sizes) > _MAX_NODES:
+        raise ValueError(
+            f"a tree of depth {depth} and branching {branching} has more than {_MAX_NODES} nodes; "
+            "lower one of the two"
+        )
+    level = np.repeat(np.arange(depth + 1), sizes)
+    # In level order the children of node i are branching * i + 1, ..., branching * i + branching.
+    parent = (np.arange(len(level)) - 1) // branching
+    ancestors = np.full((len(level), depth + 1), -1)
+    for d in range(depth + 1):
+        here = np.flatnonzero(level == d)
+        if d > 0:
+            ancestors[here] = ancestors[parent[here]]
+        ancestors[here, d] = here
+    return parent, level, ancestors
+
+
+def _branch(ancestors: np.ndarray) -> np.ndarray:
+    """Child of the root (nodes 1, 2, ...) above each node, itself included; 0 for the root."""
+    return np.maximum(ancestors[:, 1], 0) if ancestors.shape[1] > 1 else np.zeros(1, np.int64)
+
+
+def _distances(level: np.ndarray, ancestors: np.ndarray) -> np.ndarray:
+    """Edges between nodes: up to the last common ancestor and down again."""
+    shared = np.full((len(level), len(level)), -1, dtype=np.int16)
+    for d in range(ancestors.shape[1]):
+        at = ancestors[:, d]
+        shared += (at[:, None] == at[None, :]) & (at >= 0)[:, None]
+    level = level.astype(np.int16)
+    return level[:, None] + level[None, :] - 2 * shared

@@ -1,0 +1,233 @@
+r"""What distributions on the sphere with one axis of rotational symmetry have in common.
+
+A point of the unit sphere is z = w mu + sqrt(1 - w^2) v, with w = <mu, z> and v a unit vector
+orthogonal to mu. Where the density depends on w alone, v is uniform and independent of w.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, constraints
+
+from skccvae.distributions.constraints import unit_vector
+from skccvae.special._autograd import first_order_only
+from skccvae.special.von_mises_fisher import ConcentrationGrid, concentration_grid
+
+LogTangent = Callable[[Tensor, Tensor, int, ConcentrationGrid], tuple[Tensor, Tensor]]
+
+
+def log_sphere_area(m: int) -> float:
+    """Logarithm of the area 2 pi^(m/2) / Gamma(m/2) of the unit sphere in R^m."""
+    return math.log(2) + 0.5 * m * math.log(math.pi) - math.lgamma(0.5 * m)
+
+
+class _AxialDraw(torch.autograd.Function):
+    r"""Draw from (loc, concentration, noise), with the exact pathwise gradient written by hand.
+
+    In the concentration the draw moves along the great circle through mu, at the rate that keeps
+    the quantile of the angle fixed (implicit reparameterisation).
+
+    In mu the draw is *rotated*: dz = dmu <mu, z> - mu <dmu, z> is the infinitesimal rotation that
+    takes mu to mu + dmu. It carries the whole law along, whatever the construction of v, and is
+    bounded. Differentiating v = normalise(g - <g, mu> mu) instead gives another valid pathwise
+    gradient, but one with the factor 1 / |g - <g, mu> mu|, whose variance is infinite for m = 3 and
+    which is undefined for m = 2. Frames (Householder's reflection of e_1 to mu) are singular at one
+    mu.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        loc: Tensor,
+        kappa: Tensor,
+        noise: Tensor,
+        log_tangent: LogTangent,
+        grid: ConcentrationGrid,
+    ) -> Tensor:
+        m = loc.shape[-1]
+        y, slope = log_tangent(noise[..., 0], kappa, m, grid)
+        versine = torch.sigmoid(y)  # (1 - w) / 2 = sin^2(theta / 2)
+        w = torch.add(1, versine, alpha=-2).unsqueeze(-1)
+        # from the same number as w, so that w^2 + sine^2 = 1 to rounding
+        half_sine = torch.addcmul(versine, versine, versine, value=-1).sqrt_()
+        gaussian = noise[..., 1:]
+        if m == 2:
+            # only a sign is random; the projection below would lose its digits too often
+            normal = torch.stack((-loc[..., 1], loc[..., 0]), -1)
+            side = (gaussian * normal).sum(-1, keepdim=True)
+            v = normal * torch.copysign(torch.ones_like(side), side)
+        else:
+            along = (gaussian * loc).sum(-1, keepdim=True)
+            v = torch.addcmul(gaussian, along, loc, value=-1)
+            length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+            v = v / length.clamp_min_(torch.finfo(v.dtype).tiny)
+        z = torch.addcmul(w * loc, half_sine.unsqueeze(-1), v, value=2)
+        # a direction g almost parallel to mu leaves v not quite orthogonal
+        z = z / torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+        ctx.save_for_backward(loc, z, v, w, half_sine, slope)
+        ctx.kappa_shape = kappa.shape
+        return z
+
+    @staticmethod
+    @first_order_only
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        (grad,) = grads
+        loc, z, v, w, half_sine, slope = ctx.saved_tensors
+        along = (loc * grad).sum(-1, keepdim=True)
+        grad_loc = grad_kappa = None
+        if ctx.needs_input_grad[0]:
+            grad_loc = torch.addcmul(w * grad, along, z, value=-1)
+            if grad_loc.shape != loc.shape:
+                grad_loc = grad_loc.sum_to_size(loc.shape)
+        if ctx.needs_input_grad[1]:
+            # dw/dy = -s^2 / 2 and ds/dy = w s / 2, where s = 2 half_sine
+            across = (v * grad).sum(-1)
+            change = torch.addcmul(w.squeeze(-1) * across, half_sine, along.squeeze(-1), value=-2)
+            grad_kappa = change.mul_(half_sine).mul_(slope)
+            if grad_kappa.shape != ctx.kappa_shape:
+                grad_kappa = grad_kappa.sum_to_size(ctx.kappa_shape)
+        return grad_loc, grad_kappa, None, None, None
+
+
+class AxialDistribution(Distribution):
+    """Base of the distributions on the unit sphere whose density depends on <loc, z> alone.
+
+    A subclass gives `_log_tangent` (the quantile function of the angle), `_log_ratio` (log-density
+    with respect to the uniform law) and `_kl_uniform`.
+    """
+
+    arg_constraints = {"loc": unit_vector, "concentration": constraints.nonnegative}
+    support = unit_vector
+    has_rsample = True
+    _log_tangent: LogTangent
+
+    def __init__(
+        self, loc: Tensor, concentration: Tensor | float, validate_args: bool | None = None
+    ) -> None:
+        if not isinstance(concentration, Tensor):
+            concentration = torch.as_tensor(concentration, dtype=loc.dtype, device=loc.device)
+        if loc.dtype != concentration.dtype or loc.dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                "loc and concentration must both be float32 or both be float64, got "
+                f"{loc.dtype} and {concentration.dtype}; convert one with .to(dtype)."
+            )
+        if loc.ndim == 0 or loc.shape[-1] < 2:
+            raise ValueError(
+                "the last dimension of loc must hold the m >= 2 coordinates of the ambient space "
+                "(one more than the sphere's intrinsic dimension), got shape "
+                f"{tuple(loc.shape)}."
+            )
+        batch_shape = concentration.shape
+        if loc.shape[:-1] != batch_shape:
+            try:
+                batch_shape = torch.broadcast_shapes(loc.shape[:-1], batch_shape)
+            except RuntimeError as error:
+                raise ValueError(
+                    "loc (..., m) and concentration (...) must broadcast, got shapes "
+                    f"{tuple(loc.shape)} and {tuple(concentration.shape)}."
+                ) from error
+            loc = loc.expand(*batch_shape, loc.shape[-1])
+            concentration = concentration.expand(batch_shape)
+        self.loc = loc
+        self.concentration = concentration
+        self._grid_cache: ConcentrationGrid | None = None
+        super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> AxialDistribution:
+        """Distribution with a larger batch shape that shares the parameters."""
+        new = self._get_checked_instance(type(self), _instance)
+        batch_shape = Size(batch_shape)
+        new.loc = self.loc.expand(batch_shape + self.event_shape)
+        new.concentration = self.concentration.expand(batch_shape)
+        new._grid_cache = None
+        Distribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def _grid(self) -> ConcentrationGrid:
+        """Place of the concentrations in the tables, shared by the draw, the KL and the density."""
+        grid = self._grid_cache
+        if grid is None:
+            grid = concentration_grid(self.concentration.detach(), self.loc.shape[-1])
+            self._grid_cache = grid
+        return grid
+
+    @property
+    def noise_dim(self) -> int:
+        """Standard normal numbers that a draw takes: the angle's score, a direction in R^m."""
+        return self.loc.shape[-1] + 1
+
+    def rsample_from_noise(self, noise: Tensor) -> Tensor:
+        """Turn standard normal noise into draws, with exact pathwise gradients.
+
+        Parameters
+        ----------
+        noise : Tensor
+            Shape (..., noise_dim), broadcast against the batch shape. ``noise[..., 0]`` decides the
+            angle to the location (magnitudes above 8.3, which have probability 1e-16, act as 8.3),
+            the rest the direction.
+
+        Returns
+        -------
+        Tensor
+            Unit vectors, shape (..., m).
+
+        Raises
+        ------
+        ValueError
+            If the last dimension of the noise is not noise_dim.
+        """
+        if noise.shape[-1:] != (self.noise_dim,):
+            raise ValueError(
+                f"the last dimension of the noise must be noise_dim = {self.noise_dim}, got shape "
+                f"{tuple(noise.shape)}."
+            )
+        log_tangent = type(self)._log_tangent
+        return _AxialDraw.apply(self.loc, self.concentration, noise, log_tangent, self._grid)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws of shape sample_shape + batch_shape + (m,), differentiable in both parameters."""
+        shape = Size(sample_shape) + self._batch_shape + Size((self.noise_dim,))
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.rsample_from_noise(noise)
+
+    def _half_square(self, value: Tensor) -> Tensor:
+        """1 - <loc, value> of unit vectors as |value - loc|^2 / 2, exact where they are close."""
+        return (value - self.loc).square().sum(-1).mul(0.5)
+
+    def _log_ratio(self, value: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not define a density")
+
+    def _kl_uniform(self) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not define a divergence")
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density at unit vectors (..., m) against the area of the unit sphere."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return self._log_ratio(value) - log_sphere_area(self.loc.shape[-1])
+
+    def entropy(self) -> Tensor:
+        """Differential entropy in nats, against the area of the unit sphere."""
+        return log_sphere_area(self.loc.shape[-1]) - self._kl_uniform()
+
+    @property
+    def mode(self) -> Tensor:
+        """The location (every point is a mode where the concentration is 0)."""
+        return self.loc
+
+    @property
+    def mean_resultant_length(self) -> Tensor:
+        """E[<loc, z>], from 0 (uniform) to 1 (a point)."""
+        raise TypeError(f"{type(self).__name__} does not define its mean")
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean in R^m, mean_resultant_length times loc: inside of the sphere, not on it."""
+        return self.mean_resultant_length.unsqueeze(-1) * self.loc

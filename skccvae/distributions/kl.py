@@ -1,0 +1,68 @@
+"""Kullback-Leibler divergences, registered with `torch.distributions.kl_divergence`."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.distributions import register_kl
+
+from skccvae.distributions._axial import AxialDistribution
+from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
+from skccvae.distributions.power_spherical import PowerSpherical
+from skccvae.distributions.von_mises_fisher import VonMisesFisher
+from skccvae.special.bessel import bessel_ratio, log_hyp0f1
+from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer
+
+__all__: list[str] = []
+
+_OnSphere = AxialDistribution | HypersphericalUniform
+
+
+def _check_same_sphere(p: _OnSphere, q: _OnSphere) -> None:
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            "both distributions must have the same ambient dimension, got "
+            f"{p.event_shape[0]} and {q.event_shape[0]}."
+        )
+
+
+def _broadcast(value: Tensor, other: _OnSphere) -> Tensor:
+    """Give a divergence that does not depend on `other` the shape that it would have."""
+    return value if not other.batch_shape else value + value.new_zeros(other.batch_shape)
+
+
+@register_kl(VonMisesFisher, HypersphericalUniform)
+def _kl_von_mises_fisher_uniform(p: VonMisesFisher, q: HypersphericalUniform) -> Tensor:
+    _check_same_sphere(p, q)
+    return _broadcast(p._kl_uniform(), q)
+
+
+@register_kl(PowerSpherical, HypersphericalUniform)
+def _kl_power_spherical_uniform(p: PowerSpherical, q: HypersphericalUniform) -> Tensor:
+    _check_same_sphere(p, q)
+    return _broadcast(p._kl_uniform(), q)
+
+
+@register_kl(HypersphericalUniform, HypersphericalUniform)
+def _kl_uniform_uniform(p: HypersphericalUniform, q: HypersphericalUniform) -> Tensor:
+    _check_same_sphere(p, q)
+    return (p.entropy() + q.entropy()) * 0
+
+
+@register_kl(HypersphericalUniform, VonMisesFisher)
+def _kl_uniform_von_mises_fisher(p: HypersphericalUniform, q: VonMisesFisher) -> Tensor:
+    _check_same_sphere(p, q)
+    # the mean of <mu, z> is 0; not scaled by exp(kappa), as the two parts would cancel near 0
+    return _broadcast(log_hyp0f1(0.5 * p.event_shape[0] - 1, q.concentration), p)
+
+
+@register_kl(VonMisesFisher, VonMisesFisher)
+def _kl_von_mises_fisher_von_mises_fisher(p: VonMisesFisher, q: VonMisesFisher) -> Tensor:
+    _check_same_sphere(p, q)
+    m = p.event_shape[0]
+    # in float64, as the terms of two close laws cancel
+    kappa_p, kappa_q = p.concentration.double(), q.concentration.double()
+    ratio = bessel_ratio(0.5 * m - 1, kappa_p)
+    # 1 - A <mu_p, mu_q> without loss where both factors are close to 1
+    gap = (1 - ratio) + ratio * 0.5 * (p.loc.double() - q.loc.double()).square().sum(-1)
+    divergence = vmf_kl_uniform(kappa_p, m) + vmf_log_normalizer(kappa_q, m) + kappa_q * gap
+    return divergence.to(p.concentration.dtype)

@@ -1,0 +1,306 @@
+"""The base of all estimators: parameters, building the model, and fitting it."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Reshaped, build_module, mlp
+from ..training import (
+    Batches,
+    EpochPrinter,
+    KeepBest,
+    NegativeELBO,
+    ProgressBar,
+    RowSource,
+    VAENet,
+    derive_seed,
+    entropy_from,
+    isolated_random_state,
+)
+from ..vae import VAE
+from ._inference import InferenceMixin
+from ._persistence import PersistenceMixin
+from ._supervision import TargetEncoder
+from ._validation import (
+    check_range,
+    choose_likelihood,
+    data_range,
+    make_scaling,
+    resolve_device,
+    validate_rows,
+)
+
+# What the streams of random numbers of an estimator are for.
+_INIT, _SPLIT, _TRAIN = 0, 1, 2
+
+
+class BaseVAETransformer(
+    InferenceMixin,
+    PersistenceMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
+    """Common part of the estimators; a leaf adds its own parameters and `_make_latent`."""
+
+    _parameter_constraints: dict[str, list] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "coordinates": [StrOptions({"ambient", "stereographic", "tangent"})],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "encoder": [StrOptions({"mlp"}), callable],
+        "decoder": [StrOptions({"mlp"}), callable],
+        "image_shape": [None, "array-like"],
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
+        "binarize": [None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "kl_warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+        "objective": [StrOptions({"elbo", "iwae"})],
+        "n_latent_samples": [Interval(Integral, 1, None, closed="left")],
+        "supervised_weight": [Interval(Real, 0, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_epochs_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "callbacks": [None, list, tuple],
+        "verbose": ["verbose"],
+    }
+
+    # --- what a leaf says -----------------------------------------------------------------------
+
+    def _make_latent(self):
+        raise TypeError(f"{type(self).__name__} does not define a latent space.")
+
+    # --- fitting --------------------------------------------------------------------------------
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Fit the model to X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows, or images with more than two dimensions, which are flattened.  Bytes (uint8)
+            with values above 1 are read as 8-bit intensities where the likelihood lives on
+            [0, 1].
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity, is empty, or leaves the support of the likelihood.
+        DivergenceError
+            If a loss or weight becomes infinite or NaN; the last finite weights are kept.
+        """
+        X = validate_rows(self, X, reset=not (self.warm_start and hasattr(self, "net_")))
+        if self.warm_start and hasattr(self, "net_"):
+            self._check_support(X)
+            self._n_fits += 1
+        else:
+            self._start(X, y)
+        return self._train(X, y, epochs=self.max_epochs)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Train for one epoch on X, going on from the current weights.
+
+        The first call decides the likelihood, and for real values the centre and scale of the
+        columns, from its X; name ``likelihood`` yourself where the first rows are not typical.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows as in `fit`.
+        y : array-like, default=None
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        first = not hasattr(self, "net_")
+        X = validate_rows(self, X, reset=first)
+        if first:
+            self._start(X, y)
+        else:
+            self._check_support(X)
+            self._n_fits += 1
+        return self._train(X, y, epochs=1, use_validation=False)
+
+    def _start(self, X, y) -> None:
+        """Everything that is decided once: likelihood, scaling, device, model, net."""
+        device = resolve_device(self.device)
+        likelihood, divisor = choose_likelihood(X, self.likelihood, self.binarize)
+        self._entropy = entropy_from(self.random_state)
+        self._scaling = make_scaling(X, likelihood, divisor, self.binarize)
+        self._targets = TargetEncoder.fit(y, X.shape[0]) if self.supervised_weight else None
+        self.likelihood_ = likelihood
+        self.device_ = str(device)
+        with isolated_random_state(derive_seed(self._entropy, _INIT)):
+            module = self._build_module(X.shape[1])
+        self._new_net(module)
+        self._n_fits = 0
+        self._update_fitted()
+
+    def _build_module(self, n_features: int) -> VAE:
+        """The untrained model, on the CPU."""
+        latent = self._make_latent()
+        kind = LIKELIHOODS[self.likelihood_]
+        if kind is GaussianLikelihood:
+            likelihood = kind(n_features, torch.from_numpy(np.asarray(self._scaling.scale)))
+        else:
+            likelihood = kind(n_features)
+        sizes = self._hidden_sizes()
+        if isinstance(self.encoder, str):
+            encoder = mlp(n_features, sizes, self.activation)
+        else:
+            module = build_module(self.encoder, n_features, role="encoder")
+            encoder = Reshaped(module, self._channels_first())
+        if isinstance(self.decoder, str):
+            decoder = mlp(latent.n_features, sizes[::-1], self.activation, likelihood.n_outputs)
+        else:
+            decoder = Reshaped(
+                build_module(
+                    self.decoder, latent.n_features, likelihood.n_outputs, role="decoder"
+                )
+            )
+        predictor = None if self._targets is None else self._targets.head(latent.n_features)
+        return VAE(
+            encoder, latent, decoder, likelihood, n_features, predictor, self.supervised_weight
+        )
+
+    def _channels_first(self) -> tuple[int, ...] | None:
+        """Shape in which a user's own encoder sees a sample: as it was given, or a flat row."""
+        return self._image_shape
+
+    def _hidden_sizes(self) -> tuple[int, ...]:
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
+        if sizes.size and (sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
+            raise ValueError(
+                "hidden_layer_sizes must hold positive integers, one for each hidden layer, such "
+                f"as (256, 128); got {self.hidden_layer_sizes!r}."
+            )
+        return tuple(int(size) for size in sizes)
+
+    def _new_net(self, module: VAE) -> None:
+        self.net_ = VAENet(
+            module,
+            NegativeELBO,
+            criterion__beta=self.beta,
+            criterion__warmup_epochs=self.kl_warmup_epochs,
+            criterion__objective=self.objective,
+            criterion__n_latent_samples=self.n_latent_samples,
+            optimizer=torch.optim.Adam,
+            lr=self.learning_rate,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            train_split=None,
+            device=self.device_,
+            verbose=0,
+        )
+        self.net_.initialize()
+
+    def _train(self, X, y, epochs: int, use_validation: bool = True):
+        targets = None if self._targets is None else self._targets.transform(y, X.shape[0])
+        source = RowSource(X, self._scaling, self.device_, targets)
+        n_rows = X.shape[0]
+        index, held_out = np.arange(n_rows), None
+        if self.early_stopping and use_validation:
+            index, held_out = self._split(n_rows)
+        train = Batches(
+            source, index, self.batch_size, shuffle=True, binarize=self.binarize == "dynamic"
+        )
+        valid = None
+        if held_out is not None:
+            valid = Batches(source, held_out, 1024, shuffle=False)
+        self.net_.set_training_callbacks(self._callbacks(epochs, valid is not None))
+        epochs_before = len(self.net_.history)
+        try:
+            with isolated_random_state(
+                derive_seed(self._entropy, _TRAIN, self._n_fits), self.device_
+            ):
+                self.net_.train_epochs(train, valid, epochs)
+        finally:
+            self.net_.module_.eval()
+            self.n_iter_ = max(len(self.net_.history) - epochs_before, 1)
+            self._update_fitted()
+        return self
+
+    def _split(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        n_valid = max(1, round(self.validation_fraction * n_rows))
+        if n_rows - n_valid < 1:
+            raise ValueError(
+                f"early_stopping=True holds out {n_valid} of {n_rows} row(s) and leaves none to "
+                "train on. Use early_stopping=False or more rows."
+            )
+        seed = derive_seed(self._entropy, _SPLIT)
+        order = np.random.default_rng(seed).permutation(n_rows)
+        return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+
+    def _callbacks(self, epochs: int, has_validation: bool) -> list:
+        name = type(self).__name__
+        callbacks = list(self.callbacks or [])
+        if has_validation:
+            callbacks.append(KeepBest(self.n_epochs_no_change, self.kl_warmup_epochs))
+        if self.verbose == 1:
+            callbacks.append(ProgressBar(epochs, name))
+        elif self.verbose > 1:
+            callbacks.append(EpochPrinter(name))
+        return callbacks
+
+    def _check_support(self, X) -> None:
+        low, high = data_range(X)
+        check_range(low, high, self.likelihood_, self._scaling.divisor)
+
+    def _update_fitted(self) -> None:
+        """Attributes that are read off the net."""
+        columns: dict[str, list] = defaultdict(list)
+        for number, row in enumerate(self.net_.history, start=1):
+            columns["epoch"].append(number)
+            for name, value in row.items():
+                if name not in {"batches", "epoch"}:
+                    columns[name].append(value)
+        self.history_ = dict(columns)
+        self.loss_curve_ = list(columns["train_loss"])
+        latent = self.net_.module_.latent
+        self.manifold_ = latent.fitted_manifold()
+        self.curvature_ = latent.curvature()
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.manifold_.chart_dim(self.coordinates)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def _rng_seed(self, *path: int) -> int:
+        return derive_seed(self._entropy, *path)
+
+    def _feature_shape(self) -> tuple[int, ...]:
+        """Shape of one row in the user's X."""
+        return self._sample_shape or (math.prod((self.n_features_in_,)),)

@@ -1,0 +1,136 @@
+"""The hyperbolic VAE."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..nn import HyperbolicLatent
+from ._base import BaseVAETransformer
+from ._docs import with_shared_docs
+
+
+
+@with_shared_docs
+class HyperbolicVAETransformer(BaseVAETransformer):
+    """Variational autoencoder with a latent hyperbolic space.
+
+    Posterior and prior are wrapped normal distributions [1]_ [2]_: normals of the tangent space at
+    the origin, carried to the location and wrapped onto the space by the exponential map. All
+    computation is on the hyperboloid in polar form; the Poincare ball is a chart of the result.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Intrinsic dimension d; ambient points, on the hyperboloid, have d + 1 coordinates.
+    curvature : float, default=-1.0
+        Curvature K < 0; the curvature radius is 1/sqrt(-K). The prior has scale 1, so K says how
+        strongly the space grows over the region the prior covers; K -> 0 is the Gaussian VAE.
+    posterior : {"wrapped_normal"}, default="wrapped_normal"
+        Family of the posterior, and of the prior.
+    coordinates : {"ambient", "stereographic", "tangent"}, default="tangent"
+        Chart of the latent points: d numbers of the log map at the origin (what a linear model
+        reads best), d numbers in the Poincare ball of radius 1/sqrt(-K), or d + 1 numbers on the
+        hyperboloid.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    GaussianVAETransformer : The same with a flat latent space.
+    SphericalVAETransformer : The same with a latent sphere.
+
+    Notes
+    -----
+    Locations stay within 25 curvature radii of the origin, which float32 coordinates on the
+    hyperboloid can hold; the ball resolves 16 curvature radii.
+
+    References
+    ----------
+    .. [1] Y. Nagano et al., "A wrapped normal distribution on hyperbolic space for gradient-based
+       learning", ICML 2019.
+    .. [2] E. Mathieu et al., "Continuous hierarchical representations with Poincare variational
+       auto-encoders", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skccvae import HyperbolicVAETransformer
+    >>> X = load_digits().data / 16
+    >>> vae = HyperbolicVAETransformer(coordinates="stereographic", max_epochs=2, random_state=0)
+    >>> Z = vae.fit_transform(X)
+    >>> Z.shape, bool(((Z**2).sum(axis=1) < 1).all())
+    ((1797, 2), True)
+    """
+
+    _parameter_constraints: dict[str, list] = {
+        **BaseVAETransformer._parameter_constraints,
+        "curvature": [Interval(Real, None, 0, closed="neither")],
+        "posterior": [StrOptions({"wrapped_normal"})],
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        curvature=-1.0,
+        posterior="wrapped_normal",
+        coordinates="tangent",
+        hidden_layer_sizes=(256, 128),
+        activation="relu",
+        encoder="mlp",
+        decoder="mlp",
+        image_shape=None,
+        likelihood="auto",
+        binarize=None,
+        beta=1.0,
+        kl_warmup_epochs=0,
+        objective="elbo",
+        n_latent_samples=1,
+        supervised_weight=0.0,
+        learning_rate=1e-3,
+        batch_size=128,
+        max_epochs=50,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_epochs_no_change=10,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        callbacks=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.curvature = curvature
+        self.posterior = posterior
+        self.coordinates = coordinates
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.binarize = binarize
+        self.beta = beta
+        self.kl_warmup_epochs = kl_warmup_epochs
+        self.objective = objective
+        self.n_latent_samples = n_latent_samples
+        self.supervised_weight = supervised_weight
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_epochs_no_change = n_epochs_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def _make_latent(self):
+        return HyperbolicLatent(self.n_components, self.curvature)

@@ -1,0 +1,326 @@
+"""Everything a fitted estimator does: embed, decode, score, sample, move along geodesics."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_array, check_is_fitted
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ..metrics import pairwise_geodesic_distances
+from ..training import RowSource, derive_seed, entropy_from, isolated_random_state
+from ._validation import validate_rows
+
+# What the streams of random numbers are for; training uses 0 to 2.
+_SCORE, _SAMPLE = 3, 4
+_CHUNK = 4096
+_DRAWS_IN_MEMORY = 8192
+
+
+class InferenceMixin:
+    """Public methods of a fitted estimator."""
+
+    # --- embedding and decoding -----------------------------------------------------------------
+
+    def transform(self, X):
+        """Embed X: the location of each row's posterior.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_outputs), float32
+            Coordinates in the chart named by ``coordinates``: ``n_components`` numbers, one more
+            where they are ambient coordinates of a curved space.
+        """
+        check_is_fitted(self)
+        X = validate_rows(self, X, reset=False)
+        latent = self.net_.module_.latent
+        out = np.empty((X.shape[0], self._n_features_out), dtype=np.float32)
+        for rows, params in self._encoded(X):
+            points = latent.location(params)
+            out[rows] = self.manifold_.to_chart(points, self.coordinates).cpu().numpy()
+        return self._finite(out, "transform")
+
+    def inverse_transform(self, Z):
+        """Decode latent points: the mean of p(x | z).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_points, n_outputs)
+            Points in the chart named by ``coordinates``.  Ambient points are projected radially
+            onto the space first, so that a mean of latent points is a fair input.
+
+        Returns
+        -------
+        X : ndarray of shape (n_points, n_features) or (n_points, ...), float32
+            In the units and the shape that `fit` was given.
+
+        Raises
+        ------
+        ValueError
+            If Z has the wrong number of columns, holds NaN, or a point has no nearest point on
+            the space: the zero vector on a sphere, a vector outside the cone over a hyperboloid,
+            stereographic coordinates on or outside the ball.
+        """
+        check_is_fitted(self)
+        points = self._points_from(Z)
+        return self._decode(points)
+
+    def _points_from(self, Z, name: str = "Z") -> Tensor:
+        """Latent coordinates as the user has them to ambient points, float64 on the CPU."""
+        Z = check_array(Z, dtype=[np.float64, np.float32], input_name=name)
+        wanted = self._n_features_out
+        if Z.shape[1] != wanted:
+            d = self.n_components
+            raise ValueError(
+                f"{name} has {Z.shape[1]} columns, but latent points in coordinates="
+                f"{self.coordinates!r} have {wanted}. The space has {self.manifold_.dim} intrinsic "
+                f"dimensions (n_components={d}) and {self.manifold_.ambient_dim} ambient ones."
+            )
+        coordinates = torch.from_numpy(np.array(Z, dtype=np.float64))
+        if self.coordinates == "ambient":
+            return self.manifold_.project(coordinates)
+        return self.manifold_.from_chart(coordinates, self.coordinates)
+
+    @torch.no_grad()
+    def _decode(self, points: Tensor) -> np.ndarray:
+        """Ambient points of shape (n, m) to rows in the user's units and shape."""
+        module = self.net_.module_
+        # Features in float64, where hyperboloid coordinates keep their digits; then the network.
+        features = module.latent.features(points).float()
+        rows = np.empty((len(features), self.n_features_in_), dtype=np.float32)
+        for start in range(0, len(features), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            outputs = module.decode(features[part].to(self._device()))
+            mean = module.likelihood.mean(outputs).cpu().numpy()
+            rows[part] = self._scaling.invert(mean)
+        rows = self._finite(rows, "inverse_transform")
+        return rows.reshape(len(rows), *self._sample_shape) if self._sample_shape else rows
+
+    # --- likelihoods ----------------------------------------------------------------------------
+
+    def score_samples(self, X, n_importance_samples: int = 64):
+        """Importance-weighted bound on log p(x) of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows as in `fit`.
+        n_importance_samples : int, default=64
+            Draws from the posterior; the bound grows with it towards log p(x).
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,), float32
+            Nats.  A row's value does not depend on the rows beside it, and is the same at each
+            call.
+
+        References
+        ----------
+        Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
+        """
+        return self._evidence(X, n_importance_samples)[:, 2].astype(np.float32)
+
+    def score(self, X, y=None):
+        """Mean of `score_samples`: higher is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows as in `fit`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Nats a row.
+        """
+        return float(self._evidence(X, 64)[:, 2].mean())
+
+    def evaluate(self, X, n_importance_samples: int = 64) -> dict[str, float]:
+        """ELBO and its parts, averaged over rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows as in `fit`.  With ``binarize="dynamic"`` each pixel is drawn once.
+        n_importance_samples : int, default=64
+            Draws a row.
+
+        Returns
+        -------
+        dict
+            ``elbo``, ``reconstruction``, ``kl`` and ``log_likelihood`` (the importance-weighted
+            bound), in nats a row; ``elbo`` is ``reconstruction - kl``.
+        """
+        reconstruction, kl, bound = self._evidence(X, n_importance_samples).mean(axis=0).tolist()
+        return {
+            "elbo": reconstruction - kl,
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "log_likelihood": bound,
+        }
+
+    @torch.no_grad()
+    def _evidence(self, X, n_importance_samples: int) -> np.ndarray:
+        check_is_fitted(self)
+        if not isinstance(n_importance_samples, Integral) or n_importance_samples < 1:
+            raise ValueError(
+                "n_importance_samples must be an integer of at least 1; got "
+                f"{n_importance_samples!r}."
+            )
+        X = validate_rows(self, X, reset=False)
+        self._check_support(X)
+        module = self.net_.module_
+        seed = derive_seed(self._entropy, _SCORE)
+        out = np.empty((X.shape[0], 3), dtype=np.float64)
+        chunk = max(1, _DRAWS_IN_MEMORY // n_importance_samples)
+        for rows, x in self._model_rows(X, chunk):
+            if self.binarize == "dynamic":
+                x = module.draw_pixels(x, seed)
+            evidence = module.evidence(x, n_importance_samples, seed)
+            out[rows] = torch.stack(list(evidence), dim=1).cpu().numpy()
+        return self._finite(out, "the likelihood")
+
+    # --- distributions and geometry -------------------------------------------------------------
+
+    @torch.no_grad()
+    def posterior(self, X) -> Distribution:
+        """Posterior q(z | x) of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        torch.distributions.Distribution
+            Batch shape ``(n_samples,)``, over ambient points.  Distributions with a
+            ``concentration`` live on the unit sphere, whatever the curvature.
+        """
+        check_is_fitted(self)
+        X = validate_rows(self, X, reset=False)
+        return self.net_.module_.latent.posterior(
+            torch.cat([params for _, params in self._encoded(X)])
+        )
+
+    @torch.no_grad()
+    def sample(self, n_samples: int = 1, random_state=None):
+        """Draw rows from the model: z from the prior, then the mean of p(x | z).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many.
+        random_state : int, RandomState or None, default=None
+            None takes the estimator's own ``random_state``.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
+            In the units and the shape that `fit` was given.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
+        state = self.random_state if random_state is None else random_state
+        latent = self.net_.module_.latent
+        with isolated_random_state(derive_seed(entropy_from(state), _SAMPLE), self._device()):
+            z = latent.prior().sample((n_samples,))
+        return self._decode(latent.to_ambient(z).cpu().double())
+
+    @torch.no_grad()
+    def interpolate(self, X0, X1, n_steps: int = 10):
+        """Decode points along the geodesics between embedded rows.
+
+        Parameters
+        ----------
+        X0, X1 : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Start and end rows, paired.
+        n_steps : int, default=10
+            Points on each geodesic, both ends included; at least 2.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_steps, n_features) or (n_samples, n_steps, ...), float32
+            Means of p(x | z) along the way.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_steps, Integral) or n_steps < 2:
+            raise ValueError(f"n_steps must be an integer of at least 2; got {n_steps!r}.")
+        start, end = self._locations(X0), self._locations(X1)
+        if start.shape != end.shape:
+            raise ValueError(
+                f"X0 and X1 must have the same number of rows; got {len(start)} and {len(end)}."
+            )
+        fractions = torch.linspace(0, 1, n_steps, dtype=torch.float64)
+        path = self.manifold_.geodesic(start[:, None], end[:, None], fractions[:, None])
+        rows = self._decode(path.reshape(-1, path.shape[-1]))
+        return rows.reshape(len(start), n_steps, *rows.shape[1:])
+
+    def geodesic_distances(self, Z, W=None):
+        """Geodesic distances between latent points.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_points, n_outputs)
+            Points in the chart named by ``coordinates``, as `transform` returns them.
+        W : array-like of shape (n_others, n_outputs), default=None
+            Other points; Z itself by default.
+
+        Returns
+        -------
+        D : ndarray of shape (n_points, n_others)
+            Distances; symmetric with a zero diagonal where W is None.
+        """
+        check_is_fitted(self)
+        return pairwise_geodesic_distances(
+            Z, W, manifold=self.manifold_, coordinates=self.coordinates
+        )
+
+    # --- shared ---------------------------------------------------------------------------------
+
+    def _device(self) -> torch.device:
+        return torch.device(self.net_.device)
+
+    def _model_rows(self, X, chunk: int):
+        """Pairs of a slice of X and its rows in model units on the device."""
+        source = RowSource(X, self._scaling, self._device(), resident=False)
+        for start in range(0, X.shape[0], chunk):
+            rows = slice(start, min(start + chunk, X.shape[0]))
+            yield rows, source.rows(rows)
+
+    def _encoded(self, X):
+        """Pairs of a slice of X and its posterior parameters."""
+        module = self.net_.module_
+        with torch.inference_mode():
+            for rows, x in self._model_rows(X, _CHUNK):
+                yield rows, module.encode(x)
+
+    def _locations(self, X) -> Tensor:
+        """Ambient points of the rows' locations, float64 on the CPU."""
+        X = validate_rows(self, X, reset=False)
+        latent = self.net_.module_.latent
+        parts = [latent.location(params.double()) for _, params in self._encoded(X)]
+        return torch.cat(parts).cpu()
+
+    def _finite(self, values: np.ndarray, what: str) -> np.ndarray:
+        if not np.isfinite(values).all():
+            bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+            raise ValueError(
+                f"{what} is not finite for {len(bad)} row(s), the first at {int(bad[0])}: they lie "
+                "too far from the training data for float32. Compare their scale with that of the "
+                "rows the model was fitted on."
+            )
+        return values
+

@@ -1,0 +1,145 @@
+"""The spherical VAE."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..distributions import PowerSpherical, VonMisesFisher
+from ..nn import SphericalLatent, WrappedSphereLatent
+from ._base import BaseVAETransformer
+from ._docs import with_shared_docs
+
+_FAMILIES = {"von_mises_fisher": VonMisesFisher, "power_spherical": PowerSpherical}
+
+
+
+@with_shared_docs
+class SphericalVAETransformer(BaseVAETransformer):
+    """Variational autoencoder with a latent sphere.
+
+    The posterior of a row is a von Mises-Fisher distribution on the d-sphere, the prior is
+    uniform [1]_. The density, its normaliser and its gradients are exact in every dimension.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Intrinsic dimension d of the sphere; ambient points have d + 1 coordinates.
+    curvature : float, default=1.0
+        Curvature K > 0; the radius is 1/sqrt(K). With a uniform prior it only sets the units of
+        the latent coordinates, see Notes.
+    posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal"}, \
+            default="von_mises_fisher"
+        Family of the posterior. The first two have the uniform prior; ``"wrapped_normal"`` has
+        one scale a direction and a wrapped normal of scale 1 as prior.
+    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
+        Chart of the latent points: d + 1 numbers on the sphere of radius 1/sqrt(K), d numbers of
+        the stereographic projection from the antipode of the origin, or d numbers of the log map
+        at the origin.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    GaussianVAETransformer : The same with a flat latent space.
+    HyperbolicVAETransformer : The same with a latent hyperbolic space.
+
+    Notes
+    -----
+    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not know
+    the radius: a search over ``curvature`` then compares nothing but the scale of the decoder's
+    input. With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the
+    sphere it covers.
+
+    References
+    ----------
+    .. [1] T. R. Davidson et al., "Hyperspherical variational auto-encoders", UAI 2018.
+    .. [2] N. De Cao and W. Aziz, "The power spherical distribution", 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skccvae import SphericalVAETransformer
+    >>> X = load_digits().data / 16
+    >>> vae = SphericalVAETransformer(n_components=2, max_epochs=2, random_state=0).fit(X)
+    >>> Z = vae.transform(X)
+    >>> Z.shape
+    (1797, 3)
+    >>> bool(((Z**2).sum(axis=1) - 1 < 1e-5).all())
+    True
+    """
+
+    _parameter_constraints: dict[str, list] = {
+        **BaseVAETransformer._parameter_constraints,
+        "curvature": [Interval(Real, 0, None, closed="neither")],
+        "posterior": [StrOptions({*_FAMILIES, "wrapped_normal"})],
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        curvature=1.0,
+        posterior="von_mises_fisher",
+        coordinates="ambient",
+        hidden_layer_sizes=(256, 128),
+        activation="relu",
+        encoder="mlp",
+        decoder="mlp",
+        image_shape=None,
+        likelihood="auto",
+        binarize=None,
+        beta=1.0,
+        kl_warmup_epochs=0,
+        objective="elbo",
+        n_latent_samples=1,
+        supervised_weight=0.0,
+        learning_rate=1e-3,
+        batch_size=128,
+        max_epochs=50,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_epochs_no_change=10,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        callbacks=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.curvature = curvature
+        self.posterior = posterior
+        self.coordinates = coordinates
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.binarize = binarize
+        self.beta = beta
+        self.kl_warmup_epochs = kl_warmup_epochs
+        self.objective = objective
+        self.n_latent_samples = n_latent_samples
+        self.supervised_weight = supervised_weight
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_epochs_no_change = n_epochs_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def _make_latent(self):
+        if self.posterior in _FAMILIES:
+            family = _FAMILIES[self.posterior]
+            return SphericalLatent(self.n_components, self.curvature, family)
+        return WrappedSphereLatent(self.n_components, self.curvature)

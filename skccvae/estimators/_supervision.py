@@ -1,0 +1,120 @@
+"""Targets for a supervised latent space: what y is, and how it reaches the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from ..nn import PredictionHead
+
+
+@dataclass
+class TargetEncoder:
+    """Standardises real targets and numbers the classes of discrete ones; NaN stays NaN.
+
+    Attributes
+    ----------
+    classes : list of ndarray or None
+        For each target its classes, or None for a real-valued target.
+    center, scale : ndarray of shape (t,)
+        Of real-valued targets; 0 and 1 for classes.
+    """
+
+    classes: list[np.ndarray | None]
+    center: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, y: Any, n_rows: int) -> TargetEncoder:
+        """Read the kind of each target off y."""
+        columns = _columns(y, n_rows)
+        classes: list[np.ndarray | None] = []
+        center, scale = np.zeros(len(columns)), np.ones(len(columns))
+        for number, column in enumerate(columns):
+            known = column[~_missing(column)]
+            if known.size == 0:
+                raise ValueError(
+                    f"supervised_weight > 0 needs labels, but target {number} of y has none; "
+                    "every entry is missing."
+                )
+            if column.dtype.kind == "f" and type_of_target(known).startswith("continuous"):
+                classes.append(None)
+                center[number] = known.mean()
+                scale[number] = known.std() or 1.0
+            else:
+                classes.append(np.unique(known))
+        return cls(classes, center, scale)
+
+    def transform(self, y: Any, n_rows: int) -> np.ndarray:
+        """Targets as the model reads them, float32 of shape (n, t), NaN where unknown."""
+        columns = _columns(y, n_rows)
+        if len(columns) != len(self.classes):
+            raise ValueError(
+                f"y has {len(columns)} target(s), but the model was started with "
+                f"{len(self.classes)}."
+            )
+        out = np.full((n_rows, len(columns)), np.nan, dtype=np.float32)
+        for number, (column, known_classes) in enumerate(zip(columns, self.classes, strict=True)):
+            known = ~_missing(column)
+            if known_classes is None:
+                values = column[known].astype(np.float64)
+                out[known, number] = (values - self.center[number]) / self.scale[number]
+                continue
+            place = np.searchsorted(known_classes, column[known])
+            place = np.minimum(place, len(known_classes) - 1)
+            unseen = known_classes[place] != column[known]
+            if unseen.any():
+                raise ValueError(
+                    f"y holds a class that was not there at first: {column[known][unseen][0]!r}; "
+                    f"known are {list(known_classes)}."
+                )
+            out[known, number] = place
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers for a saved model."""
+        return {
+            "classes": [None if c is None else c.tolist() for c in self.classes],
+            "center": self.center.tolist(),
+            "scale": self.scale.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> TargetEncoder:
+        """Inverse of `to_json`."""
+        classes = [None if c is None else np.asarray(c) for c in saved["classes"]]
+        return cls(classes, np.asarray(saved["center"]), np.asarray(saved["scale"]))
+
+    def head(self, n_inputs: int) -> PredictionHead:
+        """An untrained head for these targets."""
+        return PredictionHead(n_inputs, [0 if c is None else len(c) for c in self.classes])
+
+
+def _missing(column: np.ndarray) -> np.ndarray:
+    if column.dtype.kind == "f":
+        return np.isnan(column)
+    if column.dtype.kind == "O":
+        return np.array([value is None or value != value for value in column])
+    return np.zeros(column.shape, dtype=bool)
+
+
+def _columns(y: Any, n_rows: int) -> list[np.ndarray]:
+    if y is None:
+        raise ValueError(
+            "supervised_weight > 0 needs y; pass y to fit, with NaN for rows without label, or "
+            "set supervised_weight=0."
+        )
+    y = np.asarray(y)
+    if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
+        y = column_or_1d(y, dtype=None, input_name="y")[:, None]
+    if y.ndim != 2 or y.shape[0] != n_rows:
+        raise ValueError(
+            f"y must have shape ({n_rows},) or ({n_rows}, n_targets); got {y.shape}."
+        )
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ValueError("y contains infinity; use NaN for rows without label.")
+    return [y[:, number] for number in range(y.shape[1])]

@@ -1,0 +1,261 @@
+"""Checks and conversions at the border: a user's X, device and settings to what training takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.utils import gen_even_slices
+from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.validation import validate_data
+
+from ..training import RowScaling, is_memory_mapped
+
+
+class DataRange(NamedTuple):
+    """Smallest and largest entry of X, zeros of a sparse matrix included."""
+
+    low: float
+    high: float
+
+
+def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Images to rows.
+
+    Parameters
+    ----------
+    X : array-like
+        Two dimensions, or (n, ...) with more.
+
+    Returns
+    -------
+    X : array-like of shape (n, p)
+        Rows; two-dimensional input is returned as it came.
+    shape : tuple of int or None
+        Shape of one sample where X had more than two dimensions.
+    """
+    shape = getattr(X, "shape", None)
+    if shape is None or sp.issparse(X) or len(shape) <= 2:
+        return X, None
+    X = np.asarray(X)
+    return X.reshape(X.shape[0], -1), tuple(int(n) for n in X.shape[1:])
+
+
+def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Check X as scikit-learn does, images included, and say what a wrong shape should be.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
+    X : array-like or sparse
+        The user's X.
+    reset : bool
+        Whether this is the first sight of the data.
+
+    Returns
+    -------
+    ndarray or sparse CSR of shape (n, p)
+        A numeric array without NaN or infinity.
+    """
+    X, shape = flatten_rows(X)
+    if reset:
+        estimator._sample_shape = shape
+        wanted = estimator.image_shape
+        if wanted is not None:
+            wanted = tuple(int(n) for n in wanted)
+            n_columns = X.shape[1] if getattr(X, "ndim", 0) == 2 else None
+            if n_columns is not None and math.prod(wanted) != n_columns:
+                raise ValueError(
+                    f"image_shape={wanted} has {math.prod(wanted)} numbers a sample, but X has "
+                    f"{n_columns} columns. Pass the shape of one image, such as (28, 28)."
+                )
+            estimator._image_shape = wanted
+        else:
+            estimator._image_shape = shape
+    elif shape is not None and math.prod(shape) == estimator.n_features_in_:
+        known = estimator._image_shape
+        if known is not None and shape != known:
+            raise ValueError(
+                f"X holds samples of shape {shape}, but the model was fitted on samples of shape "
+                f"{known}; transpose or resize X to that shape."
+            )
+    return validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype="numeric",
+        order="C" if not is_memory_mapped(X) else None,
+        ensure_min_samples=1,
+    )
+
+
+def data_range(X: Any) -> DataRange:
+    """Smallest and largest entry of dense or sparse X."""
+    if sp.issparse(X):
+        stored = X.data
+        implied = X.nnz < X.shape[0] * X.shape[1]
+        if stored.size == 0:
+            return DataRange(0.0, 0.0)
+        low, high = float(stored.min()), float(stored.max())
+        return DataRange(min(low, 0.0), max(high, 0.0)) if implied else DataRange(low, high)
+    return DataRange(float(X.min()), float(X.max()))
+
+
+UNIT_LIKELIHOODS = ("bernoulli", "continuous_bernoulli")
+
+
+def choose_likelihood(X: Any, likelihood: str, binarize: Any) -> tuple[str, float]:
+    """Name of the likelihood, and what X is divided by.
+
+    Parameters
+    ----------
+    X : ndarray or sparse of shape (n, p)
+        Validated rows.
+    likelihood : str
+        The estimator's parameter.
+    binarize : None, "dynamic" or float
+        The estimator's parameter.
+
+    Returns
+    -------
+    name : str
+        A key of ``LIKELIHOODS``.
+    divisor : float
+        255 where bytes hold 8-bit intensities and the likelihood lives on [0, 1], else 1.
+
+    Raises
+    ------
+    ValueError
+        If X does not lie where the likelihood lives.
+    """
+    low, high = data_range(X)
+    unit_wanted = likelihood in (*UNIT_LIKELIHOODS, "auto") or binarize is not None
+    divisor = 255.0 if X.dtype == np.uint8 and high > 1 and unit_wanted else 1.0
+    in_unit = low >= 0 and high <= divisor
+    if likelihood == "auto":
+        if binarize is not None and not in_unit:
+            raise ValueError(
+                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:g} "
+                f"to {high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
+            )
+        return ("bernoulli" if in_unit else "gaussian"), divisor
+    if binarize is not None and likelihood not in UNIT_LIKELIHOODS:
+        raise ValueError(
+            f"binarize={binarize!r} makes X 0 or 1, which likelihood={likelihood!r} does not "
+            "describe. Use likelihood='bernoulli'."
+        )
+    check_range(low, high, likelihood, divisor)
+    return likelihood, divisor
+
+
+def check_range(low: float, high: float, likelihood: str, divisor: float) -> None:
+    """Raise ValueError if X leaves the support of a likelihood."""
+    if likelihood in UNIT_LIKELIHOODS and not (low >= 0 and high <= divisor):
+        raise ValueError(
+            f"likelihood={likelihood!r} needs X in [0, {divisor:g}]; X runs from {low:g} to "
+            f"{high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler, or use "
+            "likelihood='gaussian'."
+        )
+    if likelihood == "poisson" and low < 0:
+        raise ValueError(
+            f"likelihood='poisson' needs counts, X >= 0; its smallest entry is {low:g}. "
+            "Use likelihood='gaussian' for real values."
+        )
+
+
+def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, in float64 and in slices of rows.
+
+    Returns
+    -------
+    center, scale : ndarray of shape (p,)
+        A column whose spread is rounding error of its size has scale 1 in units of its size, so
+        that a constant column stays finite.
+    """
+    if sp.issparse(X):
+        floats = X if X.dtype.kind == "f" else X.astype(np.float64)
+        mean, variance = mean_variance_axis(floats, axis=0)
+        mean, variance = mean.astype(np.float64), variance.astype(np.float64)
+    else:
+        n = X.shape[0]
+        slices = list(gen_even_slices(n, max(1, -(-X.size // 2**24))))
+        # A trial mean from the first row makes the sums of squares safe at any offset.
+        offset = X[0].astype(np.float64)
+        total = np.zeros(X.shape[1])
+        square = np.zeros(X.shape[1])
+        # Squares of 1e200 overflow; dividing by the largest deviation first keeps them in range.
+        spread = np.zeros(X.shape[1])
+        for rows in slices:
+            spread = np.maximum(spread, np.abs(X[rows].astype(np.float64) - offset).max(axis=0))
+        unit = np.where(spread > 0, spread, 1.0)
+        for rows in slices:
+            deviation = (X[rows].astype(np.float64) - offset) / unit
+            total += deviation.sum(axis=0)
+            square += np.square(deviation).sum(axis=0)
+        relative = total / n
+        mean = offset + unit * relative
+        variance = np.maximum(square / n - relative**2, 0.0) * unit**2
+    scale = np.sqrt(variance)
+    noise = 8 * np.finfo(np.float64 if X.dtype.kind != "f" else X.dtype).eps * np.abs(mean)
+    flat = scale <= noise
+    scale[flat] = np.where(mean[flat] != 0, np.abs(mean[flat]), 1.0)
+    return mean, scale
+
+
+def make_scaling(X: Any, likelihood: str, divisor: float, binarize: Any) -> RowScaling:
+    """The map from a user's rows to model units for a likelihood."""
+    threshold = float(binarize) if isinstance(binarize, int | float) else None
+    if likelihood == "gaussian":
+        center, scale = column_statistics(X)
+        return RowScaling(center=center, scale=scale)
+    return RowScaling(divisor=divisor, threshold=threshold)
+
+
+def resolve_device(device: Any) -> torch.device:
+    """Turn ``device`` into a torch device that exists here.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes the GPU where CUDA finds one, else the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the name, or this machine has no such device.
+    """
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    known = "'auto', 'cpu', 'cuda' or 'cuda:N'"
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be {known}; got {device!r}.") from error
+    if resolved.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(
+                f"device={device!r} was asked for, but torch sees no CUDA GPU on this machine; "
+                "use device='auto' or device='cpu'."
+            )
+        if resolved.index is not None and resolved.index >= torch.cuda.device_count():
+            raise ValueError(
+                f"device={device!r} does not exist; this machine has "
+                f"{torch.cuda.device_count()} CUDA GPU(s), numbered from 0."
+            )
+    elif resolved.type not in {"cpu", "mps"}:
+        raise ValueError(f"device must be {known}; got {device!r}.")
+    elif resolved.type == "mps":
+        raise ValueError(
+            "device='mps' has no float64, which the densities need; use device='cpu'."
+        )
+    return resolved

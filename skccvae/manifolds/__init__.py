@@ -1,0 +1,21 @@
+"""Spaces of constant curvature: Euclidean, sphere, hyperbolic, and their products."""
+
+from __future__ import annotations
+
+from skccvae.manifolds.base import CHARTS, ConstantCurvature, Manifold
+from skccvae.manifolds.euclidean import Euclidean
+from skccvae.manifolds.factory import constant_curvature
+from skccvae.manifolds.hyperbolic import Hyperbolic
+from skccvae.manifolds.product import Product
+from skccvae.manifolds.sphere import Sphere
+
+__all__ = [
+    "CHARTS",
+    "ConstantCurvature",
+    "Euclidean",
+    "Hyperbolic",
+    "Manifold",
+    "Product",
+    "Sphere",
+    "constant_curvature",
+]

@@ -1,0 +1,141 @@
+"""Hyperbolic space of any curvature, on the hyperboloid."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skccvae.manifolds import functional as polar
+from skccvae.manifolds.base import ConstantCurvature, check_curvature
+
+__all__ = ["Hyperbolic"]
+
+
+class Hyperbolic(ConstantCurvature):
+    r"""Hyperbolic space H^d of curvature K < 0, as the upper sheet of a hyperboloid.
+
+    A point has d + 1 coordinates with ``x_0 = sqrt(R^2 + x_1^2 + ... + x_d^2)``, R = 1/sqrt(-K).
+    Float32 keeps 1e-3 of distance between points up to a radius of 9 R, and the distance to the
+    origin up to 40 R; nothing is clamped.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension d.
+    curvature : float, default=-1.0
+        Negative curvature.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dim is not a positive integer or curvature not a negative finite number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> space = Hyperbolic(2, curvature=-1.0)
+    >>> x, y = space.exp0(torch.tensor([[1.0, 0.0], [-2.0, 0.0]]))
+    >>> round(space.dist(x, y).item(), 4)
+    3.0
+    """
+
+    def __init__(self, dim: int, curvature: float = -1.0) -> None:
+        super().__init__(dim, check_curvature(curvature, -1, "hyperbolic space"))
+
+    def minkowski(self, u: Tensor, v: Tensor) -> Tensor:
+        """Minkowski product ``-u_0 v_0 + u_1 v_1 + ...``, shape (..., 1)."""
+        product = u * v
+        return product[..., 1:].sum(-1, keepdim=True) - product[..., :1]
+
+    def exp(self, x: Tensor, u: Tensor) -> Tensor:
+        """Point reached from x along the tangent vector u."""
+        c, s = self.to_polar(x)
+        zc, zs, _ = polar.exp_transported(c, s, self.to_frame(x, u), self.curvature)
+        return self.from_polar(zc, zs)
+
+    def log(self, x: Tensor, y: Tensor) -> Tensor:
+        """Tangent vector at x that leads to y."""
+        v = polar.log_transported(*self.to_polar(x), *self.to_polar(y), self.curvature)
+        return self.from_frame(x, v)
+
+    def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
+        """Tangent vector u at x carried to y in parallel along the geodesic."""
+        K = self.curvature
+        versine = polar.versine_between(*self.to_polar(x), *self.to_polar(y), K)
+        # <y, u> = <y - x, u>, since u is tangent at x: near points keep their digits.
+        factor = K * self.minkowski(y - x, u) / (2 - K * versine).unsqueeze(-1)
+        return u - factor * (x + y)
+
+    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """Riemannian inner product of two tangent vectors at x, shape (...).
+
+        Taken in the frame at the origin, where it is a plain dot product and cannot turn negative
+        by rounding.
+        """
+        return (self.to_frame(x, u) * self.to_frame(x, v)).sum(-1)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Point of the hyperboloid on the ray through x.
+
+        A point that lies on the hyperboloid but for rounding keeps its spatial coordinates: far
+        out the ray's scale is lost in rounding.
+
+        Raises
+        ------
+        ValueError
+            For a vector that is space-like, light-like or points down, whose ray misses the
+            hyperboloid, and for NaN, infinity or a wrong width.
+        """
+        self._check_points(x, self.ambient_dim)
+        near = self.belongs(x, 16 * torch.finfo(x.dtype).eps).unsqueeze(-1)
+        n = torch.linalg.vector_norm(x[..., 1:], dim=-1, keepdim=True)
+        x0 = x[..., :1]
+        inside = (x0 > n) | near
+        if not bool(inside.all()):
+            raise ValueError(
+                "Some ambient points are space-like (x_0 <= |(x_1, ..., x_d)|): the ray through "
+                "them misses the hyperboloid. Pass points of the space or convex combinations of "
+                "them, first coordinate first."
+            )
+        length = torch.where(near, 1.0, (x0 - n) * (x0 + n)).sqrt()
+        return self._restore(x * torch.where(near, 1.0, self.radius_ / length))
+
+    def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
+        """Orthogonal projection (in the Minkowski product) on the tangent space at x."""
+        return u - self.curvature * self.minkowski(x, u) * x
+
+    def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:
+        """Whether x_0 agrees with ``sqrt(R^2 + |x_1:|^2)`` to the relative tolerance atol.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., ambient_dim)
+        atol : float, optional
+            Default 1e-5 in float32, 1e-10 in float64.
+
+        Returns
+        -------
+        Tensor of shape (...)
+            Boolean.
+        """
+        if atol is None:
+            atol = 1e-10 if x.dtype == torch.float64 else 1e-5
+        height = torch.hypot(
+            torch.linalg.vector_norm(x[..., 1:], dim=-1), torch.full_like(x[..., 0], self.radius_)
+        )
+        return (x[..., 0] - height).abs() <= atol * height
+
+    def to_frame(self, x: Tensor, u: Tensor) -> Tensor:
+        """Coordinates (..., dim) of a tangent vector at x in the frame carried from the origin."""
+        c, s = self.to_polar(x)
+        return u[..., 1:] - u[..., :1] / (self.radius_ * (1 + c)).unsqueeze(-1) * s
+
+    def from_frame(self, x: Tensor, v: Tensor) -> Tensor:
+        """Tangent vector at x with the given coordinates in the frame carried from the origin."""
+        c, s = self.to_polar(x)
+        sv = -self.curvature * (s * v).sum(-1, keepdim=True)
+        return torch.cat([sv * self.radius_, v + sv / (1 + c).unsqueeze(-1) * s], -1)
+
+    def _restore(self, x: Tensor) -> Tensor:
+        s = x[..., 1:]
+        return self.from_polar(torch.sqrt(1 - self.curvature * (s * s).sum(-1)), s)

@@ -1,0 +1,47 @@
+"""Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
+
+from .latent import (
+    DeterministicLatent,
+    EuclideanLatent,
+    HyperbolicLatent,
+    Latent,
+    LatentStep,
+    SphericalLatent,
+    WrappedSphereLatent,
+)
+from .likelihoods import (
+    LIKELIHOODS,
+    BernoulliLikelihood,
+    ContinuousBernoulliLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+    PoissonLikelihood,
+)
+from .networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
+from .supervision import PredictionHead
+from .row_noise import normal_noise, row_keys, uniform_noise
+
+__all__ = [
+    "ACTIVATIONS",
+    "LIKELIHOODS",
+    "BernoulliLikelihood",
+    "ContinuousBernoulliLikelihood",
+    "DeterministicLatent",
+    "EuclideanLatent",
+    "GaussianLikelihood",
+    "HyperbolicLatent",
+    "Latent",
+    "Likelihood",
+    "PoissonLikelihood",
+    "PredictionHead",
+    "Reshaped",
+    "LatentStep",
+    "SphericalLatent",
+    "WrappedSphereLatent",
+    "build_module",
+    "mlp",
+    "normal_noise",
+    "output_width",
+    "row_keys",
+    "uniform_noise",
+]

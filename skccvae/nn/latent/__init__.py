@@ -1,0 +1,15 @@
+"""Latent spaces of a model: posterior heads, priors, and what the decoder reads."""
+
+from ._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
+from ._sphere import SphericalLatent
+from ._wrapped import HyperbolicLatent, WrappedSphereLatent
+
+__all__ = [
+    "DeterministicLatent",
+    "EuclideanLatent",
+    "HyperbolicLatent",
+    "Latent",
+    "LatentStep",
+    "SphericalLatent",
+    "WrappedSphereLatent",
+]

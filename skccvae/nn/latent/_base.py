@@ -1,0 +1,245 @@
+"""What every latent space offers a model, and the flat ones.
+
+A latent space turns the numbers of the encoder's head into a posterior, draws from it, knows the
+prior, and says what the decoder reads at a point.  Noise comes in from outside, as standard
+normal numbers, so that the caller decides whether draws are fresh or repeatable.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from ...manifolds import Euclidean, Manifold
+
+LOG_SCALE_BOUND = 10.0
+
+
+class LatentStep(NamedTuple):
+    """One draw from the posterior.
+
+    Attributes
+    ----------
+    features : Tensor of shape (..., n_features)
+        What the decoder reads.
+    kl : Tensor
+        KL(q || p) of each row in nats: exact where a closed form exists, else the one-draw
+        estimate log q(z) - log p(z), whose mean is the KL.
+    """
+
+    features: Tensor
+    kl: Tensor
+
+
+def bounded_log_scale(raw: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
+    """Logarithm of a scale from an unbounded network output, in (-bound, bound).
+
+    It is the identity to one per cent where ``|raw| < 1.7``, and keeps rows far from the training
+    data from turning into infinite or vanishing scales.
+
+    Parameters
+    ----------
+    raw : Tensor
+        Network output.
+    bound : float, default=10.0
+        Largest absolute value of the result.
+
+    Returns
+    -------
+    Tensor
+        ``bound * tanh(raw / bound)``.
+    """
+    return bound * torch.tanh(raw / bound)
+
+
+class Latent(nn.Module):
+    """Base of the latent spaces.
+
+    Parameters
+    ----------
+    manifold : Manifold
+        Where points live; ``manifold.dim`` is the intrinsic dimension.
+
+    Attributes
+    ----------
+    n_params : int
+        Numbers the encoder's head gives for a row.
+    n_features : int
+        Numbers the decoder reads for a point.
+    noise_dim : int
+        Standard normal numbers that one draw needs.
+    """
+
+    n_params: int
+    n_features: int
+    noise_dim: int
+
+    def __init__(self, manifold: Manifold) -> None:
+        super().__init__()
+        self.manifold = manifold
+        # Tells the device and dtype of a latent space that has no parameters.
+        self.register_buffer("_like", torch.zeros(()), persistent=False)
+
+    @property
+    def dim(self) -> int:
+        """Intrinsic dimension."""
+        return self.manifold.dim
+
+    def posterior(self, params: Tensor) -> Distribution:
+        """Posterior q(z | x) of each row as a distribution over ambient points."""
+        raise TypeError(f"{type(self).__name__} has no posterior.")
+
+    def prior(self) -> Distribution:
+        """Prior p(z) as a distribution over the same points as `posterior`."""
+        raise TypeError(f"{type(self).__name__} has no prior.")
+
+    def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        """Draw with the noise given, shape (..., rows, noise_dim), and give the KL."""
+        raise TypeError(f"{type(self).__name__} has no sampling step.")
+
+    def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of draws and their log p(z) - log q(z), for importance weights."""
+        posterior = self.posterior(params)
+        z = posterior.rsample_from_noise(noise)
+        log_ratio = self.prior().log_prob(z) - posterior.log_prob(z)
+        return self.features(self.to_ambient(z)), log_ratio
+
+    def location(self, params: Tensor) -> Tensor:
+        """Location of each row's posterior as ambient points of ``manifold``."""
+        raise TypeError(f"{type(self).__name__} has no location.")
+
+    def to_ambient(self, z: Tensor) -> Tensor:
+        """Samples of `posterior` as ambient points of ``manifold`` (a change of units at most)."""
+        return z
+
+    def features(self, points: Tensor) -> Tensor:
+        """What the decoder reads at ambient points of ``manifold``."""
+        return points
+
+    def fitted_manifold(self) -> Manifold:
+        """The manifold with the current curvature."""
+        return self.manifold
+
+    def curvature(self) -> float | list[float]:
+        """Current curvature; for a product one number a factor."""
+        return float(self.manifold.curvature)
+
+    def history(self) -> dict[str, float]:
+        """Numbers worth keeping after each epoch, such as a learned curvature."""
+        return {}
+
+
+class DiagonalNormal(Independent):
+    """Normal with a diagonal covariance on R^d that can be drawn from given noise.
+
+    Parameters
+    ----------
+    loc, scale : Tensor of shape (..., d)
+        Mean and standard deviation of each coordinate.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn.latent._base import DiagonalNormal
+    >>> q = DiagonalNormal(torch.zeros(3, 2), torch.ones(3, 2))
+    >>> q.rsample_from_noise(torch.ones(3, 2)).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        super().__init__(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+    @property
+    def noise_dim(self) -> int:
+        """Standard normal numbers that one draw needs: d."""
+        return int(self.event_shape[0])
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviation of each coordinate."""
+        return self.base_dist.scale
+
+    def expand(self, batch_shape, _instance=None) -> DiagonalNormal:
+        """Same distribution with a larger batch shape."""
+        shape = torch.Size(batch_shape) + self.event_shape
+        return DiagonalNormal(self.base_dist.loc.expand(shape), self.base_dist.scale.expand(shape))
+
+    def rsample_from_noise(self, noise: Tensor) -> Tensor:
+        """Draw ``loc + scale * noise``."""
+        return self.base_dist.loc + self.base_dist.scale * noise
+
+
+class EuclideanLatent(Latent):
+    """R^d with a diagonal normal posterior and the standard normal prior.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension d.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix B for the KL.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(Euclidean(dim))
+        self.n_params = 2 * dim
+        self.n_features = dim
+        self.noise_dim = dim
+
+    def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        loc, raw = params.chunk(2, dim=-1)
+        return loc, bounded_log_scale(raw)
+
+    def posterior(self, params: Tensor) -> DiagonalNormal:
+        loc, log_scale = self._split(params)
+        return DiagonalNormal(loc, log_scale.exp())
+
+    def prior(self) -> DiagonalNormal:
+        zeros = self._like.new_zeros(self.dim)
+        return DiagonalNormal(zeros, torch.ones_like(zeros))
+
+    def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        loc, log_scale = self._split(params)
+        scale = log_scale.exp()
+        kl = (0.5 * (loc.square() + scale.square() - 1) - log_scale).sum(-1)
+        return LatentStep(torch.addcmul(loc, scale, noise), kl)
+
+    def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        # The normalising constants of prior and posterior are the same and drop out.
+        loc, log_scale = self._split(params)
+        z = torch.addcmul(loc, log_scale.exp(), noise)
+        return z, (0.5 * (noise.square() - z.square()) + log_scale).sum(-1)
+
+    def location(self, params: Tensor) -> Tensor:
+        return self._split(params)[0]
+
+
+class DeterministicLatent(Latent):
+    """R^d without noise or prior: the code of a plain autoencoder.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension d.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(Euclidean(dim))
+        self.n_params = dim
+        self.n_features = dim
+        self.noise_dim = 0
+
+    def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        return LatentStep(params, params.new_zeros(params.shape[:-1]))
+
+    def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        points = params.expand(*noise.shape[:-1], self.dim)
+        return points, params.new_zeros(points.shape[:-1])
+
+    def location(self, params: Tensor) -> Tensor:
+        return params

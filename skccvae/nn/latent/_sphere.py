@@ -1,0 +1,108 @@
+"""Latent spheres: von Mises-Fisher and its relatives against the uniform or a normal prior."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ...distributions import HypersphericalUniform, VonMisesFisher, axial_step
+from ...manifolds import Sphere
+from ._base import Latent, LatentStep, bounded_log_scale
+
+
+def unit_vectors(raw: Tensor) -> Tensor:
+    """Divide rows by their norm.
+
+    Parameters
+    ----------
+    raw : Tensor of shape (..., m)
+        Any vectors.
+
+    Returns
+    -------
+    Tensor of shape (..., m)
+        Unit vectors; a zero row, which has no direction, becomes NaN and is caught by the
+        estimators' check of what they return.
+    """
+    return raw / torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
+
+
+class SphericalLatent(Latent):
+    """Sphere of curvature K > 0 with the von Mises-Fisher posterior and the uniform prior.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension d; points have d + 1 coordinates.
+    curvature : float, default=1.0
+        K > 0.  Posterior and prior are distributions on the unit sphere; K only sets the radius
+        ``1 / sqrt(K)`` of the coordinates that the decoder and the user read.
+    family : type, default=VonMisesFisher
+        ``VonMisesFisher`` or another distribution with the parameters (loc, concentration) and a
+        registered KL to `HypersphericalUniform`.
+
+    Notes
+    -----
+    The network gives a vector v in R^(d+1) and a number a; the location is v / |v| and the
+    concentration ``kappa = d |v| exp(a)``, its logarithm softly bounded. At a fixed angular width
+    kappa grows in proportion to d, so the same outputs mean the same widths in every dimension.
+    With |v| in it, kappa times the location (the natural parameter) is linear in v: near the
+    uniform posterior the gradients of v are those of a Gaussian model's mean. With a concentration
+    that the location does not know, both gradients vanish there, and training sticks at KL = 0.
+
+    References
+    ----------
+    Davidson et al., "Hyperspherical variational auto-encoders", UAI 2018.
+    """
+
+    def __init__(
+        self, dim: int, curvature: float = 1.0, family: type[Distribution] = VonMisesFisher
+    ) -> None:
+        super().__init__(Sphere(dim, curvature))
+        self.family = family
+        self.radius = 1.0 / math.sqrt(curvature)
+        self.n_params = dim + 2
+        self.n_features = dim + 1
+        self.noise_dim = dim + 2
+        # Coordinates of a uniform point have variance 1 / (d + 1): read by the decoder in units
+        # in which it is 1, its first layer starts as alive as a Gaussian model's.
+        self.feature_scale = math.sqrt(dim + 1.0)
+
+    def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        """Direction of any length and log(kappa / d) of each row."""
+        direction = params[..., :-1]
+        log_norm = torch.linalg.vector_norm(direction, dim=-1).log()
+        return direction, bounded_log_scale(params[..., -1] + log_norm)
+
+    def posterior(self, params: Tensor) -> Distribution:
+        direction, log_relative = self._split(params)
+        concentration = self.dim * log_relative.exp()
+        return self.family(unit_vectors(direction), concentration, validate_args=False)
+
+    def prior(self) -> HypersphericalUniform:
+        return HypersphericalUniform(
+            self.dim + 1, device=self._like.device, dtype=self._like.dtype, validate_args=False
+        )
+
+    def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        direction, log_relative = self._split(params)
+        z, kl = axial_step(
+            direction,
+            log_relative,
+            noise,
+            self.radius * self.feature_scale,
+            self.family,
+        )
+        return LatentStep(z, kl)
+
+    def location(self, params: Tensor) -> Tensor:
+        return unit_vectors(params[..., :-1]) * self.radius
+
+    def to_ambient(self, z: Tensor) -> Tensor:
+        return z if self.radius == 1.0 else z * self.radius
+
+    def features(self, points: Tensor) -> Tensor:
+        return points * self.feature_scale

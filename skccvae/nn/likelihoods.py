@@ -1,0 +1,192 @@
+"""Likelihoods p(x | z): what the decoder's output means.
+
+A likelihood owns the map from decoder outputs to a distribution over one row, and a direct
+formula for the row's log-probability, which training uses without building the distribution.
+Rows reach it in *model units*: pixels in [0, 1], counts as they are, and real values centred and
+scaled column by column (`GaussianLikelihood` adds the Jacobian of that scaling, so that
+log-probabilities are densities of the user's own X).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, ContinuousBernoulli, Distribution, Independent, Normal
+from torch.distributions import Poisson as TorchPoisson
+
+from ..special import log_sinc_k
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Likelihood(nn.Module):
+    """Base of all likelihoods.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Numbers the decoder must give for a row.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.n_outputs = n_features
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Log-probability of rows ``x`` (..., p) given decoder outputs, shape (...), in nats."""
+        return self.distribution(outputs).log_prob(x)
+
+    def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Sum of `log_prob` over all rows, a scalar: what a training step needs."""
+        return self.log_prob(outputs, x).sum()
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Mean of p(x | z) in model units, shape (..., p)."""
+        return self.distribution(outputs).mean
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        """The distribution of one row in model units, with event shape (p,)."""
+        raise TypeError(f"{type(self).__name__} does not name its distribution.")
+
+
+class BernoulliLikelihood(Likelihood):
+    """Independent Bernoulli pixels; for grey values in (0, 1) the soft cross-entropy.
+
+    With x in {0, 1} this is a probability.  With grey x it is the cross-entropy that much of the
+    literature reports, and no log-density; `ContinuousBernoulliLikelihood` is.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X.
+    """
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        x = x.expand_as(outputs)
+        return -F.binary_cross_entropy_with_logits(outputs, x, reduction="none").sum(-1)
+
+    def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        if outputs.shape == x.shape:
+            return -F.binary_cross_entropy_with_logits(outputs, x, reduction="sum")
+        return self.log_prob(outputs, x).sum()
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        return torch.sigmoid(outputs)
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        return Independent(Bernoulli(logits=outputs), 1, validate_args=False)
+
+
+class ContinuousBernoulliLikelihood(Likelihood):
+    """Continuous Bernoulli on [0, 1]: the normalised density behind the soft cross-entropy.
+
+    Notes
+    -----
+    With logit l the density is ``exp(x l) l / (exp(l) - 1)``, so that
+    ``log p(x) = (x - 1/2) l - log(sinh(l/2) / (l/2))``, smooth at l = 0 and without overflow.
+
+    References
+    ----------
+    Loaiza-Ganem and Cunningham, "The continuous Bernoulli", NeurIPS 2019, eq. 6.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X.
+    """
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return ((x - 0.5) * outputs - log_sinc_k(outputs.abs() / 2, -1.0)).sum(-1)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        return ContinuousBernoulli(logits=outputs).mean
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        return Independent(ContinuousBernoulli(logits=outputs), 1, validate_args=False)
+
+
+class GaussianLikelihood(Likelihood):
+    """Independent normals with one learned scale a column.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X.
+    scale : tensor of shape (n_features,), optional
+        Standard deviation of each column of X, by which rows were divided; 1 by default.
+
+    Notes
+    -----
+    The learned scale, in units of the column's standard deviation, is
+    ``0.01 + softplus(parameter)``: a column that the model reproduces exactly cannot drive the
+    density to infinity.
+    """
+
+    min_scale = 0.01
+
+    def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
+        super().__init__(n_features)
+        scale = torch.ones(n_features) if scale is None else scale
+        # In float64: columns of order 1e-30 have a logarithm, though float32 cannot hold them.
+        self.register_buffer("log_jacobian", -scale.double().log().sum().float())
+        start = math.log(math.expm1(1.0 - self.min_scale))
+        self.raw_scale = nn.Parameter(torch.full((n_features,), start))
+
+    def scale(self) -> Tensor:
+        """Learned scale of each column in units of its standard deviation, shape (p,)."""
+        return self.min_scale + F.softplus(self.raw_scale)
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        scale = self.scale()
+        constant = scale.log().sum() + self.n_features * HALF_LOG_TWO_PI - self.log_jacobian
+        return -0.5 * ((x - outputs) / scale).square().sum(-1) - constant
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        return Independent(Normal(outputs, self.scale()), 1, validate_args=False)
+
+
+class PoissonLikelihood(Likelihood):
+    """Independent Poisson counts; the decoder gives the logarithm of the rate.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X, non-negative counts.
+    """
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        # A rate of exp(15) is beyond any count in a fingerprint or a word count, and bounding the
+        # logarithm smoothly keeps exp finite in the first steps of training.
+        log_rate = bounded_log_rate(outputs)
+        return (x * log_rate - log_rate.exp() - torch.lgamma(x + 1)).sum(-1)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        return bounded_log_rate(outputs).exp()
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        return Independent(TorchPoisson(bounded_log_rate(outputs).exp()), 1, validate_args=False)
+
+
+def bounded_log_rate(raw: Tensor, bound: float = 15.0) -> Tensor:
+    """Map the real line onto (-bound, bound), nearly the identity in the middle."""
+    return bound * torch.tanh(raw / bound)
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": BernoulliLikelihood,
+    "gaussian": GaussianLikelihood,
+    "continuous_bernoulli": ContinuousBernoulliLikelihood,
+    "poisson": PoissonLikelihood,
+}

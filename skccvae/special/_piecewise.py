@@ -1,0 +1,94 @@
+"""Piecewise polynomials on uniform cells, in one and two variables, built once and read often.
+
+A function is sampled at the Chebyshev-Lobatto points of each cell (so that neighbours agree at
+their common edge) and stored as monomial coefficients in the cell's own variable t in [0, 1].
+Building is done in float64 on the CPU; reading is a handful of tensor operations on any device,
+with no synchronisation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def cell_nodes(n_cells: int, degree: int) -> Tensor:
+    """Collocation points of [0, n_cells] in float64: n_cells * degree + 1 of them, rising."""
+    angles = torch.arange(degree, dtype=torch.float64, device="cpu") * (math.pi / degree)
+    local = 0.5 * (1 - torch.cos(angles))
+    starts = torch.arange(n_cells, dtype=torch.float64, device="cpu")
+    inner = (starts.unsqueeze(-1) + local).reshape(-1)
+    return torch.cat((inner, torch.full((1,), float(n_cells), dtype=torch.float64, device="cpu")))
+
+
+def _monomials_from_values(degree: int) -> Tensor:
+    """Matrix that turns the values at a cell's nodes into monomial coefficients in t in [0, 1]."""
+    nodes = cell_nodes(1, degree)
+    powers = nodes.unsqueeze(-1) ** torch.arange(degree + 1, dtype=torch.float64, device="cpu")
+    return torch.linalg.inv(powers)
+
+
+def fit_curves(values: Tensor, n_cells: int, degree: int) -> Tensor:
+    """Coefficients (n_cells, degree + 1, n_curves) of curves sampled at `cell_nodes`.
+
+    Parameters
+    ----------
+    values : Tensor
+        Shape (n_cells * degree + 1, n_curves), float64.
+    """
+    cells = values.unfold(0, degree + 1, degree)  # (n_cells, n_curves, degree + 1)
+    return (_monomials_from_values(degree) @ cells.transpose(1, 2)).contiguous()
+
+
+def fit_surface(values: Tensor, n_cells: tuple[int, int], degree: int) -> Tensor:
+    """Coefficients (n_cells[0] * n_cells[1], degree + 1, degree + 1) of a sampled surface.
+
+    Parameters
+    ----------
+    values : Tensor
+        Shape (n_cells[0] * degree + 1, n_cells[1] * degree + 1), float64.
+    """
+    to_monomials = _monomials_from_values(degree)
+    cells = values.unfold(0, degree + 1, degree).unfold(1, degree + 1, degree)
+    coefficients = to_monomials @ cells @ to_monomials.T
+    return coefficients.reshape(-1, degree + 1, degree + 1).contiguous()
+
+
+def locate(position: Tensor, n_cells: int) -> tuple[Tensor, Tensor]:
+    """Cell index and local variable of a position in [0, n_cells].
+
+    The index is clamped *after* the conversion to an integer: a NaN position then reads some cell
+    of the table instead of memory outside of it, and comes back as NaN through the local variable.
+    """
+    index = position.long().clamp_(0, n_cells - 1)
+    return index, position - index
+
+
+def read_curves(table: Tensor, index: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+    """Values of all curves of a table of `fit_curves` at (index, t), each of index's shape."""
+    n_coefficients, n_curves = table.shape[1:]
+    rows = table[index].unbind(-2)
+    t = t.unsqueeze(-1) if n_curves > 1 else t
+    value = rows[-1] if n_curves > 1 else rows[-1].squeeze(-1)
+    for k in range(n_coefficients - 2, -1, -1):
+        value = torch.addcmul(rows[k] if n_curves > 1 else rows[k].squeeze(-1), value, t)
+    return value.unbind(-1) if n_curves > 1 else (value,)
+
+
+def read_surface(table: Tensor, index: Tensor, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+    """Value and derivative in t1 of a surface of `fit_surface`; index is flat, shapes are equal."""
+    degree = table.shape[-1] - 1
+    rows = table[index].unbind(-2)
+    t0 = t0.unsqueeze(-1)
+    section = rows[degree]
+    for k in range(degree - 1, -1, -1):
+        section = torch.addcmul(rows[k], section, t0)
+    coefficients = section.unbind(-1)
+    derivative = coefficients[degree]
+    value = torch.addcmul(coefficients[degree - 1], derivative, t1)
+    for k in range(degree - 2, -1, -1):
+        derivative = torch.addcmul(value, derivative, t1)
+        value = torch.addcmul(coefficients[k], value, t1)
+    return value, derivative

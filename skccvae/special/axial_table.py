@@ -1,0 +1,168 @@
+r"""One float32 table from which a training step on the sphere reads all it needs.
+
+For a law with an axis, a concentration kappa and a fixed ambient dimension m, a step needs the
+quantile of the angle, the divergence from the uniform law, and the derivatives of both. All four
+are smooth in the normal score and in xi = kappa / (kappa + c), c = m - 1, after the factors that
+are singular at kappa = 0 or infinity have been split off; so one look-up and two short Horner
+schemes give all four.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from skccvae.special._piecewise import cell_nodes, fit_curves, fit_surface
+from skccvae.special.bessel import bessel_family
+from skccvae.special.power_spherical import power_spherical_kl_uniform, power_spherical_quantile
+from skccvae.special.quantile import SCORE_LIMIT, RadialQuantile
+from skccvae.special.von_mises_fisher import vmf_quantile
+
+__all__ = ["AxialTable", "power_spherical_table", "von_mises_fisher_table"]
+
+_N_CELLS = 64
+_DEGREE = 3
+
+KLWithSlope = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class AxialValues(NamedTuple):
+    """What a step needs of each row; all of shape (n,)."""
+
+    cosine: Tensor  # w, of the angle to the axis
+    versine: Tensor  # (1 - w) / 2
+    pull: Tensor  # -1/2 dy/dlog(kappa), y = 2 log tan(theta / 2)
+    kl: Tensor  # divergence from the uniform law
+    kl_slope: Tensor  # dKL/dlog(kappa)
+
+
+class AxialTable:
+    r"""Table of one law in one ambient dimension.
+
+    Parameters
+    ----------
+    m : int
+        Ambient dimension.
+    quantile : RadialQuantile
+        Float64 table of Y = y + log(1 + kappa / c) over (score, xi).
+    kl_with_slope : callable
+        kappa -> (KL, dKL/dlog(kappa)) in float64, with full relative accuracy.
+
+    Notes
+    -----
+    With b = m (m - 1) / 2, the divergence is (m - 1) / 4 log(1 + kappa^2 / b) + xi^2 H(xi) and its
+    slope xi^2 D(xi), so both keep their relative accuracy as kappa -> 0. A row of the table holds,
+    for each power of xi, the coefficients in the score of Y and of -1/2 dy/dlog(kappa),
+    interleaved, then H and D.
+    """
+
+    def __init__(self, m: int, quantile: RadialQuantile, kl_with_slope: KLWithSlope) -> None:
+        self.m = m
+        n, degree = _N_CELLS, _DEGREE
+        with torch.inference_mode(False), torch.no_grad():
+            nodes = cell_nodes(n, degree)
+            score = nodes * (2 * SCORE_LIMIT / n) - SCORE_LIMIT
+            xi = nodes / n
+            y, slope = quantile.evaluate(*torch.broadcast_tensors(score.unsqueeze(-1), xi))
+            pull = 0.5 * xi * (1 - slope * (1 - xi))
+            # the curves' limits are finite; so near to the ends they are met to 1e-7
+            inner = xi.clamp(1e-7, 1 - 1e-7)
+            kappa = (m - 1) * inner / (1 - inner)
+            kl, kl_slope = kl_with_slope(kappa)
+            growth = 0.25 * (m - 1) * torch.log1p(kappa * kappa * (2 / (m * (m - 1))))
+            square = inner * inner
+            curves = torch.stack(((kl - growth) / square, kl_slope / square), -1)
+            surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in (y, pull)], -1)
+            # (cell, power of score, power of xi, 2) -> (cell, power of xi, interleaved)
+            by_xi = surfaces.transpose(1, 2).reshape(n * n, degree + 1, -1)
+            curve_rows = fit_curves(curves, n, degree).repeat(n, 1, 1)
+            self._rows = torch.cat((by_xi, curve_rows), -1).to(torch.float32).contiguous()
+            # numbers as tensors: torch wraps a Python number anew in every operation that takes one
+            constants = (
+                [[n / (2 * SCORE_LIMIT)], [n]],
+                [[0.5 * n], [0.0]],
+                math.log(2 * (m - 1) / m),  # log(c^2 / b)
+                1.0,
+            )
+            self._constants = [
+                torch.tensor(x, dtype=torch.float32, device="cpu") for x in constants
+            ]
+        self._copies: dict[torch.device, list[Tensor]] = {}
+
+    def on(self, device: torch.device) -> list[Tensor]:
+        """Rows, scale and offset of the coordinates, log(c^2 / b) and 1, as tensors on a device."""
+        found = self._copies.get(device)
+        if found is None:
+            with torch.inference_mode(False):
+                found = [part.to(device) for part in (self._rows, *self._constants)]
+            self._copies[device] = found
+        return found
+
+    def evaluate(self, score: Tensor, log_relative: Tensor) -> AxialValues:
+        """Read the table, outside of autograd.
+
+        Parameters
+        ----------
+        score : Tensor
+            Normal scores, shape (n,), float32.
+        log_relative : Tensor
+            log(kappa / (m - 1)), shape (n,), float32.
+
+        Returns
+        -------
+        AxialValues
+            NaN where an argument is NaN.
+        """
+        rows, scale, offset, growth_shift, one = self.on(score.device)
+        xi = torch.sigmoid(log_relative)
+        # both coordinates at once: each operation costs more than its 128 numbers
+        position = torch.addcmul(offset, torch.stack((score, xi)), scale).clamp_(0, _N_CELLS)
+        cell = position.long().clamp_(0, _N_CELLS - 1)  # the second clamp is for NaN
+        t_score, t_xi = (position - cell).unsqueeze(-1).unbind(0)
+        score_cell, xi_cell = cell.unbind(0)
+        found = rows.index_select(0, torch.add(xi_cell, score_cell, alpha=_N_CELLS))
+        c0, c1, c2, c3 = found.unbind(1)
+        row = torch.addcmul(c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_xi), t_xi), t_xi)
+        c0, c1, c2, c3, curves = row.view(-1, _DEGREE + 2, 2).unbind(1)
+        pair = torch.addcmul(
+            c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_score), t_score), t_score
+        )
+        y_shifted, pull = pair.unbind(-1)
+        versine = torch.sigmoid(y_shifted - softplus(log_relative))
+        kl, kl_slope = (curves * (xi * xi).unsqueeze(-1)).unbind(-1)
+        growth = softplus(torch.add(growth_shift, log_relative, alpha=2))
+        cosine = torch.add(one, versine, alpha=-2)
+        return AxialValues(
+            cosine, versine, pull, torch.add(kl, growth, alpha=0.25 * (self.m - 1)), kl_slope
+        )
+
+
+@lru_cache(maxsize=128)
+def von_mises_fisher_table(m: int) -> AxialTable:
+    """Table of the von Mises-Fisher law in R^m."""
+
+    def kl_with_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
+        family = bessel_family(0.5 * m - 1, kappa)
+        return kappa * family.ratio - family.log_f, kappa * kappa * family.slope
+
+    return AxialTable(m, vmf_quantile(m, torch.float64), kl_with_slope)
+
+
+@lru_cache(maxsize=128)
+def power_spherical_table(m: int) -> AxialTable:
+    """Table of the power spherical law in R^m."""
+
+    def kl_with_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            kappa = kappa.detach().requires_grad_()
+            kl = power_spherical_kl_uniform(kappa, m)
+            (slope,) = torch.autograd.grad(kl.sum(), kappa)
+        return kl.detach(), kappa.detach() * slope
+
+    return AxialTable(m, power_spherical_quantile(m, torch.float64), kl_with_slope)

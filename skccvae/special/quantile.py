@@ -1,0 +1,248 @@
+r"""Tabulated quantile functions of one-parameter families: draws with exact pathwise gradients.
+
+Let u be a standard normal score and y(u, x) the Phi(u)-quantile of a law with parameter x. Then
+y(u, x) with u ~ N(0, 1) is a draw, and dy/dx at fixed u is its implicit reparameterisation gradient
+-(dF/dx) / f(y) (Figurnov et al. 2018): exact, with no rejection and no loop. As long as the family
+is fixed the function y has two arguments, so it can be tabulated; a draw then costs two table
+look-ups.
+
+Scores rather than probabilities are used as the argument because both tails are resolved, and
+because y is nearly linear in them. The density is handed over in a variable y on the whole line
+(for an angle or a radius its log-tangent or logarithm), in which the quantiles are smooth and keep
+relative accuracy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skccvae.special._autograd import first_order_only
+from skccvae.special._piecewise import cell_nodes, fit_surface, locate, read_surface
+
+__all__ = ["SCORE_LIMIT", "RadialQuantile"]
+
+SCORE_LIMIT = 8.3
+"""Scores beyond this magnitude (probability 1e-16) are read as this magnitude."""
+
+_N_INTERVALS = 128  # on each side of the mode
+_DROP = 60.0  # the window of integration ends where the log-density has fallen by this much
+_GAUSS_NODES = (0.2386191860831969, 0.6612093864662645, 0.9324695142031521)
+_GAUSS_WEIGHTS = (0.46791393457269104, 0.36076157304813861, 0.17132449237917036)
+
+LogDensity = Callable[[Tensor, Tensor], Tensor]
+
+
+class RadialQuantile:
+    r"""Table of the quantile function of a family of unimodal densities on the line.
+
+    Parameters
+    ----------
+    log_density : callable
+        ``log_density(y, x)``: unnormalised log-density with respect to dy, for float64 tensors y
+        and x that broadcast against each other. For every x of the range it must be finite on the
+        bracket, unimodal, and fall at least exponentially on both sides.
+    lower, upper : float
+        Range of the parameter x, ends included. A parameter that runs to infinity should be mapped
+        to a bounded x by the caller.
+    n_cells : (int, int)
+        Numbers of cells in the score and in x.
+    degree : int
+        Degree of the polynomials in each cell.
+    bracket : (float, float)
+        Interval of y that contains every mode and all but exp(-60) of the mass.
+
+    Raises
+    ------
+    ValueError
+        If the range is empty, or the density is not finite or does not fall inside of the bracket.
+
+    Notes
+    -----
+    The table is built in float64 on the CPU and copied once to each device and dtype that asks for
+    it. Its derivative is the exact derivative of the function that is sampled (the interpolant),
+    and agrees with the true one to about 1e-6.
+
+    References
+    ----------
+    Figurnov, Mohamed, Mnih, "Implicit reparameterization gradients", 2018, equation 6.
+
+    Examples
+    --------
+    The family exp(-y^2 / 2 + x y) is N(x, 1), whose quantile function is score + x:
+
+    >>> import torch
+    >>> table = RadialQuantile(lambda y, x: -0.5 * y * y + x * y, -1.0, 1.0, n_cells=(16, 4))
+    >>> y, slope = table.evaluate(torch.tensor([1.5]), torch.tensor([0.25]))
+    >>> y, slope
+    (tensor([1.7500]), tensor([1.]))
+    """
+
+    def __init__(
+        self,
+        log_density: LogDensity,
+        lower: float,
+        upper: float,
+        *,
+        n_cells: tuple[int, int] = (64, 64),
+        degree: int = 5,
+        bracket: tuple[float, float] = (-300.0, 300.0),
+    ) -> None:
+        if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper):
+            raise ValueError(f"lower < upper must be finite numbers, got {lower!r} and {upper!r}.")
+        self.lower, self.upper = float(lower), float(upper)
+        self.n_cells = n_cells
+        self.degree = degree
+        self._score_scale = n_cells[0] / (2 * SCORE_LIMIT)
+        self._parameter_scale = n_cells[1] / (self.upper - self.lower)
+        # a table built under inference mode could not be read by a training step later
+        with torch.inference_mode(False), torch.no_grad():
+            scores = cell_nodes(n_cells[0], degree) / self._score_scale - SCORE_LIMIT
+            x = self.lower + cell_nodes(n_cells[1], degree) / self._parameter_scale
+            quantiles = _quantiles(log_density, scores, x.clamp(max=self.upper), bracket)
+            self._table = fit_surface(quantiles.T, n_cells, degree)
+        self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def _table_like(self, like: Tensor) -> Tensor:
+        key = (like.device, like.dtype)
+        table = self._copies.get(key)
+        if table is None:
+            with torch.inference_mode(False):
+                table = self._copies[key] = self._table.to(device=like.device, dtype=like.dtype)
+        return table
+
+    def evaluate(self, score: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantile and its derivative in x, outside of autograd.
+
+        Parameters
+        ----------
+        score, x : Tensor
+            Same dtype and device; they broadcast. Scores beyond `SCORE_LIMIT` in magnitude
+            saturate; x outside of the range has no meaning (the last cell's polynomial is
+            continued).
+
+        Returns
+        -------
+        (Tensor, Tensor)
+            y and dy/dx, of the broadcast shape; NaN where an argument is NaN.
+        """
+        x_index, x_local = locate((x - self.lower).mul_(self._parameter_scale), self.n_cells[1])
+        return self.evaluate_located(score, x_index, x_local)
+
+    def evaluate_located(
+        self, score: Tensor, x_index: Tensor, x_local: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `evaluate`, when the cell of x and the position inside it are already known."""
+        n_score, n_parameter = self.n_cells
+        position = (score * self._score_scale).add_(0.5 * n_score).clamp_(0, n_score)
+        index, local = locate(position, n_score)
+        flat = torch.add(x_index, index, alpha=n_parameter)
+        y, slope = read_surface(self._table_like(score), flat, local, x_local)
+        return y, slope * self._parameter_scale
+
+    def __call__(self, score: Tensor, x: Tensor) -> Tensor:
+        """Quantile as a differentiable function of x (the score is noise and gets no gradient)."""
+        return _Quantile.apply(self, score, x)
+
+
+class _Quantile(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: RadialQuantile, score: Tensor, x: Tensor) -> Tensor:
+        y, slope = table.evaluate(score, x)
+        ctx.save_for_backward(slope)
+        ctx.parameter_shape = x.shape
+        return y
+
+    @staticmethod
+    @first_order_only
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
+        return None, None, (grads[0] * ctx.saved_tensors[0]).sum_to_size(ctx.parameter_shape)
+
+
+def _find_modes(log_density: LogDensity, x: Tensor, bracket: tuple[float, float]) -> Tensor:
+    """Modes (n, 1) of the densities at the parameters x (n, 1), by trisection."""
+    low = torch.full_like(x, bracket[0])
+    high = torch.full_like(x, bracket[1])
+    for _ in range(80):
+        third = (high - low) / 3
+        left, right = low + third, high - third
+        rising = log_density(left, x) < log_density(right, x)
+        low, high = torch.where(rising, left, low), torch.where(rising, high, right)
+    return 0.5 * (low + high)
+
+
+def _find_edge(log_density: LogDensity, x: Tensor, mode: Tensor, far: float) -> Tensor:
+    """Where between the mode and `far` the log-density has fallen by `_DROP`, by bisection."""
+    level = log_density(mode, x) - _DROP
+    inside, outside = mode, torch.full_like(mode, far)
+    if not bool((log_density(outside, x) < level).all()):
+        raise ValueError(
+            f"the log-density must be finite and must have fallen by {_DROP:g} at y = {far:g}, for "
+            "every parameter of the range; widen the bracket or change the variable y."
+        )
+    for _ in range(60):
+        middle = 0.5 * (inside + outside)
+        high = log_density(middle, x) > level
+        inside, outside = torch.where(high, middle, inside), torch.where(high, outside, middle)
+    return outside
+
+
+def _integrate(density: Callable[[Tensor], Tensor], start: Tensor, stop: Tensor) -> Tensor:
+    """Six-point Gauss-Legendre integral over each [start, stop]."""
+    centre, half = 0.5 * (start + stop), 0.5 * (stop - start)
+    total = torch.zeros_like(centre)
+    for node, weight in zip(_GAUSS_NODES, _GAUSS_WEIGHTS, strict=True):
+        total += weight * (density(centre - node * half) + density(centre + node * half))
+    return total * half
+
+
+def _quantiles(
+    log_density: LogDensity, scores: Tensor, x: Tensor, bracket: tuple[float, float]
+) -> Tensor:
+    """Quantiles, shape (n_parameters, n_scores)."""
+    x = x.unsqueeze(-1)
+    mode = _find_modes(log_density, x, bracket)
+    peak = log_density(mode, x)
+    if not bool(torch.isfinite(peak).all()):
+        raise ValueError(
+            "the log-density must be finite at the mode for every parameter of the range."
+        )
+
+    def density(y: Tensor) -> Tensor:
+        return torch.exp(log_density(y, x) - peak)
+
+    # knots are denser at the mode, where the scale is that of the law, than in the tails
+    u = torch.arange(1, _N_INTERVALS + 1, dtype=torch.float64, device="cpu") / _N_INTERVALS
+    grading = 0.3 * u + 0.7 * u * u
+    left = mode + (_find_edge(log_density, x, mode, bracket[0]) - mode) * grading.flip(0)
+    right = mode + (_find_edge(log_density, x, mode, bracket[1]) - mode) * grading
+    knots = torch.cat((left, mode, right), -1)
+    pieces = _integrate(density, knots[:, :-1], knots[:, 1:])
+    mass = pieces.sum(-1, keepdim=True)
+    zero = torch.zeros_like(mass)
+    below = torch.cat((zero, pieces.cumsum(-1)), -1) / mass
+    above = torch.cat((pieces.flip(-1).cumsum(-1).flip(-1), zero), -1) / mass
+
+    def score_of(lower_tail: Tensor, upper_tail: Tensor) -> Tensor:
+        # each tail from its own side, so that scores of -8 and of 8 are equally good
+        small = torch.minimum(lower_tail, upper_tail).clamp_min(1e-300)
+        return torch.copysign(torch.special.ndtri(small), lower_tail - upper_tail)
+
+    knot_scores = score_of(below, above).contiguous()
+    wanted = scores.expand(x.shape[0], -1).contiguous()
+    cell = (torch.searchsorted(knot_scores, wanted) - 1).clamp_(0, knots.shape[1] - 2)
+    k0, k1 = knots.gather(1, cell), knots.gather(1, cell + 1)
+    n0, n1 = knot_scores.gather(1, cell), knot_scores.gather(1, cell + 1)
+    lower_start, upper_start = below.gather(1, cell), above.gather(1, cell)
+    y = k0 + (k1 - k0) * ((wanted - n0) / (n1 - n0)).clamp(0, 1)
+    for _ in range(3):  # Newton's method in the score, where the function is nearly linear
+        part = _integrate(density, k0, y) / mass
+        score = score_of(lower_start + part, upper_start - part)
+        gaussian = torch.exp(-0.5 * score * score) / math.sqrt(2 * math.pi)
+        y = y + (wanted - score) * gaussian * mass / density(y)
+        y = torch.minimum(torch.maximum(y, k0), k1)
+    return y

@@ -1,0 +1,257 @@
+r"""Functions of the concentration of a von Mises-Fisher law: normaliser, divergence, quantiles.
+
+In float64 the exact recurrences of `skccvae.special.bessel` are used. In float32, where a model is
+trained and each tensor operation counts, functions of (m, kappa) are read from tables that were
+built once per m from the exact ones; all of them share one bounded coordinate of the concentration,
+
+    xi = kappa / (kappa + c),   c = m - 1,
+
+in which everything below is analytic up to and including kappa = infinity. There is no range
+outside of the table. The tables are accurate to the rounding of float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from skccvae.special._autograd import first_order_only
+from skccvae.special._piecewise import cell_nodes, fit_curves, locate, read_curves
+from skccvae.special.bessel import BesselFamily, bessel_family
+from skccvae.special.quantile import RadialQuantile
+
+__all__ = ["vmf_kl_uniform", "vmf_log_normalizer"]
+
+_N_CELLS = 64
+_CURVE_DEGREE = 3
+
+
+class ConcentrationGrid(NamedTuple):
+    """Where concentrations lie in the tables of their m."""
+
+    inverse: Tensor  # 1 / (kappa + c)
+    xi: Tensor  # kappa / (kappa + c)
+    cell: Tensor  # cell of xi
+    local: Tensor  # position in the cell, in [0, 1]
+
+    def shift_back(
+        self, quantile: RadialQuantile, score: Tensor, kappa: Tensor, m: int
+    ) -> tuple[Tensor, Tensor]:
+        """Read a table of `bounded_quantile`: y = Y - log(1 + kappa / c), and dy/dkappa."""
+        c = m - 1
+        shifted, slope = quantile.evaluate_located(score, self.cell, self.local)
+        y = shifted - torch.log1p(kappa * (1 / c))
+        # dxi/dkappa = c / (kappa + c)^2 and d log(1 + kappa / c)/dkappa = 1 / (kappa + c)
+        return y, (slope * self.inverse).mul_(c).sub_(1).mul_(self.inverse)
+
+
+def concentration_grid(kappa: Tensor, m: int) -> ConcentrationGrid:
+    """Locate concentrations (any shape, >= 0) in the tables of ambient dimension m."""
+    inverse = (kappa + (m - 1)).reciprocal_()
+    xi = kappa * inverse
+    return ConcentrationGrid(inverse, xi, *locate(xi * _N_CELLS, _N_CELLS))
+
+
+@lru_cache(maxsize=256)
+def _curves(m: int, device: torch.device) -> Tensor:
+    r"""Float32 table of three curves in xi, from which everything follows without cancellation.
+
+    With b = m (m - 1) / 2 they are
+
+    * H = (KL - (m - 1) / 4 log(1 + kappa^2 / b)) / xi^2: the logarithm carries both the quadratic
+      start kappa^2 / (2 m) of the divergence and its logarithmic growth,
+    * D = dKL/dkappa (kappa^2 + b) / kappa, which is (m - 1) / 2 at both ends,
+    * E = (1 - A) (kappa + c).
+    """
+    c, b = m - 1, 0.5 * m * (m - 1)
+    with torch.inference_mode(False), torch.no_grad():
+        xi = cell_nodes(_N_CELLS, _CURVE_DEGREE) / _N_CELLS
+        inner = xi[1:-1]  # the ends are kappa = 0 and kappa = infinity, where the limits are known
+        kappa = c * inner / (1 - inner)
+        family = bessel_family(0.5 * m - 1, kappa)
+        logarithm = 0.25 * (m - 1) * torch.log1p(kappa * kappa / b)
+        h = (_kl(kappa, family) - logarithm) / (inner * inner)
+        d = family.slope * (kappa * kappa + b)
+        e = (1 - family.ratio) * (kappa + c)
+        # I_v(kappa) ~ exp(kappa) / sqrt(2 pi kappa) gives H at infinity
+        half = 0.5 * (m - 1)
+        h_end = 0.5 * half * math.log(b) - half - math.lgamma(0.5 * m)
+        h_end += 0.5 * math.log(2 * math.pi) - (0.5 * m - 1) * math.log(2)
+        ends = torch.tensor(
+            [[0.0, half, c], [h_end, half, half]], dtype=torch.float64, device="cpu"
+        )
+        values = torch.cat((ends[:1], torch.stack((h, d, e), -1), ends[1:]))
+        table = fit_curves(values, _N_CELLS, _CURVE_DEGREE)
+        return table.to(dtype=torch.float32, device=device)
+
+
+def _kl(kappa: Tensor, family: BesselFamily) -> Tensor:
+    return kappa * family.ratio - family.log_f
+
+
+def _kl_from_table(kappa: Tensor, m: int, h: Tensor, grid: ConcentrationGrid) -> Tensor:
+    growth = (kappa * kappa).mul_(2 / (m * (m - 1))).log1p_().mul_(0.25 * (m - 1))
+    return growth.addcmul_(h * grid.xi, grid.xi)
+
+
+class _KLUniform(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kappa: Tensor, m: int, grid: ConcentrationGrid | None) -> Tensor:
+        if kappa.dtype == torch.float32:
+            grid = concentration_grid(kappa, m) if grid is None else grid
+            h, d, _ = read_curves(_curves(m, kappa.device), grid.cell, grid.local)
+            kl = _kl_from_table(kappa, m, h, grid)
+            slope = d.mul(kappa).div_((kappa * kappa).add_(0.5 * m * (m - 1)))
+        else:
+            family = bessel_family(0.5 * m - 1, kappa)
+            kl = _kl(kappa, family).to(kappa.dtype)
+            slope = (kappa * family.slope).to(kappa.dtype)
+        ctx.save_for_backward(slope)
+        return kl
+
+    @staticmethod
+    @first_order_only
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0] * ctx.saved_tensors[0], None, None
+
+
+class _LogNormalizer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kappa: Tensor, m: int, grid: ConcentrationGrid | None) -> Tensor:
+        if kappa.dtype == torch.float32:
+            grid = concentration_grid(kappa, m) if grid is None else grid
+            h, _, e = read_curves(_curves(m, kappa.device), grid.cell, grid.local)
+            value = -_kl_from_table(kappa, m, h, grid) - e * grid.xi
+            slope = -e * grid.inverse
+        else:
+            family = bessel_family(0.5 * m - 1, kappa)
+            value = family.log_f_scaled.to(kappa.dtype)
+            slope = (family.ratio - 1).to(kappa.dtype)
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    @first_order_only
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0] * ctx.saved_tensors[0], None, None
+
+
+def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
+    r"""Kullback-Leibler divergence of a von Mises-Fisher law from the uniform law on the sphere.
+
+    KL = kappa A(kappa) - log 0F1(; m/2; kappa^2/4), with derivative kappa A'(kappa).
+
+    Parameters
+    ----------
+    kappa : Tensor
+        Concentrations, any shape, float32 or float64, >= 0 (not checked).
+    m : int
+        Ambient dimension, at least 2.
+    grid : ConcentrationGrid, optional
+        `concentration_grid(kappa, m)` where it is already known.
+
+    Returns
+    -------
+    Tensor
+        Shape and dtype of kappa, in nats; kappa^2 / (2 m) near 0 with full relative accuracy, and
+        growing as (m - 1) / 2 log kappa. Differentiable once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> vmf_kl_uniform(torch.tensor([0.0, 1.0, 100.0], dtype=torch.float64), 3)
+    tensor([0.0000, 0.1516, 4.2983], dtype=torch.float64)
+    """
+    return _KLUniform.apply(kappa, m, grid)
+
+
+def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
+    r"""Logarithm of the mean of exp(kappa (w - 1)) over the uniform law on the sphere, w = <mu, z>.
+
+    The log-density of the von Mises-Fisher law with respect to the *uniform law* is then
+    kappa (w - 1) minus this; written so, no large terms cancel at large kappa.
+
+    Parameters
+    ----------
+    kappa, m, grid
+        As `vmf_kl_uniform`.
+
+    Returns
+    -------
+    Tensor
+        Shape and dtype of kappa; 0 at kappa = 0. Differentiable once, with derivative A(kappa) - 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> vmf_log_normalizer(torch.tensor([2.0], dtype=torch.float64), 3)  # log(sinh(2) / 2) - 2
+    tensor([-1.4048], dtype=torch.float64)
+    """
+    return _LogNormalizer.apply(kappa, m, grid)
+
+
+def bounded_quantile(
+    m: int, dtype: torch.dtype, log_tilt: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> RadialQuantile:
+    r"""Quantile table of Y = 2 log tan(theta / 2) + log(1 + kappa / c), theta the angle to mu.
+
+    The uniform law's density of y = 2 log tan(theta / 2) is proportional to (sin theta)^(m-1).
+    Adding log(1 + kappa / c) = -log(1 - xi) keeps Y bounded as kappa grows, and in terms of Y and
+    xi the density has no singularity at xi = 1 (there 4 c e^Y follows a chi-square law for a von
+    Mises-Fisher law).
+
+    Parameters
+    ----------
+    m : int
+        Ambient dimension.
+    dtype : torch.dtype
+        float32 gets a table that is accurate to its own rounding, and cheaper to read.
+    log_tilt : callable
+        ``log_tilt(Y, q, log1p(q e^Y))``, q = 1 - xi: the law's log-density with respect to the
+        uniform law, divided by c.
+    """
+
+    def log_density(y: Tensor, xi: Tensor) -> Tensor:
+        q = 1 - xi
+        log1p_qy = torch.logaddexp(torch.zeros_like(y), y + torch.log(q))
+        return (m - 1) * (0.5 * y - log1p_qy + log_tilt(y, q, log1p_qy))
+
+    if dtype == torch.float64:
+        return RadialQuantile(log_density, 0.0, 1.0, n_cells=(64, _N_CELLS), degree=5)
+    return RadialQuantile(log_density, 0.0, 1.0, n_cells=(96, _N_CELLS), degree=3)
+
+
+@lru_cache(maxsize=256)
+def vmf_quantile(m: int, dtype: torch.dtype) -> RadialQuantile:
+    """Quantile table of the von Mises-Fisher law; see `bounded_quantile`."""
+    # kappa (w - 1) with w = -tanh(y / 2), at kappa = c xi / q and y = Y + log q
+    return bounded_quantile(m, dtype, lambda y, q, _: -2 * (1 - q) / (torch.exp(-y) + q))
+
+
+def vmf_log_tangent(
+    score: Tensor, kappa: Tensor, m: int, grid: ConcentrationGrid
+) -> tuple[Tensor, Tensor]:
+    r"""Quantile y = 2 log tan(theta / 2) of the angle to the mean, and dy/dkappa.
+
+    Parameters
+    ----------
+    score : Tensor
+        Standard normal scores.
+    kappa : Tensor
+        Concentrations; they broadcast against the scores.
+    m : int
+        Ambient dimension.
+    grid : ConcentrationGrid
+        `concentration_grid(kappa, m)`.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        y and dy/dkappa of the broadcast shape. w = -tanh(y / 2) and sin(theta) = sech(y / 2).
+    """
+    return grid.shift_back(vmf_quantile(m, kappa.dtype), score, kappa, m)

@@ -1,0 +1,104 @@
+"""Callbacks: early stopping that restores the best weights, a progress bar, a line an epoch."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor
+
+
+class KeepBest(Callback):
+    """Stop when the validation loss no longer improves, and bring back the best weights.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement after which training stops.
+    start_epoch : int, default=0
+        Epochs at the start that do not count: during KL warm-up the objective still changes.
+    min_delta : float, default=1e-4
+        Relative improvement that counts as one.
+    """
+
+    def __init__(self, patience: int, start_epoch: int = 0, min_delta: float = 1e-4) -> None:
+        self.patience = patience
+        self.start_epoch = start_epoch
+        self.min_delta = min_delta
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        self.best_loss_ = math.inf
+        self.best_epoch_ = 0
+        self.best_weights_: dict[str, Tensor] | None = None
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        epoch, loss = len(net.history), net.history[-1]["valid_loss"]
+        if epoch <= self.start_epoch:
+            return
+        if loss < self.best_loss_ - self.min_delta * abs(self.best_loss_ or 1.0) or (
+            math.isinf(self.best_loss_)
+        ):
+            self.best_loss_, self.best_epoch_ = loss, epoch
+            weights = net.module_.state_dict()
+            self.best_weights_ = {name: value.clone() for name, value in weights.items()}
+        elif epoch - self.best_epoch_ >= self.patience:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        if self.best_weights_ is not None:
+            with torch.no_grad():
+                net.module_.load_state_dict(self.best_weights_)
+        self.best_weights_ = None
+
+
+class ProgressBar(Callback):
+    """One bar for the whole fit, with the current ELBO, reconstruction and KL beside it.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Length of the bar.
+    name : str
+        Written before the bar.
+    """
+
+    def __init__(self, n_epochs: int, name: str) -> None:
+        self.n_epochs = n_epochs
+        self.name = name
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        from tqdm.auto import tqdm
+
+        self.bar_ = tqdm(total=self.n_epochs, desc=self.name, unit="epoch")
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        last = net.history[-1]
+        self.bar_.set_postfix(elbo=f"{last['elbo']:.2f}", kl=f"{last['kl']:.2f}", refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        self.bar_.close()
+
+
+class EpochPrinter(Callback):
+    """One line an epoch on standard output.
+
+    Parameters
+    ----------
+    name : str
+        Written at the start of each line.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        last = net.history[-1]
+        valid = f"  valid_elbo {last['valid_elbo']:.3f}" if "valid_elbo" in last else ""
+        sys.stdout.write(
+            f"[{self.name}] epoch {len(net.history)}  elbo {last['elbo']:.3f}  reconstruction "
+            f"{last['reconstruction']:.3f}  kl {last['kl']:.3f}{valid}  {last['dur']:.2f} s\n"
+        )

@@ -1,0 +1,44 @@
+"""Errors of the training loop."""
+
+from __future__ import annotations
+
+
+class DivergenceError(ArithmeticError):
+    """Training produced a loss or a weight that is not finite.
+
+    The estimator that raised it keeps the weights of the last finite epoch and can be used.
+
+    Parameters
+    ----------
+    epoch : int
+        Epoch, counted from 1, in which it happened.
+    what : str
+        What was not finite.
+    learning_rate : float
+        The learning rate in use, named in the advice.
+
+    Attributes
+    ----------
+    epoch : int
+        As above.
+
+    Examples
+    --------
+    >>> from skccvae.training import DivergenceError
+    >>> DivergenceError(3, "the loss", 10.0).epoch
+    3
+    """
+
+    def __init__(self, epoch: int, what: str = "the loss", learning_rate: float = 1e-3) -> None:
+        self.epoch = epoch
+        self.what = what
+        self.learning_rate = learning_rate
+        super().__init__(
+            f"Training diverged in epoch {epoch}: {what} is not finite. The weights of the last "
+            f"finite epoch ({epoch - 1}; 0 means the initial ones) are kept in net_.module_ and "
+            f"the estimator can be used with them. Try a learning_rate below {learning_rate:g}, "
+            "a longer kl_warmup_epochs, or scale X."
+        )
+
+    def __reduce__(self):
+        return type(self), (self.epoch, self.what, self.learning_rate)

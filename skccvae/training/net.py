@@ -1,0 +1,285 @@
+"""The training loop: a skorch net whose epoch is as lean as a hand-written one."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+
+from .exceptions import DivergenceError
+
+_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+
+
+class StopTraining(Exception):
+    """Raised inside the loop when a callback asked for the end of training."""
+
+
+class NegativeELBO(nn.Module):
+    """Loss of a batch: minus reconstruction plus ``beta`` times KL, in nats a row.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        Weight of the KL once warmed up.
+    warmup_epochs : int, default=0
+        Epochs over which the weight grows linearly from 0.
+    objective : {"elbo", "iwae"}, default="elbo"
+        The bound that is maximised.  The importance-weighted bound holds the KL inside it, so
+        warm-up and ``beta`` do not apply to it.
+    n_latent_samples : int, default=1
+        Draws a row.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        warmup_epochs: int = 0,
+        objective: str = "elbo",
+        n_latent_samples: int = 1,
+    ) -> None:
+        super().__init__()
+        self.beta = beta
+        self.warmup_epochs = warmup_epochs
+        self.objective = objective
+        self.n_latent_samples = n_latent_samples
+
+    def weight(self, epoch: float) -> float:
+        """Weight of the KL after ``epoch`` (fractional) epochs of training."""
+        if self.warmup_epochs == 0:
+            return self.beta
+        return self.beta * min(1.0, epoch / self.warmup_epochs)
+
+    def forward(
+        self, module: nn.Module, x: Tensor, weight: float, targets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, mean reconstruction and mean KL of a batch."""
+        if self.objective == "iwae":
+            terms = module.iwae_terms(x, self.n_latent_samples, targets)
+            loss = -terms.bound
+        else:
+            terms = module.elbo_terms(x, self.n_latent_samples, targets)
+            kl = terms.kl if weight == 1.0 else weight * terms.kl
+            loss = kl - terms.reconstruction
+        if terms.supervised is not None:
+            loss = loss - terms.supervised
+        return loss, terms.reconstruction.detach(), terms.kl.detach()
+
+
+class VAENet(NeuralNet):
+    """skorch net that trains a `VAE` from in-memory batches.
+
+    It keeps skorch's callbacks, history and parameters.  What it changes: batches are slices of
+    one array; an epoch reads the losses from the device once, not at every step; per-batch
+    callbacks cost nothing unless one is there; a diverged epoch ends training with the last
+    finite weights in place; Ctrl-C is not swallowed; pickles hold CPU tensors and no optimiser
+    buffers of a device.
+    """
+
+    def __init__(self, module, criterion=NegativeELBO, **kwargs: Any) -> None:
+        super().__init__(module, criterion, **kwargs)
+
+    @property
+    def _default_callbacks(self) -> list:
+        return []
+
+    def initialize_module(self):
+        # The module arrives built: the estimator knows the data, skorch does not.
+        self.module_ = self.module
+        return self
+
+    def initialize_optimizer(self, triggered_directly=None):
+        named = list(self.get_all_learnable_params())
+        parameters = [p for _, p in named if p.requires_grad]
+        fused = all(p.device.type in {"cpu", "cuda"} for p in parameters)
+        self.optimizer_ = self.optimizer(parameters, lr=self.lr, fused=fused)
+        return self
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def notify(self, method_name, **cb_kwargs):
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as interrupt:
+            # skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training this way.
+            raise StopTraining from interrupt
+
+    def set_training_callbacks(self, callbacks: list) -> VAENet:
+        """Use these callbacks, skorch's own kinds or names with them, for the epochs to come."""
+        self.callbacks = callbacks
+        self.initialize_callbacks()
+        return self
+
+    def train_epochs(self, train, valid, epochs: int) -> VAENet:
+        """Run epochs over prepared batches.
+
+        Parameters
+        ----------
+        train, valid : Batches or None
+            Training batches, and validation batches or None.
+        epochs : int
+            How many.
+
+        Raises
+        ------
+        DivergenceError
+            If a loss or a weight is no longer finite; the weights of the epoch before are back
+            in place by then.
+        """
+        self.check_training_readiness()
+        per_batch = self._wants_batches()
+        self.notify("on_train_begin", X=train, y=None)
+        try:
+            for _ in range(epochs):
+                self._run_epoch(train, valid, per_batch)
+        except StopTraining:
+            pass
+        self.notify("on_train_end", X=train, y=None)
+        return self
+
+    def _wants_batches(self) -> bool:
+        return any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in _BATCH_HOOKS
+        )
+
+    def _run_epoch(self, train, valid, per_batch: bool) -> None:
+        start = time.perf_counter()
+        before = [p.detach().clone() for p in self.module_.parameters()]
+        data = {"dataset_train": train, "dataset_valid": valid}
+        self.notify("on_epoch_begin", **data)
+        epoch = len(self.history)
+        try:
+            means = self._train_pass(train, epoch - 1, per_batch)
+            self._check_finite(means, epoch)
+        except BaseException:
+            # An interrupted or diverged epoch leaves weights half way; the last whole epoch's
+            # are the ones that the history describes.
+            self._restore(before)
+            self.history.pop()
+            raise
+        record = {
+            "train_loss": means[0],
+            "reconstruction": means[1],
+            "kl": means[2],
+            "elbo": means[1] - means[2],
+            "beta": self.criterion_.weight(epoch),
+        }
+        if valid is not None:
+            record.update(self._validate(valid))
+        record.update(self.module_.latent.history())
+        record["dur"] = time.perf_counter() - start
+        for name, value in record.items():
+            self.history.record(name, value)
+        self.notify("on_epoch_end", **data)
+
+    def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
+        self.module_.train()
+        terms: list[Tensor] = []
+        sizes: list[int] = []
+        n_batches = len(train)
+        for number, batch in enumerate(train):
+            weight = self.criterion_.weight(epochs_done + (number + 1) / n_batches)
+            if per_batch:
+                self.history.new_batch()
+                self.notify("on_batch_begin", batch=batch, training=True)
+            step = self.train_step(batch, weight=weight, notify=per_batch)
+            terms += step
+            sizes.append(batch[0].shape[0])
+            if per_batch:
+                self.history.record_batch("train_loss", step[0].item())
+                self.history.record_batch("train_batch_size", sizes[-1])
+                self.notify("on_batch_end", batch=batch, training=True, loss=step[0], y_pred=None)
+        table = torch.stack(terms).reshape(n_batches, 3).double()
+        rows = torch.tensor(sizes, dtype=torch.float64, device=table.device)
+        return ((rows[:, None] * table).sum(0) / rows.sum()).tolist()
+
+    def train_step(self, batch, *, weight: float = 1.0, notify: bool = False, **fit_params):
+        """One step of the optimiser; returns detached loss, reconstruction and KL."""
+        x, targets = batch
+        loss, reconstruction, kl = self.criterion_(self.module_, x, weight, targets)
+        self.optimizer_.zero_grad(set_to_none=True)
+        loss.backward()
+        if notify:
+            named = self.module_.named_parameters()
+            self.notify("on_grad_computed", named_parameters=list(named), batch=batch)
+        self.optimizer_.step()
+        return [loss.detach(), reconstruction, kl]
+
+    @torch.no_grad()
+    def _validate(self, valid) -> dict[str, float]:
+        """Validation ELBO with repeatable noise, so that epochs are comparable."""
+        self.module_.eval()
+        totals = torch.zeros(3, dtype=torch.float64)
+        for x, _ in valid:
+            evidence = self.module_.evidence(x, self.criterion_.n_latent_samples, seed=0)
+            sums = [evidence.reconstruction.sum(), evidence.kl.sum(), evidence.log_likelihood.sum()]
+            totals += torch.stack(sums).double().cpu()
+        reconstruction, kl, bound = (totals / len(valid.index)).tolist()
+        elbo = reconstruction - self.criterion_.beta * kl
+        loss = -bound if self.criterion_.objective == "iwae" else -elbo
+        return {
+            "valid_loss": loss,
+            "valid_reconstruction": reconstruction,
+            "valid_kl": kl,
+            "valid_elbo": reconstruction - kl,
+        }
+
+    def _check_finite(self, means: list[float], epoch: int) -> None:
+        total = sum(p.detach().double().abs().sum() for p in self.module_.parameters())
+        finite = bool(torch.isfinite(torch.as_tensor(total)))
+        if finite and all(abs(value) < float("inf") for value in means):
+            return
+        what = "a weight" if all(v == v and abs(v) < float("inf") for v in means) else "the loss"
+        raise DivergenceError(epoch, what, self.lr)
+
+    def _restore(self, parameters: list[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.module_.parameters(), parameters, strict=True):
+                parameter.copy_(value)
+
+    # --- pickling -----------------------------------------------------------------------------
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        # Weights on the CPU load anywhere; the module appears once, as module_ ("module" is the
+        # same object).
+        state["module_"] = copy.deepcopy(self.module_).cpu() if "module_" in state else None
+        state["module"] = None
+        state["_optimizer_state"] = _to_cpu(self.optimizer_.state_dict())
+        for name in ("optimizer_", "callbacks_", "callbacks"):
+            state.pop(name, None)
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        optimizer_state = state.pop("_optimizer_state")
+        state["callbacks"], state["callbacks_"] = None, []
+        self.__dict__.update(state)
+        device = torch.device(self.device)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            self.device = "cpu"
+        vars(self)["module_"] = state["module_"].to(self.device)
+        vars(self)["module"] = state["module_"]
+        parameters = [p for p in self.module_.parameters() if p.requires_grad]
+        fused = all(p.device.type in {"cpu", "cuda"} for p in parameters)
+        optimizer = self.optimizer(parameters, lr=self.lr, fused=fused)
+        optimizer.load_state_dict(optimizer_state)
+        vars(self)["optimizer_"] = optimizer
+
+
+def _to_cpu(value: Any) -> Any:
+    """Copy of a nested structure with every tensor on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: _to_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_to_cpu(item) for item in value)
+    return value
