@@ -53,8 +53,8 @@ class _AxialDraw(torch.autograd.Function):
         y, slope = log_tangent(noise[..., 0], kappa, m, grid)
         versine = torch.sigmoid(y)  # (1 - w) / 2 = sin^2(theta / 2)
         w = torch.add(1, versine, alpha=-2).unsqueeze(-1)
-        # from the same number as w, so that w^2 + sine^2 = 1 to rounding
-        half_sine = torch.addcmul(versine, versine, versine, value=-1).sqrt_()
+        # not from 1 - versine, which keeps no digits next to the antipode
+        half_sine = (versine * torch.sigmoid(-y)).sqrt_()
         gaussian = noise[..., 1:]
         if m == 2:
             # only a sign is random; the projection below would lose its digits too often

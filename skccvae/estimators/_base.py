@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
 from ..nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Reshaped, build_module, mlp
 from ..training import (
@@ -39,6 +37,17 @@ from ._validation import (
     validate_rows,
 )
 
+# What to do about a parameter, said after scikit-learn's account of what was wrong with it.
+_HINTS = {
+    "n_components": "It is the intrinsic dimension of the latent space.",
+    "curvature": "Use SphericalVAETransformer for curvature > 0, GaussianVAETransformer for 0 and "
+    "HyperbolicVAETransformer for curvature < 0.",
+    "binarize": "Use 'dynamic' for fresh draws in each epoch, or a threshold such as 0.5.",
+    "encoder": "A module or a callable that builds one is welcome.",
+    "decoder": "A module or a callable that builds one is welcome.",
+    "callbacks": "Pass a list of skorch callbacks.",
+}
+
 # What the streams of random numbers of an estimator are for.
 _INIT, _SPLIT, _TRAIN = 0, 1, 2
 
@@ -62,12 +71,12 @@ class BaseVAETransformer(
         "image_shape": [None, "array-like"],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
         "binarize": [None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
-        "beta": [Interval(Real, 0, None, closed="left")],
+        "beta": [Interval(Real, 0, np.inf, closed="left")],
         "kl_warmup_epochs": [Interval(Integral, 0, None, closed="left")],
         "objective": [StrOptions({"elbo", "iwae"})],
         "n_latent_samples": [Interval(Integral, 1, None, closed="left")],
-        "supervised_weight": [Interval(Real, 0, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "supervised_weight": [Interval(Real, 0, np.inf, closed="left")],
+        "learning_rate": [Interval(Real, 0, np.inf, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -84,6 +93,52 @@ class BaseVAETransformer(
 
     def _make_latent(self):
         raise TypeError(f"{type(self).__name__} does not define a latent space.")
+
+    # --- parameters -----------------------------------------------------------------------------
+
+    def get_params(self, deep=True):
+        """Parameters of this estimator.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include those of parameters that are estimators themselves.
+
+        Returns
+        -------
+        params : dict
+            Names mapped to values, as they were passed.
+        """
+        # As they are stored: reading `posterior` as an attribute gives a callable stand-in.
+        stored = vars(self)
+        return {
+            name: stored.get(name, value) for name, value in super().get_params(deep=deep).items()
+        }
+
+    def _validate_params(self):
+        if isinstance(self.binarize, bool | np.bool_):
+            # A bool is a number to Python; False would silently be the threshold 0.
+            raise InvalidParameterError(
+                f"The 'binarize' parameter of {type(self).__name__} must be None, 'dynamic' or a "
+                f"float in the range [0.0, 1.0). Got {self.binarize!r} instead. Use None for no "
+                "binarisation."
+            )
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            name = str(error).partition("The '")[2].partition("'")[0]
+            if name not in _HINTS:
+                raise
+            raise InvalidParameterError(f"{error} {_HINTS[name]}") from None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "net_" in vars(self):
+            # The net has moved to the CPU where there is no GPU.
+            self.device_ = str(self.net_.device)
 
     # --- fitting --------------------------------------------------------------------------------
 
@@ -158,7 +213,8 @@ class BaseVAETransformer(
         self.likelihood_ = likelihood
         self.device_ = str(device)
         with isolated_random_state(derive_seed(self._entropy, _INIT)):
-            module = self._build_module(X.shape[1])
+            # Batches are float32, whatever torch's default dtype is at the moment.
+            module = self._build_module(X.shape[1]).float()
         self._new_net(module)
         self._n_fits = 0
         self._update_fitted()
@@ -176,7 +232,8 @@ class BaseVAETransformer(
             encoder = mlp(n_features, sizes, self.activation)
         else:
             module = build_module(self.encoder, n_features, role="encoder")
-            encoder = Reshaped(module, self._channels_first())
+            # A user's own encoder sees a sample in the shape that it was given, or a flat row.
+            encoder = Reshaped(module, self._image_shape)
         if isinstance(self.decoder, str):
             decoder = mlp(latent.n_features, sizes[::-1], self.activation, likelihood.n_outputs)
         else:
@@ -189,10 +246,6 @@ class BaseVAETransformer(
         return VAE(
             encoder, latent, decoder, likelihood, n_features, predictor, self.supervised_weight
         )
-
-    def _channels_first(self) -> tuple[int, ...] | None:
-        """Shape in which a user's own encoder sees a sample: as it was given, or a flat row."""
-        return self._image_shape
 
     def _hidden_sizes(self) -> tuple[int, ...]:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
@@ -222,18 +275,18 @@ class BaseVAETransformer(
         self.net_.initialize()
 
     def _train(self, X, y, epochs: int, use_validation: bool = True):
+        self._follow_parameters()
         targets = None if self._targets is None else self._targets.transform(y, X.shape[0])
         source = RowSource(X, self._scaling, self.device_, targets)
         n_rows = X.shape[0]
         index, held_out = np.arange(n_rows), None
         if self.early_stopping and use_validation:
             index, held_out = self._split(n_rows)
-        train = Batches(
-            source, index, self.batch_size, shuffle=True, binarize=self.binarize == "dynamic"
-        )
+        dynamic = self.binarize == "dynamic"
+        train = Batches(source, index, self.batch_size, shuffle=True, binarize=dynamic)
         valid = None
         if held_out is not None:
-            valid = Batches(source, held_out, 1024, shuffle=False)
+            valid = Batches(source, held_out, 1024, shuffle=False, binarize=dynamic)
         self.net_.set_training_callbacks(self._callbacks(epochs, valid is not None))
         epochs_before = len(self.net_.history)
         try:
@@ -246,6 +299,22 @@ class BaseVAETransformer(
             self.n_iter_ = max(len(self.net_.history) - epochs_before, 1)
             self._update_fitted()
         return self
+
+    def _follow_parameters(self) -> None:
+        """Settings of the training itself may change between calls, with warm_start for example."""
+        if self._targets is None and self.supervised_weight > 0:
+            raise ValueError(
+                "supervised_weight > 0, but the model was started without targets; call fit with "
+                "warm_start=False to start a new one."
+            )
+        self.net_.module_.supervised_weight = self.supervised_weight
+        self.net_.retune(
+            lr=self.learning_rate,
+            beta=self.beta,
+            warmup_epochs=self.kl_warmup_epochs,
+            objective=self.objective,
+            n_latent_samples=self.n_latent_samples,
+        )
 
     def _split(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         n_valid = max(1, round(self.validation_fraction * n_rows))
@@ -275,14 +344,13 @@ class BaseVAETransformer(
 
     def _update_fitted(self) -> None:
         """Attributes that are read off the net."""
-        columns: dict[str, list] = defaultdict(list)
-        for number, row in enumerate(self.net_.history, start=1):
-            columns["epoch"].append(number)
-            for name, value in row.items():
-                if name not in {"batches", "epoch"}:
-                    columns[name].append(value)
-        self.history_ = dict(columns)
-        self.loss_curve_ = list(columns["train_loss"])
+        rows = [dict(row) for row in self.net_.history]
+        names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
+        self.history_ = {"epoch": list(range(1, len(rows) + 1))}
+        for name in names:
+            # One entry an epoch, so that it stays a table: validation, say, may come and go.
+            self.history_[name] = [row.get(name, math.nan) for row in rows]
+        self.loss_curve_ = list(self.history_.get("train_loss", []))
         latent = self.net_.module_.latent
         self.manifold_ = latent.fitted_manifold()
         self.curvature_ = latent.curvature()
@@ -297,10 +365,3 @@ class BaseVAETransformer(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    def _rng_seed(self, *path: int) -> int:
-        return derive_seed(self._entropy, *path)
-
-    def _feature_shape(self) -> tuple[int, ...]:
-        """Shape of one row in the user's X."""
-        return self._sample_shape or (math.prod((self.n_features_in_,)),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Real
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..nn import HyperbolicLatent
@@ -69,7 +70,7 @@ class HyperbolicVAETransformer(BaseVAETransformer):
 
     _parameter_constraints: dict[str, list] = {
         **BaseVAETransformer._parameter_constraints,
-        "curvature": [Interval(Real, None, 0, closed="neither")],
+        "curvature": [Interval(Real, -np.inf, 0, closed="neither")],
         "posterior": [StrOptions({"wrapped_normal"})],
     }
 

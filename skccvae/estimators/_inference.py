@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 from ..metrics import pairwise_geodesic_distances
 from ..training import RowSource, derive_seed, entropy_from, isolated_random_state
+from ._parameter_method import ParameterMethod
 from ._validation import validate_rows
 
 # What the streams of random numbers are for; training uses 0 to 2.
@@ -26,6 +27,7 @@ class InferenceMixin:
 
     # --- embedding and decoding -----------------------------------------------------------------
 
+    @torch.no_grad()
     def transform(self, X):
         """Embed X: the location of each row's posterior.
 
@@ -193,6 +195,7 @@ class InferenceMixin:
 
     # --- distributions and geometry -------------------------------------------------------------
 
+    @ParameterMethod
     @torch.no_grad()
     def posterior(self, X) -> Distribution:
         """Posterior q(z | x) of each row.
@@ -210,9 +213,10 @@ class InferenceMixin:
         """
         check_is_fitted(self)
         X = validate_rows(self, X, reset=False)
-        return self.net_.module_.latent.posterior(
-            torch.cat([params for _, params in self._encoded(X)])
-        )
+        # `cat` copies outside of inference mode: a user may take gradients through what it gives.
+        params = torch.cat([params for _, params in self._encoded(X)])
+        self._finite(params.cpu().numpy(), "posterior")
+        return self.net_.module_.latent.posterior(params)
 
     @torch.no_grad()
     def sample(self, n_samples: int = 1, random_state=None):
@@ -303,10 +307,14 @@ class InferenceMixin:
     def _encoded(self, X):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
-        with torch.inference_mode():
-            for rows, x in self._model_rows(X, _CHUNK):
-                yield rows, module.encode(x)
+        for rows, x in self._model_rows(X, _CHUNK):
+            # Left before the yield: a mode entered around it would hold in the caller's code too,
+            # for as long as a traceback keeps this generator alive.
+            with torch.inference_mode():
+                params = module.encode(x)
+            yield rows, params
 
+    @torch.no_grad()
     def _locations(self, X) -> Tensor:
         """Ambient points of the rows' locations, float64 on the CPU."""
         X = validate_rows(self, X, reset=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from os import PathLike
 from typing import Any
@@ -67,7 +68,7 @@ class PersistenceMixin:
             "n_iter": self.n_iter_,
             "divisor": scaling.divisor,
             "threshold": scaling.threshold,
-            "history": list(self.net_.history),
+            "history": _plain_history(self.net_.history),
             "targets": None if self._targets is None else self._targets.to_json(),
         }
         arrays = {
@@ -100,7 +101,7 @@ class PersistenceMixin:
         self._targets = None if targets is None else TargetEncoder.from_json(targets)
         self.device_ = str(resolve_device(device))
         with isolated_random_state(0):
-            module = self._build_module(self.n_features_in_)
+            module = self._build_module(self.n_features_in_).float()
         weights = {
             name.removeprefix("weights/"): torch.from_numpy(array)
             for name, array in arrays.items()
@@ -130,6 +131,8 @@ def load(path: str | PathLike, device: Any = "auto"):
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If the file is not a saved model, or of a format newer than this version reads.
 
@@ -147,6 +150,8 @@ def load(path: str | PathLike, device: Any = "auto"):
     """
     from . import ESTIMATORS
 
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not a model saved by skccvae (not a zip archive).")
     with zipfile.ZipFile(path) as archive:
@@ -190,6 +195,18 @@ def _jsonable(name: str, value: Any) -> Any:
             "estimator, or a named encoder and decoder."
         ) from error
     return value
+
+
+def _plain_history(history: Any) -> list[dict[str, Any]]:
+    """Numbers and text of each epoch, without single batches and objects that callbacks left."""
+    return [
+        {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in row.items()
+            if isinstance(value, bool | int | float | str | np.generic)
+        }
+        for row in history
+    ]
 
 
 def _tuple(value: list | None) -> tuple[int, ...] | None:

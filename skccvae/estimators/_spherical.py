@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Real
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..distributions import PowerSpherical, VonMisesFisher
@@ -75,7 +76,7 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     _parameter_constraints: dict[str, list] = {
         **BaseVAETransformer._parameter_constraints,
-        "curvature": [Interval(Real, 0, None, closed="neither")],
+        "curvature": [Interval(Real, 0, np.inf, closed="neither")],
         "posterior": [StrOptions({*_FAMILIES, "wrapped_normal"})],
     }
 

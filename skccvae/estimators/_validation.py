@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,11 +38,19 @@ def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     shape : tuple of int or None
         Shape of one sample where X had more than two dimensions.
     """
+    if sp.issparse(X):
+        return X, None
+    if isinstance(X, list | tuple):
+        try:
+            as_array = np.asarray(X)
+        except ValueError:  # rows of different lengths: validation says so
+            return X, None
+        X = as_array if as_array.ndim > 2 else X
     shape = getattr(X, "shape", None)
-    if shape is None or sp.issparse(X) or len(shape) <= 2:
+    if shape is None or len(shape) <= 2:
         return X, None
     X = np.asarray(X)
-    return X.reshape(X.shape[0], -1), tuple(int(n) for n in X.shape[1:])
+    return X.reshape(X.shape[0], math.prod(X.shape[1:])), tuple(int(n) for n in X.shape[1:])
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -64,18 +73,8 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     X, shape = flatten_rows(X)
     if reset:
         estimator._sample_shape = shape
-        wanted = estimator.image_shape
-        if wanted is not None:
-            wanted = tuple(int(n) for n in wanted)
-            n_columns = X.shape[1] if getattr(X, "ndim", 0) == 2 else None
-            if n_columns is not None and math.prod(wanted) != n_columns:
-                raise ValueError(
-                    f"image_shape={wanted} has {math.prod(wanted)} numbers a sample, but X has "
-                    f"{n_columns} columns. Pass the shape of one image, such as (28, 28)."
-                )
-            estimator._image_shape = wanted
-        else:
-            estimator._image_shape = shape
+        wanted = _checked_image_shape(estimator.image_shape)
+        estimator._image_shape = shape if wanted is None else wanted
     elif shape is not None and math.prod(shape) == estimator.n_features_in_:
         known = estimator._image_shape
         if known is not None and shape != known:
@@ -83,7 +82,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
                 f"X holds samples of shape {shape}, but the model was fitted on samples of shape "
                 f"{known}; transpose or resize X to that shape."
             )
-    return validate_data(
+    X = validate_data(
         estimator,
         X,
         reset=reset,
@@ -92,6 +91,26 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         order="C" if not is_memory_mapped(X) else None,
         ensure_min_samples=1,
     )
+    wanted = estimator._image_shape
+    if reset and wanted is not None and math.prod(wanted) != X.shape[1]:
+        raise ValueError(
+            f"image_shape={wanted} has {math.prod(wanted)} numbers a sample, but X has "
+            f"{X.shape[1]} columns. Pass the shape of one image, such as (28, 28)."
+        )
+    return X
+
+
+def _checked_image_shape(image_shape: Any) -> tuple[int, ...] | None:
+    """``image_shape`` as plain integers."""
+    if image_shape is None:
+        return None
+    shape = tuple(image_shape)
+    if not shape or not all(isinstance(n, Integral) and n > 0 for n in shape):
+        raise ValueError(
+            "image_shape must hold positive integers, the shape of one image, such as (28, 28); "
+            f"got {image_shape!r}."
+        )
+    return tuple(int(n) for n in shape)
 
 
 def data_range(X: Any) -> DataRange:
@@ -178,7 +197,7 @@ def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
         that a constant column stays finite.
     """
     if sp.issparse(X):
-        floats = X if X.dtype.kind == "f" else X.astype(np.float64)
+        floats = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
         mean, variance = mean_variance_axis(floats, axis=0)
         mean, variance = mean.astype(np.float64), variance.astype(np.float64)
     else:
@@ -209,7 +228,7 @@ def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def make_scaling(X: Any, likelihood: str, divisor: float, binarize: Any) -> RowScaling:
     """The map from a user's rows to model units for a likelihood."""
-    threshold = float(binarize) if isinstance(binarize, int | float) else None
+    threshold = float(binarize) if isinstance(binarize, Real) else None
     if likelihood == "gaussian":
         center, scale = column_statistics(X)
         return RowScaling(center=center, scale=scale)

@@ -7,6 +7,7 @@ from .latent import (
     Latent,
     LatentStep,
     SphericalLatent,
+    WrappedLatent,
     WrappedSphereLatent,
 )
 from .likelihoods import (
@@ -37,6 +38,7 @@ __all__ = [
     "Reshaped",
     "LatentStep",
     "SphericalLatent",
+    "WrappedLatent",
     "WrappedSphereLatent",
     "build_module",
     "mlp",

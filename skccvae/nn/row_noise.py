@@ -80,7 +80,8 @@ def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0) -> Tensor:
         Never 0 or 1.
     """
     counters = torch.arange(1, n_numbers + 1, device=keys.device) * _GOLDEN
-    start = _mix(keys + stream * _MIX_1)
+    offset = (stream * _MIX_1 + 2**63) % 2**64 - 2**63  # wrapped, as int64 arithmetic would
+    start = _mix(keys + offset)
     bits = _shift_right(_mix(start[:, None] + counters), 11)
     return (bits.double() + 0.5) * 2.0**-53
 

@@ -62,17 +62,16 @@ class PredictionHead(nn.Module):
         total = features.new_zeros(())
         for number, output in enumerate(self(features)):
             target = targets[:, number]
+            # Masked, not picked out: the number of known rows would make a GPU wait.
             known = ~target.isnan()
-            if not bool(known.any()):
-                continue
-            output, target = output[..., known, :], target[known]
+            target = torch.where(known, target, 0.0)
             if self.n_classes[number]:
                 log_prob = F.log_softmax(output, dim=-1)
                 index = target.long().expand(output.shape[:-1])[..., None]
-                value = log_prob.gather(-1, index)
+                value = log_prob.gather(-1, index)[..., 0]
             else:
-                error = (target[:, None] - output) / scale[number]
+                error = (target - output[..., 0]) / scale[number]
                 value = -0.5 * error.square() - scale[number].log()
-            draws = value.numel() / len(target)
-            total = total + value.sum() / draws
+            draws = value.numel() // len(target)
+            total = total + torch.where(known, value, 0.0).sum() / draws
         return total / targets.shape[0]

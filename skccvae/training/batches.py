@@ -188,7 +188,8 @@ class Batches:
     shuffle : bool
         Draws the order from torch's global generator.
     binarize : bool
-        Draw each pixel from a Bernoulli distribution afresh.
+        Draw each pixel from a Bernoulli distribution: afresh where the batches are shuffled, for
+        validation the same at each pass (the net does it).
     """
 
     source: RowSource
@@ -207,6 +208,6 @@ class Batches:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             rows = self.source.rows(chosen)
-            if self.binarize:
+            if self.binarize and self.shuffle:
                 rows = torch.bernoulli(rows)
             yield rows, self.source.target_rows(chosen)

@@ -31,20 +31,22 @@ class KeepBest(Callback):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         self.best_loss_ = math.inf
-        self.best_epoch_ = 0
+        self.reference_, self.reference_epoch_ = math.inf, 0
         self.best_weights_: dict[str, Tensor] | None = None
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         epoch, loss = len(net.history), net.history[-1]["valid_loss"]
         if epoch <= self.start_epoch:
             return
-        if loss < self.best_loss_ - self.min_delta * abs(self.best_loss_ or 1.0) or (
-            math.isinf(self.best_loss_)
-        ):
-            self.best_loss_, self.best_epoch_ = loss, epoch
+        if loss < self.best_loss_:
+            self.best_loss_ = loss
             weights = net.module_.state_dict()
             self.best_weights_ = {name: value.clone() for name, value in weights.items()}
-        elif epoch - self.best_epoch_ >= self.patience:
+        # The best weights are kept however small the gain; waiting on asks for a real one.
+        first = self.reference_epoch_ == 0
+        if first or loss < self.reference_ - self.min_delta * abs(self.reference_):
+            self.reference_, self.reference_epoch_ = loss, epoch
+        elif epoch - self.reference_epoch_ >= self.patience:
             raise KeyboardInterrupt
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -80,7 +82,12 @@ class ProgressBar(Callback):
         self.bar_.update()
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        self.bar_.close()
+        self.close()
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if hasattr(self, "bar_"):
+            self.bar_.close()
 
 
 class EpochPrinter(Callback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from .callbacks import ProgressBar
 from .exceptions import DivergenceError
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -133,13 +135,27 @@ class VAENet(NeuralNet):
         """
         self.check_training_readiness()
         per_batch = self._wants_batches()
-        self.notify("on_train_begin", X=train, y=None)
         try:
+            self.notify("on_train_begin", X=train, y=None)
             for _ in range(epochs):
                 self._run_epoch(train, valid, per_batch)
         except StopTraining:
             pass
+        except BaseException:
+            for _, callback in self.callbacks_:
+                if isinstance(callback, ProgressBar):
+                    callback.close()  # or the error message would stand behind a torn bar
+            raise
         self.notify("on_train_end", X=train, y=None)
+        return self
+
+    def retune(self, *, lr: float, **criterion: Any) -> VAENet:
+        """Change the learning rate and settings of the loss for the epochs to come."""
+        self.lr = lr
+        for group in self.optimizer_.param_groups:
+            group["lr"] = lr
+        for name, value in criterion.items():
+            setattr(self.criterion_, name, value)
         return self
 
     def _wants_batches(self) -> bool:
@@ -151,18 +167,24 @@ class VAENet(NeuralNet):
 
     def _run_epoch(self, train, valid, per_batch: bool) -> None:
         start = time.perf_counter()
-        before = [p.detach().clone() for p in self.module_.parameters()]
+        epochs_before = len(self.history)
+        # Buffers as well: a user's batch normalisation keeps its statistics there.
+        before = {name: t.detach().clone() for name, t in self._tensors()}
         data = {"dataset_train": train, "dataset_valid": valid}
-        self.notify("on_epoch_begin", **data)
-        epoch = len(self.history)
         try:
+            self.notify("on_epoch_begin", **data)
+            epoch = len(self.history)
             means = self._train_pass(train, epoch - 1, per_batch)
             self._check_finite(means, epoch)
+            validation = {} if valid is None else self._validate(valid)
+            if not all(map(math.isfinite, validation.values())):
+                raise DivergenceError(epoch, "the validation loss", self.lr)
         except BaseException:
             # An interrupted or diverged epoch leaves weights half way; the last whole epoch's
             # are the ones that the history describes.
             self._restore(before)
-            self.history.pop()
+            if len(self.history) > epochs_before:
+                self.history.pop()
             raise
         record = {
             "train_loss": means[0],
@@ -171,8 +193,7 @@ class VAENet(NeuralNet):
             "elbo": means[1] - means[2],
             "beta": self.criterion_.weight(epoch),
         }
-        if valid is not None:
-            record.update(self._validate(valid))
+        record.update(validation)
         record.update(self.module_.latent.history())
         record["dur"] = time.perf_counter() - start
         for name, value in record.items():
@@ -218,6 +239,8 @@ class VAENet(NeuralNet):
         self.module_.eval()
         totals = torch.zeros(3, dtype=torch.float64)
         for x, _ in valid:
+            if valid.binarize:
+                x = self.module_.draw_pixels(x, seed=0)
             evidence = self.module_.evidence(x, self.criterion_.n_latent_samples, seed=0)
             sums = [evidence.reconstruction.sum(), evidence.kl.sum(), evidence.log_likelihood.sum()]
             totals += torch.stack(sums).double().cpu()
@@ -232,17 +255,24 @@ class VAENet(NeuralNet):
         }
 
     def _check_finite(self, means: list[float], epoch: int) -> None:
-        total = sum(p.detach().double().abs().sum() for p in self.module_.parameters())
+        floating = [t.detach() for _, t in self._tensors() if t.is_floating_point()]
+        total = sum(t.double().abs().sum() for t in floating)
         finite = bool(torch.isfinite(torch.as_tensor(total)))
         if finite and all(abs(value) < float("inf") for value in means):
             return
         what = "a weight" if all(v == v and abs(v) < float("inf") for v in means) else "the loss"
         raise DivergenceError(epoch, what, self.lr)
 
-    def _restore(self, parameters: list[Tensor]) -> None:
+    def _tensors(self):
+        yield from self.module_.named_parameters()
+        yield from self.module_.named_buffers()
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for parameter, value in zip(self.module_.parameters(), parameters, strict=True):
-                parameter.copy_(value)
+            for name, tensor in self._tensors():
+                tensor.copy_(tensors[name])
+        # Its averages hold the gradients of the abandoned epoch, infinite ones perhaps.
+        self.initialize_optimizer()
 
     # --- pickling -----------------------------------------------------------------------------
 

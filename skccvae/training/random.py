@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -29,6 +30,11 @@ def entropy_from(random_state: object) -> int:
     int
         In [0, 2**32).
 
+    Raises
+    ------
+    ValueError
+        For anything else.
+
     Examples
     --------
     >>> from skccvae.training import entropy_from
@@ -39,7 +45,12 @@ def entropy_from(random_state: object) -> int:
         return secrets.randbits(32)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(0, 2**32, dtype=np.uint32))
-    return int(random_state) % 2**32
+    if isinstance(random_state, Integral) and random_state >= 0:
+        return int(random_state) % 2**32
+    raise ValueError(
+        "random_state must be None, an integer of at least 0 or a numpy.random.RandomState; got "
+        f"{random_state!r}."
+    )
 
 
 def derive_seed(entropy: int, *path: int) -> int:

@@ -16,7 +16,9 @@ from skccvae.special.von_mises_fisher import concentration_grid, vmf_log_tangent
 @pytest.fixture(scope="module")
 def log_gamma() -> RadialQuantile:
     """log of a Gamma(x) variable: density exp(x y - e^y)."""
-    return RadialQuantile(lambda y, x: x * y - torch.exp(y), 0.5, 8.0, bracket=(-300.0, 50.0))
+    return RadialQuantile(
+        lambda y, x: x * y - torch.exp(y), 0.5, 8.0, n_cells=(64, 128), bracket=(-300.0, 50.0)
+    )
 
 
 def log_gamma_quantile(score: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:

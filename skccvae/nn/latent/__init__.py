@@ -2,7 +2,7 @@
 
 from ._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
 from ._sphere import SphericalLatent
-from ._wrapped import HyperbolicLatent, WrappedSphereLatent
+from ._wrapped import HyperbolicLatent, WrappedLatent, WrappedSphereLatent
 
 __all__ = [
     "DeterministicLatent",
@@ -11,5 +11,6 @@ __all__ = [
     "Latent",
     "LatentStep",
     "SphericalLatent",
+    "WrappedLatent",
     "WrappedSphereLatent",
 ]

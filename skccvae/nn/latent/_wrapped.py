@@ -1,4 +1,4 @@
-"""Latent spaces with a wrapped normal posterior: hyperbolic spaces, and spheres.
+"""Latent spaces of any curvature with a normal posterior and a normal prior on the space.
 
 The network gives the location as a tangent vector at the origin, which every number is fair for,
 and training draws in polar form from it, so that no chart of the space can overflow or saturate.
@@ -6,146 +6,167 @@ and training draws in polar form from it, so that no chart of the space can over
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ...distributions import WrappedNormal, wrapped_normal_step
-from ...distributions._preimages import n_preimages_for
-from ...manifolds import Hyperbolic, Manifold, Sphere
+from ...manifolds import Manifold, constant_curvature
 from ...manifolds.functional import log_origin
-from ._base import Latent, LatentStep
+from ._base import DiagonalNormal, Latent, LatentStep, bounded_log_scale
+from ._bounds import (
+    bound_location,
+    bound_log_scale,
+    inverse_square_location,
+    inverse_square_scale,
+)
 
-# Distance from the origin, in curvature radii, up to which float32 holds the squares of hyperboloid
-# coordinates.  Location and draw share it.
-REACH = 42.0
-LOG_SCALE_LOW = -10.0
-
-
-def location_and_scale_bounds(manifold: Manifold, prior_scale: float) -> tuple[float, float]:
-    """Largest location radius and scale at which draws stay where float32 can hold them.
-
-    Parameters
-    ----------
-    manifold : Hyperbolic or Sphere
-        The space.
-    prior_scale : float
-        Scale of the prior, which a posterior must be able to reach.
-
-    Returns
-    -------
-    radius, scale : float
-        Bounds for the parameterisation.
-
-    Raises
-    ------
-    ValueError
-        If draws from the prior itself would leave the range of float32.
-    """
-    unit = manifold.radius_
-    if manifold.curvature > 0:
-        # Any location is within pi R; a normal wider than 2 R covers the sphere evenly.
-        return 2 * math.pi * unit, max(2 * unit, prior_scale)
-    spread = math.sqrt(manifold.dim) + 5
-    scale = max(0.55 * REACH * unit / spread, 1.2 * prior_scale)
-    radius = REACH * unit - scale * spread
-    if radius < prior_scale:
-        raise ValueError(
-            f"With n_components={manifold.dim} and curvature={manifold.curvature:g}, draws from "
-            f"the prior of scale {prior_scale:g} lie too far out for float32. Use a curvature "
-            "nearer to 0 or fewer components."
-        )
-    return radius, scale
+# Adam moves a parameter by about the learning rate a step; a curvature should cross a range of
+# order 1 within a few hundred steps.
+CURVATURE_GAIN = 10.0
 
 
 class WrappedLatent(Latent):
-    """Wrapped normal posterior and prior on a curved space, diagonal at the origin.
+    """Wrapped normal posterior and prior on the space of constant curvature K.
 
     Parameters
     ----------
-    manifold : Hyperbolic or Sphere
-        The space.
+    dim : int
+        Intrinsic dimension d.
+    curvature : float
+        K, of any sign; where it is learned, the start.
     prior_scale : float, default=1.0
         Scale of the prior, a wrapped normal at the origin.
+    decoder_input : {"tangent", "coordinates"}, default="tangent"
+        What the decoder reads: the log map at the origin, d numbers and smooth in K; or plain
+        coordinates, d + 1 ambient ones on a sphere of fixed curvature, else stereographic ones
+        times 2, which are those of R^d in the limit.
+    learn_curvature : bool, default=False
+        Whether K is a parameter, which may change its sign.
+    flat_part : bool, default=False
+        Whether the KL is estimated as that of the flat model, which is known exactly, plus the
+        difference that curvature makes to the drawn point.  The mean is the same; the estimate
+        is that of the Gaussian model in the limit K -> 0.
 
     References
     ----------
     Nagano et al., "A wrapped normal distribution on hyperbolic space for gradient-based
     learning", ICML 2019; Mathieu et al., "Continuous hierarchical representations with Poincare
-    variational auto-encoders", NeurIPS 2019.
+    variational auto-encoders", NeurIPS 2019; Skopek et al., "Mixed-curvature variational
+    autoencoders", ICLR 2020.
     """
 
-    def __init__(self, manifold: Manifold, prior_scale: float = 1.0) -> None:
-        super().__init__(manifold)
+    def __init__(
+        self,
+        dim: int,
+        curvature: float,
+        prior_scale: float = 1.0,
+        decoder_input: str = "tangent",
+        learn_curvature: bool = False,
+        flat_part: bool = False,
+    ) -> None:
+        super().__init__(constant_curvature(dim, curvature))
         self.prior_scale = prior_scale
-        self.K = float(manifold.curvature)
-        self.n_params = 2 * manifold.dim
-        self.noise_dim = manifold.dim
-        radius, largest = location_and_scale_bounds(manifold, prior_scale)
-        # Smooth bounds on each coordinate of the location and each log-scale, by one tanh.
-        low, high = LOG_SCALE_LOW, math.log(largest)
-        half = torch.full((2 * manifold.dim,), (high - low) / 2)
-        half[: manifold.dim] = radius / math.sqrt(manifold.dim)
-        middle = torch.full((2 * manifold.dim,), (high + low) / 2)
-        middle[: manifold.dim] = 0.0
-        self.register_buffer("_half", half, persistent=False)
-        self.register_buffer("_inverse_half", 1 / half, persistent=False)
-        self.register_buffer("_middle", middle, persistent=False)
-        # A raw number of 0 means a scale near 1, or half the largest where that is smaller.
-        start = math.atanh((min(0.0, high - math.log(2)) - (high + low) / 2) / ((high - low) / 2))
-        shift = torch.full((2 * manifold.dim,), start)
-        shift[: manifold.dim] = 0.0
-        self.register_buffer("_shift", shift, persistent=False)
-        self.n_preimages = None if self.K < 0 else n_preimages_for(largest, manifold.dim, self.K)
-
-    def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Tangent location and log-scale of each row."""
-        bounded = torch.addcmul(self._shift, params, self._inverse_half).tanh()
-        bounded = torch.addcmul(self._middle, bounded, self._half)
-        tangent, log_scale = bounded.chunk(2, dim=-1)
-        return tangent, log_scale
-
-    def posterior(self, params: Tensor) -> WrappedNormal:
-        tangent, log_scale = self._split(params)
-        loc = self.manifold.exp0(tangent)
-        return WrappedNormal(loc, log_scale.exp(), self.manifold, validate_args=False)
-
-    def prior(self) -> WrappedNormal:
-        like = self._like
-        loc = self.manifold.origin(dtype=like.dtype, device=like.device)
-        scale = like.new_full((self.dim,), self.prior_scale)
-        return WrappedNormal(loc, scale, self.manifold, validate_args=False)
-
-    def _draw(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Decoder features of a draw, and log q - log p there."""
-        tangent, log_scale = self._split(params)
-        zc, zs, log_ratio = wrapped_normal_step(
-            tangent,
-            None,
-            noise,
-            self.K,
-            self.prior_scale,
-            self.n_preimages,
-            log_scale=log_scale,
+        self.decoder_input = decoder_input
+        self.flat_part = flat_part
+        self.n_params = 2 * dim
+        self.noise_dim = dim
+        self.K = float(curvature)
+        self.learned = (
+            nn.Parameter(torch.tensor(self.K / CURVATURE_GAIN)) if learn_curvature else None
         )
-        return self._polar_features(zc, zs), log_ratio
+        ambient = decoder_input == "coordinates" and not learn_curvature and curvature > 0
+        self.ambient_features = ambient
+        self.n_features = dim + 1 if ambient else dim
+        self.inverse_square_scale = inverse_square_scale(self.K, dim, prior_scale)
+        self.inverse_square_location = inverse_square_location(self.K, dim, prior_scale)
 
-    def _polar_features(self, zc: Tensor, zs: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not say what the decoder reads.")
+    # --- curvature ------------------------------------------------------------------------------
+
+    def _curvature(self) -> float | Tensor:
+        return self.K if self.learned is None else self.learned * CURVATURE_GAIN
+
+    def curvature(self) -> float:
+        return self.K if self.learned is None else float(self.learned.detach()) * CURVATURE_GAIN
+
+    def fitted_manifold(self) -> Manifold:
+        return constant_curvature(self.dim, self.curvature())
+
+    def history(self) -> dict[str, float]:
+        return {} if self.learned is None else {"curvature": self.curvature()}
+
+    # --- posterior and prior ----------------------------------------------------------------------
+
+    def _split(self, params: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Tangent location and log-scale of each row."""
+        raw, raw_scale = params.chunk(2, dim=-1)
+        if isinstance(K, Tensor):
+            location = inverse_square_location(K, self.dim, self.prior_scale)
+            scale = inverse_square_scale(K, self.dim, self.prior_scale)
+        else:
+            location, scale = self.inverse_square_location, self.inverse_square_scale
+        log_scale = bound_log_scale(bounded_log_scale(raw_scale), scale)
+        return bound_location(raw, location), log_scale
+
+    def posterior(self, params: Tensor) -> Distribution:
+        tangent, log_scale = self._split(params, self._curvature())
+        manifold = self.fitted_manifold()
+        if manifold.curvature == 0:
+            return DiagonalNormal(tangent, log_scale.exp())
+        loc = manifold.exp0(tangent)
+        return WrappedNormal(loc, log_scale.exp(), manifold, validate_args=False)
+
+    def prior(self) -> Distribution:
+        like, manifold = self._like, self.fitted_manifold()
+        loc = manifold.origin(dtype=like.dtype, device=like.device)
+        scale = like.new_full((self.dim,), self.prior_scale)
+        if manifold.curvature == 0:
+            return DiagonalNormal(loc, scale)
+        return WrappedNormal(loc, scale, manifold, validate_args=False)
+
+    # --- draws ------------------------------------------------------------------------------------
+
+    def _draw(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Decoder features of a draw, log q - log p there, tangent location and log-scale."""
+        K = self._curvature()
+        tangent, log_scale = self._split(params, K)
+        as_tangent = self.decoder_input == "tangent"
+        zc, zs, log_ratio = wrapped_normal_step(
+            tangent, None, noise, K, self.prior_scale, log_scale=log_scale, tangent=as_tangent
+        )
+        features = zs if as_tangent else self._coordinates(zc, zs)
+        return features, log_ratio, tangent, log_scale
+
+    def _coordinates(self, zc: Tensor, zs: Tensor) -> Tensor:
+        if self.ambient_features:
+            return torch.cat([(zc * self.manifold.radius_).unsqueeze(-1), zs], dim=-1)
+        return 2 * zs / (1 + zc).unsqueeze(-1)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
-        return LatentStep(*self._draw(params, noise))
+        features, log_ratio, tangent, log_scale = self._draw(params, noise)
+        if not self.flat_part:
+            return LatentStep(features, log_ratio)
+        # Control variate: the flat model's log-ratio at the flat draw has the flat KL as its mean.
+        variance, scale = self.prior_scale**2, log_scale.exp()
+        flat_draw = torch.addcmul(tangent, scale, noise)
+        kl = tangent.square() + scale.square() - flat_draw.square()
+        kl = (0.5 / variance * kl + 0.5 * (noise.square() - 1)).sum(-1)
+        return LatentStep(features, log_ratio + kl)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        features, log_ratio = self._draw(params, noise)
+        features, log_ratio, _, _ = self._draw(params, noise)
         return features, -log_ratio
 
     def location(self, params: Tensor) -> Tensor:
-        return self.manifold.exp0(self._split(params)[0])
+        tangent, _ = self._split(params, self.curvature())
+        return self.fitted_manifold().exp0(tangent)
 
     def features(self, points: Tensor) -> Tensor:
-        return self._polar_features(*self.manifold.to_polar(points))
+        manifold = self.fitted_manifold()
+        zc, zs = manifold.to_polar(points)
+        if self.decoder_input == "tangent":
+            return log_origin(zc, zs, manifold.curvature)
+        return self._coordinates(zc, zs)
 
 
 class HyperbolicLatent(WrappedLatent):
@@ -162,19 +183,7 @@ class HyperbolicLatent(WrappedLatent):
     """
 
     def __init__(self, dim: int, curvature: float = -1.0, prior_scale: float = 1.0) -> None:
-        super().__init__(Hyperbolic(dim, curvature), prior_scale)
-        self.n_features = dim
-
-    def _draw(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        # The log map of the draw comes out of the same kernel.
-        tangent, log_scale = self._split(params)
-        _, zs, log_ratio = wrapped_normal_step(
-            tangent, None, noise, self.K, self.prior_scale, log_scale=log_scale, tangent=True
-        )
-        return zs, log_ratio
-
-    def _polar_features(self, zc: Tensor, zs: Tensor) -> Tensor:
-        return log_origin(zc, zs, self.K)
+        super().__init__(dim, curvature, prior_scale, "tangent")
 
 
 class WrappedSphereLatent(WrappedLatent):
@@ -191,9 +200,4 @@ class WrappedSphereLatent(WrappedLatent):
     """
 
     def __init__(self, dim: int, curvature: float = 1.0, prior_scale: float = 1.0) -> None:
-        super().__init__(Sphere(dim, curvature), prior_scale)
-        self.n_features = dim + 1
-
-    def _polar_features(self, zc: Tensor, zs: Tensor) -> Tensor:
-        # In units of the radius for the cosine, so that neither coordinate dwarfs the others.
-        return torch.cat([(zc * self.manifold.radius_).unsqueeze(-1), zs], dim=-1)
+        super().__init__(dim, curvature, prior_scale, "coordinates")

@@ -1,0 +1,142 @@
+"""Cost of a training epoch and of `transform`, as ratios in one interleaved run.
+
+Batch 128, layers 256-128, 784 inputs, one thread.  In each round every model runs one epoch, in an
+order that rotates, so that drift of the machine's speed hits all alike; the figure is the median
+over rounds of the ratio within a round.  The hand-written loop has the same layers and the same
+arithmetic in the plainest torch code.
+
+    python benchmarks/epoch_time.py [--rounds 15] [--rows 12800] [--dims 2 10 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from skccvae import (
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    SphericalVAETransformer,
+)
+
+N_FEATURES = 784
+
+
+class HandWritten(nn.Module):
+    """Gaussian VAE as a tutorial writes it, with its own training loop."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Linear(N_FEATURES, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU()
+        )
+        self.mean, self.log_var = nn.Linear(128, dim), nn.Linear(128, dim)
+        self.decoder = nn.Sequential(
+            nn.Linear(dim, 128),
+            nn.ReLU(),
+            nn.Linear(128, 256),
+            nn.ReLU(),
+            nn.Linear(256, N_FEATURES),
+        )
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
+
+    def epoch(self, x: torch.Tensor, batch_size: int = 128) -> float:
+        order = torch.randperm(len(x))
+        total = 0.0
+        for start in range(0, len(x), batch_size):
+            batch = x[order[start : start + batch_size]]
+            hidden = self.encoder(batch)
+            mean, log_var = self.mean(hidden), self.log_var(hidden)
+            z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+            reconstruction = F.binary_cross_entropy_with_logits(
+                self.decoder(z), batch, reduction="sum"
+            )
+            kl = -0.5 * torch.sum(1 + log_var - mean.pow(2) - log_var.exp())
+            loss = (reconstruction + kl) / len(batch)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            total += loss.item()
+        return total
+
+
+def epoch_of(estimator, X: np.ndarray):
+    """One more epoch on data that is already there, as `fit` runs them."""
+    estimator.fit(X)
+    return lambda: estimator.fit(X)
+
+
+def measure(dim: int, rounds: int, X: np.ndarray) -> dict[str, list[float]]:
+    settings = {"n_components": dim, "max_epochs": 1, "warm_start": True, "random_state": 0}
+    x = torch.from_numpy(X)
+    by_hand = HandWritten(dim)
+    runs = {
+        "hand-written": lambda: by_hand.epoch(x),
+        "gaussian": epoch_of(GaussianVAETransformer(**settings), X),
+        "spherical": epoch_of(SphericalVAETransformer(**settings), X),
+        "hyperbolic": epoch_of(HyperbolicVAETransformer(**settings), X),
+    }
+    for run in runs.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    for number in range(rounds):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            start = time.perf_counter()
+            runs[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def transform_ratio(dim: int, rounds: int, X: np.ndarray) -> dict[str, float]:
+    """`transform` over a bare forward pass of encoder and head in one batch."""
+    ratios = {}
+    for kind in (GaussianVAETransformer, SphericalVAETransformer, HyperbolicVAETransformer):
+        vae = kind(n_components=dim, max_epochs=1, random_state=0).fit(X)
+        module, x = vae.net_.module_, torch.from_numpy(X)
+        pairs = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            with torch.inference_mode():
+                module.encode(x)
+            middle = time.perf_counter()
+            vae.transform(X)
+            pairs.append((time.perf_counter() - middle) / (middle - start))
+        ratios[kind.__name__] = statistics.median(pairs)
+    return ratios
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rows", type=int, default=12800)
+    parser.add_argument("--dims", type=int, nargs="+", default=[2, 10, 40])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    X = np.random.default_rng(0).random((options.rows, N_FEATURES), dtype=np.float32)
+    print(f"{options.rows} rows, {options.rounds} rounds, median ratio (and quartiles)")
+    for dim in options.dims:
+        seconds = measure(dim, options.rounds, X)
+        base = seconds["gaussian"]
+        print(f"d = {dim}: gaussian {statistics.median(base):.3f} s an epoch")
+        for name in ("spherical", "hyperbolic"):
+            ratios = [a / b for a, b in zip(seconds[name], base, strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            print(f"  {name:<12} / gaussian      {middle:.3f}  ({low:.3f} .. {high:.3f})")
+        ratios = [a / b for a, b in zip(base, seconds["hand-written"], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(f"  {'gaussian':<12} / hand-written  {middle:.3f}  ({low:.3f} .. {high:.3f})")
+        for name, ratio in transform_ratio(dim, options.rounds, X).items():
+            print(f"  {name} transform / forward  {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Smooth bounds on what a network says of a posterior on a curved space, for any curvature.
+
+A row far from the training data makes a network put out large numbers.  On a hyperbolic space a
+location or a draw at distance 44 curvature radii overflows float32, so both are bounded smoothly,
+by bounds that recede as 1/sqrt|K|: they are gone in the limit K -> 0, and there the space, the
+densities and the parameterisation are those of the Gaussian model.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Distance from the origin, in curvature radii, up to which float32 holds the squares of hyperboloid
+# coordinates.  Location and draw share it.
+REACH = 42.0
+
+
+def draw_reach(dim: int, prior_scale: float, curvature: float) -> float:
+    """Share of `REACH` that draws take, in curvature radii; the location has the rest.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension.
+    prior_scale : float
+        Scale of the prior, which a posterior must be able to reach.
+    curvature : float
+        Negative curvature.
+
+    Returns
+    -------
+    float
+        At least half of `REACH`.
+
+    Raises
+    ------
+    ValueError
+        If draws from the prior itself would leave the range of float32.
+    """
+    needed = 1.2 * prior_scale * (math.sqrt(dim) + 5) * math.sqrt(-curvature)
+    share = max(0.55 * REACH, needed)
+    if share > REACH - 2:
+        raise ValueError(
+            f"With {dim} dimensions and curvature {curvature:g}, draws from the prior of scale "
+            f"{prior_scale:g} lie too far out for float32. Use a curvature nearer to 0, or fewer "
+            "components."
+        )
+    return share
+
+
+def inverse_square_scale(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
+    """1 / (largest scale)^2 of a posterior, 0 at K = 0.
+
+    On a hyperbolic space draws stay within `draw_reach`; on a sphere a normal wider than two radii
+    covers it evenly, and no scale above that (or the prior's) means anything.
+    """
+    spread = math.sqrt(dim) + 5
+    if isinstance(K, Tensor):
+        hyperbolic = F.relu(-K) * (spread / (0.55 * REACH)) ** 2
+        return hyperbolic + (F.relu(K) / 4).clamp(max=prior_scale**-2)
+    if K > 0:
+        return min(K / 4, prior_scale**-2)
+    if K == 0:
+        return 0.0
+    return -K * (spread / draw_reach(dim, prior_scale, K)) ** 2
+
+
+def inverse_square_location(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
+    """1 / (largest coordinate of a location)^2, 0 for K >= 0."""
+    if isinstance(K, Tensor):
+        return F.relu(-K) * (dim / (0.45 * REACH) ** 2)
+    if K >= 0:
+        return 0.0
+    return -K * dim / (REACH - draw_reach(dim, prior_scale, K)) ** 2
+
+
+def bound_location(raw: Tensor, inverse_square: float | Tensor) -> Tensor:
+    """Coordinates of a tangent location: ``raw / sqrt(1 + raw^2 inverse_square)``."""
+    if isinstance(inverse_square, float):
+        if inverse_square == 0.0:
+            return raw
+        return raw * torch.add(1.0, raw.square(), alpha=inverse_square).rsqrt()
+    return raw * torch.addcmul(torch.ones_like(raw), raw, raw * inverse_square).rsqrt()
+
+
+def bound_log_scale(log_scale: Tensor, inverse_square: float | Tensor) -> Tensor:
+    """Logarithm of ``scale / sqrt(1 + scale^2 inverse_square)``."""
+    if isinstance(inverse_square, float):
+        if inverse_square == 0.0:
+            return log_scale
+        return log_scale - 0.5 * F.softplus(2 * log_scale + math.log(inverse_square))
+    return log_scale - 0.5 * torch.log1p((2 * log_scale).exp() * inverse_square)
