@@ -2,8 +2,10 @@
 
 from .estimators import (
     AutoencoderTransformer,
+    ConstantCurvatureVAETransformer,
     GaussianVAETransformer,
     HyperbolicVAETransformer,
+    MixedCurvatureVAETransformer,
     SphericalVAETransformer,
     load,
 )
@@ -13,9 +15,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoencoderTransformer",
+    "ConstantCurvatureVAETransformer",
     "DivergenceError",
     "GaussianVAETransformer",
     "HyperbolicVAETransformer",
+    "MixedCurvatureVAETransformer",
     "SphericalVAETransformer",
     "__version__",
     "load",

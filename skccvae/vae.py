@@ -34,11 +34,14 @@ class Evidence(NamedTuple):
         KL(q(z | x) || p(z)), exact or the mean of its one-draw estimates.
     log_likelihood : Tensor of shape (n,)
         Importance-weighted bound ``log mean p(x, z) / q(z | x)``.
+    factor_kl : tuple of Tensor of shape (n,)
+        The parts of ``kl`` of the factors of a product space.
     """
 
     reconstruction: Tensor
     kl: Tensor
     log_likelihood: Tensor
+    factor_kl: tuple[Tensor, ...] = ()
 
 
 class Terms(NamedTuple):
@@ -52,12 +55,15 @@ class Terms(NamedTuple):
         Weighted log-likelihood of the targets, where there are targets.
     bound : Tensor or None
         Importance-weighted bound, where that is the objective.
+    factor_kl : tuple of Tensor
+        The parts of ``kl`` of the factors of a product space.
     """
 
     reconstruction: Tensor
     kl: Tensor
     supervised: Tensor | None = None
     bound: Tensor | None = None
+    factor_kl: tuple[Tensor, ...] = ()
 
 
 class VAE(nn.Module):
@@ -146,7 +152,12 @@ class VAE(nn.Module):
             reconstruction = self.likelihood.total_log_prob(outputs, x) / x.shape[0]
         else:
             reconstruction = self.likelihood.log_prob(outputs, x).mean()
-        return Terms(reconstruction, step.kl.mean(), self._supervised(step.features, targets))
+        return Terms(
+            reconstruction,
+            step.kl.mean(),
+            self._supervised(step.features, targets),
+            factor_kl=tuple(kl.mean() for kl in step.factor_kl or ()),
+        )
 
     def iwae_terms(self, x: Tensor, n_samples: int, targets: Tensor | None = None) -> Terms:
         """Importance-weighted bound from fresh draws, with the ELBO's parts for the record.
@@ -192,8 +203,9 @@ class VAE(nn.Module):
         features, log_ratio = self.latent.weighted(params, noise)
         log_lik = self.likelihood.log_prob(self.decode(features), x)
         bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
-        kl = self.latent.step(params, noise).kl
-        return Evidence(log_lik.mean(0), _over_draws(kl), bound)
+        step = self.latent.step(params, noise)
+        parts = tuple(_over_draws(kl) for kl in step.factor_kl or ())
+        return Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts)
 
 
 def _over_draws(values: Tensor) -> Tensor:

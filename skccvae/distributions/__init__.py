@@ -6,12 +6,14 @@ import skccvae.distributions.kl  # noqa: F401  (registers the divergences)
 from skccvae.distributions.axial_step import axial_step
 from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
+from skccvae.distributions.product import ProductDistribution
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
 from skccvae.distributions.wrapped_normal import WrappedNormal, wrapped_normal_step
 
 __all__ = [
     "HypersphericalUniform",
     "PowerSpherical",
+    "ProductDistribution",
     "VonMisesFisher",
     "WrappedNormal",
     "axial_step",

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from torch import nn
 
 from ..nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Reshaped, build_module, mlp
 from ..training import (
@@ -235,7 +236,7 @@ class BaseVAETransformer(
             # A user's own encoder sees a sample in the shape that it was given, or a flat row.
             encoder = Reshaped(module, self._image_shape)
         if isinstance(self.decoder, str):
-            decoder = mlp(latent.n_features, sizes[::-1], self.activation, likelihood.n_outputs)
+            decoder = self._decoder_network(latent, sizes[::-1], likelihood.n_outputs)
         else:
             decoder = Reshaped(
                 build_module(
@@ -246,6 +247,18 @@ class BaseVAETransformer(
         return VAE(
             encoder, latent, decoder, likelihood, n_features, predictor, self.supervised_weight
         )
+
+    def _decoder_network(self, latent, sizes: tuple[int, ...], n_outputs: int) -> nn.Module:
+        """Perceptron from latent features; distances to planes take the place of its first layer."""
+        if latent.gyroplanes is None or not sizes:
+            return mlp(latent.n_features, sizes, self.activation, n_outputs)
+        rest = mlp(latent.n_features, sizes[1:], self.activation, n_outputs)
+        return nn.Sequential(ACTIVATIONS[self.activation](), rest)
+
+    def _first_decoder_width(self) -> int:
+        """Width of the decoder's first hidden layer, which planes take the place of."""
+        sizes = self._hidden_sizes()
+        return sizes[-1] if sizes and isinstance(self.decoder, str) else 128
 
     def _hidden_sizes(self) -> tuple[int, ...]:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes))

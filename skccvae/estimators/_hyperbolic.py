@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..nn import HyperbolicLatent
+from ..nn import WrappedLatent
 from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
 
@@ -30,6 +30,12 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         strongly the space grows over the region the prior covers; K -> 0 is the Gaussian VAE.
     posterior : {"wrapped_normal"}, default="wrapped_normal"
         Family of the posterior, and of the prior.
+    prior_scale : float, default=1.0
+        Scale of the prior.
+    decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
+        What the decoder reads at a latent point: coordinates of the Poincare ball (times 2), the
+        log map at the origin, or signed geodesic distances to learned hyperplanes, which take the
+        place of its first layer. ``"auto"`` is ``"tangent"``.
     coordinates : {"ambient", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points: d numbers of the log map at the origin (what a linear model
         reads best), d numbers in the Poincare ball of radius 1/sqrt(-K), or d + 1 numbers on the
@@ -71,6 +77,8 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     _parameter_constraints: dict[str, list] = {
         **BaseVAETransformer._parameter_constraints,
         "curvature": [Interval(Real, -np.inf, 0, closed="neither")],
+        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+        "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
         "posterior": [StrOptions({"wrapped_normal"})],
     }
 
@@ -80,6 +88,8 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         *,
         curvature=-1.0,
         posterior="wrapped_normal",
+        prior_scale=1.0,
+        decoder_input="auto",
         coordinates="tangent",
         hidden_layer_sizes=(256, 128),
         activation="relu",
@@ -108,6 +118,8 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         self.n_components = n_components
         self.curvature = curvature
         self.posterior = posterior
+        self.prior_scale = prior_scale
+        self.decoder_input = decoder_input
         self.coordinates = coordinates
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -134,4 +146,10 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         self.verbose = verbose
 
     def _make_latent(self):
-        return HyperbolicLatent(self.n_components, self.curvature)
+        return WrappedLatent(
+            self.n_components,
+            self.curvature,
+            self.prior_scale,
+            "tangent" if self.decoder_input == "auto" else self.decoder_input,
+            self._first_decoder_width(),
+        )

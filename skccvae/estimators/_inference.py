@@ -81,11 +81,10 @@ class InferenceMixin:
         Z = check_array(Z, dtype=[np.float64, np.float32], input_name=name)
         wanted = self._n_features_out
         if Z.shape[1] != wanted:
-            d = self.n_components
             raise ValueError(
                 f"{name} has {Z.shape[1]} columns, but latent points in coordinates="
                 f"{self.coordinates!r} have {wanted}. The space has {self.manifold_.dim} intrinsic "
-                f"dimensions (n_components={d}) and {self.manifold_.ambient_dim} ambient ones."
+                f"dimensions and {self.manifold_.ambient_dim} ambient ones."
             )
         coordinates = torch.from_numpy(np.array(Z, dtype=np.float64))
         if self.coordinates == "ambient":
@@ -162,14 +161,18 @@ class InferenceMixin:
         -------
         dict
             ``elbo``, ``reconstruction``, ``kl`` and ``log_likelihood`` (the importance-weighted
-            bound), in nats a row; ``elbo`` is ``reconstruction - kl``.
+            bound), in nats a row; ``elbo`` is ``reconstruction - kl``.  A product space adds
+            the KL of each factor, ``kl_s0`` and so on.
         """
-        reconstruction, kl, bound = self._evidence(X, n_importance_samples).mean(axis=0).tolist()
+        means = self._evidence(X, n_importance_samples).mean(axis=0).tolist()
+        reconstruction, kl, bound, *parts = means
+        names = self.net_.module_.latent.factor_names
         return {
             "elbo": reconstruction - kl,
             "reconstruction": reconstruction,
             "kl": kl,
             "log_likelihood": bound,
+            **{f"kl_{name}": part for name, part in zip(names, parts, strict=True)},
         }
 
     @torch.no_grad()
@@ -184,13 +187,15 @@ class InferenceMixin:
         self._check_support(X)
         module = self.net_.module_
         seed = derive_seed(self._entropy, _SCORE)
-        out = np.empty((X.shape[0], 3), dtype=np.float64)
+        n_factors = len(module.latent.factor_names)
+        out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
         chunk = max(1, _DRAWS_IN_MEMORY // n_importance_samples)
         for rows, x in self._model_rows(X, chunk):
             if self.binarize == "dynamic":
                 x = module.draw_pixels(x, seed)
             evidence = module.evidence(x, n_importance_samples, seed)
-            out[rows] = torch.stack(list(evidence), dim=1).cpu().numpy()
+            columns = [*evidence[:3], *evidence.factor_kl]
+            out[rows] = torch.stack(columns, dim=1).cpu().numpy()
         return self._finite(out, "the likelihood")
 
     # --- distributions and geometry -------------------------------------------------------------
@@ -268,7 +273,7 @@ class InferenceMixin:
                 f"X0 and X1 must have the same number of rows; got {len(start)} and {len(end)}."
             )
         fractions = torch.linspace(0, 1, n_steps, dtype=torch.float64)
-        path = self.manifold_.geodesic(start[:, None], end[:, None], fractions[:, None])
+        path = self.manifold_.geodesic(start[:, None], end[:, None], fractions)
         rows = self._decode(path.reshape(-1, path.shape[-1]))
         return rows.reshape(len(start), n_steps, *rows.shape[1:])
 

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..distributions import PowerSpherical, VonMisesFisher
-from ..nn import SphericalLatent, WrappedSphereLatent
+from ..nn import SphericalLatent, WrappedLatent
 from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
 
@@ -34,6 +34,12 @@ class SphericalVAETransformer(BaseVAETransformer):
             default="von_mises_fisher"
         Family of the posterior. The first two have the uniform prior; ``"wrapped_normal"`` has
         one scale a direction and a wrapped normal of scale 1 as prior.
+    prior_scale : float, default=1.0
+        Scale of the prior of ``"wrapped_normal"``; the uniform prior has none.
+    decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
+        What the decoder reads at a latent point: ambient coordinates, the log map at the origin, or
+        signed geodesic distances to learned hyperplanes, which take the place of its first layer.
+        ``"auto"`` is ``"coordinates"``, the only choice with the uniform prior.
     coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
         Chart of the latent points: d + 1 numbers on the sphere of radius 1/sqrt(K), d numbers of
         the stereographic projection from the antipode of the origin, or d numbers of the log map
@@ -77,6 +83,8 @@ class SphericalVAETransformer(BaseVAETransformer):
     _parameter_constraints: dict[str, list] = {
         **BaseVAETransformer._parameter_constraints,
         "curvature": [Interval(Real, 0, np.inf, closed="neither")],
+        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+        "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
         "posterior": [StrOptions({*_FAMILIES, "wrapped_normal"})],
     }
 
@@ -86,6 +94,8 @@ class SphericalVAETransformer(BaseVAETransformer):
         *,
         curvature=1.0,
         posterior="von_mises_fisher",
+        prior_scale=1.0,
+        decoder_input="auto",
         coordinates="ambient",
         hidden_layer_sizes=(256, 128),
         activation="relu",
@@ -114,6 +124,8 @@ class SphericalVAETransformer(BaseVAETransformer):
         self.n_components = n_components
         self.curvature = curvature
         self.posterior = posterior
+        self.prior_scale = prior_scale
+        self.decoder_input = decoder_input
         self.coordinates = coordinates
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -141,6 +153,18 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     def _make_latent(self):
         if self.posterior in _FAMILIES:
+            if self.decoder_input not in {"auto", "coordinates"}:
+                raise ValueError(
+                    f"decoder_input={self.decoder_input!r} needs a normal posterior, such as "
+                    f"posterior='wrapped_normal'; with posterior={str(self.posterior)!r} use "
+                    "decoder_input='auto'."
+                )
             family = _FAMILIES[self.posterior]
             return SphericalLatent(self.n_components, self.curvature, family)
-        return WrappedSphereLatent(self.n_components, self.curvature)
+        return WrappedLatent(
+            self.n_components,
+            self.curvature,
+            self.prior_scale,
+            "coordinates" if self.decoder_input == "auto" else self.decoder_input,
+            self._first_decoder_width(),
+        )

@@ -7,15 +7,18 @@ from skccvae.manifolds.euclidean import Euclidean
 from skccvae.manifolds.factory import constant_curvature
 from skccvae.manifolds.hyperbolic import Hyperbolic
 from skccvae.manifolds.product import Product
+from skccvae.manifolds.signature import FactorSpec, parse_signature
 from skccvae.manifolds.sphere import Sphere
 
 __all__ = [
     "CHARTS",
     "ConstantCurvature",
     "Euclidean",
+    "FactorSpec",
     "Hyperbolic",
     "Manifold",
     "Product",
     "Sphere",
     "constant_curvature",
+    "parse_signature",
 ]

@@ -1,11 +1,13 @@
 """Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
 
+from .gyroplane import Gyroplanes
 from .latent import (
     DeterministicLatent,
     EuclideanLatent,
     HyperbolicLatent,
     Latent,
     LatentStep,
+    ProductLatent,
     SphericalLatent,
     WrappedLatent,
     WrappedSphereLatent,
@@ -30,6 +32,7 @@ __all__ = [
     "DeterministicLatent",
     "EuclideanLatent",
     "GaussianLikelihood",
+    "Gyroplanes",
     "HyperbolicLatent",
     "Latent",
     "Likelihood",
@@ -37,6 +40,7 @@ __all__ = [
     "PredictionHead",
     "Reshaped",
     "LatentStep",
+    "ProductLatent",
     "SphericalLatent",
     "WrappedLatent",
     "WrappedSphereLatent",

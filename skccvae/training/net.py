@@ -59,8 +59,8 @@ class NegativeELBO(nn.Module):
 
     def forward(
         self, module: nn.Module, x: Tensor, weight: float, targets: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss, mean reconstruction and mean KL of a batch."""
+    ) -> tuple[Tensor, ...]:
+        """Loss, mean reconstruction and mean KL of a batch, and the KL of each factor."""
         if self.objective == "iwae":
             terms = module.iwae_terms(x, self.n_latent_samples, targets)
             loss = -terms.bound
@@ -70,7 +70,8 @@ class NegativeELBO(nn.Module):
             loss = kl - terms.reconstruction
         if terms.supervised is not None:
             loss = loss - terms.supervised
-        return loss, terms.reconstruction.detach(), terms.kl.detach()
+        parts = (terms.reconstruction, terms.kl, *terms.factor_kl)
+        return loss, *(part.detach() for part in parts)
 
 
 class VAENet(NeuralNet):
@@ -193,6 +194,8 @@ class VAENet(NeuralNet):
             "elbo": means[1] - means[2],
             "beta": self.criterion_.weight(epoch),
         }
+        names = self.module_.latent.factor_names
+        record.update({f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)})
         record.update(validation)
         record.update(self.module_.latent.history())
         record["dur"] = time.perf_counter() - start
@@ -217,21 +220,21 @@ class VAENet(NeuralNet):
                 self.history.record_batch("train_loss", step[0].item())
                 self.history.record_batch("train_batch_size", sizes[-1])
                 self.notify("on_batch_end", batch=batch, training=True, loss=step[0], y_pred=None)
-        table = torch.stack(terms).reshape(n_batches, 3).double()
+        table = torch.stack(terms).reshape(n_batches, -1).double()
         rows = torch.tensor(sizes, dtype=torch.float64, device=table.device)
         return ((rows[:, None] * table).sum(0) / rows.sum()).tolist()
 
     def train_step(self, batch, *, weight: float = 1.0, notify: bool = False, **fit_params):
         """One step of the optimiser; returns detached loss, reconstruction and KL."""
         x, targets = batch
-        loss, reconstruction, kl = self.criterion_(self.module_, x, weight, targets)
+        loss, *parts = self.criterion_(self.module_, x, weight, targets)
         self.optimizer_.zero_grad(set_to_none=True)
         loss.backward()
         if notify:
             named = self.module_.named_parameters()
             self.notify("on_grad_computed", named_parameters=list(named), batch=batch)
         self.optimizer_.step()
-        return [loss.detach(), reconstruction, kl]
+        return [loss.detach(), *parts]
 
     @torch.no_grad()
     def _validate(self, valid) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Latent spaces of a model: posterior heads, priors, and what the decoder reads."""
 
 from ._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
+from ._product import ProductLatent
 from ._sphere import SphericalLatent
 from ._wrapped import HyperbolicLatent, WrappedLatent, WrappedSphereLatent
 
@@ -10,6 +11,7 @@ __all__ = [
     "HyperbolicLatent",
     "Latent",
     "LatentStep",
+    "ProductLatent",
     "SphericalLatent",
     "WrappedLatent",
     "WrappedSphereLatent",

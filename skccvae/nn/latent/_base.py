@@ -28,10 +28,13 @@ class LatentStep(NamedTuple):
     kl : Tensor
         KL(q || p) of each row in nats: exact where a closed form exists, else the one-draw
         estimate log q(z) - log p(z), whose mean is the KL.
+    factor_kl : list of Tensor or None
+        The parts of ``kl`` of the factors of a product.
     """
 
     features: Tensor
     kl: Tensor
+    factor_kl: list[Tensor] | None = None
 
 
 def bounded_log_scale(raw: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
@@ -71,15 +74,20 @@ class Latent(nn.Module):
         Numbers the decoder reads for a point.
     noise_dim : int
         Standard normal numbers that one draw needs.
+    factor_names : list of str
+        Names of the factors of a product; empty for a single space.
     """
 
     n_params: int
     n_features: int
     noise_dim: int
+    factor_names: list[str] = []
 
     def __init__(self, manifold: Manifold) -> None:
         super().__init__()
         self.manifold = manifold
+        # Set where the decoder reads distances to learned hyperplanes.
+        self.gyroplanes: nn.Module | None = None
         # Tells the device and dtype of a latent space that has no parameters.
         self.register_buffer("_like", torch.zeros(()), persistent=False)
 

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 from ...distributions import WrappedNormal, wrapped_normal_step
 from ...manifolds import Manifold, constant_curvature
 from ...manifolds.functional import log_origin
+from ..gyroplane import Gyroplanes
 from ._base import DiagonalNormal, Latent, LatentStep, bounded_log_scale
 from ._bounds import (
     bound_location,
@@ -37,10 +38,12 @@ class WrappedLatent(Latent):
         K, of any sign; where it is learned, the start.
     prior_scale : float, default=1.0
         Scale of the prior, a wrapped normal at the origin.
-    decoder_input : {"tangent", "coordinates"}, default="tangent"
-        What the decoder reads: the log map at the origin, d numbers and smooth in K; or plain
+    decoder_input : {"tangent", "coordinates", "gyroplane"}, default="tangent"
+        What the decoder reads: the log map at the origin, d numbers and smooth in K; plain
         coordinates, d + 1 ambient ones on a sphere of fixed curvature, else stereographic ones
-        times 2, which are those of R^d in the limit.
+        times 2, which are those of R^d in the limit; or signed distances to hyperplanes.
+    n_planes : int, default=128
+        Number of those hyperplanes.
     learn_curvature : bool, default=False
         Whether K is a parameter, which may change its sign.
     flat_part : bool, default=False
@@ -62,6 +65,7 @@ class WrappedLatent(Latent):
         curvature: float,
         prior_scale: float = 1.0,
         decoder_input: str = "tangent",
+        n_planes: int = 128,
         learn_curvature: bool = False,
         flat_part: bool = False,
     ) -> None:
@@ -78,6 +82,9 @@ class WrappedLatent(Latent):
         ambient = decoder_input == "coordinates" and not learn_curvature and curvature > 0
         self.ambient_features = ambient
         self.n_features = dim + 1 if ambient else dim
+        if decoder_input == "gyroplane":
+            self.gyroplanes = Gyroplanes(dim, n_planes)
+            self.n_features = n_planes
         self.inverse_square_scale = inverse_square_scale(self.K, dim, prior_scale)
         self.inverse_square_location = inverse_square_location(self.K, dim, prior_scale)
 
@@ -134,10 +141,13 @@ class WrappedLatent(Latent):
         zc, zs, log_ratio = wrapped_normal_step(
             tangent, None, noise, K, self.prior_scale, log_scale=log_scale, tangent=as_tangent
         )
-        features = zs if as_tangent else self._coordinates(zc, zs)
+        features = zs if as_tangent else self._read(zc, zs, K)
         return features, log_ratio, tangent, log_scale
 
-    def _coordinates(self, zc: Tensor, zs: Tensor) -> Tensor:
+    def _read(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
+        """What the decoder reads at polar pairs, the log map aside."""
+        if self.gyroplanes is not None:
+            return self.gyroplanes(zc, zs, K)
         if self.ambient_features:
             return torch.cat([(zc * self.manifold.radius_).unsqueeze(-1), zs], dim=-1)
         return 2 * zs / (1 + zc).unsqueeze(-1)
@@ -166,7 +176,9 @@ class WrappedLatent(Latent):
         zc, zs = manifold.to_polar(points)
         if self.decoder_input == "tangent":
             return log_origin(zc, zs, manifold.curvature)
-        return self._coordinates(zc, zs)
+        # The planes are float32 parameters; coordinates may come in float64.
+        like = self._like
+        return self._read(zc.to(like), zs.to(like), manifold.curvature)
 
 
 class HyperbolicLatent(WrappedLatent):

@@ -1,0 +1,293 @@
+r"""
+Three latent spaces for handwritten digits
+==========================================
+
+PCA, an autoencoder, and variational autoencoders with a flat, a spherical and a hyperbolic latent
+space, at 2 and 10 dimensions: how well does a classifier read the codes, how well does the model
+explain new images, and what does it cost? Then a search over curvature and dimension, and a
+picture of the two-dimensional spaces.
+
+Run it from the root of a checkout, on the digits that come with scikit-learn (nothing is
+downloaded; a minute or two on two cores) or on MNIST::
+
+    python examples/quickstart.py
+    python examples/quickstart.py --mnist FOLDER     # with MNIST's four IDX files
+    python examples/quickstart.py --mnist openml     # fetched from OpenML, once
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.patheffects import withStroke
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import pairwise_distances
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skccvae import (
+    AutoencoderTransformer,
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    SphericalVAETransformer,
+)
+from skccvae.datasets import fetch_mnist
+
+MODELS = {
+    "autoencoder": AutoencoderTransformer,
+    "Gaussian VAE": GaussianVAETransformer,
+    "spherical VAE": SphericalVAETransformer,
+    "hyperbolic VAE": HyperbolicVAETransformer,
+}
+DIMENSIONS = (2, 10)
+
+# %%
+# One set of settings for all models, chosen on validation splits of the training images: the test
+# images played no part. Digits are few (1347), so the batches are small; drawing the pixels anew
+# from their grey values at each epoch keeps the models from learning the images by heart.
+
+DIGITS_SETTINGS = {
+    "likelihood": "bernoulli",
+    "binarize": "dynamic",
+    "beta": 0.5,
+    "learning_rate": 2e-3,
+    "batch_size": 32,
+    "max_epochs": 60,
+}
+MNIST_SETTINGS = {
+    "likelihood": "bernoulli",
+    "binarize": "dynamic",
+    "kl_warmup_epochs": 3,
+    "max_epochs": 10,
+}
+# For each step of the search: epochs, training rows, and the values to try. A hyperbolic space has
+# a prior of fixed scale, against which its curvature means something; on the sphere with the
+# uniform prior it would only be a unit of length.
+SEARCH = {"curvature": [-2.0, -1.0, -0.5, -0.1], "n_components": [2, 5, 10]}
+SEARCH_EPOCHS, SEARCH_ROWS = 30, 3000
+# Geodesic k-NN compares test rows with at most so many training rows: the matrix has to fit.
+NEIGHBOUR_ROWS = 5000
+DRAWN_ROWS = 3000
+
+
+def load(mnist: str | None):
+    """Training and test images in [0, 1], their digits, and a sentence that says what they are."""
+    if mnist is None:
+        X, y = load_digits(return_X_y=True)
+        parts = train_test_split(X / 16, y, random_state=0, stratify=y)
+        name = "scikit-learn's digits (8 x 8 pixels)"
+    else:
+        if mnist == "openml":
+            X, y = fetch_mnist(return_X_y=True)
+        else:
+            X, y = fetch_mnist(data_home=mnist, download_if_missing=False, return_X_y=True)
+        X = X.astype(np.float32) / 255
+        parts = [X[:60000], X[60000:], y[:60000], y[60000:]]
+        name = "MNIST (28 x 28 pixels)"
+    X_train, X_test, y_train, y_test = parts
+    print(f"Data: {name}, {len(X_train)} images to train on and {len(X_test)} to test on.")
+    return X_train, X_test, y_train, y_test
+
+
+# %%
+# Two classifiers read the codes. Logistic regression is the last step of a pipeline. The nearest
+# neighbours go by the geodesic distance of the space, which is what ``geodesic_distances`` is for.
+
+
+def with_classifier(step) -> Pipeline:
+    """The latent space as the first step of a pipeline."""
+    steps = [("vae", step), ("scale", StandardScaler()), ("clf", LogisticRegression(max_iter=3000))]
+    return Pipeline(steps)
+
+
+def neighbour_accuracy(distances, Z_train, y_train, Z_test, y_test) -> float:
+    """Accuracy of five nearest neighbours in the distance of the space."""
+    Z, y = Z_train[:NEIGHBOUR_ROWS], y_train[:NEIGHBOUR_ROWS]
+    knn = KNeighborsClassifier(n_neighbors=5, metric="precomputed").fit(distances(Z), y)
+    return knn.score(distances(Z_test, Z), y_test)
+
+
+def compare(data, settings: dict, seed: int):
+    """Rows of the table, and the fitted two-dimensional models."""
+    X_train, X_test, y_train, y_test = data
+    rows, two_dimensional = [], {}
+    # PyTorch loads parts of itself at the first step it takes; no model's seconds shall hold that.
+    AutoencoderTransformer(max_epochs=1).fit(X_train[:32])
+    jobs = [(d, name) for d in DIMENSIONS for name in ("PCA", *MODELS)]
+    for number, (d, name) in enumerate(jobs, start=1):
+        print(f"[{number:2d}/{len(jobs)}] {name}, d = {d}", flush=True)
+        if name == "PCA":
+            step, distances = PCA(d, random_state=seed), pairwise_distances
+        else:
+            step = MODELS[name](d, random_state=seed, verbose=1, **settings)
+            distances = step.geodesic_distances
+        model = with_classifier(step)
+        start = time.perf_counter()
+        model.fit(X_train, y_train)
+        seconds = time.perf_counter() - start
+        Z_train, Z_test = step.transform(X_train), step.transform(X_test)
+        elbo = None
+        if "VAE" in name:
+            elbo = step.evaluate(X_test, n_importance_samples=8)["elbo"]
+        accuracy = model.score(X_test, y_test)
+        neighbours = neighbour_accuracy(distances, Z_train, y_train, Z_test, y_test)
+        rows.append((name, d, accuracy, neighbours, elbo, seconds))
+        if d == 2 and "VAE" in name:
+            two_dimensional[name] = step
+    return rows, two_dimensional
+
+
+def print_table(rows, settings: dict) -> None:
+    """The comparison, one line a model."""
+    form = "{:<15} {:>2}  {:>11}  {:>9}  {:>9}  {:>7}"
+    print()
+    print(form.format("latent space", "d", "logistic", "geodesic", "test", "fit"))
+    print(form.format("", "", "regression", "5-NN", "ELBO", "seconds"))
+    for previous, row in zip([None, *rows], rows, strict=False):
+        name, d, accuracy, neighbours, elbo, seconds = row
+        if previous is None or previous[1] != d:
+            print("-" * 63)
+        bound = "-" if elbo is None else f"{elbo:.2f}"
+        numbers = (f"{accuracy:.3f}", f"{neighbours:.3f}", bound, f"{seconds:.1f}")
+        print(form.format(name, d, *numbers))
+    print()
+    print(
+        "Accuracies on the test images; PCA's and the autoencoder's distance is Euclidean. ELBO in"
+    )
+    print(
+        "nats an image, at beta = 1, of test pixels drawn once. Every model but PCA was fitted with"
+    )
+    print("  " + ", ".join(f"{key}={value!r}" for key, value in settings.items()))
+
+
+# %%
+# Curvature and dimension are parameters of the pipeline's first step.
+
+
+def search(data, settings: dict, grid: dict, seed: int, n_jobs: int | None) -> None:
+    """Cross-validated accuracy over curvature and dimension."""
+    X_train, X_test, y_train, y_test = data
+    rows = slice(None, SEARCH_ROWS)
+    vae = HyperbolicVAETransformer(random_state=seed, **settings)
+    grid = {f"vae__{name}": values for name, values in grid.items()}
+    print()
+    print("GridSearchCV over the hyperbolic VAE's curvature and dimension:", flush=True)
+    found = GridSearchCV(with_classifier(vae), grid, cv=3, n_jobs=n_jobs, verbose=2)
+    found.fit(X_train[rows], y_train[rows])
+    curvatures, dimensions = grid["vae__curvature"], grid["vae__n_components"]
+    scores = found.cv_results_["mean_test_score"].reshape(len(curvatures), len(dimensions))
+    print()
+    print("cross-validated accuracy  " + "".join(f"{f'd = {d}':>9}" for d in dimensions))
+    for curvature, line in zip(curvatures, scores, strict=True):
+        print(f"{f'K = {curvature:g}':>24}  " + "".join(f"{score:9.3f}" for score in line))
+    best = found.best_params_
+    print(
+        f"Best: K = {best['vae__curvature']:g}, d = {best['vae__n_components']}; "
+        f"test accuracy {found.score(X_test, y_test):.3f}."
+    )
+
+
+# %%
+# The picture. Each panel shows a space in a chart of its own: the plane as it is; the sphere in
+# Hammer's projection, which keeps areas; the hyperbolic plane as the Poincare disk, which keeps
+# angles. Rings are circles around the origin at distances 1, 2, 3, ...
+
+# Petroff's sequence of ten, told apart by readers with any of the common colour deficiencies.
+COLOURS = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
+
+
+def draw(models: dict, X, y, path: Path) -> None:
+    """Draw the three two-dimensional latent spaces, coloured by digit."""
+    figure = plt.figure(figsize=(10, 3.7), layout="constrained")
+    grid = figure.add_gridspec(1, 3, width_ratios=[1, 1.75, 1])
+    plane = figure.add_subplot(grid[0])
+    sphere = figure.add_subplot(grid[1], projection="hammer")
+    disk = figure.add_subplot(grid[2])
+
+    flat, ball, saddle = models.values()
+    points = ball.manifold_.from_chart(torch.from_numpy(ball.transform(X)), ball.coordinates)
+    axis, east, north = (points / points.norm(dim=1, keepdim=True)).numpy().T
+    tangent = torch.from_numpy(saddle.transform(X)).double()
+    ambient = saddle.manifold_.from_chart(tangent, saddle.coordinates)
+    panels = {
+        plane: (flat, flat.transform(X), "Plane, K = 0"),
+        sphere: (
+            ball,
+            np.column_stack([np.arctan2(east, axis), np.arcsin(np.clip(north, -1, 1))]),
+            "Sphere, K = 1 (Hammer projection)",
+        ),
+        disk: (
+            saddle,
+            saddle.manifold_.to_chart(ambient, "stereographic").numpy(),
+            "Hyperbolic, K = −1 (Poincaré disk)",
+        ),
+    }
+    for axes, (model, places, title) in panels.items():
+        axes.scatter(*places.T, c=[COLOURS[digit] for digit in y], s=9, alpha=0.75, linewidths=0)
+        distances = model.geodesic_distances(model.transform(X))
+        for digit in np.unique(y):
+            own = np.flatnonzero(y == digit)
+            # The name stands at the image of this digit that is nearest to all the others.
+            centre = own[distances[np.ix_(own, own)].sum(axis=1).argmin()]
+            axes.annotate(
+                str(digit),
+                places[centre],
+                color=COLOURS[digit],
+                fontsize=17,
+                fontweight="bold",
+                ha="center",
+                va="center",
+                path_effects=[withStroke(linewidth=3.5, foreground="white")],
+            )
+        axes.set_title(title, fontsize=13)
+        axes.set_xticks([]), axes.set_yticks([])
+    figure.savefig(path, dpi=160)
+    plt.close(figure)
+
+
+# %%
+# All together.
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
+    parser.add_argument(
+        "--mnist",
+        nargs="?",
+        const="openml",
+        metavar="FOLDER|openml",
+        help="MNIST instead of the digits: a folder with its IDX files, or from OpenML",
+    )
+    parser.add_argument("--figure", type=Path, default=Path("latent_spaces.png"), metavar="PATH")
+    parser.add_argument("--seed", type=int, default=0, help="of the models, not of the split")
+    parser.add_argument("--fast", action="store_true", help="two epochs, to see that it runs")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+
+    settings = DIGITS_SETTINGS if options.mnist is None else MNIST_SETTINGS
+    searched = settings | {"max_epochs": min(settings["max_epochs"], SEARCH_EPOCHS)}
+    grid = SEARCH
+    if options.fast:
+        settings = searched = settings | {"max_epochs": 2}
+        grid = {"curvature": [-1.0], "n_components": [2]}
+    data = load(options.mnist)
+    rows, models = compare(data, settings, options.seed)
+    print_table(rows, settings)
+    # One process on a GPU, whose memory they would share; else one a core.
+    n_jobs = 1 if options.fast or torch.cuda.is_available() else -1
+    search(data, searched, grid, options.seed, n_jobs)
+    draw(models, data[1][:DRAWN_ROWS], data[3][:DRAWN_ROWS], options.figure)
+    print(f"Figure: {options.figure} ({time.perf_counter() - start:.0f} s in all)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""One curvature axis: a VAE whose latent space has any curvature, its sign included."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..nn import WrappedLatent
+from ._base import BaseVAETransformer
+from ._docs import with_shared_docs
+
+
+@with_shared_docs
+class ConstantCurvatureVAETransformer(BaseVAETransformer):
+    """Variational autoencoder whose latent space has any constant curvature.
+
+    K < 0 is a hyperbolic space, K = 0 the Gaussian VAE and K > 0 a sphere. Posterior and prior are
+    normals on the space with the prior's scale fixed, so that K means something: in units of the
+    prior's scale it says how strongly the space bends over the region the prior covers. One
+    search, or one gradient, runs through all signs.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Intrinsic dimension d.
+    curvature : float, default=0.0
+        Curvature K of any sign; where it is learned, the start.
+    learn_curvature : bool, default=False
+        Whether K is trained by gradient along with the weights, through 0 and across the sign;
+        ``curvature_`` is where it ended, ``history_["curvature"]`` its path.
+    posterior : {"auto", "wrapped_normal"}, default="auto"
+        Family of the posterior and the prior. ``"auto"`` is a wrapped normal for every K: it has
+        a limit K -> 0, which a von Mises-Fisher posterior with its uniform prior has not.
+    prior_scale : float, default=1.0
+        Scale of the prior. (K, s) and (s^2 K, 1) are the same model in other units.
+    decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
+        What the decoder reads at a latent point: plain coordinates (ambient on a sphere, else of
+        the stereographic projection), the log map at the origin, or signed geodesic distances to
+        learned hyperplanes, which take the place of its first layer. ``"auto"`` is
+        ``"tangent"``, which is continuous in K.
+    coordinates : {"ambient", "stereographic", "tangent"}, default="tangent"
+        Chart of the latent points. Tangent and stereographic ones are d numbers for every K;
+        ambient ones are d for K = 0 and d + 1 otherwise.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    MixedCurvatureVAETransformer : Products of such spaces.
+    SphericalVAETransformer : A sphere with a von Mises-Fisher posterior.
+
+    Notes
+    -----
+    At K = 0 the model is that of `GaussianVAETransformer`, and it is continuous there from both
+    sides. On a sphere the log map at the origin has a cut at the antipode: with a large prior
+    scale and K > 0, ``decoder_input="coordinates"`` avoids it at the price of that continuity.
+
+    References
+    ----------
+    .. [1] O. Skopek, O.-E. Ganea and G. Becigneul, "Mixed-curvature variational autoencoders",
+       ICLR 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skccvae import ConstantCurvatureVAETransformer
+    >>> X = load_digits().data / 16
+    >>> vae = ConstantCurvatureVAETransformer(
+    ...     curvature=0.0, learn_curvature=True, max_epochs=2, random_state=0
+    ... ).fit(X)
+    >>> vae.transform(X).shape, len(vae.history_["curvature"])
+    ((1797, 2), 2)
+    """
+
+    _parameter_constraints: dict[str, list] = {
+        **BaseVAETransformer._parameter_constraints,
+        "curvature": [Interval(Real, -np.inf, np.inf, closed="neither")],
+        "learn_curvature": ["boolean"],
+        "posterior": [StrOptions({"auto", "wrapped_normal"})],
+        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+        "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        curvature=0.0,
+        learn_curvature=False,
+        posterior="auto",
+        prior_scale=1.0,
+        decoder_input="auto",
+        coordinates="tangent",
+        hidden_layer_sizes=(256, 128),
+        activation="relu",
+        encoder="mlp",
+        decoder="mlp",
+        image_shape=None,
+        likelihood="auto",
+        binarize=None,
+        beta=1.0,
+        kl_warmup_epochs=0,
+        objective="elbo",
+        n_latent_samples=1,
+        supervised_weight=0.0,
+        learning_rate=1e-3,
+        batch_size=128,
+        max_epochs=50,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_epochs_no_change=10,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        callbacks=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.curvature = curvature
+        self.learn_curvature = learn_curvature
+        self.posterior = posterior
+        self.prior_scale = prior_scale
+        self.decoder_input = decoder_input
+        self.coordinates = coordinates
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.binarize = binarize
+        self.beta = beta
+        self.kl_warmup_epochs = kl_warmup_epochs
+        self.objective = objective
+        self.n_latent_samples = n_latent_samples
+        self.supervised_weight = supervised_weight
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_epochs_no_change = n_epochs_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def _make_latent(self):
+        return WrappedLatent(
+            self.n_components,
+            self.curvature,
+            self.prior_scale,
+            "tangent" if self.decoder_input == "auto" else self.decoder_input,
+            self._first_decoder_width(),
+            learn_curvature=self.learn_curvature,
+            flat_part=True,
+        )

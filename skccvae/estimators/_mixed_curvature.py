@@ -1,0 +1,219 @@
+"""Products of spaces of constant curvature, written as one string."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ..manifolds import FactorSpec, parse_signature
+from ..nn import EuclideanLatent, Latent, ProductLatent, SphericalLatent, WrappedLatent
+from ._base import BaseVAETransformer
+from ._docs import with_shared_docs
+
+_UNIT = {"e": 0.0, "s": 1.0, "h": -1.0}
+_SPACE = {"e": "Euclidean (0)", "s": "spherical (positive)", "h": "hyperbolic (negative)"}
+
+
+@with_shared_docs
+class MixedCurvatureVAETransformer(BaseVAETransformer):
+    """Variational autoencoder whose latent space is a product of spaces of constant curvature.
+
+    Posteriors and priors of the factors are independent; their KLs add up, and stand apart in
+    ``history_`` and `evaluate`. A product of small spheres has one concentration for each, which
+    is the cure for the single concentration that a large sphere has for all its directions [2]_.
+
+    Parameters
+    ----------
+    signature : str, default="h2,s2,e2"
+        Factors with commas between them: ``e``, ``s`` or ``h`` with the intrinsic dimension
+        behind it and optionally a count before it, as in ``"3s5,e2"``.
+    curvature : "unit", float or array-like of shape (n_factors,), default="unit"
+        Curvature of each factor: ``"unit"`` takes 1, 0 and -1; a number is the size |K| of all
+        curved factors; a list has one signed number a factor, counts written out. Where
+        curvature is learned, the start.
+    learn_curvature : bool, default=False
+        Whether the curvature of each factor is trained by gradient. A factor may then change its
+        sign, Euclidean ones included, and spheres have wrapped normal posteriors, since with a
+        uniform prior the curvature has no gradient of its own.
+    posterior : {"auto", "wrapped_normal"}, default="auto"
+        Family on the spheres. ``"auto"`` is von Mises-Fisher with the uniform prior where the
+        curvature is fixed. Euclidean factors have normals, hyperbolic ones wrapped normals.
+    prior_scale : float, default=1.0
+        Scale of the priors that are normals.
+    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
+        Chart of the latent points, factor by factor, side by side.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    ConstantCurvatureVAETransformer : One space of any curvature.
+
+    References
+    ----------
+    .. [1] O. Skopek, O.-E. Ganea and G. Becigneul, "Mixed-curvature variational autoencoders",
+       ICLR 2020.
+    .. [2] T. R. Davidson, J. M. Tomczak and E. Gavves, "Increasing expressivity of a hyperspherical
+       VAE", NeurIPS workshop on Bayesian deep learning, 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skccvae import MixedCurvatureVAETransformer
+    >>> X = load_digits().data / 16
+    >>> vae = MixedCurvatureVAETransformer("2s2,e1", max_epochs=2, random_state=0).fit(X)
+    >>> vae.get_feature_names_out().tolist()
+    ['s0_0', 's0_1', 's0_2', 's1_0', 's1_1', 's1_2', 'e0_0']
+    >>> vae.curvature_
+    [1.0, 1.0, 0.0]
+    """
+
+    _parameter_constraints: dict[str, list] = {
+        **BaseVAETransformer._parameter_constraints,
+        "signature": [str],
+        "curvature": [
+            StrOptions({"unit"}),
+            Interval(Real, 0, None, closed="neither"),
+            "array-like",
+        ],
+        "learn_curvature": ["boolean"],
+        "posterior": [StrOptions({"auto", "wrapped_normal"})],
+        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+    }
+    _parameter_constraints.pop("n_components")
+
+    def __init__(
+        self,
+        signature="h2,s2,e2",
+        *,
+        curvature="unit",
+        learn_curvature=False,
+        posterior="auto",
+        prior_scale=1.0,
+        coordinates="ambient",
+        hidden_layer_sizes=(256, 128),
+        activation="relu",
+        encoder="mlp",
+        decoder="mlp",
+        image_shape=None,
+        likelihood="auto",
+        binarize=None,
+        beta=1.0,
+        kl_warmup_epochs=0,
+        objective="elbo",
+        n_latent_samples=1,
+        supervised_weight=0.0,
+        learning_rate=1e-3,
+        batch_size=128,
+        max_epochs=50,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_epochs_no_change=10,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        callbacks=None,
+        verbose=0,
+    ):
+        self.signature = signature
+        self.curvature = curvature
+        self.learn_curvature = learn_curvature
+        self.posterior = posterior
+        self.prior_scale = prior_scale
+        self.coordinates = coordinates
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.binarize = binarize
+        self.beta = beta
+        self.kl_warmup_epochs = kl_warmup_epochs
+        self.objective = objective
+        self.n_latent_samples = n_latent_samples
+        self.supervised_weight = supervised_weight
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_epochs_no_change = n_epochs_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def _make_latent(self):
+        specs = parse_signature(self.signature)
+        curvatures = self._factor_curvatures(specs)
+        factors = [self._factor(s, K) for s, K in zip(specs, curvatures, strict=True)]
+        return ProductLatent(factors, [spec.name for spec in specs])
+
+    def _factor(self, spec: FactorSpec, curvature: float) -> Latent:
+        if not self.learn_curvature:
+            if spec.kind == "e" and self.prior_scale == 1.0:
+                return EuclideanLatent(spec.dim)
+            if spec.kind == "s" and self.posterior == "auto":
+                return SphericalLatent(spec.dim, curvature)
+        # A fixed sphere's ambient coordinates have no cut at the antipode.
+        ambient = spec.kind == "s" and not self.learn_curvature
+        return WrappedLatent(
+            spec.dim,
+            curvature,
+            self.prior_scale,
+            "coordinates" if ambient else "tangent",
+            learn_curvature=self.learn_curvature,
+        )
+
+    def _factor_curvatures(self, specs: Sequence[FactorSpec]) -> list[float]:
+        value = self.curvature
+        if isinstance(value, str):
+            return [_UNIT[spec.kind] for spec in specs]
+        if isinstance(value, Real):
+            return [float(value) * spec.sign for spec in specs]
+        unit = ", ".join(f"{_UNIT[spec.kind]:g}" for spec in specs)
+        values = np.asarray(value, dtype=np.float64).ravel()
+        if len(values) != len(specs):
+            raise ValueError(
+                f"curvature has {len(values)} entries for the {len(specs)} factors of signature="
+                f"{self.signature!r}; give one each, counts written out, such as [{unit}]."
+            )
+        for number, (spec, K) in enumerate(zip(specs, values, strict=True)):
+            if not np.isfinite(K) or np.sign(K) != spec.sign:
+                raise ValueError(
+                    f"curvature[{number}]={K:g} does not suit factor {spec.name}, which is "
+                    f"{_SPACE[spec.kind]}; a correct example is [{unit}]."
+                )
+        return [float(K) for K in values]
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the latent coordinates: factor and coordinate, such as ``s0_1``.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored; the names do not depend on those of X.
+
+        Returns
+        -------
+        ndarray of str objects
+            One name a column of `transform`'s output.
+        """
+        check_is_fitted(self)
+        names = [
+            f"{name}_{number}"
+            for name, factor in zip(
+                self.net_.module_.latent.factor_names, self.manifold_.factors, strict=True
+            )
+            for number in range(factor.chart_dim(self.coordinates))
+        ]
+        return np.asarray(names, dtype=object)

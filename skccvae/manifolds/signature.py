@@ -1,0 +1,79 @@
+"""Signatures: a product of spaces as one short string."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["FactorSpec", "parse_signature"]
+
+_FACTOR = re.compile(r"(\d*)([esh])(\d+)")
+_EXAMPLE = "write factors with commas between them, such as 'h2,s2,e2' or '3s5,e2'"
+
+
+class FactorSpec(NamedTuple):
+    """One factor of a product.
+
+    Attributes
+    ----------
+    kind : {"e", "s", "h"}
+        Euclidean, spherical or hyperbolic.
+    dim : int
+        Intrinsic dimension.
+    name : str
+        Kind and number among the factors of its kind, such as ``"s0"``.
+    """
+
+    kind: str
+    dim: int
+    name: str
+
+    @property
+    def sign(self) -> int:
+        """Sign of the curvature."""
+        return {"e": 0, "s": 1, "h": -1}[self.kind]
+
+
+def parse_signature(signature: str) -> list[FactorSpec]:
+    """Read a signature.
+
+    Parameters
+    ----------
+    signature : str
+        Factors with commas between them: a letter ``e``, ``s`` or ``h`` with the intrinsic
+        dimension behind it, and optionally a count before it.
+
+    Returns
+    -------
+    list of FactorSpec
+        In the order of the string, counts written out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no string or malformed; the message shows a correct one.
+
+    Examples
+    --------
+    >>> from skccvae.manifolds import parse_signature
+    >>> [(f.name, f.dim) for f in parse_signature("2s5,e2")]
+    [('s0', 5), ('s1', 5), ('e0', 2)]
+    """
+    if not isinstance(signature, str):
+        raise TypeError(f"signature must be a string; got {signature!r}: {_EXAMPLE}.")
+    factors: list[FactorSpec] = []
+    counts = {"e": 0, "s": 0, "h": 0}
+    for part in signature.replace(" ", "").lower().split(","):
+        match = _FACTOR.fullmatch(part)
+        if match is None:
+            raise ValueError(f"Malformed signature {signature!r} at {part!r}: {_EXAMPLE}.")
+        count, kind, dim = int(match[1] or 1), match[2], int(match[3])
+        if count < 1 or dim < 1:
+            raise ValueError(
+                f"Counts and dimensions in a signature are at least 1; got {part!r} in "
+                f"{signature!r}: {_EXAMPLE}."
+            )
+        for _ in range(count):
+            factors.append(FactorSpec(kind, dim, f"{kind}{counts[kind]}"))
+            counts[kind] += 1
+    return factors

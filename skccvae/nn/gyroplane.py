@@ -1,0 +1,103 @@
+"""Signed distances to geodesic hyperplanes: a first decoder layer that knows the geometry."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..special import cos_k, sin_k
+from ..special._entire import arcsin_root
+
+__all__ = ["Gyroplanes"]
+
+
+class Gyroplanes(nn.Module):
+    r"""Signed geodesic distances of points to learned hyperplanes, one formula for every K.
+
+    The plane with unit direction w and offset b is the totally geodesic hyperplane orthogonal to
+    the geodesic from the origin along w, at signed distance b.  A point with polar pair (c, s)
+    has the signed distance delta with
+
+    .. math:: \sin_K \delta = \cos_K(b) \langle w, s \rangle - \sin_K(b)\, c,
+
+    at K = 0 the affine map <w, x> - b.  The layer returns delta times a learned gain, as a linear
+    layer returns |w| times the distance.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension d.
+    n_planes : int
+        Number of hyperplanes, the width of the layer's output.
+
+    References
+    ----------
+    Ganea, Becigneul and Hofmann, "Hyperbolic neural networks", NeurIPS 2018, theorem 5; Mathieu et
+    al., "Continuous hierarchical representations with Poincare variational auto-encoders", NeurIPS
+    2019, section 3.2 (there in the ball; here in polar form, which does not saturate).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import Gyroplanes
+    >>> layer = Gyroplanes(2, 3)
+    >>> c, s = torch.ones(4), torch.randn(4, 2)
+    >>> flat = s @ layer.weight.T + layer.bias
+    >>> bool(torch.allclose(layer(c, s, 0.0), flat, atol=1e-6))
+    True
+    """
+
+    def __init__(self, dim: int, n_planes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, n_planes)
+
+    @property
+    def weight(self) -> Tensor:
+        """Directions times gains, shape (n_planes, d)."""
+        return self.linear.weight
+
+    @property
+    def bias(self) -> Tensor:
+        """Minus gain times offset of each plane, shape (n_planes,)."""
+        return self.linear.bias
+
+    def forward(self, c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
+        """Gain times signed distance to each plane.
+
+        Parameters
+        ----------
+        c : Tensor of shape (...)
+        s : Tensor of shape (..., d)
+            Polar pair of the points.
+        K : float or Tensor of shape ()
+            Curvature.
+
+        Returns
+        -------
+        Tensor of shape (..., n_planes)
+        """
+        if not isinstance(K, Tensor) and K == 0:
+            return self.linear(s)
+        gain = torch.linalg.vector_norm(self.weight, dim=-1)
+        offset = -self.bias / gain
+        # gain cos_K(b) <w, s> - gain sin_K(b) c; sin_K is odd, its argument must not be negative.
+        sine = sin_k(offset.abs(), K) * offset.sign()
+        cosine = cos_k(offset.abs(), K)
+        scaled = (s @ self.weight.T) * cosine - c.unsqueeze(-1) * (gain * sine)
+        return gain * _arcsine(scaled / gain, K)
+
+
+def _arcsine(x: Tensor, K: float | Tensor) -> Tensor:
+    """Inverse of sin_K on its middle branch, smooth in K through 0."""
+    if isinstance(K, Tensor):
+        return x * arcsin_root((K * x * x).clamp(max=1 - 2e-6))
+    size = math.sqrt(abs(K))
+    return (torch.asinh(size * x) if K < 0 else _bounded_asin(size * x)) / size
+
+
+def _bounded_asin(x: Tensor) -> Tensor:
+    # The distance to a plane has a cone at the plane's pole, where |x| = 1 and the slope of the
+    # arcsine is infinite; within 1e-6 of the pole the slope is held at its value there.
+    return torch.asin(x.clamp(-1 + 1e-6, 1 - 1e-6))
