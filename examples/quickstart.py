@@ -25,6 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.patheffects import withStroke
+from scipy.spatial.transform import Rotation
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -160,12 +161,8 @@ def print_table(rows, settings: dict) -> None:
         numbers = (f"{accuracy:.3f}", f"{neighbours:.3f}", bound, f"{seconds:.1f}")
         print(form.format(name, d, *numbers))
     print()
-    print(
-        "Accuracies on the test images; PCA's and the autoencoder's distance is Euclidean. ELBO in"
-    )
-    print(
-        "nats an image, at beta = 1, of test pixels drawn once. Every model but PCA was fitted with"
-    )
+    print("Accuracies on the test images; distances of PCA and autoencoder are Euclidean. The ELBO")
+    print("is in nats an image, at beta = 1, with each test pixel drawn once. All models have")
     print("  " + ", ".join(f"{key}={value!r}" for key, value in settings.items()))
 
 
@@ -197,59 +194,97 @@ def search(data, settings: dict, grid: dict, seed: int, n_jobs: int | None) -> N
 
 
 # %%
-# The picture. Each panel shows a space in a chart of its own: the plane as it is; the sphere in
-# Hammer's projection, which keeps areas; the hyperbolic plane as the Poincare disk, which keeps
-# angles. Rings are circles around the origin at distances 1, 2, 3, ...
+# The picture shows the test images in each two-dimensional space, in a chart of its own: the plane
+# as it is; the sphere in Hammer's projection, which keeps areas; the hyperbolic plane as the
+# Poincare disk, which keeps angles. Rings lie at distances 1, 2, 3, ... from the origin.
 
-# Petroff's sequence of ten, told apart by readers with any of the common colour deficiencies.
-COLOURS = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
+# Tol's muted scheme, with orange and grey: made for readers with any of the common colour
+# deficiencies, for whom the digits' names stand there too.
+COLOURS = np.array(
+    "#332288 #ee7733 #44aa99 #cc6677 #999933 #88ccee #882255 #117733 #aa4499 #666666".split()
+)
+RING = {"color": "0.82", "linewidth": 0.8, "fill": False, "zorder": 0}
+
+
+def on_the_map(model, X) -> np.ndarray:
+    """Longitude and latitude of embedded rows.
+
+    A sphere has no north pole of its own: of some rotations this takes the one that puts the
+    fewest points near the edge of the map, where neighbours are torn apart.
+    """
+    Z = torch.from_numpy(model.transform(X)).double()
+    points = model.manifold_.from_chart(Z, model.coordinates).numpy()
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    maps = []
+    for rotation in Rotation.random(200, np.random.default_rng(0)):
+        x, y, z = rotation.apply(points).T
+        maps.append(np.column_stack([np.arctan2(y, x), np.arcsin(np.clip(z, -1, 1))]))
+    near_the_edge = [
+        np.mean((abs(lon) > 2.7) | (abs(lat) > 1.25)) for lon, lat in (m.T for m in maps)
+    ]
+    return maps[int(np.argmin(near_the_edge))]
+
+
+def in_the_disk(model, X) -> np.ndarray:
+    """Coordinates of embedded rows in the Poincare disk of radius 1."""
+    Z = torch.from_numpy(model.transform(X)).double()
+    ambient = model.manifold_.from_chart(Z, model.coordinates)
+    return model.manifold_.to_chart(ambient, "stereographic").numpy() / model.manifold_.radius_
+
+
+def scatter(axes, model, X, y, places, title: str) -> None:
+    """The points, coloured by digit, and each digit's name where that digit is densest."""
+    axes.scatter(*places.T, c=COLOURS[y], s=16, alpha=0.8, linewidths=0)
+    distances = model.geodesic_distances(model.transform(X))
+    for digit in np.unique(y):
+        own = np.flatnonzero(y == digit)
+        among_own = np.sort(distances[np.ix_(own, own)], axis=1)
+        axes.annotate(
+            str(digit),
+            places[own[among_own[:, len(own) // 3].argmin()]],
+            color=COLOURS[digit],
+            fontsize=18,
+            fontweight="bold",
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=3.5, foreground="white")],
+        )
+    axes.set_title(title, fontsize=15)
+    axes.set_anchor("N")
 
 
 def draw(models: dict, X, y, path: Path) -> None:
-    """Draw the three two-dimensional latent spaces, coloured by digit."""
-    figure = plt.figure(figsize=(10, 3.7), layout="constrained")
+    """Draw the three two-dimensional latent spaces."""
+    figure = plt.figure(figsize=(10, 3.1), layout="constrained")
     grid = figure.add_gridspec(1, 3, width_ratios=[1, 1.75, 1])
-    plane = figure.add_subplot(grid[0])
-    sphere = figure.add_subplot(grid[1], projection="hammer")
-    disk = figure.add_subplot(grid[2])
+    plane, sphere, disk = (
+        figure.add_subplot(grid[0], aspect="equal"),
+        figure.add_subplot(grid[1], projection="hammer"),
+        figure.add_subplot(grid[2], aspect="equal"),
+    )
 
-    flat, ball, saddle = models.values()
-    points = ball.manifold_.from_chart(torch.from_numpy(ball.transform(X)), ball.coordinates)
-    axis, east, north = (points / points.norm(dim=1, keepdim=True)).numpy().T
-    tangent = torch.from_numpy(saddle.transform(X)).double()
-    ambient = saddle.manifold_.from_chart(tangent, saddle.coordinates)
-    panels = {
-        plane: (flat, flat.transform(X), "Plane, K = 0"),
-        sphere: (
-            ball,
-            np.column_stack([np.arctan2(east, axis), np.arcsin(np.clip(north, -1, 1))]),
-            "Sphere, K = 1 (Hammer projection)",
-        ),
-        disk: (
-            saddle,
-            saddle.manifold_.to_chart(ambient, "stereographic").numpy(),
-            "Hyperbolic, K = −1 (Poincaré disk)",
-        ),
-    }
-    for axes, (model, places, title) in panels.items():
-        axes.scatter(*places.T, c=[COLOURS[digit] for digit in y], s=9, alpha=0.75, linewidths=0)
-        distances = model.geodesic_distances(model.transform(X))
-        for digit in np.unique(y):
-            own = np.flatnonzero(y == digit)
-            # The name stands at the image of this digit that is nearest to all the others.
-            centre = own[distances[np.ix_(own, own)].sum(axis=1).argmin()]
-            axes.annotate(
-                str(digit),
-                places[centre],
-                color=COLOURS[digit],
-                fontsize=17,
-                fontweight="bold",
-                ha="center",
-                va="center",
-                path_effects=[withStroke(linewidth=3.5, foreground="white")],
-            )
-        axes.set_title(title, fontsize=13)
-        axes.set_xticks([]), axes.set_yticks([])
+    model = models["Gaussian VAE"]
+    Z = model.transform(X)
+    scatter(plane, model, X, y, Z, "Plane")
+    edge = 1.03 * np.linalg.norm(Z, axis=1).max()
+    for radius in range(1, int(edge) + 1):
+        plane.add_patch(plt.Circle((0, 0), radius, **RING))
+    plane.set(xlim=(-edge, edge), ylim=(-edge, edge))
+    plane.axis("off")
+
+    model = models["spherical VAE"]
+    scatter(sphere, model, X, y, on_the_map(model, X), "Sphere (Hammer projection)")
+    sphere.grid(color=RING["color"], linewidth=RING["linewidth"])
+    sphere.tick_params(labelbottom=False, labelleft=False)
+
+    model = models["hyperbolic VAE"]
+    scatter(disk, model, X, y, in_the_disk(model, X), "Poincaré disk")
+    for radius in range(1, 6):
+        disk.add_patch(plt.Circle((0, 0), np.tanh(radius / 2), **RING))
+    disk.add_patch(plt.Circle((0, 0), 1, fill=False, linewidth=1.2))
+    disk.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02))
+    disk.axis("off")
+
     figure.savefig(path, dpi=160)
     plt.close(figure)
 

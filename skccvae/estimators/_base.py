@@ -38,17 +38,6 @@ from ._validation import (
     validate_rows,
 )
 
-# What to do about a parameter, said after scikit-learn's account of what was wrong with it.
-_HINTS = {
-    "n_components": "It is the intrinsic dimension of the latent space.",
-    "curvature": "Use SphericalVAETransformer for curvature > 0, GaussianVAETransformer for 0 and "
-    "HyperbolicVAETransformer for curvature < 0.",
-    "binarize": "Use 'dynamic' for fresh draws in each epoch, or a threshold such as 0.5.",
-    "encoder": "A module or a callable that builds one is welcome.",
-    "decoder": "A module or a callable that builds one is welcome.",
-    "callbacks": "Pass a list of skorch callbacks.",
-}
-
 # What the streams of random numbers of an estimator are for.
 _INIT, _SPLIT, _TRAIN = 0, 1, 2
 
@@ -95,6 +84,18 @@ class BaseVAETransformer(
     def _make_latent(self):
         raise TypeError(f"{type(self).__name__} does not define a latent space.")
 
+    # What to do about a parameter, said after scikit-learn's account of what is wrong with it.
+    _parameter_hints: dict[str, str] = {
+        "n_components": "It is the intrinsic dimension of the latent space.",
+        "binarize": "Use 'dynamic' for fresh draws in each epoch, or a threshold such as 0.5.",
+        "encoder": "A torch module, or a callable that builds one, is welcome too.",
+        "decoder": "A torch module, or a callable that builds one, is welcome too.",
+        "callbacks": "Pass a list of skorch callbacks.",
+    }
+
+    # scikit-learn's `set_output` wraps methods in the body of its own subclasses only.
+    transform = InferenceMixin.transform
+
     # --- parameters -----------------------------------------------------------------------------
 
     def get_params(self, deep=True):
@@ -128,9 +129,9 @@ class BaseVAETransformer(
             super()._validate_params()
         except InvalidParameterError as error:
             name = str(error).partition("The '")[2].partition("'")[0]
-            if name not in _HINTS:
+            if name not in self._parameter_hints:
                 raise
-            raise InvalidParameterError(f"{error} {_HINTS[name]}") from None
+            raise InvalidParameterError(f"{error} {self._parameter_hints[name]}") from None
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

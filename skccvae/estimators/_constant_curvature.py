@@ -82,7 +82,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         "curvature": [Interval(Real, -np.inf, np.inf, closed="neither")],
         "learn_curvature": ["boolean"],
         "posterior": [StrOptions({"auto", "wrapped_normal"})],
-        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
         "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
     }
 

@@ -82,6 +82,12 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         "posterior": [StrOptions({"wrapped_normal"})],
     }
 
+    _parameter_hints = {
+        **BaseVAETransformer._parameter_hints,
+        "curvature": "Use GaussianVAETransformer for curvature 0, SphericalVAETransformer for a "
+        "positive one.",
+    }
+
     def __init__(
         self,
         n_components=2,

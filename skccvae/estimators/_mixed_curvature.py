@@ -7,7 +7,6 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from ..manifolds import FactorSpec, parse_signature
 from ..nn import EuclideanLatent, Latent, ProductLatent, SphericalLatent, WrappedLatent
@@ -80,12 +79,12 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         "signature": [str],
         "curvature": [
             StrOptions({"unit"}),
-            Interval(Real, 0, None, closed="neither"),
+            Interval(Real, 0, np.inf, closed="neither"),
             "array-like",
         ],
         "learn_curvature": ["boolean"],
         "posterior": [StrOptions({"auto", "wrapped_normal"})],
-        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
     }
     _parameter_constraints.pop("n_components")
 
@@ -200,15 +199,15 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
 
         Parameters
         ----------
-        input_features : None
-            Ignored; the names do not depend on those of X.
+        input_features : array-like of str, default=None
+            Only checked against those of X; the names do not depend on them.
 
         Returns
         -------
         ndarray of str objects
             One name a column of `transform`'s output.
         """
-        check_is_fitted(self)
+        super().get_feature_names_out(input_features)  # checks them, and that self is fitted
         names = [
             f"{name}_{number}"
             for name, factor in zip(

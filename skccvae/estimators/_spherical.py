@@ -88,6 +88,12 @@ class SphericalVAETransformer(BaseVAETransformer):
         "posterior": [StrOptions({*_FAMILIES, "wrapped_normal"})],
     }
 
+    _parameter_hints = {
+        **BaseVAETransformer._parameter_hints,
+        "curvature": "Use GaussianVAETransformer for curvature 0, HyperbolicVAETransformer for a "
+        "negative one.",
+    }
+
     def __init__(
         self,
         n_components=2,

@@ -69,8 +69,8 @@ class TargetEncoder:
             unseen = known_classes[place] != column[known]
             if unseen.any():
                 raise ValueError(
-                    f"y holds a class that was not there at first: {column[known][unseen][0]!r}; "
-                    f"known are {list(known_classes)}."
+                    "y holds a class that was not there at first: "
+                    f"{column[known][unseen].tolist()[0]!r}; known are {known_classes.tolist()}."
                 )
             out[known, number] = place
         return out

@@ -41,8 +41,8 @@ LARGEST = 255.0
 
 _BRACKET = (-80.0, 80.0)
 _N_CELLS = 64
-_N_CURVE_CELLS = 24
-_CURVE_DEGREE = 9
+_N_CURVE_CELLS = 40
+_CURVE_DEGREE = 7
 _N_PIECES = 96  # of the window of integration, six Gauss-Legendre nodes each
 
 

@@ -53,7 +53,9 @@ class RowScaling:
             rows = rows.astype(np.float32) / np.float32(self.divisor)
         if self.threshold is not None:
             rows = rows > self.threshold
-        return np.ascontiguousarray(rows, dtype=np.float32)
+        # Numbers beyond float32 become infinite, which the loss and the estimators' methods report.
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(rows, dtype=np.float32)
 
     def invert(self, rows: np.ndarray) -> np.ndarray:
         """Model units to the user's units, float32; a threshold has no inverse."""
@@ -61,7 +63,8 @@ class RowScaling:
             rows = rows.astype(np.float64) * self.scale + self.center
         elif self.divisor != 1.0:
             rows = rows * np.float32(self.divisor)
-        return np.ascontiguousarray(rows, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(rows, dtype=np.float32)
 
 
 @dataclass

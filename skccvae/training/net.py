@@ -205,7 +205,9 @@ class VAENet(NeuralNet):
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()
-        terms: list[Tensor] = []
+        # Filled in place: small tensors kept from each step would split the memory that large
+        # batches leave behind, and the process would grow by about a batch a step.
+        table: Tensor | None = None
         sizes: list[int] = []
         n_batches = len(train)
         for number, batch in enumerate(train):
@@ -214,15 +216,17 @@ class VAENet(NeuralNet):
                 self.history.new_batch()
                 self.notify("on_batch_begin", batch=batch, training=True)
             step = self.train_step(batch, weight=weight, notify=per_batch)
-            terms += step
+            if table is None:
+                table = step[0].new_empty(n_batches, len(step))
+            torch.stack(step, out=table[number])
             sizes.append(batch[0].shape[0])
             if per_batch:
                 self.history.record_batch("train_loss", step[0].item())
                 self.history.record_batch("train_batch_size", sizes[-1])
                 self.notify("on_batch_end", batch=batch, training=True, loss=step[0], y_pred=None)
-        table = torch.stack(terms).reshape(n_batches, -1).double()
-        rows = torch.tensor(sizes, dtype=torch.float64, device=table.device)
-        return ((rows[:, None] * table).sum(0) / rows.sum()).tolist()
+        values = table.double()
+        rows = torch.tensor(sizes, dtype=torch.float64, device=values.device)
+        return ((rows[:, None] * values).sum(0) / rows.sum()).tolist()
 
     def train_step(self, batch, *, weight: float = 1.0, notify: bool = False, **fit_params):
         """One step of the optimiser; returns detached loss, reconstruction and KL."""

@@ -12,8 +12,10 @@ from sklearn.datasets import load_digits
 from skccvae.estimators import (
     AutoencoderTransformer,
     BaseVAETransformer,
+    ConstantCurvatureVAETransformer,
     GaussianVAETransformer,
     HyperbolicVAETransformer,
+    MixedCurvatureVAETransformer,
     SphericalVAETransformer,
 )
 
@@ -24,6 +26,8 @@ KINDS: dict[str, tuple[type[BaseVAETransformer], dict[str, Any]]] = {
     "power_spherical": (SphericalVAETransformer, {"posterior": "power_spherical"}),
     "wrapped_sphere": (SphericalVAETransformer, {"posterior": "wrapped_normal"}),
     "hyperbolic": (HyperbolicVAETransformer, {}),
+    "constant_curvature": (ConstantCurvatureVAETransformer, {"curvature": -0.5}),
+    "mixed_curvature": (MixedCurvatureVAETransformer, {"signature": "h1,s1,e1"}),
 }
 FAST = {"max_epochs": 2, "hidden_layer_sizes": (16,), "random_state": 0, "device": "cpu"}
 

@@ -235,7 +235,7 @@ def test_training_goes_on_from_a_pickle_as_if_nothing_had_happened(make, small):
 
 
 def test_a_loaded_model_has_all_fitted_attributes_and_trains_on(make, small, tmp_path):
-    vae = make(binarize=0.5, n_components=3).fit(small)
+    vae = make(binarize=0.5, beta=0.5).fit(small)
     vae.save(tmp_path / "m")
     back = skccvae.load(tmp_path / "m")
     assert type(back) is type(vae)

@@ -1,0 +1,64 @@
+"""The quick start runs as it stands, and its models beat PCA where it says they do."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+QUICKSTART = REPOSITORY / "examples" / "quickstart.py"
+BENCHMARK = REPOSITORY / "benchmarks" / "digits_accuracy.py"
+
+pytest.importorskip("matplotlib", reason="the examples draw with matplotlib, of the extra 'plot'")
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(QUICKSTART), *arguments],
+        cwd=folder,
+        env=os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_quickstart_prints_its_table_and_names_its_figure(tmp_path: Path) -> None:
+    done = run("--fast", "--figure", "spaces.png", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    row = re.compile(r"^(.+?)\s+(2|10)\s+(0\.\d{3})\s+(0\.\d{3})\s+(-|-\d+\.\d\d)\s+\d+\.\d$", re.M)
+    rows = {
+        (name, int(d)): (float(acc), elbo) for name, d, acc, _, elbo in row.findall(done.stdout)
+    }
+    kinds = ["PCA", "autoencoder", "Gaussian VAE", "spherical VAE", "hyperbolic VAE"]
+    assert set(rows) == {(kind, d) for kind in kinds for d in (2, 10)}
+    for (kind, _), (accuracy, elbo) in rows.items():
+        assert 0.2 < accuracy <= 1  # ten classes: twice chance after two epochs
+        assert (elbo == "-") == ("VAE" not in kind)
+    assert "Best: K = -1, d = 2" in done.stdout
+    assert "Figure: spaces.png" in done.stdout
+    assert (tmp_path / "spaces.png").read_bytes().startswith(b"\x89PNG")
+    assert "SphericalVAETransformer: 100%" in done.stderr  # progress
+
+
+def test_quickstart_says_where_it_looked_for_mnist(tmp_path: Path) -> None:
+    done = run("--mnist", str(tmp_path), folder=tmp_path)
+    assert done.returncode != 0
+    assert str(tmp_path) in done.stderr.splitlines()[-1]
+    assert "train-images-idx3-ubyte" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["Gaussian VAE", "spherical VAE", "hyperbolic VAE"])
+def test_a_geometry_is_at_least_as_accurate_as_pca(name: str) -> None:
+    # Digits at ten dimensions, one split; the benchmark repeats it for several.
+    benchmark = runpy.run_path(str(BENCHMARK))
+    quickstart = runpy.run_path(str(QUICKSTART))
+    found = benchmark["accuracies"](0, 10, [name], quickstart)
+    assert found["PCA"] > 0.9
+    assert found[name] >= found["PCA"]
