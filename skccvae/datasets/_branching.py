@@ -103,7 +103,9 @@ def make_branching_diffusion(
         With the entries
 
         data : ndarray of shape (n_samples, n_features)
+            Noisy observations of nodes.
         target : ndarray of shape (n_samples,), int64
+            What the parameter `target` names.
         node : ndarray of shape (n_samples,), int64
             The node that each row observes. Nodes are numbered level by level from the root, 0.
         positions : ndarray of shape (n_nodes, n_features)
@@ -115,8 +117,11 @@ def make_branching_diffusion(
         tree_distances : ndarray of shape (n_nodes, n_nodes), int16
             Edges between every two nodes.
         feature_names : list of str
+            Names of the columns of `data`.
         frame : DataFrame or None
+            Data and target together if `as_frame`.
         DESCR : str
+            Description of the data set.
 
     (data, target) : tuple, if `return_X_y`
 

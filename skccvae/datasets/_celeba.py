@@ -125,11 +125,13 @@ def fetch_celeba(
         target_names : list of str
             Names of the attributes in `target`.
         filenames : list of str
+            File of each image.
         partition : ndarray of shape (n_samples,), int8
             0 for training, 1 for validation, 2 for testing.
         feature_names : list of str
             ``"pixel_0_0_red"`` (row, column, colour), ...
         frame : DataFrame or None
+            Data and target together if `as_frame`.
         DESCR : str
             Description of the data set, and its licence.
 

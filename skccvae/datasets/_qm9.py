@@ -126,7 +126,9 @@ def fetch_qm9(
         data : ndarray of shape (n_samples,), object
             SMILES; a DataFrame with one column ``smiles`` if `as_frame`.
         target : ndarray of shape (n_samples, n_targets) or (n_samples,), float64
+            One column a property, in the order of `target_names`.
         target_names : list of str
+            Names of the properties in `target`.
         units : dict
             Unit of each target.
         mol_ids : ndarray of shape (n_samples,), int64
@@ -139,7 +141,9 @@ def fetch_qm9(
         feature_names : list of str
             ``["smiles"]``.
         frame : DataFrame of shape (n_samples, 1 + n_targets) or None
+            Data and target together if `as_frame`.
         DESCR : str
+            Description of the data set.
 
     (data, target) : tuple, if `return_X_y`
 

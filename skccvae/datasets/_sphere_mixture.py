@@ -96,15 +96,21 @@ def make_sphere_mixture(
         With the entries
 
         data : ndarray of shape (n_samples, n_features)
+            Rows, one a point.
         target : ndarray of shape (n_samples,), int64
             Component of each row.
         latent : ndarray of shape (n_samples, dim + 1)
             The point on the unit sphere behind each row.
         means : ndarray of shape (n_clusters, dim + 1)
+            Mean direction of each component.
         concentration : ndarray of shape (n_clusters,)
+            Concentration of each component.
         feature_names : list of str
+            Names of the columns of `data`.
         frame : DataFrame or None
+            Data and target together if `as_frame`.
         DESCR : str
+            Description of the data set.
 
     (data, target) : tuple, if `return_X_y`
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +37,8 @@ class ProductDistribution(Distribution):
     arg_constraints: dict = {}
 
     def __init__(self, factors: Sequence[Distribution]) -> None:
-        self.factors = list(factors)
+        # The noise protocol (noise_dim, rsample_from_noise) is this package's, not torch's.
+        self.factors: list[Any] = list(factors)
         if not self.factors:
             raise ValueError("A product needs at least one distribution; got none.")
         for factor in self.factors:
@@ -50,7 +52,7 @@ class ProductDistribution(Distribution):
         super().__init__(batch, torch.Size([sum(self.sizes)]), validate_args=False)
 
     @property
-    def has_rsample(self) -> bool:
+    def has_rsample(self) -> bool:  # type: ignore[override]
         """Whether every factor has a pathwise gradient."""
         return all(factor.has_rsample for factor in self.factors)
 
@@ -59,7 +61,7 @@ class ProductDistribution(Distribution):
         """Standard normal numbers that one draw needs, those of the factors in a row."""
         return sum(factor.noise_dim for factor in self.factors)
 
-    def expand(self, batch_shape, _instance=None) -> ProductDistribution:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> ProductDistribution:
         """Same distribution with a larger batch shape."""
         return ProductDistribution([factor.expand(batch_shape) for factor in self.factors])
 
@@ -69,7 +71,7 @@ class ProductDistribution(Distribution):
         draws = [f.rsample_from_noise(part) for f, part in zip(self.factors, parts, strict=True)]
         return torch.cat(draws, dim=-1)
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw with pathwise gradients, shape ``sample_shape + batch_shape + (sum of sizes,)``."""
         batch = self.batch_shape
         draws = [factor.expand(batch).rsample(sample_shape) for factor in self.factors]

@@ -12,7 +12,15 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from torch import nn
 
-from ..nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Reshaped, build_module, mlp
+from ..nn import (
+    ACTIVATIONS,
+    LIKELIHOODS,
+    GaussianLikelihood,
+    Likelihood,
+    Reshaped,
+    build_module,
+    mlp,
+)
 from ..training import (
     Batches,
     EpochPrinter,
@@ -225,6 +233,9 @@ class BaseVAETransformer(
         """The untrained model, on the CPU."""
         latent = self._make_latent()
         kind = LIKELIHOODS[self.likelihood_]
+        likelihood: Likelihood
+        encoder: nn.Module
+        decoder: nn.Module
         if kind is GaussianLikelihood:
             likelihood = kind(n_features, torch.from_numpy(np.asarray(self._scaling.scale)))
         else:
@@ -250,7 +261,7 @@ class BaseVAETransformer(
         )
 
     def _decoder_network(self, latent, sizes: tuple[int, ...], n_outputs: int) -> nn.Module:
-        """Perceptron from latent features; distances to planes take the place of its first layer."""
+        """Perceptron from latent features; distances to planes replace its first layer."""
         if latent.gyroplanes is None or not sizes:
             return mlp(latent.n_features, sizes, self.activation, n_outputs)
         rest = mlp(latent.n_features, sizes[1:], self.activation, n_outputs)

@@ -70,7 +70,7 @@ verbose : int, default=0
 _ATTRIBUTES = '''
 n_features_in_ : int
     Number of columns of X; for images the numbers in one.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the columns, where X had names that are all strings.
 n_iter_ : int
     Epochs run by the last call of `fit` or `partial_fit`.

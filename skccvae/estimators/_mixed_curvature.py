@@ -31,7 +31,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         Factors with commas between them: ``e``, ``s`` or ``h`` with the intrinsic dimension
         behind it and optionally a count before it, as in ``"3s5,e2"``.
     curvature : "unit", float or array-like of shape (n_factors,), default="unit"
-        Curvature of each factor: ``"unit"`` takes 1, 0 and -1; a number is the size |K| of all
+        Curvature of each factor: ``"unit"`` takes 1, 0 and -1; a number is the size ``|K|`` of all
         curved factors; a list has one signed number a factor, counts written out. Where
         curvature is learned, the start.
     learn_curvature : bool, default=False

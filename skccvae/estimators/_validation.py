@@ -105,7 +105,7 @@ def _checked_image_shape(image_shape: Any) -> tuple[int, ...] | None:
     if image_shape is None:
         return None
     shape = tuple(image_shape)
-    if not shape or not all(isinstance(n, Integral) and n > 0 for n in shape):
+    if not shape or not all(isinstance(n, Integral) and int(n) > 0 for n in shape):
         raise ValueError(
             "image_shape must hold positive integers, the shape of one image, such as (28, 28); "
             f"got {image_shape!r}."

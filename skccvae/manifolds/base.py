@@ -167,7 +167,7 @@ class ConstantCurvature(Manifold):
     curvature : float
         Signed curvature K.
     radius_ : float
-        Radius R = 1/sqrt(|K|) of the embedding; infinity for K = 0.
+        Radius R = ``1/sqrt(|K|)`` of the embedding; infinity for K = 0.
     """
 
     def __init__(self, dim: int, curvature: float) -> None:

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from ..special import cos_k, sin_k
 from ..special._entire import arcsin_root
+from .bounds import bound_size
 
 __all__ = ["Gyroplanes"]
+
+FARTHEST = 20.0
 
 
 class Gyroplanes(nn.Module):
@@ -81,7 +84,9 @@ class Gyroplanes(nn.Module):
         if not isinstance(K, Tensor) and K == 0:
             return self.linear(s)
         gain = torch.linalg.vector_norm(self.weight, dim=-1)
-        offset = -self.bias / gain
+        # A small gain means a far plane; beyond 20 curvature radii float32 cannot tell how far.
+        negative = K.clamp(max=0.0) if isinstance(K, Tensor) else min(K, 0.0)
+        offset = bound_size(-self.bias / gain, negative * -(FARTHEST**-2))
         # gain cos_K(b) <w, s> - gain sin_K(b) c; sin_K is odd, its argument must not be negative.
         sine = sin_k(offset.abs(), K) * offset.sign()
         cosine = cos_k(offset.abs(), K)

@@ -132,6 +132,7 @@ class GaussianLikelihood(Likelihood):
     """
 
     min_scale = 0.01
+    log_jacobian: Tensor
 
     def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
         super().__init__(n_features)

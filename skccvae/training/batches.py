@@ -60,7 +60,7 @@ class RowScaling:
     def invert(self, rows: np.ndarray) -> np.ndarray:
         """Model units to the user's units, float32; a threshold has no inverse."""
         if self.center is not None:
-            rows = rows.astype(np.float64) * self.scale + self.center
+            rows = rows.astype(np.float64) * np.asarray(self.scale) + self.center
         elif self.divisor != 1.0:
             rows = rows * np.float32(self.divisor)
         with np.errstate(over="ignore"):

@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from ..vae import VAE
 from .callbacks import ProgressBar
 from .exceptions import DivergenceError
 
@@ -58,7 +59,7 @@ class NegativeELBO(nn.Module):
         return self.beta * min(1.0, epoch / self.warmup_epochs)
 
     def forward(
-        self, module: nn.Module, x: Tensor, weight: float, targets: Tensor | None = None
+        self, module: VAE, x: Tensor, weight: float, targets: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Loss, mean reconstruction and mean KL of a batch, and the KL of each factor."""
         if self.objective == "iwae":
@@ -224,6 +225,7 @@ class VAENet(NeuralNet):
                 self.history.record_batch("train_loss", step[0].item())
                 self.history.record_batch("train_batch_size", sizes[-1])
                 self.notify("on_batch_end", batch=batch, training=True, loss=step[0], y_pred=None)
+        assert table is not None, "an epoch has at least one batch"
         values = table.double()
         rows = torch.tensor(sizes, dtype=torch.float64, device=values.device)
         return ((rows[:, None] * values).sum(0) / rows.sum()).tolist()
@@ -299,16 +301,16 @@ class VAENet(NeuralNet):
         optimizer_state = state.pop("_optimizer_state")
         state["callbacks"], state["callbacks_"] = None, []
         self.__dict__.update(state)
-        device = torch.device(self.device)
+        device = torch.device(state["device"])
         if device.type == "cuda" and not torch.cuda.is_available():
             self.device = "cpu"
-        vars(self)["module_"] = state["module_"].to(self.device)
-        vars(self)["module"] = state["module_"]
+        self.__dict__["module_"] = state["module_"].to(self.device)
+        self.__dict__["module"] = state["module_"]
         parameters = [p for p in self.module_.parameters() if p.requires_grad]
         fused = all(p.device.type in {"cpu", "cuda"} for p in parameters)
         optimizer = self.optimizer(parameters, lr=self.lr, fused=fused)
         optimizer.load_state_dict(optimizer_state)
-        vars(self)["optimizer_"] = optimizer
+        self.__dict__["optimizer_"] = optimizer
 
 
 def _to_cpu(value: Any) -> Any:

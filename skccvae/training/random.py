@@ -45,7 +45,7 @@ def entropy_from(random_state: object) -> int:
         return secrets.randbits(32)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(0, 2**32, dtype=np.uint32))
-    if isinstance(random_state, Integral) and random_state >= 0:
+    if isinstance(random_state, Integral) and int(random_state) >= 0:
         return int(random_state) % 2**32
     raise ValueError(
         "random_state must be None, an integer of at least 0 or a numpy.random.RandomState; got "

@@ -7,13 +7,13 @@ normal numbers, so that the caller decides whether draws are fresh or repeatable
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from ...manifolds import Euclidean, Manifold
+from ...manifolds import ConstantCurvature, Euclidean, Manifold
 
 LOG_SCALE_BOUND = 10.0
 
@@ -81,6 +81,7 @@ class Latent(nn.Module):
     n_params: int
     n_features: int
     noise_dim: int
+    _like: Tensor
     factor_names: list[str] = []
 
     def __init__(self, manifold: Manifold) -> None:
@@ -110,7 +111,7 @@ class Latent(nn.Module):
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Features of draws and their log p(z) - log q(z), for importance weights."""
-        posterior = self.posterior(params)
+        posterior: Any = self.posterior(params)  # with the noise protocol, which torch lacks
         z = posterior.rsample_from_noise(noise)
         log_ratio = self.prior().log_prob(z) - posterior.log_prob(z)
         return self.features(self.to_ambient(z)), log_ratio
@@ -133,6 +134,7 @@ class Latent(nn.Module):
 
     def curvature(self) -> float | list[float]:
         """Current curvature; for a product one number a factor."""
+        assert isinstance(self.manifold, ConstantCurvature)
         return float(self.manifold.curvature)
 
     def history(self) -> dict[str, float]:
@@ -170,7 +172,7 @@ class DiagonalNormal(Independent):
         """Standard deviation of each coordinate."""
         return self.base_dist.scale
 
-    def expand(self, batch_shape, _instance=None) -> DiagonalNormal:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> DiagonalNormal:
         """Same distribution with a larger batch shape."""
         shape = torch.Size(batch_shape) + self.event_shape
         return DiagonalNormal(self.base_dist.loc.expand(shape), self.base_dist.scale.expand(shape))

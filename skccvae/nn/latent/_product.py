@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ...distributions import ProductDistribution
-from ...manifolds import Manifold, Product
+from ...manifolds import Product
 from ._base import Latent, LatentStep
 
 
@@ -29,8 +30,9 @@ class ProductLatent(Latent):
     """
 
     def __init__(self, factors: Sequence[Latent], names: Sequence[str]) -> None:
-        super().__init__(Product([factor.manifold for factor in factors]))
-        self.factors = nn.ModuleList(factors)
+        parts: list[Any] = [factor.manifold for factor in factors]
+        super().__init__(Product(parts))
+        self.factors: Any = nn.ModuleList(factors)  # of Latent, a type that torch forgets
         self.factor_names = list(names)
         self.n_params = sum(factor.n_params for factor in factors)
         self.n_features = sum(factor.n_features for factor in factors)
@@ -38,13 +40,13 @@ class ProductLatent(Latent):
         self._param_sizes = [factor.n_params for factor in factors]
         self._noise_sizes = [factor.noise_dim for factor in factors]
 
-    def _parts(self, params: Tensor, noise: Tensor | None = None):
+    def _parts(self, params: Tensor, noise: Tensor | None = None) -> Iterable[tuple[Any, ...]]:
         split = params.split(self._param_sizes, dim=-1)
         if noise is None:
             return zip(self.factors, split, strict=True)
         return zip(self.factors, split, noise.split(self._noise_sizes, dim=-1), strict=True)
 
-    def fitted_manifold(self) -> Manifold:
+    def fitted_manifold(self) -> Product:
         return Product([factor.fitted_manifold() for factor in self.factors])
 
     def curvature(self) -> list[float]:

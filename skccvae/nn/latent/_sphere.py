@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ...distributions import HypersphericalUniform, VonMisesFisher, axial_step
+from ...distributions import (
+    HypersphericalUniform,
+    PowerSpherical,
+    VonMisesFisher,
+    axial_step,
+)
 from ...manifolds import Sphere
 from ._base import Latent, LatentStep, bounded_log_scale
 
@@ -59,7 +64,10 @@ class SphericalLatent(Latent):
     """
 
     def __init__(
-        self, dim: int, curvature: float = 1.0, family: type[Distribution] = VonMisesFisher
+        self,
+        dim: int,
+        curvature: float = 1.0,
+        family: type[VonMisesFisher | PowerSpherical] = VonMisesFisher,
     ) -> None:
         super().__init__(Sphere(dim, curvature))
         self.family = family

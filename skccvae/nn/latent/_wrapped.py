@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ...distributions import WrappedNormal, wrapped_normal_step
-from ...manifolds import Manifold, constant_curvature
+from ...manifolds import ConstantCurvature, constant_curvature
 from ...manifolds.functional import log_origin
 from ..gyroplane import Gyroplanes
 from ._base import DiagonalNormal, Latent, LatentStep, bounded_log_scale
-from ._bounds import (
-    bound_location,
+from ..bounds import (
     bound_log_scale,
-    inverse_square_location,
-    inverse_square_scale,
+    bound_size,
+    location_bend,
+    scale_bend,
 )
 
 # Adam moves a parameter by about the learning rate a step; a curvature should cross a range of
@@ -59,6 +59,8 @@ class WrappedLatent(Latent):
     autoencoders", ICLR 2020.
     """
 
+    manifold: ConstantCurvature
+
     def __init__(
         self,
         dim: int,
@@ -85,8 +87,8 @@ class WrappedLatent(Latent):
         if decoder_input == "gyroplane":
             self.gyroplanes = Gyroplanes(dim, n_planes)
             self.n_features = n_planes
-        self.inverse_square_scale = inverse_square_scale(self.K, dim, prior_scale)
-        self.inverse_square_location = inverse_square_location(self.K, dim, prior_scale)
+        self.scale_bend = scale_bend(self.K, dim, prior_scale)
+        self.location_bend = location_bend(self.K, dim, prior_scale)
 
     # --- curvature ------------------------------------------------------------------------------
 
@@ -96,7 +98,7 @@ class WrappedLatent(Latent):
     def curvature(self) -> float:
         return self.K if self.learned is None else float(self.learned.detach()) * CURVATURE_GAIN
 
-    def fitted_manifold(self) -> Manifold:
+    def fitted_manifold(self) -> ConstantCurvature:
         return constant_curvature(self.dim, self.curvature())
 
     def history(self) -> dict[str, float]:
@@ -108,12 +110,11 @@ class WrappedLatent(Latent):
         """Tangent location and log-scale of each row."""
         raw, raw_scale = params.chunk(2, dim=-1)
         if isinstance(K, Tensor):
-            location = inverse_square_location(K, self.dim, self.prior_scale)
-            scale = inverse_square_scale(K, self.dim, self.prior_scale)
+            location = location_bend(K, self.dim, self.prior_scale)
+            scale = scale_bend(K, self.dim, self.prior_scale)
         else:
-            location, scale = self.inverse_square_location, self.inverse_square_scale
-        log_scale = bound_log_scale(bounded_log_scale(raw_scale), scale)
-        return bound_location(raw, location), log_scale
+            location, scale = self.location_bend, self.scale_bend
+        return bound_size(raw, location), bound_log_scale(bounded_log_scale(raw_scale), scale)
 
     def posterior(self, params: Tensor) -> Distribution:
         tangent, log_scale = self._split(params, self._curvature())

@@ -52,16 +52,16 @@ def draw_reach(dim: int, prior_scale: float, curvature: float) -> float:
     return share
 
 
-def inverse_square_scale(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
-    """1 / (largest scale)^2 of a posterior, 0 at K = 0.
+def scale_bend(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
+    """1 / (largest scale)^2 of a posterior, proportional to |K|.
 
     On a hyperbolic space draws stay within `draw_reach`; on a sphere a normal wider than two radii
     covers it evenly, and no scale above that (or the prior's) means anything.
     """
     spread = math.sqrt(dim) + 5
     if isinstance(K, Tensor):
-        hyperbolic = F.relu(-K) * (spread / (0.55 * REACH)) ** 2
-        return hyperbolic + (F.relu(K) / 4).clamp(max=prior_scale**-2)
+        hyperbolic = -K * (spread / (0.55 * REACH)) ** 2
+        return torch.where(K < 0, hyperbolic, (K / 4).clamp(max=prior_scale**-2))
     if K > 0:
         return min(K / 4, prior_scale**-2)
     if K == 0:
@@ -69,8 +69,8 @@ def inverse_square_scale(K: float | Tensor, dim: int, prior_scale: float) -> flo
     return -K * (spread / draw_reach(dim, prior_scale, K)) ** 2
 
 
-def inverse_square_location(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
-    """1 / (largest coordinate of a location)^2, 0 for K >= 0."""
+def location_bend(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
+    """1 / (largest coordinate of a location)^2, proportional to |K|; 0 for K >= 0."""
     if isinstance(K, Tensor):
         return F.relu(-K) * (dim / (0.45 * REACH) ** 2)
     if K >= 0:
@@ -78,19 +78,23 @@ def inverse_square_location(K: float | Tensor, dim: int, prior_scale: float) -> 
     return -K * dim / (REACH - draw_reach(dim, prior_scale, K)) ** 2
 
 
-def bound_location(raw: Tensor, inverse_square: float | Tensor) -> Tensor:
-    """Coordinates of a tangent location: ``raw / sqrt(1 + raw^2 inverse_square)``."""
-    if isinstance(inverse_square, float):
-        if inverse_square == 0.0:
-            return raw
-        return raw * torch.add(1.0, raw.square(), alpha=inverse_square).rsqrt()
-    return raw * torch.addcmul(torch.ones_like(raw), raw, raw * inverse_square).rsqrt()
+def bound_size(x: Tensor, bend: float | Tensor) -> Tensor:
+    """Shorten numbers smoothly to a size below ``1 / sqrt(bend)``.
+
+    ``x / (1 + (bend x^2)^2)^(1/4)``: the identity up to fourth order in x, and since ``bend`` is
+    proportional to |K|, smooth in K through 0.
+    """
+    if isinstance(bend, float):
+        if bend == 0.0:
+            return x
+        return x * torch.add(1.0, x.square().square(), alpha=bend * bend).rsqrt().sqrt()
+    return x * (1 + (x.square() * bend).square()).rsqrt().sqrt()
 
 
-def bound_log_scale(log_scale: Tensor, inverse_square: float | Tensor) -> Tensor:
-    """Logarithm of ``scale / sqrt(1 + scale^2 inverse_square)``."""
-    if isinstance(inverse_square, float):
-        if inverse_square == 0.0:
+def bound_log_scale(log_scale: Tensor, bend: float | Tensor) -> Tensor:
+    """Logarithm of `bound_size` of a scale."""
+    if isinstance(bend, float):
+        if bend == 0.0:
             return log_scale
-        return log_scale - 0.5 * F.softplus(2 * log_scale + math.log(inverse_square))
-    return log_scale - 0.5 * torch.log1p((2 * log_scale).exp() * inverse_square)
+        return log_scale - 0.25 * F.softplus(4 * log_scale + 2 * math.log(bend))
+    return log_scale - 0.25 * torch.log1p((4 * log_scale).exp() * bend.square())

@@ -1,0 +1,199 @@
+r"""One float32 table from which a Riemannian normal training step reads all it needs.
+
+The arc theta = sqrt(|c|) rho of a draw, in units of the radius of curvature, depends on its normal
+score and on c = K s^2 alone. A step needs theta, its derivative in log s, the normaliser and the
+mean square of rho: all smooth in the score and in the bounded coordinate of c, once the factors
+that are singular at the ends have been split off. One look-up and two short Horner schemes give
+them.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from skccvae.special._normal_radius import LARGEST, negative_end, quantile
+from skccvae.special._piecewise import (
+    cell_nodes,
+    fit_curves,
+    fit_surface,
+    locate,
+    read_curves,
+)
+from skccvae.special.normal_radius import partition
+from skccvae.special.quantile import SCORE_LIMIT
+
+__all__ = ["RadialTable", "radial_table"]
+
+_N_CELLS = 64
+_DEGREE = 3
+_N_CHI = 64
+_CHI_DEGREE = 5
+
+
+class RadialValues(NamedTuple):
+    """What a step needs of each row; all of the shape of the scores and a last dimension of 1."""
+
+    theta: Tensor  # sqrt(|c|) rho
+    growth: Tensor  # derivative in log s of log(theta); for c > 0 of log(tan(theta/2))
+    log_mass: Tensor  # d log s + log Z(c)/Z(0)
+    square: Tensor  # E[rho^2], the derivative of log_mass in log s
+
+
+class RadialTable:
+    r"""Table of one dimension and one sign of the curvature.
+
+    Parameters
+    ----------
+    d : int
+        Intrinsic dimension.
+    sign : {-1, 1}
+        Sign of the curvature.
+
+    Notes
+    -----
+    With w = |c| d and Y as in `skccvae.special._normal_radius`,
+
+    * c < 0: theta = exp(Y) sqrt(w (1 + w)/d), to w = 255. There a draw's coordinates have long
+      left the range of float32; beyond, the polynomials of the last cell are continued.
+    * c > 0: tan(theta/2) = exp(Y) sqrt(w/((1 + w) d))/2, for every w.
+
+    A row holds, for each power of x, the coefficients in the score of Y (with its constants) and
+    of the logarithmic derivative, interleaved, then those of the two curves.
+    """
+
+    def __init__(self, d: int, sign: int) -> None:
+        self.d, self.sign = d, sign
+        n, degree = _N_CELLS, _DEGREE
+        with torch.inference_mode(False), torch.no_grad():
+            nodes = cell_nodes(n, degree)
+            score = nodes * (2 * SCORE_LIMIT / n) - SCORE_LIMIT
+            x = nodes / n * (negative_end() if sign < 0 else 1.0)
+            y, slope = quantile(d, sign, torch.float64).evaluate(
+                *torch.broadcast_tensors(score.unsqueeze(-1), x)
+            )
+            y = y - 0.5 * math.log(d) - (math.log(2) if sign > 0 else 0.0)
+            if sign > 0:
+                # x has the derivative 2 x (1 - x) in log s
+                growth = 2 * x * (1 - x) * slope + (1 - x)
+                # c = infinity so nearly that the limits are met
+                inner = x.clamp(max=1 - 1e-9)
+                w = inner / (1 - inner)
+                values = partition(w / d, d, 1)
+                curves = (values.log_mass + 0.5 * d * torch.log1p(w), values.square * (1 + w))
+            else:
+                w = torch.expm1(x).clamp(max=LARGEST)
+                # theta has the logarithmic derivative 1 + w/(1 + w) beside that of Y
+                w = 0 * w if d == 1 else w
+                fraction = -torch.expm1(-x)
+                growth = 2 * fraction * slope + 1 + fraction
+                if d == 1:
+                    y, growth = y[:, :1].expand_as(y), torch.ones_like(growth)
+                values = partition(-w / d, d, -1)
+                curves = (values.log_mass, values.square)
+            log_mass = curves[0] - partition(x.new_zeros(1), d, 1).log_mass
+            surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in (y, growth)], -1)
+            # (cell, power of score, power of x, 2) -> (cell, power of x, interleaved)
+            by_x = surfaces.transpose(1, 2).reshape(n * n, degree + 1, -1)
+            columns = torch.stack((log_mass, curves[1]), -1)
+            curve_rows = fit_curves(columns, n, degree).repeat(n, 1, 1)
+            self._rows = torch.cat((by_x, curve_rows), -1).to(torch.float32).contiguous()
+            # numbers as tensors: torch wraps a Python number anew in every operation that takes one
+            per_x = n / (negative_end() if sign < 0 else 1.0)
+            self._constants = [
+                torch.tensor(v, dtype=torch.float32, device="cpu")
+                for v in ([[n / (2 * SCORE_LIMIT)], [per_x]], [[0.5 * n], [0.0]])
+            ]
+        self._copies: dict[torch.device, list[Tensor]] = {}
+
+    def on(self, device: torch.device) -> list[Tensor]:
+        """Rows, scale and offset of the coordinates, as tensors on a device."""
+        found = self._copies.get(device)
+        if found is None:
+            with torch.inference_mode(False):
+                found = [part.to(device) for part in (self._rows, *self._constants)]
+            self._copies[device] = found
+        return found
+
+    def evaluate(self, score: Tensor, log_scale: Tensor, shift: Tensor | float) -> RadialValues:
+        """Read the table, outside of autograd.
+
+        Parameters
+        ----------
+        score : Tensor
+            Normal scores, shape (n,), float32.
+        log_scale : Tensor
+            log s, shape (n,), float32.
+        shift : Tensor or float
+            log(|K| d); a tensor is cheaper.
+
+        Returns
+        -------
+        RadialValues
+            Of shape (n, 1); NaN where an argument is NaN.
+        """
+        rows, scale, offset = self.on(score.device)
+        log_relative = torch.add(shift, log_scale, alpha=2)
+        log1p_w = softplus(log_relative)
+        sphere = self.sign > 0
+        x = torch.sigmoid(log_relative) if sphere else log1p_w
+        # both coordinates at once: each operation costs more than its 128 numbers
+        position = torch.addcmul(offset, torch.stack((score, x)), scale)
+        cell = position.long().clamp_(0, _N_CELLS - 1)
+        t_score, t_x = (position - cell).unsqueeze(-1).unbind(0)
+        score_cell, x_cell = cell.unbind(0)
+        found = rows.index_select(0, torch.add(x_cell, score_cell, alpha=_N_CELLS))
+        c0, c1, c2, c3 = found.unbind(1)
+        row = torch.addcmul(c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_x), t_x), t_x)
+        c0, c1, c2, c3, curves = row.view(-1, _DEGREE + 2, 2).unbind(1)
+        pair = torch.addcmul(
+            c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_score), t_score), t_score
+        )
+        y, growth = pair.split(1, -1)
+        log_mass, square = curves.split(1, -1)
+        log_scale = log_scale.unsqueeze(-1)
+        if sphere:
+            rest = (log_relative - log1p_w).unsqueeze(-1)
+            theta = torch.add(y, rest, alpha=0.5).exp_().atan_().mul_(2)
+            square = square * (1 - x).unsqueeze(-1)
+            log_mass = torch.sub(log_mass, log1p_w.unsqueeze(-1), alpha=0.5 * self.d)
+        else:
+            if self.d > 1:
+                log_relative = log_relative.add_(log1p_w)
+            theta = torch.add(y, log_relative.unsqueeze(-1), alpha=0.5).exp_()
+        return RadialValues(theta, growth, torch.add(log_mass, log_scale, alpha=self.d), square)
+
+
+@lru_cache(maxsize=256)
+def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Logarithm of the chi law's quantile by its normal score."""
+    with torch.inference_mode(False), torch.no_grad():
+        score = cell_nodes(_N_CHI, _CHI_DEGREE) * (2 * SCORE_LIMIT / _N_CHI) - SCORE_LIMIT
+        y, _ = quantile(d, 1, torch.float64).evaluate(score, torch.zeros_like(score))
+        return fit_curves(y.unsqueeze(-1), _N_CHI, _CHI_DEGREE).to(device=device, dtype=dtype)
+
+
+def chi_radius(score: Tensor, d: int) -> Tensor:
+    """Radius at c = 0, the chi quantile, outside of autograd.
+
+    Parameters
+    ----------
+    score : Tensor
+        Normal scores, any shape.
+    d : int
+        Dimension.
+    """
+    position = (score * (_N_CHI / (2 * SCORE_LIMIT))).add_(0.5 * _N_CHI).clamp_(0, _N_CHI)
+    table = _chi_curve(d, score.device, score.dtype)
+    return read_curves(table, *locate(position, _N_CHI))[0].exp_()
+
+
+@lru_cache(maxsize=256)
+def radial_table(d: int, sign: int) -> RadialTable:
+    """Table of dimension d for one sign of the curvature."""
+    return RadialTable(d, sign)

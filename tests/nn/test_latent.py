@@ -1,0 +1,175 @@
+"""Latent spaces: steps against their own distributions, limits in the curvature, products."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from skccvae.distributions import PowerSpherical
+from skccvae.nn import (
+    DeterministicLatent,
+    EuclideanLatent,
+    ProductLatent,
+    SphericalLatent,
+    WrappedLatent,
+)
+
+
+def spaces(dim: int) -> dict:
+    return {
+        "flat": EuclideanLatent(dim),
+        "sphere": SphericalLatent(dim),
+        "small sphere": SphericalLatent(dim, 4.0),
+        "power spherical": SphericalLatent(dim, 1.0, PowerSpherical),
+        "hyperbolic": WrappedLatent(dim, -1.0),
+        "hyperbolic ball": WrappedLatent(dim, -0.5, decoder_input="coordinates"),
+        "hyperbolic planes": WrappedLatent(dim, -0.5, decoder_input="gyroplane", n_planes=7),
+        "wrapped sphere": WrappedLatent(dim, 0.3, decoder_input="coordinates"),
+        "wide prior": WrappedLatent(dim, -0.3, prior_scale=1.7),
+        "learned": WrappedLatent(dim, -0.4, learn_curvature=True),
+        "product": ProductLatent(
+            [SphericalLatent(2), WrappedLatent(dim, -1.0), EuclideanLatent(1)], ["s0", "h0", "e0"]
+        ),
+    }
+
+
+NAMES = list(spaces(2))
+
+
+def params_and_noise(latent, rows=6, draws=5, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    params = 0.7 * torch.randn(rows, latent.n_params, generator=generator, dtype=torch.float64)
+    noise = torch.randn(draws, rows, latent.noise_dim, generator=generator, dtype=torch.float64)
+    return params, noise
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_weights_are_the_ratio_of_prior_to_posterior(name, dim):
+    latent = spaces(dim)[name].double()
+    params, noise = params_and_noise(latent)
+    posterior, prior = latent.posterior(params), latent.prior()
+    z = posterior.rsample_from_noise(noise)
+    features, log_ratio = latent.weighted(params, noise)
+    expected = prior.log_prob(z) - posterior.log_prob(z)
+    assert torch.allclose(log_ratio, expected, atol=1e-6)
+    assert torch.allclose(features, latent.features(latent.to_ambient(z)), atol=1e-6)
+    assert features.shape == (5, 6, latent.n_features)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kl_of_the_step_is_the_mean_of_the_log_ratio(name):
+    latent = spaces(2)[name].double()
+    params, noise = params_and_noise(latent, rows=3, draws=100_000)
+    with torch.no_grad():
+        kl = latent.step(params, noise).kl
+        estimates = -latent.weighted(params, noise)[1]
+    kl = kl.mean(0) if kl.dim() > 1 else kl
+    error = estimates.std(0) / math.sqrt(len(estimates))
+    assert ((kl - estimates.mean(0)).abs() < 5 * error + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_location_is_on_the_space_and_read_by_the_decoder(name):
+    latent = spaces(3)[name].double()
+    params, _ = params_and_noise(latent)
+    points = latent.location(params)
+    manifold = latent.fitted_manifold()
+    assert points.shape == (6, manifold.ambient_dim)
+    assert bool(manifold.belongs(points).all())
+    assert latent.features(points).shape == (6, latent.n_features)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dim", [1, 2, 40])
+def test_gradients_are_finite_for_extreme_outputs_of_the_network(name, dim):
+    latent = spaces(dim)[name]
+    for size in (0.01, 1.0, 30.0, 1e4):
+        generator = torch.Generator().manual_seed(1)
+        params = size * torch.randn(64, latent.n_params, generator=generator)
+        params.requires_grad_(True)
+        noise = torch.randn(64, latent.noise_dim, generator=generator)
+        step = latent.step(params, noise)
+        (step.features.square().sum() * 1e-6 + step.kl.sum()).backward()
+        assert torch.isfinite(step.features).all()
+        assert torch.isfinite(step.kl).all()
+        assert torch.isfinite(params.grad).all()
+
+
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize("curvature", [1e-6, -1e-6, 0.0])
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_flat_limit_is_the_gaussian_model(dim, curvature, learn):
+    """Draws, KL, weights and their gradients within 1e-4 at |K| = 1e-6."""
+    flat = EuclideanLatent(dim).double()
+    curved = WrappedLatent(dim, curvature, learn_curvature=learn, flat_part=True).double()
+    generator = torch.Generator().manual_seed(0)
+    # Locations and scales of order one: the effect of curvature grows as K r^2.
+    params = torch.randn(64, 2 * dim, generator=generator, dtype=torch.float64)
+    params[:, dim:] = 0.5 * params[:, dim:] - 1
+    noise = torch.randn(64, dim, generator=generator, dtype=torch.float64)
+    results = []
+    for latent in (flat, curved):
+        leaf = params.clone().requires_grad_(True)
+        step = latent.step(leaf, noise)
+        features, ratio = latent.weighted(leaf, noise)
+        (step.kl.sum() + step.features.sin().sum() + ratio.sum()).backward()
+        results.append((step.features, step.kl, features, ratio, leaf.grad))
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("curvature", [-1.0, -1e-3, 0.0, 1e-3, 0.5])
+def test_gradient_of_a_learned_curvature(curvature):
+    """Against a central difference, at 0 as well."""
+    latent = WrappedLatent(3, curvature, learn_curvature=True, flat_part=True).double()
+    params, noise = params_and_noise(latent)
+
+    def value() -> torch.Tensor:
+        step = latent.step(params, noise)
+        return step.kl.mean() + step.features.sin().mean()
+
+    value().backward()
+    slope = latent.learned.grad.item()
+    # Small, since the second derivative of the bounds on the posterior jumps at K = 0.
+    h = 1e-7
+    with torch.no_grad():
+        latent.learned += h
+        above = value().item()
+        latent.learned -= 2 * h
+        below = value().item()
+    assert slope == pytest.approx((above - below) / (2 * h), rel=1e-4, abs=1e-6)
+
+
+def test_uniform_posterior_is_no_trap():
+    """At kappa = 0 the gradient in the location's vector does not vanish."""
+    latent = SphericalLatent(10).double()
+    generator = torch.Generator().manual_seed(0)
+    params = 1e-3 * torch.randn(500, 12, generator=generator, dtype=torch.float64)
+    params.requires_grad_(True)
+    noise = torch.randn(500, 12, generator=generator, dtype=torch.float64)
+    latent.step(params, noise).features[:, 0].sum().backward()
+    assert params.grad[:, 0].abs().mean() > 0.1
+
+
+def test_product_adds_kls_and_keeps_them_apart():
+    latent = spaces(2)["product"].double()
+    params, noise = params_and_noise(latent)
+    step = latent.step(params, noise)
+    assert len(step.factor_kl) == 3
+    total = sum(kl.expand_as(step.kl) for kl in step.factor_kl)
+    assert torch.allclose(step.kl, total)
+
+
+def test_prior_out_of_the_range_of_float32_is_refused():
+    with pytest.raises(ValueError, match="nearer to 0, or fewer components"):
+        WrappedLatent(2000, -1.0)
+
+
+def test_deterministic_latent_has_no_kl():
+    latent = DeterministicLatent(3)
+    params = torch.randn(4, 3)
+    assert latent.step(params, torch.empty(4, 0)).kl.abs().sum() == 0
+    assert torch.equal(latent.location(params), params)
