@@ -90,7 +90,7 @@ def forward(
     Parameters
     ----------
     u : Tensor of shape (n, d)
-    log_scale : Tensor of shape (n,)
+    log_scale : Tensor of shape (n, 1)
     direction : Tensor of shape (n, d)
         Standard normal noise.
     values : RadialValues
@@ -98,7 +98,7 @@ def forward(
     s : Settings
     """
     a, sphere = math.sqrt(abs(s.K)), s.K > 0
-    theta, growth, log_mass, square = values
+    theta, growth, log_mass, square = values[:4]
     of_nu, of_theta, _, _ = _constants(u.dtype, u.device)
     U = u * a if a != 1 else u
     nu = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp_min_(_TINY)
@@ -111,17 +111,19 @@ def forward(
         sines, cosines = torch.sin(arcs), torch.cos(arcs)
     else:
         sines, cosines = torch.sinh(arcs), torch.cosh(arcs)
-    half_sine, S, _, sine_gap = sines.split(1, -1)
-    half_cosine, _, _, cosine_gap = cosines.split(1, -1)
+    sines, cosines = sines.split(1, -1), cosines.split(1, -1)
+    half_sine, S, _, sine_gap = sines
+    half_cosine, cosine_gap = cosines[0], cosines[3]
     S_eta = S * eta
     sign = -2 if sphere else 2
-    along = torch.addcmul(sine_gap, half_sine * half_sine, S_eta, value=sign)
+    half_square = half_sine * half_sine
+    along = torch.addcmul(sine_gap, half_square, S_eta, value=sign)
     zc = torch.addcmul(cosine_gap, half_sine * half_cosine, S_eta, value=sign)
     Z = torch.addcmul(along * e, S, m)
     n = torch.linalg.vector_norm(Z, dim=-1, keepdim=True).clamp_min_(_TINY)
     delta = torch.atan2(n, zc) if sphere else torch.asinh(n)
     k = delta / n
-    inverse = torch.exp(-log_scale).unsqueeze(-1)
+    inverse = torch.exp(-log_scale)
     if a != 1:
         inverse.mul_(1 / a)
     rho = theta * inverse
@@ -131,8 +133,10 @@ def forward(
     z = k * Z if s.tangent else Z.detach()
     if a != 1:
         z = z * (1 / a)
-    saved = (U, arcs, sines, cosines, e, m, eta, S_eta, Z, n, zc, delta, k, inverse, rho, growth,
-             square)  # fmt: skip
+    saved = (
+        U, nu, theta, sines, cosines, half_square, e, m, eta, S_eta, Z, n, zc, delta, k, inverse,
+        rho, growth, square,
+    )  # fmt: skip
     return (zc.squeeze(-1).detach(), z, f.squeeze(-1)), saved
 
 
@@ -148,13 +152,14 @@ def backward(
     `growth_of_tangent` says that for K > 0 the growth is that of log tan(theta/2).
     """
     g_zc, g_z, g_f = grads
-    (U, arcs, sines, cosines, e, m, eta, S_eta, Z, n, zc, delta, k, inverse, rho, growth,
-     square) = saved  # fmt: skip
+    (
+        U, nu, theta, sines, cosines, half_square, e, m, eta, S_eta, Z, n, zc, delta, k, inverse,
+        rho, growth, square,
+    ) = saved  # fmt: skip
     a, sphere = math.sqrt(abs(s.K)), s.K > 0
     _, _, small, small_ = _constants(Z.dtype, Z.device)
-    half_nu, theta, _, _ = arcs.split(1, -1)
-    half_sine, S, _, sine_gap = sines.split(1, -1)
-    half_cosine, C, cosine_mid, cosine_gap = cosines.split(1, -1)
+    half_sine, S, _, sine_gap = sines
+    half_cosine, C, cosine_mid, cosine_gap = cosines
     if g_z is None:
         g_z = torch.zeros_like(Z)
     h = torch.zeros_like(n) if g_f is None else g_f.unsqueeze(-1)
@@ -168,16 +173,15 @@ def backward(
         g_zc = None if g_zc is None else g_zc * a
     s1 = (g_z * Z).sum(-1, keepdim=True) if s.tangent else None
 
-    # Through delta and |z_s|; G is the gradient in n = |z_s| over n.
-    g_cos = g_zc
+    # Through delta and |z_s|; G is the gradient in n = |z_s| over n, g_cos (on a sphere) that in
+    # z_c, of which delta is read too.
+    g_cos = h
     if sphere:
         g_delta = (delta * ha).mul_(s.precision)
         G = g_delta * zc / n
         g_cos = torch.addcmul(torch.zeros_like(n) if g_zc is None else g_zc, g_delta, n, value=-1)
         if s1 is not None:
-            G.addcmul_(
-                s1, (zc - k).sub_(2 / 3 * small_).div_(torch.addcmul(small, n, n))
-            )
+            G.addcmul_(s1, (zc - k).sub_(2 / 3 * small_).div_(torch.addcmul(small, n, n)))
             g_cos.sub_(s1)
     else:
         q = zc.reciprocal()
@@ -195,19 +199,21 @@ def backward(
     g_e = (g * e).sum(-1, keepdim=True)
     g_m = (g * m).sum(-1, keepdim=True)
     sign = 1 if sphere else -1
-    H = half_sine / half_nu
+    H = half_sine / nu  # half of it, sin(nu/2)/nu
     C_eta = C * eta
-    HS_eta = H * half_sine * S_eta
-    alpha = torch.addcmul(HS_eta, H, cosine_mid, value=-sign).mul_(-sign)
-    inner = torch.addcmul(cosine_gap, half_sine * half_sine, C_eta, value=2 * sign)
+    drift = H * half_sine
+    turn = drift * S_eta
+    alpha = torch.addcmul(turn, H, cosine_mid, value=-sign).mul_(-2 * sign)
+    inner = torch.addcmul(cosine_gap, half_square, C_eta, value=2 * sign)
     g_theta = torch.addcmul(C * g_m, g_e, inner, value=-1)
-    g_axis = torch.add(zc - alpha, HS_eta, alpha=sign).mul_(g_e)
-    on_m = (H * half_sine).mul_(S).mul_(g_e).mul_(-sign)
+    g_axis = torch.add(zc - alpha, turn, alpha=2 * sign).mul_(g_e)
+    on_m = drift.mul_(S).mul_(g_e).mul_(-2 * sign)
     if sphere:
-        A = H * half_cosine  # sin(nu)/nu
+        # z_c moves by itself
+        A = (H * half_cosine).mul_(2)  # sin(nu)/nu
         cross = half_sine * half_cosine
         g_theta.addcmul_(g_cos, torch.addcmul(sine_gap, cross, C_eta, value=-2))
-        turn = torch.addcmul(A - 1, half_sine, half_sine, value=2).mul_(S_eta).sub_(sine_gap)
+        turn = torch.add(A - 1, half_square, alpha=2).mul_(S_eta).sub_(sine_gap)
         g_axis.addcmul_(g_cos, turn)
         on_m.addcmul_(g_cos * A, S, value=-1)
     g_u = (alpha * g).addcmul_(on_m, m).addcmul_(g_axis, e)
@@ -216,7 +222,7 @@ def backward(
     g_theta = torch.addcmul(g_theta * (1 / a) if a != 1 else g_theta, h * rho, inverse, value=-1)
     rate = growth * (S if sphere and growth_of_tangent else theta)
     own = torch.addcmul(-square, rho, rho)
-    g_raw = torch.addcmul(own * h, g_theta, rate).squeeze(-1)
+    g_raw = torch.addcmul(own * h, g_theta, rate)
     if not needs_K:
         return g_u, g_raw, None
     # K enters through the unit of length and through c = K s^2, on which theta depends

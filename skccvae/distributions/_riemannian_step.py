@@ -12,6 +12,7 @@ from torch import Tensor
 from skccvae.distributions import _riemannian_kernel as kernel
 from skccvae.manifolds import functional as polar
 from skccvae.special._autograd import first_order_only
+from skccvae.special._normal_radius import log_chi_mass
 from skccvae.special.normal_radius import (
     normal_radius,
     partition,
@@ -51,14 +52,32 @@ def _exact_values(score: Tensor, log_scale: Tensor, K: float, d: int) -> RadialV
     c = K * scale * scale
     rho, slope = radius_and_slope(score, c, d, sign)
     values = partition(c, d, sign)
-    zero = partition_number(0.0, d)[0] + partition(c.new_zeros(()), d, 1).log_mass
-    parts = (
+    tilt = values.slope * (sign / d)
+    return RadialValues(
         math.sqrt(abs(K)) * scale * rho,
         1 + 2 * c * slope / rho,
-        d * log_scale + values.log_mass - zero,
+        d * log_scale + values.log_mass - log_chi_mass(d),
         values.square,
+        slope / rho * (sign / d),
+        tilt * (1 + c * d) if sign > 0 else tilt,
     )
-    return RadialValues(*(part.unsqueeze(-1) for part in parts))
+
+
+def _near_flat_values(
+    values: RadialValues, log_scale: Tensor, K: float, place: float, d: int
+) -> RadialValues:
+    """Values of a float32 table at K, moved to a curvature `place` nearby, in float64.
+
+    Growth and mean square are put together from derivatives that keep their digits as K -> 0.
+    """
+    theta, _, log_mass, square, bend, tilt = (v.double() for v in values)
+    w = abs(place) * d * (2 * log_scale).exp()
+    if K > 0:
+        tilt = tilt / (1 + w)
+    if (place > 0) != (K > 0):
+        bend, tilt = -bend, -tilt
+    theta = theta * math.sqrt(abs(place / K))
+    return RadialValues(theta, 1 + 2 * w * bend, log_mass, d + 2 * w * tilt, bend, tilt)
 
 
 class _Step(torch.autograd.Function):
@@ -68,18 +87,18 @@ class _Step(torch.autograd.Function):
     def forward(
         ctx: Any, u: Tensor, log_scale: Tensor, noise: Tensor, s: kernel.Settings, K: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        d = u.shape[-1]
+        d, log_scale = u.shape[-1], log_scale.unsqueeze(-1)
         exact = u.dtype != torch.float32
         if exact:
-            values = _exact_values(noise[:, 0], log_scale, s.K, d)
+            values = _exact_values(noise[:, :1], log_scale, s.K, d)
         else:
             shift = _shift(s.K, d, u.device) if K is None else math.log(abs(s.K) * d)
             table = radial_table(d, 1 if s.K > 0 else -1)
-            values = table.evaluate(noise[:, 0], log_scale, shift)
+            values = table.evaluate(noise[:, :1], log_scale, shift)
         outputs, saved = kernel.forward(u, log_scale, noise[:, 1:], values, s)
         # intermediates, not inputs or outputs: kept plainly, which costs less than saving each
         ctx.saved, ctx.settings, ctx.exact = saved, s, exact
-        ctx.K = None if K is None else (K.dtype, K.shape, u, log_scale, noise)
+        ctx.K = None if K is None else (K.dtype, K.shape, u, log_scale, noise, values)
         ctx.set_materialize_grads(False)
         return outputs
 
@@ -91,11 +110,12 @@ class _Step(torch.autograd.Function):
         s = ctx.settings
         direct = ctx.K is not None and abs(s.K) >= _SMALL
         g_u, g_raw, g_K = kernel.backward(ctx.saved, s, grads, direct, not ctx.exact)
+        g_raw = g_raw.squeeze(-1)
         if ctx.K is None:
             return g_u, g_raw, None, None, None
-        dtype, shape, u, log_scale, noise = ctx.K
+        dtype, shape, u, log_scale, noise, values = ctx.K
         if g_K is None:
-            g_K = _small_K_gradient(u, log_scale, noise, s, grads)
+            g_K = _small_K_gradient(u, log_scale, noise, values, s, grads)
         return g_u, g_raw, None, None, g_K.to(dtype).reshape(shape)
 
 
@@ -103,21 +123,25 @@ def _small_K_gradient(
     u: Tensor,
     log_scale: Tensor,
     noise: Tensor,
+    values: RadialValues,
     s: kernel.Settings,
     grads: tuple[Tensor | None, ...],
 ) -> Tensor:
     """Gradient in K near K = 0."""
+    d, exact = u.shape[-1], u.dtype != torch.float32
     u, log_scale, noise = u.double(), log_scale.double(), noise.double()
     grads = tuple(None if g is None else g.double() for g in grads)
     places = {s.K: 1.0}
     if abs(s.K) < _STEP:
         places = {-_STEP: 0.5 - 0.5 * s.K / _STEP, _STEP: 0.5 + 0.5 * s.K / _STEP}
     total = torch.zeros((), dtype=torch.float64, device=u.device)
-    d = u.shape[-1]
     for place, weight in places.items():
         settings = _settings(place, s.prior_scale, d, s.tangent)
-        values = _exact_values(noise[:, 0], log_scale, place, d)
-        _, saved = kernel.forward(u, log_scale, noise[:, 1:], values, settings)
+        if exact:
+            there = _exact_values(noise[:, :1], log_scale, place, d)
+        else:
+            there = _near_flat_values(values, log_scale, s.K, place, d)
+        _, saved = kernel.forward(u, log_scale, noise[:, 1:], there, settings)
         g_K = kernel.backward(saved, settings, grads, True, False)[2]
         assert g_K is not None
         total = total + weight * g_K
@@ -248,31 +272,48 @@ def _rows(
     d = u.shape[-1]
     if abs(K) < _FLAT:
         if learned is None:
-            return _flat(u, log_scale, noise, prior_scale)
+            z, log_ratio = _FlatStep.apply(u, log_scale, noise, prior_scale)
+            return torch.ones_like(log_ratio), z, log_ratio
         K = _FLAT
     settings = (_fixed_settings if learned is None else _settings)(K, prior_scale, d, tangent)
     return _Step.apply(u, log_scale, noise, settings, learned)
 
 
-def _direction(noise: Tensor) -> Tensor:
-    g = noise[..., 1:]
-    length = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
-    return g / length.clamp_min(torch.finfo(g.dtype).tiny)
-
-
-def _flat(
-    u: Tensor, log_scale: Tensor, noise: Tensor, prior_scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
+class _FlatStep(torch.autograd.Function):
     """The step in Euclidean space."""
-    d = u.shape[-1]
-    with torch.no_grad():
-        rho = chi_radius(noise[:, 0], d)
-        step = rho.unsqueeze(-1) * _direction(noise)
-        own = torch.addcmul(rho.new_tensor(d * math.log(prior_scale)), rho, rho, value=-0.5)
-    z = torch.addcmul(u, log_scale.exp().unsqueeze(-1), step)
-    f = torch.sub(own, log_scale, alpha=d)
-    f = torch.add(f, (z * z).sum(-1), alpha=0.5 / prior_scale**2)
-    return torch.ones_like(f), z, f
+
+    @staticmethod
+    def forward(
+        ctx: Any, u: Tensor, log_scale: Tensor, noise: Tensor, prior_scale: float
+    ) -> tuple[Tensor, Tensor]:
+        d, g = u.shape[-1], noise[:, 1:]
+        rho = chi_radius(noise[:, :1], d)
+        raw = log_scale.unsqueeze(-1)
+        length = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
+        length.clamp_min_(torch.finfo(g.dtype).tiny)
+        step = g * (raw.exp() * rho).div_(length)
+        z = u + step
+        f = torch.addcmul(d * math.log(prior_scale) - d * raw, rho, rho, value=-0.5)
+        f = f.add_((z * z).sum(-1, keepdim=True), alpha=0.5 / prior_scale**2)
+        ctx.saved = z.detach(), step, prior_scale
+        ctx.set_materialize_grads(False)
+        return z, f.squeeze(-1)
+
+    @staticmethod
+    @first_order_only
+    def backward(
+        ctx: Any, *grads: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+        z, step, prior_scale = ctx.saved
+        g_z, g_f = grads
+        if g_f is None:
+            if g_z is None:
+                return None, None, None, None
+            return g_z, (g_z * step).sum(-1), None, None
+        pull = g_f.unsqueeze(-1) * z
+        weight = prior_scale**-2
+        g_u = pull * weight if g_z is None else torch.add(g_z, pull, alpha=weight)
+        return g_u, (g_u * step).sum(-1).sub_(g_f, alpha=z.shape[-1]), None, None
 
 
 def _any_curvature(
@@ -283,7 +324,9 @@ def _any_curvature(
     scale = log_scale.exp()
     c = K * scale * scale
     rho = normal_radius(noise[:, 0], c, d)
-    v = (scale * rho).unsqueeze(-1) * _direction(noise)
+    direction = noise[:, 1:]
+    length = torch.linalg.vector_norm(direction, dim=-1).clamp_min(torch.finfo(u.dtype).tiny)
+    v = (scale * rho / length).unsqueeze(-1) * direction
     zc, zs, _ = polar.exp_transported(*polar.exp_origin(u, K), v, K)
     distance = polar.radius(zc, zs, K)
     f = 0.5 * (distance / prior_scale).square() - 0.5 * rho.square()

@@ -208,6 +208,8 @@ def _preimages_needed(raw: Tensor, is_log: bool, prior_scale: float, K: float) -
     if raw.device.type != "cpu":
         return _N_ON_DEVICE
     top = float(raw.detach().max()) if raw.numel() else 0.0
+    if math.isnan(top):
+        return 0  # the result is NaN whatever is summed, and the training loop reports it
     return n_preimages_for(max(math.exp(top) if is_log else top, prior_scale), raw.shape[-1], K)
 
 

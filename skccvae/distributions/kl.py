@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.distributions import register_kl
 
-from skccvae.distributions._axial import AxialDistribution
+from skccvae.distributions._axial import AxialDistribution, log_sphere_area
 from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
+from skccvae.distributions.riemannian_normal import RiemannianNormal
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
 from skccvae.special.bessel import bessel_ratio, log_hyp0f1
 from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer
@@ -66,3 +67,20 @@ def _kl_von_mises_fisher_von_mises_fisher(p: VonMisesFisher, q: VonMisesFisher) 
     gap = (1 - ratio) + ratio * 0.5 * (p.loc.double() - q.loc.double()).square().sum(-1)
     divergence = vmf_kl_uniform(kappa_p, m) + vmf_log_normalizer(kappa_q, m) + kappa_q * gap
     return divergence.to(p.concentration.dtype)
+
+
+@register_kl(RiemannianNormal, HypersphericalUniform)
+def _kl_riemannian_normal_uniform(p: RiemannianNormal, q: HypersphericalUniform) -> Tensor:
+    curvature = getattr(p.manifold, "curvature", None)
+    if curvature != 1:
+        raise ValueError(
+            "the uniform distribution lives on the unit sphere; the Riemannian normal must do so "
+            f"too, on Sphere(dim, curvature=1.0), got {p.manifold!r}."
+        )
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            "both distributions must have the same ambient dimension, got "
+            f"{p.event_shape[0]} and {q.event_shape[0]}."
+        )
+    divergence = log_sphere_area(p.event_shape[0]) - p.entropy()
+    return divergence if not q.batch_shape else divergence + divergence.new_zeros(q.batch_shape)

@@ -251,9 +251,7 @@ class BaseVAETransformer(
             decoder = self._decoder_network(latent, sizes[::-1], likelihood.n_outputs)
         else:
             decoder = Reshaped(
-                build_module(
-                    self.decoder, latent.n_features, likelihood.n_outputs, role="decoder"
-                )
+                build_module(self.decoder, latent.n_features, likelihood.n_outputs, role="decoder")
             )
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
         return VAE(

@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..nn import WrappedLatent
+from ..nn import NORMAL_LATENTS
 from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
 
@@ -30,7 +30,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
     learn_curvature : bool, default=False
         Whether K is trained by gradient along with the weights, through 0 and across the sign;
         ``curvature_`` is where it ended, ``history_["curvature"]`` its path.
-    posterior : {"auto", "wrapped_normal"}, default="auto"
+    posterior : {"auto", "wrapped_normal", "riemannian_normal"}, default="auto"
         Family of the posterior and the prior. ``"auto"`` is a wrapped normal for every K: it has
         a limit K -> 0, which a von Mises-Fisher posterior with its uniform prior has not.
     prior_scale : float, default=1.0
@@ -81,7 +81,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         **BaseVAETransformer._parameter_constraints,
         "curvature": [Interval(Real, -np.inf, np.inf, closed="neither")],
         "learn_curvature": ["boolean"],
-        "posterior": [StrOptions({"auto", "wrapped_normal"})],
+        "posterior": [StrOptions({"auto", *NORMAL_LATENTS})],
         "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
         "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
     }
@@ -152,12 +152,14 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         self.verbose = verbose
 
     def _make_latent(self):
-        return WrappedLatent(
-            self.n_components,
-            self.curvature,
-            self.prior_scale,
-            "tangent" if self.decoder_input == "auto" else self.decoder_input,
-            self._first_decoder_width(),
-            learn_curvature=self.learn_curvature,
-            flat_part=True,
+        family = "wrapped_normal" if self.posterior == "auto" else self.posterior
+        options = {
+            "decoder_input": "tangent" if self.decoder_input == "auto" else self.decoder_input,
+            "n_planes": self._first_decoder_width(),
+            "learn_curvature": self.learn_curvature,
+        }
+        if family == "wrapped_normal":
+            options["flat_part"] = True
+        return NORMAL_LATENTS[family](
+            self.n_components, self.curvature, self.prior_scale, **options
         )

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T", bound=type)
 
-_PARAMETERS = '''
+_PARAMETERS = """
 hidden_layer_sizes : array-like of int, default=(256, 128)
     Widths of the encoder's hidden layers; the decoder has the same in reverse. ``()`` gives
     linear maps.
@@ -65,9 +65,9 @@ callbacks : list, default=None
     skorch callbacks.
 verbose : int, default=0
     1 shows a progress bar, 2 prints a line for each epoch.
-'''.strip()
+""".strip()
 
-_ATTRIBUTES = '''
+_ATTRIBUTES = """
 n_features_in_ : int
     Number of columns of X; for images the numbers in one.
 feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -90,7 +90,7 @@ likelihood_ : str
     The likelihood in use.
 device_ : str
     The device in use.
-'''.strip()
+""".strip()
 
 _MARKS = {"{shared_parameters}": _PARAMETERS, "{shared_attributes}": _ATTRIBUTES}
 

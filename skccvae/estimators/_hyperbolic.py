@@ -7,10 +7,9 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..nn import WrappedLatent
+from ..nn import NORMAL_LATENTS
 from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
-
 
 
 @with_shared_docs
@@ -28,8 +27,9 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     curvature : float, default=-1.0
         Curvature K < 0; the curvature radius is 1/sqrt(-K). The prior has scale 1, so K says how
         strongly the space grows over the region the prior covers; K -> 0 is the Gaussian VAE.
-    posterior : {"wrapped_normal"}, default="wrapped_normal"
-        Family of the posterior, and of the prior.
+    posterior : {"wrapped_normal", "riemannian_normal"}, default="wrapped_normal"
+        Family of the posterior, and of the prior. A wrapped normal has one scale a direction; a
+        Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
     prior_scale : float, default=1.0
         Scale of the prior.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -79,7 +79,7 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         "curvature": [Interval(Real, -np.inf, 0, closed="neither")],
         "prior_scale": [Interval(Real, 0, None, closed="neither")],
         "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
-        "posterior": [StrOptions({"wrapped_normal"})],
+        "posterior": [StrOptions(set(NORMAL_LATENTS))],
     }
 
     _parameter_hints = {
@@ -152,10 +152,10 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         self.verbose = verbose
 
     def _make_latent(self):
-        return WrappedLatent(
+        return NORMAL_LATENTS[self.posterior](
             self.n_components,
             self.curvature,
             self.prior_scale,
-            "tangent" if self.decoder_input == "auto" else self.decoder_input,
-            self._first_decoder_width(),
+            decoder_input="tangent" if self.decoder_input == "auto" else self.decoder_input,
+            n_planes=self._first_decoder_width(),
         )

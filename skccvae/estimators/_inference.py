@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import torch
@@ -336,4 +335,3 @@ class InferenceMixin:
                 "rows the model was fitted on."
             )
         return values
-

@@ -169,7 +169,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
             spec.dim,
             curvature,
             self.prior_scale,
-            "coordinates" if ambient else "tangent",
+            decoder_input="coordinates" if ambient else "tangent",
             learn_curvature=self.learn_curvature,
         )
 

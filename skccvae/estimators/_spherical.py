@@ -8,12 +8,14 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..distributions import PowerSpherical, VonMisesFisher
-from ..nn import SphericalLatent, WrappedLatent
+from ..nn import NORMAL_LATENTS, SphericalLatent
 from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
 
-_FAMILIES = {"von_mises_fisher": VonMisesFisher, "power_spherical": PowerSpherical}
-
+_FAMILIES: dict[str, type[VonMisesFisher | PowerSpherical]] = {
+    "von_mises_fisher": VonMisesFisher,
+    "power_spherical": PowerSpherical,
+}
 
 
 @with_shared_docs
@@ -30,10 +32,10 @@ class SphericalVAETransformer(BaseVAETransformer):
     curvature : float, default=1.0
         Curvature K > 0; the radius is 1/sqrt(K). With a uniform prior it only sets the units of
         the latent coordinates, see Notes.
-    posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal"}, \
-            default="von_mises_fisher"
-        Family of the posterior. The first two have the uniform prior; ``"wrapped_normal"`` has
-        one scale a direction and a wrapped normal of scale 1 as prior.
+    posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal", \\
+            "riemannian_normal"}, default="von_mises_fisher"
+        Family of the posterior. The first two have the uniform prior; the normals have one of
+        scale ``prior_scale`` of their own kind, the wrapped one with a scale a direction.
     prior_scale : float, default=1.0
         Scale of the prior of ``"wrapped_normal"``; the uniform prior has none.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -85,7 +87,7 @@ class SphericalVAETransformer(BaseVAETransformer):
         "curvature": [Interval(Real, 0, np.inf, closed="neither")],
         "prior_scale": [Interval(Real, 0, None, closed="neither")],
         "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
-        "posterior": [StrOptions({*_FAMILIES, "wrapped_normal"})],
+        "posterior": [StrOptions({*_FAMILIES, *NORMAL_LATENTS})],
     }
 
     _parameter_hints = {
@@ -167,10 +169,10 @@ class SphericalVAETransformer(BaseVAETransformer):
                 )
             family = _FAMILIES[self.posterior]
             return SphericalLatent(self.n_components, self.curvature, family)
-        return WrappedLatent(
+        return NORMAL_LATENTS[self.posterior](
             self.n_components,
             self.curvature,
             self.prior_scale,
-            "coordinates" if self.decoder_input == "auto" else self.decoder_input,
-            self._first_decoder_width(),
+            decoder_input="coordinates" if self.decoder_input == "auto" else self.decoder_input,
+            n_planes=self._first_decoder_width(),
         )

@@ -274,7 +274,5 @@ def resolve_device(device: Any) -> torch.device:
     elif resolved.type not in {"cpu", "mps"}:
         raise ValueError(f"device must be {known}; got {device!r}.")
     elif resolved.type == "mps":
-        raise ValueError(
-            "device='mps' has no float64, which the densities need; use device='cpu'."
-        )
+        raise ValueError("device='mps' has no float64, which the densities need; use device='cpu'.")
     return resolved

@@ -78,7 +78,8 @@ class Hyperbolic(ConstantCurvature):
         """Point of the hyperboloid on the ray through x.
 
         A point that lies on the hyperboloid but for rounding keeps its spatial coordinates: far
-        out the ray's scale is lost in rounding.
+        out the ray's scale is lost in rounding. Points in float64 whose numbers all fit float32
+        are taken to have been rounded to it.
 
         Raises
         ------
@@ -87,7 +88,12 @@ class Hyperbolic(ConstantCurvature):
             hyperboloid, and for NaN, infinity or a wrong width.
         """
         self._check_points(x, self.ambient_dim)
-        near = self.belongs(x, 16 * torch.finfo(x.dtype).eps).unsqueeze(-1)
+        near = self.belongs(x, 16 * torch.finfo(x.dtype).eps)
+        if x.dtype == torch.float64:
+            single = x.float()
+            rounded = (single.double() == x).all(-1)
+            near = near | rounded & self.belongs(single, 16 * torch.finfo(single.dtype).eps)
+        near = near.unsqueeze(-1)
         n = torch.linalg.vector_norm(x[..., 1:], dim=-1, keepdim=True)
         x0 = x[..., :1]
         inside = (x0 > n) | near

@@ -22,6 +22,12 @@ class FactorSpec(NamedTuple):
         Intrinsic dimension.
     name : str
         Kind and number among the factors of its kind, such as ``"s0"``.
+
+    Examples
+    --------
+    >>> from skccvae.manifolds import parse_signature
+    >>> parse_signature("2s3,e2")[1]
+    FactorSpec(kind='s', dim=3, name='s1')
     """
 
     kind: str

@@ -2,12 +2,14 @@
 
 from .gyroplane import Gyroplanes
 from .latent import (
+    NORMAL_LATENTS,
     DeterministicLatent,
     EuclideanLatent,
     HyperbolicLatent,
     Latent,
     LatentStep,
     ProductLatent,
+    RiemannianLatent,
     SphericalLatent,
     WrappedLatent,
     WrappedSphereLatent,
@@ -21,12 +23,13 @@ from .likelihoods import (
     PoissonLikelihood,
 )
 from .networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
-from .supervision import PredictionHead
 from .row_noise import normal_noise, row_keys, uniform_noise
+from .supervision import PredictionHead
 
 __all__ = [
     "ACTIVATIONS",
     "LIKELIHOODS",
+    "NORMAL_LATENTS",
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
     "DeterministicLatent",
@@ -41,6 +44,7 @@ __all__ = [
     "Reshaped",
     "LatentStep",
     "ProductLatent",
+    "RiemannianLatent",
     "SphericalLatent",
     "WrappedLatent",
     "WrappedSphereLatent",

@@ -19,7 +19,20 @@ from torch import Tensor
 REACH = 42.0
 
 
-def draw_reach(dim: int, prior_scale: float, curvature: float) -> float:
+def widest(dim: int, riemannian: bool, reach: float) -> float:
+    """Scale, in curvature radii, whose draws stay within ``reach`` of a hyperbolic space.
+
+    A wrapped normal's draws lie within ``scale (sqrt(d) + 5)``; a Riemannian normal follows the
+    volume outwards, to about ``(d - 1) scale^2 + 6 scale``.
+    """
+    if not riemannian:
+        return reach / (math.sqrt(dim) + 5)
+    if dim == 1:
+        return reach / 6
+    return (math.sqrt(9 + (dim - 1) * reach) - 3) / (dim - 1)
+
+
+def draw_reach(dim: int, prior_scale: float, curvature: float, riemannian: bool = False) -> float:
     """Share of `REACH` that draws take, in curvature radii; the location has the rest.
 
     Parameters
@@ -30,6 +43,8 @@ def draw_reach(dim: int, prior_scale: float, curvature: float) -> float:
         Scale of the prior, which a posterior must be able to reach.
     curvature : float
         Negative curvature.
+    riemannian : bool, default=False
+        Whether the family is the Riemannian normal, else the wrapped one.
 
     Returns
     -------
@@ -41,41 +56,47 @@ def draw_reach(dim: int, prior_scale: float, curvature: float) -> float:
     ValueError
         If draws from the prior itself would leave the range of float32.
     """
-    needed = 1.2 * prior_scale * (math.sqrt(dim) + 5) * math.sqrt(-curvature)
+    unit_scale = 1.1 * prior_scale * math.sqrt(-curvature)
+    needed = unit_scale * (math.sqrt(dim) + 5)
+    if riemannian:
+        needed = (dim - 1) * unit_scale**2 + 6 * unit_scale
     share = max(0.55 * REACH, needed)
     if share > REACH - 2:
         raise ValueError(
             f"With {dim} dimensions and curvature {curvature:g}, draws from the prior of scale "
-            f"{prior_scale:g} lie too far out for float32. Use a curvature nearer to 0, or fewer "
-            "components."
+            f"{prior_scale:g} lie too far out for float32. Use a curvature nearer to 0, a smaller "
+            "prior_scale or fewer components."
         )
     return share
 
 
-def scale_bend(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
+def scale_bend(
+    K: float | Tensor, dim: int, prior_scale: float, riemannian: bool = False
+) -> float | Tensor:
     """1 / (largest scale)^2 of a posterior, proportional to |K|.
 
     On a hyperbolic space draws stay within `draw_reach`; on a sphere a normal wider than two radii
     covers it evenly, and no scale above that (or the prior's) means anything.
     """
-    spread = math.sqrt(dim) + 5
     if isinstance(K, Tensor):
-        hyperbolic = -K * (spread / (0.55 * REACH)) ** 2
+        hyperbolic = -K / widest(dim, riemannian, 0.55 * REACH) ** 2
         return torch.where(K < 0, hyperbolic, (K / 4).clamp(max=prior_scale**-2))
     if K > 0:
         return min(K / 4, prior_scale**-2)
     if K == 0:
         return 0.0
-    return -K * (spread / draw_reach(dim, prior_scale, K)) ** 2
+    return -K / widest(dim, riemannian, draw_reach(dim, prior_scale, K, riemannian)) ** 2
 
 
-def location_bend(K: float | Tensor, dim: int, prior_scale: float) -> float | Tensor:
+def location_bend(
+    K: float | Tensor, dim: int, prior_scale: float, riemannian: bool = False
+) -> float | Tensor:
     """1 / (largest coordinate of a location)^2, proportional to |K|; 0 for K >= 0."""
     if isinstance(K, Tensor):
         return F.relu(-K) * (dim / (0.45 * REACH) ** 2)
     if K >= 0:
         return 0.0
-    return -K * dim / (REACH - draw_reach(dim, prior_scale, K)) ** 2
+    return -K * dim / (REACH - draw_reach(dim, prior_scale, K, riemannian)) ** 2
 
 
 def bound_size(x: Tensor, bend: float | Tensor) -> Tensor:

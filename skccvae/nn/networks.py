@@ -111,8 +111,7 @@ def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
         return copy.deepcopy(spec)
     if not callable(spec):
         raise TypeError(
-            f"{role} must be a name, a torch.nn.Module or a callable that builds one; "
-            f"got {spec!r}."
+            f"{role} must be a name, a torch.nn.Module or a callable that builds one; got {spec!r}."
         )
     module = spec(*sizes)
     if not isinstance(module, nn.Module):

@@ -105,9 +105,7 @@ def partition(c: Tensor, d: int, sign: int | None) -> Partition:
             return (_negative_partition if sign < 0 else _positive_partition)(c, d)
         below = _negative_partition(c.clamp(max=0), d)
         above = _positive_partition(c.clamp(min=0), d)
-        return Partition(
-            *(torch.where(c < 0, a, b) for a, b in zip(below, above, strict=True))
-        )
+        return Partition(*(torch.where(c < 0, a, b) for a, b in zip(below, above, strict=True)))
 
 
 @lru_cache(maxsize=64)
@@ -117,7 +115,7 @@ def _curve_numbers(d: int, sign: int) -> list[list[list[float]]]:
 
 
 def partition_number(c: float, d: int) -> tuple[float, float]:
-    """log Z(c)/Z(0) and E[rho^2] - d of one number, without tensors.
+    """Logarithm of Z(c)/Z(0), and E[rho^2] - d, of one number, without tensors.
 
     Parameters
     ----------
@@ -269,9 +267,7 @@ def _negative_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
     return torch.where(beyond, far, rho), torch.where(beyond, -0.5 * (d - 1) / root, rate)
 
 
-def radius_and_slope(
-    score: Tensor, c: Tensor, d: int, sign: int | None
-) -> tuple[Tensor, Tensor]:
+def radius_and_slope(score: Tensor, c: Tensor, d: int, sign: int | None) -> tuple[Tensor, Tensor]:
     """`normal_radius` and its derivative in c, outside of autograd, for equal shapes and dtypes."""
     if sign is not None:
         return (_negative_radius if sign < 0 else _positive_radius)(score, c, d)

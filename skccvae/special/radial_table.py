@@ -22,27 +22,27 @@ from skccvae.special._piecewise import (
     cell_nodes,
     fit_curves,
     fit_surface,
-    locate,
-    read_curves,
 )
-from skccvae.special.normal_radius import partition
+from skccvae.special.normal_radius import partition, radius_and_slope
 from skccvae.special.quantile import SCORE_LIMIT
 
 __all__ = ["RadialTable", "radial_table"]
 
 _N_CELLS = 64
 _DEGREE = 3
-_N_CHI = 64
-_CHI_DEGREE = 5
+_N_CHI = 128
+_CHI_DEGREE = 4
 
 
 class RadialValues(NamedTuple):
-    """What a step needs of each row; all of the shape of the scores and a last dimension of 1."""
+    """What a step needs of each row; all of shape (n, 1)."""
 
     theta: Tensor  # sqrt(|c|) rho
     growth: Tensor  # derivative in log s of log(theta); for c > 0 of log(tan(theta/2))
     log_mass: Tensor  # d log s + log Z(c)/Z(0)
     square: Tensor  # E[rho^2], the derivative of log_mass in log s
+    bend: Tensor  # derivative of log(rho) in w = |c| d
+    tilt: Tensor  # derivative of log Z in w; for c > 0 times 1 + w
 
 
 class RadialTable:
@@ -64,7 +64,7 @@ class RadialTable:
     * c > 0: tan(theta/2) = exp(Y) sqrt(w/((1 + w) d))/2, for every w.
 
     A row holds, for each power of x, the coefficients in the score of Y (with its constants) and
-    of the logarithmic derivative, interleaved, then those of the two curves.
+    of the two derivatives, interleaved, then those of the three curves.
     """
 
     def __init__(self, d: int, sign: int) -> None:
@@ -86,6 +86,7 @@ class RadialTable:
                 w = inner / (1 - inner)
                 values = partition(w / d, d, 1)
                 curves = (values.log_mass + 0.5 * d * torch.log1p(w), values.square * (1 + w))
+                tilt = values.slope * (1 + w) / d
             else:
                 w = torch.expm1(x).clamp(max=LARGEST)
                 # theta has the logarithmic derivative 1 + w/(1 + w) beside that of Y
@@ -96,23 +97,32 @@ class RadialTable:
                     y, growth = y[:, :1].expand_as(y), torch.ones_like(growth)
                 values = partition(-w / d, d, -1)
                 curves = (values.log_mass, values.square)
+                tilt = values.slope * (-1 / d)
             log_mass = curves[0] - partition(x.new_zeros(1), d, 1).log_mass
-            surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in (y, growth)], -1)
-            # (cell, power of score, power of x, 2) -> (cell, power of x, interleaved)
+            scores, c = torch.broadcast_tensors(score.unsqueeze(-1), sign * w / d)
+            rho, bend = radius_and_slope(scores, c, d, sign)
+            parts = (y, growth, bend / rho * (sign / d))
+            surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in parts], -1)
+            # (cell, power of score, power of x, 3) -> (cell, power of x, interleaved)
             by_x = surfaces.transpose(1, 2).reshape(n * n, degree + 1, -1)
-            columns = torch.stack((log_mass, curves[1]), -1)
+            columns = torch.stack((log_mass, curves[1], tilt), -1)
             curve_rows = fit_curves(columns, n, degree).repeat(n, 1, 1)
             self._rows = torch.cat((by_x, curve_rows), -1).to(torch.float32).contiguous()
             # numbers as tensors: torch wraps a Python number anew in every operation that takes one
             per_x = n / (negative_end() if sign < 0 else 1.0)
             self._constants = [
                 torch.tensor(v, dtype=torch.float32, device="cpu")
-                for v in ([[n / (2 * SCORE_LIMIT)], [per_x]], [[0.5 * n], [0.0]])
+                for v in (
+                    [[[n / (2 * SCORE_LIMIT)]], [[per_x]]],
+                    [[[0.5 * n]], [[0.0]]],
+                    [[[0.0]], [[0.0]]],
+                    [[[float(n)]], [[math.inf]]],
+                )
             ]
         self._copies: dict[torch.device, list[Tensor]] = {}
 
     def on(self, device: torch.device) -> list[Tensor]:
-        """Rows, scale and offset of the coordinates, as tensors on a device."""
+        """Rows, then scale, offset, least and greatest position, as tensors on a device."""
         found = self._copies.get(device)
         if found is None:
             with torch.inference_mode(False):
@@ -126,9 +136,9 @@ class RadialTable:
         Parameters
         ----------
         score : Tensor
-            Normal scores, shape (n,), float32.
+            Normal scores, shape (n, 1), float32; beyond `SCORE_LIMIT` in size they act as that.
         log_scale : Tensor
-            log s, shape (n,), float32.
+            log s, shape (n, 1), float32.
         shift : Tensor or float
             log(|K| d); a tensor is cheaper.
 
@@ -137,45 +147,46 @@ class RadialTable:
         RadialValues
             Of shape (n, 1); NaN where an argument is NaN.
         """
-        rows, scale, offset = self.on(score.device)
+        rows, scale, offset, low, high = self.on(score.device)
         log_relative = torch.add(shift, log_scale, alpha=2)
         log1p_w = softplus(log_relative)
         sphere = self.sign > 0
         x = torch.sigmoid(log_relative) if sphere else log1p_w
         # both coordinates at once: each operation costs more than its 128 numbers
         position = torch.addcmul(offset, torch.stack((score, x)), scale)
-        cell = position.long().clamp_(0, _N_CELLS - 1)
-        t_score, t_x = (position - cell).unsqueeze(-1).unbind(0)
+        position = torch.clamp(position, low, high)
+        cell = position.long().clamp_(0, _N_CELLS - 1)  # the second clamp is for NaN
+        t_score, t_x = (position - cell).unbind(0)
         score_cell, x_cell = cell.unbind(0)
-        found = rows.index_select(0, torch.add(x_cell, score_cell, alpha=_N_CELLS))
-        c0, c1, c2, c3 = found.unbind(1)
+        index = torch.add(x_cell, score_cell, alpha=_N_CELLS).view(-1)
+        c0, c1, c2, c3 = rows.index_select(0, index).unbind(1)
         row = torch.addcmul(c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_x), t_x), t_x)
-        c0, c1, c2, c3, curves = row.view(-1, _DEGREE + 2, 2).unbind(1)
-        pair = torch.addcmul(
+        c0, c1, c2, c3, curves = row.view(-1, _DEGREE + 2, 3).unbind(1)
+        surfaces = torch.addcmul(
             c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_score), t_score), t_score
         )
-        y, growth = pair.split(1, -1)
-        log_mass, square = curves.split(1, -1)
-        log_scale = log_scale.unsqueeze(-1)
+        y, growth, bend = surfaces.split(1, -1)
+        log_mass, square, tilt = curves.split(1, -1)
+        log_mass = torch.add(log_mass, log_scale, alpha=self.d)
         if sphere:
-            rest = (log_relative - log1p_w).unsqueeze(-1)
-            theta = torch.add(y, rest, alpha=0.5).exp_().atan_().mul_(2)
-            square = square * (1 - x).unsqueeze(-1)
-            log_mass = torch.sub(log_mass, log1p_w.unsqueeze(-1), alpha=0.5 * self.d)
-        else:
-            if self.d > 1:
-                log_relative = log_relative.add_(log1p_w)
-            theta = torch.add(y, log_relative.unsqueeze(-1), alpha=0.5).exp_()
-        return RadialValues(theta, growth, torch.add(log_mass, log_scale, alpha=self.d), square)
+            half = torch.add(y, log_relative - log1p_w, alpha=0.5).exp_()
+            log_mass.sub_(log1p_w, alpha=0.5 * self.d)
+            theta = half.atan_().mul_(2)
+            return RadialValues(theta, growth, log_mass, square * (1 - x), bend, tilt)
+        if self.d > 1:
+            log_relative.add_(log1p_w)
+        theta = torch.add(y, log_relative, alpha=0.5).exp_()
+        return RadialValues(theta, growth, log_mass, square, bend, tilt)
 
 
 @lru_cache(maxsize=256)
-def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Logarithm of the chi law's quantile by its normal score."""
+def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Logarithm of the chi law's quantile by its normal score, and the middle position."""
     with torch.inference_mode(False), torch.no_grad():
         score = cell_nodes(_N_CHI, _CHI_DEGREE) * (2 * SCORE_LIMIT / _N_CHI) - SCORE_LIMIT
         y, _ = quantile(d, 1, torch.float64).evaluate(score, torch.zeros_like(score))
-        return fit_curves(y.unsqueeze(-1), _N_CHI, _CHI_DEGREE).to(device=device, dtype=dtype)
+        rows = fit_curves(y.unsqueeze(-1), _N_CHI, _CHI_DEGREE).to(device=device, dtype=dtype)
+        return rows, rows.new_full((), 0.5 * _N_CHI)
 
 
 def chi_radius(score: Tensor, d: int) -> Tensor:
@@ -184,13 +195,18 @@ def chi_radius(score: Tensor, d: int) -> Tensor:
     Parameters
     ----------
     score : Tensor
-        Normal scores, any shape.
+        Normal scores, shape (n, 1).
     d : int
         Dimension.
     """
-    position = (score * (_N_CHI / (2 * SCORE_LIMIT))).add_(0.5 * _N_CHI).clamp_(0, _N_CHI)
-    table = _chi_curve(d, score.device, score.dtype)
-    return read_curves(table, *locate(position, _N_CHI))[0].exp_()
+    rows, middle = _chi_curve(d, score.device, score.dtype)
+    position = torch.add(middle, score, alpha=_N_CHI / (2 * SCORE_LIMIT)).clamp_(0, _N_CHI)
+    cell = position.long().clamp_(0, _N_CHI - 1)
+    t = position - cell
+    *lower, value = rows.index_select(0, cell.view(-1)).unbind(1)
+    for coefficient in reversed(lower):
+        value = torch.addcmul(coefficient, value, t)
+    return value.exp_()
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,6 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from ..vae import VAE
 from .callbacks import ProgressBar
 from .exceptions import DivergenceError
 
@@ -59,7 +58,7 @@ class NegativeELBO(nn.Module):
         return self.beta * min(1.0, epoch / self.warmup_epochs)
 
     def forward(
-        self, module: VAE, x: Tensor, weight: float, targets: Tensor | None = None
+        self, module: Any, x: Tensor, weight: float, targets: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Loss, mean reconstruction and mean KL of a batch, and the KL of each factor."""
         if self.objective == "iwae":

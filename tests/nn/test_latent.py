@@ -12,6 +12,7 @@ from skccvae.nn import (
     DeterministicLatent,
     EuclideanLatent,
     ProductLatent,
+    RiemannianLatent,
     SphericalLatent,
     WrappedLatent,
 )
@@ -27,6 +28,10 @@ def spaces(dim: int) -> dict:
         "hyperbolic ball": WrappedLatent(dim, -0.5, decoder_input="coordinates"),
         "hyperbolic planes": WrappedLatent(dim, -0.5, decoder_input="gyroplane", n_planes=7),
         "wrapped sphere": WrappedLatent(dim, 0.3, decoder_input="coordinates"),
+        "riemannian": RiemannianLatent(dim, -0.6),
+        "riemannian sphere": RiemannianLatent(dim, 0.5, decoder_input="coordinates"),
+        "riemannian flat": RiemannianLatent(dim, 0.0),
+        "riemannian learned": RiemannianLatent(dim, 0.2, 0.8, learn_curvature=True),
         "wide prior": WrappedLatent(dim, -0.3, prior_scale=1.7),
         "learned": WrappedLatent(dim, -0.4, learn_curvature=True),
         "product": ProductLatent(
@@ -164,7 +169,7 @@ def test_product_adds_kls_and_keeps_them_apart():
 
 
 def test_prior_out_of_the_range_of_float32_is_refused():
-    with pytest.raises(ValueError, match="nearer to 0, or fewer components"):
+    with pytest.raises(ValueError, match="smaller prior_scale or fewer components"):
         WrappedLatent(2000, -1.0)
 
 

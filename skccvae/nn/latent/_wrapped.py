@@ -13,14 +13,14 @@ from torch.distributions import Distribution
 from ...distributions import WrappedNormal, wrapped_normal_step
 from ...manifolds import ConstantCurvature, constant_curvature
 from ...manifolds.functional import log_origin
-from ..gyroplane import Gyroplanes
-from ._base import DiagonalNormal, Latent, LatentStep, bounded_log_scale
 from ..bounds import (
     bound_log_scale,
     bound_size,
     location_bend,
     scale_bend,
 )
+from ..gyroplane import Gyroplanes
+from ._base import DiagonalNormal, Latent, LatentStep, bounded_log_scale
 
 # Adam moves a parameter by about the learning rate a step; a curvature should cross a range of
 # order 1 within a few hundred steps.
@@ -61,6 +61,8 @@ class WrappedLatent(Latent):
 
     manifold: ConstantCurvature
 
+    riemannian = False
+
     def __init__(
         self,
         dim: int,
@@ -87,8 +89,8 @@ class WrappedLatent(Latent):
         if decoder_input == "gyroplane":
             self.gyroplanes = Gyroplanes(dim, n_planes)
             self.n_features = n_planes
-        self.scale_bend = scale_bend(self.K, dim, prior_scale)
-        self.location_bend = location_bend(self.K, dim, prior_scale)
+        self.scale_bend = scale_bend(self.K, dim, prior_scale, self.riemannian)
+        self.location_bend = location_bend(self.K, dim, prior_scale, self.riemannian)
 
     # --- curvature ------------------------------------------------------------------------------
 
@@ -108,10 +110,10 @@ class WrappedLatent(Latent):
 
     def _split(self, params: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
         """Tangent location and log-scale of each row."""
-        raw, raw_scale = params.chunk(2, dim=-1)
+        raw, raw_scale = params[..., : self.dim], params[..., self.dim :]
         if isinstance(K, Tensor):
-            location = location_bend(K, self.dim, self.prior_scale)
-            scale = scale_bend(K, self.dim, self.prior_scale)
+            location = location_bend(K, self.dim, self.prior_scale, self.riemannian)
+            scale = scale_bend(K, self.dim, self.prior_scale, self.riemannian)
         else:
             location, scale = self.location_bend, self.scale_bend
         return bound_size(raw, location), bound_log_scale(bounded_log_scale(raw_scale), scale)
@@ -139,11 +141,16 @@ class WrappedLatent(Latent):
         K = self._curvature()
         tangent, log_scale = self._split(params, K)
         as_tangent = self.decoder_input == "tangent"
-        zc, zs, log_ratio = wrapped_normal_step(
-            tangent, None, noise, K, self.prior_scale, log_scale=log_scale, tangent=as_tangent
-        )
+        zc, zs, log_ratio = self._kernel(tangent, log_scale, noise, K, as_tangent)
         features = zs if as_tangent else self._read(zc, zs, K)
         return features, log_ratio, tangent, log_scale
+
+    def _kernel(
+        self, tangent: Tensor, log_scale: Tensor, noise: Tensor, K: float | Tensor, log_map: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return wrapped_normal_step(
+            tangent, None, noise, K, self.prior_scale, log_scale=log_scale, tangent=log_map
+        )
 
     def _read(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
         """What the decoder reads at polar pairs, the log map aside."""
