@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..nn import NORMAL_LATENTS
+from ..nn import NORMAL_LATENTS, riemannian_prior_fits
 from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
 
@@ -30,16 +30,20 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
     learn_curvature : bool, default=False
         Whether K is trained by gradient along with the weights, through 0 and across the sign;
         ``curvature_`` is where it ended, ``history_["curvature"]`` its path.
-    posterior : {"auto", "wrapped_normal", "riemannian_normal"}, default="auto"
-        Family of the posterior and the prior. ``"auto"`` is a wrapped normal for every K: it has
-        a limit K -> 0, which a von Mises-Fisher posterior with its uniform prior has not.
+    posterior : {"auto", "riemannian_normal", "wrapped_normal"}, default="auto"
+        Family of the posterior and the prior, normals on the space for every K, so that there is a
+        limit K -> 0 (which a von Mises-Fisher posterior with its uniform prior has not).
+        ``"auto"`` is the Riemannian normal, whose density has no poles on a sphere; only where its
+        prior would reach out of the range of float32, in hyperbolic spaces of many dimensions, it
+        is the wrapped normal.
     prior_scale : float, default=1.0
         Scale of the prior. (K, s) and (s^2 K, 1) are the same model in other units.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
         What the decoder reads at a latent point: plain coordinates (ambient on a sphere, else of
         the stereographic projection), the log map at the origin, or signed geodesic distances to
         learned hyperplanes, which take the place of its first layer. ``"auto"`` is
-        ``"tangent"``, which is continuous in K.
+        ``"gyroplane"``: continuous in K, and on a sphere without the cut that the log map has at
+        the antipode of the origin.
     coordinates : {"ambient", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points. Tangent and stereographic ones are d numbers for every K;
         ambient ones are d for K = 0 and d + 1 otherwise.
@@ -56,9 +60,8 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    At K = 0 the model is that of `GaussianVAETransformer`, and it is continuous there from both
-    sides. On a sphere the log map at the origin has a cut at the antipode: with a large prior
-    scale and K > 0, ``decoder_input="coordinates"`` avoids it at the price of that continuity.
+    At K = 0 the model is the Gaussian VAE (with one scale for all directions where the family is
+    the Riemannian normal), and it is continuous there from both sides.
 
     References
     ----------
@@ -152,14 +155,17 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         self.verbose = verbose
 
     def _make_latent(self):
-        family = "wrapped_normal" if self.posterior == "auto" else self.posterior
-        options = {
-            "decoder_input": "tangent" if self.decoder_input == "auto" else self.decoder_input,
-            "n_planes": self._first_decoder_width(),
-            "learn_curvature": self.learn_curvature,
-        }
-        if family == "wrapped_normal":
-            options["flat_part"] = True
-        return NORMAL_LATENTS[family](
-            self.n_components, self.curvature, self.prior_scale, **options
+        return NORMAL_LATENTS[self._family()](
+            self.n_components,
+            self.curvature,
+            self.prior_scale,
+            decoder_input="gyroplane" if self.decoder_input == "auto" else self.decoder_input,
+            n_planes=self._first_decoder_width(),
+            learn_curvature=self.learn_curvature,
         )
+
+    def _family(self) -> str:
+        if self.posterior != "auto":
+            return str(self.posterior)
+        fits = riemannian_prior_fits(self.n_components, self.prior_scale, self.curvature)
+        return "riemannian_normal" if fits else "wrapped_normal"

@@ -1,5 +1,6 @@
 """Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
 
+from .bounds import riemannian_prior_fits
 from .gyroplane import Gyroplanes
 from .latent import (
     NORMAL_LATENTS,
@@ -52,6 +53,7 @@ __all__ = [
     "mlp",
     "normal_noise",
     "output_width",
+    "riemannian_prior_fits",
     "row_keys",
     "uniform_noise",
 ]

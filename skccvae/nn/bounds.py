@@ -70,6 +70,24 @@ def draw_reach(dim: int, prior_scale: float, curvature: float, riemannian: bool 
     return share
 
 
+def riemannian_prior_fits(dim: int, prior_scale: float, curvature: float) -> bool:
+    """Whether draws of a Riemannian normal prior stay in the range of float32.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension.
+    prior_scale : float
+        Scale of the prior.
+    curvature : float
+        Curvature of any sign.
+    """
+    try:
+        return curvature >= 0 or draw_reach(dim, prior_scale, curvature, True) > 0
+    except ValueError:
+        return False
+
+
 def scale_bend(
     K: float | Tensor, dim: int, prior_scale: float, riemannian: bool = False
 ) -> float | Tensor:

@@ -19,7 +19,6 @@ own variable on the line, in which quantiles are smooth and keep relative accura
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -28,13 +27,22 @@ from torch import Tensor
 from skccvae.special._entire import log_sinc_root
 from skccvae.special._piecewise import cell_nodes, fit_curves
 from skccvae.special.quantile import (
+    LogDensity,
     RadialQuantile,
     _find_edge,
     _find_modes,
     _integrate,
 )
 
-__all__ = ["LARGEST", "curves", "log_chi_mass", "moments", "negative_end", "quantile"]
+__all__ = [
+    "LARGEST",
+    "curves",
+    "log_chi_mass",
+    "log_integral",
+    "moments",
+    "negative_end",
+    "quantile",
+]
 
 #: Where the tables of c < 0 end: there (d - 1) sqrt(-c) is so large that sinh is an exponential.
 LARGEST = 255.0
@@ -67,7 +75,7 @@ def _half_tangent(y: Tensor, x: Tensor, d: int) -> Tensor:
     return torch.exp(y + 0.5 * torch.log(x / d)) * 0.5
 
 
-def _log_density(d: int, sign: int) -> Callable[[Tensor, Tensor], Tensor]:
+def _log_density(d: int, sign: int) -> LogDensity:
     """Unnormalised log-density with respect to dY; its constants are those of `moments`."""
 
     def negative(y: Tensor, x: Tensor) -> Tensor:
@@ -112,6 +120,40 @@ def _slope_of_log_sinc(x: Tensor, sign: int) -> Tensor:
     return slope
 
 
+def _window(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-density (n, 1) at the mode, and the edges of the pieces of the window around it."""
+    mode = _find_modes(log_density, x, _BRACKET)
+    u = torch.arange(_N_PIECES // 2 + 1, dtype=torch.float64, device="cpu") / (_N_PIECES // 2)
+    grading = 0.3 * u + 0.7 * u * u
+    left = mode + (_find_edge(log_density, x, mode, _BRACKET[0]) - mode) * grading.flip(0)
+    right = mode + (_find_edge(log_density, x, mode, _BRACKET[1]) - mode) * grading
+    return log_density(mode, x), torch.cat((left[:, :-1], right), -1)
+
+
+def _integrate_window(
+    log_density: LogDensity, x: Tensor, peak: Tensor, knots: Tensor, value: LogDensity | None
+) -> Tensor:
+    """Integral of exp(log_density - peak) times a function, shape (n,)."""
+
+    def weighted(y: Tensor) -> Tensor:
+        density = torch.exp(log_density(y, x) - peak)
+        return density if value is None else density * value(y, x)
+
+    return _integrate(weighted, knots[:, :-1], knots[:, 1:]).sum(-1)
+
+
+def log_integral(log_density: LogDensity, x: Tensor) -> Tensor:
+    """Logarithm of the integral over y of exp(log_density(y, x)), for every parameter of x (n,).
+
+    The one quadrature behind all radial laws; see `RadialQuantile` for what it asks of a density,
+    whose mode and mass must lie in -80 < y < 80.
+    """
+    x = x.unsqueeze(-1)
+    peak, knots = _window(log_density, x)
+    mass = _integrate_window(log_density, x, peak, knots, None)
+    return peak.squeeze(-1) + torch.log(mass)
+
+
 def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
     r"""Quadrature of log Z, the mean square and the derivative of log Z, in float64.
 
@@ -136,22 +178,10 @@ def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
     log_density = _log_density(d, sign)
     near = x < 0.3
     x = x.unsqueeze(-1)
-    mode = _find_modes(log_density, x, _BRACKET)
-    peak = log_density(mode, x)
-    u = torch.arange(_N_PIECES // 2 + 1, dtype=torch.float64, device="cpu") / (_N_PIECES // 2)
-    grading = 0.3 * u + 0.7 * u * u
-    left = mode + (_find_edge(log_density, x, mode, _BRACKET[0]) - mode) * grading.flip(0)
-    right = mode + (_find_edge(log_density, x, mode, _BRACKET[1]) - mode) * grading
-    knots = torch.cat((left[:, :-1], right), -1)
+    peak, knots = _window(log_density, x)
 
-    def integral(rows: Tensor, value: Callable[[Tensor, Tensor], Tensor] | None) -> Tensor:
-        at, top, edges = x[rows], peak[rows], knots[rows]
-
-        def weighted(y: Tensor) -> Tensor:
-            density = torch.exp(log_density(y, at) - top)
-            return density if value is None else density * value(y, at)
-
-        return _integrate(weighted, edges[:, :-1], edges[:, 1:]).sum(-1)
+    def integral(rows: Tensor, value: LogDensity | None) -> Tensor:
+        return _integrate_window(log_density, x[rows], peak[rows], knots[rows], value)
 
     def square_of(y: Tensor, x: Tensor) -> Tensor:
         if sign < 0:

@@ -124,9 +124,7 @@ def test_unknown_device():
     for name in ("tpu", "abacus", "mps:0:1"):
         refused(
             GaussianVAETransformer(device=name, **FAST),
-            "device must be 'auto', 'cpu', 'cuda' or 'cuda:N'; got '"
-            if name != "tpu"
-            else "device must be",
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N'; got '{name}'",
         )
 
 
@@ -178,7 +176,7 @@ def test_empty_X(make, shape):
 def test_wrong_kinds_of_X():
     refused(GaussianVAETransformer(**FAST), "Expected 2D array, got 1D array", X=X[0])
     refused(GaussianVAETransformer(**FAST), "Complex data not supported", X=X + 1j)
-    refused(GaussianVAETransformer(**FAST), "not compatible with arrays of bytes/strings", X=[["a"], ["b"]])
+    refused(GaussianVAETransformer(**FAST), "not compatible with arrays of bytes", X=[["a"], ["b"]])
     refused(GaussianVAETransformer(**FAST), "inhomogeneous", X=[[1.0, 2.0], [3.0]])
 
 
@@ -253,7 +251,7 @@ def test_too_few_rows_for_early_stopping():
 def test_y_for_a_supervised_model():
     vae = GaussianVAETransformer(supervised_weight=1.0, **FAST)
     refused(vae, "supervised_weight > 0 needs y; pass y to fit, with NaN for rows without label")
-    refused(vae, r"y must have shape \(20,\) or \(20, n_targets\); got \(3,\)|\(3, 1\)", y=[1, 2, 3])
+    refused(vae, r"y must have shape \(20,\) or \(20, n_targets\); got \(3", y=[1, 2, 3])
     refused(vae, "y contains infinity; use NaN for rows without label", y=[np.inf] * 20)
     refused(vae, "target 0 of y has none", y=np.full(20, np.nan))
     vae.fit(X, np.arange(20) % 2)
@@ -324,7 +322,7 @@ def test_an_autoencoder_has_neither_posterior_nor_prior():
 
 def test_rows_too_far_out_for_float32(make):
     vae = make().fit(X)
-    with pytest.raises(ValueError, match=r"(transform|posterior|likelihood).* not finite for 1 row"):
+    with pytest.raises(ValueError, match=r"not finite for 1 row\(s\), the first at 2"):
         vae.transform(np.vstack([X[:2], np.full((1, 4), 1e39)]))
 
 

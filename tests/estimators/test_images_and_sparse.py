@@ -17,7 +17,9 @@ GREY = RNG.random((30, 6, 4))
 COLOUR = RNG.integers(0, 256, size=(30, 4, 4, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("X", [GREY, COLOUR, COLOUR.astype(np.float32) / 255], ids=["grey", "u8", "f4"])
+@pytest.mark.parametrize(
+    "X", [GREY, COLOUR, COLOUR.astype(np.float32) / 255], ids=["grey", "bytes", "float32"]
+)
 def test_images_keep_their_shape(make, X):
     vae = make().fit(X)
     flat = X.reshape(30, -1)
@@ -192,7 +194,11 @@ def test_dynamic_binarisation_draws_pixels_afresh_in_each_epoch(small):
     n = 40
     X = np.tile(np.linspace(0, 1, 11), (500, 1))
     GaussianVAETransformer(
-        binarize="dynamic", callbacks=[Spy()], max_epochs=n, batch_size=500, random_state=0,
+        binarize="dynamic",
+        callbacks=[Spy()],
+        max_epochs=n,
+        batch_size=500,
+        random_state=0,
         hidden_layer_sizes=(4,),
     ).fit(X)
     drawn = torch.stack(batches)

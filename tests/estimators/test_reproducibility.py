@@ -95,9 +95,7 @@ def global_states() -> tuple:
 
 
 @pytest.mark.parametrize("random_state", [0, None], ids=["seeded", "unseeded"])
-@pytest.mark.parametrize(
-    "settings", [{}, {"binarize": "dynamic", "early_stopping": True}], ids=str
-)
+@pytest.mark.parametrize("settings", [{}, {"binarize": "dynamic", "early_stopping": True}], ids=str)
 def test_global_random_states_are_untouched(make, small, tmp_path, settings, random_state):
     vae = make(random_state=random_state, **settings)
     path = tmp_path / "model.skccvae"

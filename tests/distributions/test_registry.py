@@ -1,0 +1,475 @@
+"""Laws that every distribution of the package keeps, run over one registry of examples.
+
+Failure rates, if all is well: a mean is compared to within `SIGMAS` standard errors (fails once in
+1.7 million), a distribution function to within Kolmogorov's bound `KS_BOUND` (once in a million).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Distribution, kl_divergence
+from torch.distributions.kl import _KL_REGISTRY
+
+import skccvae.distributions
+from skccvae.distributions import (
+    HypersphericalUniform,
+    PowerSpherical,
+    RiemannianNormal,
+    VonMisesFisher,
+    WrappedNormal,
+)
+from skccvae.manifolds import Euclidean, Hyperbolic, Sphere
+from skccvae.special import log_sinc_k
+
+SIGMAS = 5.0
+KS_BOUND = 2.7
+DIMENSIONS = [1, 2, 5, 20, 100, 400]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A way to build one distribution, isotropic about its location, on a space of dimension d.
+
+    `size` is its scale or concentration; `typical` one of each that spreads over about a radian, as
+    a function of d; `decades` what float32 must bear.
+    """
+
+    kind: type[Distribution]
+    space: Callable
+    build: Callable  # (loc, size, space) -> distribution
+    typical: Callable
+    decades: Callable
+
+    def __call__(self, d: int, size: float | None = None, dtype=torch.float64, **options):
+        space = self.space(d)
+        size = torch.tensor(self.typical(d) if size is None else size, dtype=dtype)
+        return self.build(location(space, dtype), size, space, **options)
+
+
+def location(space, dtype=torch.float64):
+    u = torch.linspace(0.5, 1.0, space.dim, dtype=torch.float64)
+    return space.exp0(0.7 * u / u.norm()).to(dtype)
+
+
+def vmf(loc, size, space, **options):
+    return VonMisesFisher(loc, size, **options)
+
+
+def power(loc, size, space, **options):
+    return PowerSpherical(loc, size, **options)
+
+
+def uniform(loc, size, space, **options):
+    return HypersphericalUniform(loc.shape[-1], loc.shape[:-1], dtype=loc.dtype, **options)
+
+
+def wrapped(loc, size, space, **options):
+    return WrappedNormal(loc, size.unsqueeze(-1), space, **options)
+
+
+def riemannian(loc, size, space, **options):
+    return RiemannianNormal(loc, size, space, **options)
+
+
+def unit_scale(d):
+    return 0.8 / math.sqrt(d)
+
+
+def eight_decades(middle):
+    return [middle * 10.0**k for k in range(-4, 5)]
+
+
+def hyperbolic_scales(far):
+    """Eight decades below the largest scale whose draws (to 5 deviations) lie within 38 radii."""
+    return lambda d: [far(d) * 10.0**-k for k in range(9)]
+
+
+def widest_riemannian(d):
+    # (d - 1) s^2 + 5 s + 1 = 38
+    return 37 / 5 if d == 1 else (math.sqrt(25 + 148 * (d - 1)) - 5) / (2 * (d - 1))
+
+
+REGISTRY = {
+    "von_mises_fisher": Family(
+        VonMisesFisher, Sphere, vmf, lambda d: 1.5 * d, lambda d: [0.0, *eight_decades(10.0)]
+    ),
+    "power_spherical": Family(
+        PowerSpherical, Sphere, power, lambda d: 3.0 * d, lambda d: [0.0, *eight_decades(10.0)]
+    ),
+    "uniform": Family(HypersphericalUniform, Sphere, uniform, lambda d: 1.0, lambda d: [1.0]),
+    "wrapped_normal_E": Family(
+        WrappedNormal, Euclidean, wrapped, unit_scale, lambda d: eight_decades(1.0)
+    ),
+    # beyond, the wrapped normal winds round the sphere thousands of times and is refused
+    "wrapped_normal_S": Family(
+        WrappedNormal, Sphere, wrapped, unit_scale, lambda d: [200 * 10.0**-k for k in range(9)]
+    ),
+    "wrapped_normal_H": Family(
+        WrappedNormal,
+        Hyperbolic,
+        wrapped,
+        unit_scale,
+        hyperbolic_scales(lambda d: 37 / (math.sqrt(d) + 5)),
+    ),
+    "riemannian_normal_E": Family(
+        RiemannianNormal, Euclidean, riemannian, unit_scale, lambda d: eight_decades(1.0)
+    ),
+    "riemannian_normal_S": Family(
+        RiemannianNormal, Sphere, riemannian, unit_scale, lambda d: eight_decades(1.0)
+    ),
+    "riemannian_normal_H": Family(
+        RiemannianNormal, Hyperbolic, riemannian, unit_scale, hyperbolic_scales(widest_riemannian)
+    ),
+}
+#: Made of others; their laws follow from those of the parts and have tests of their own.
+COMPOSITE = {"ProductDistribution"}
+FAMILIES = [pytest.param(family, id=name) for name, family in REGISTRY.items()]
+WITH_SIZE = [p for p in FAMILIES if p.id != "uniform"]
+
+
+def test_every_distribution_is_in_the_registry() -> None:
+    public = {
+        thing
+        for name in skccvae.distributions.__all__
+        if isinstance(thing := getattr(skccvae.distributions, name), type)
+    }
+    assert {kind for kind in public if kind.__name__ not in COMPOSITE} == {
+        family.kind for family in REGISTRY.values()
+    }
+
+
+# -- quadrature ------------------------------------------------------------------------------------
+
+
+def radii(space, top: float | None = None, pieces: int = 200):
+    """Gauss-Legendre nodes and weights over the distances of the space."""
+    if top is None:
+        top = math.pi * space.radius_ if space.curvature > 0 else 8.0
+    x, w = np.polynomial.legendre.leggauss(12)
+    edges = np.linspace(0, top, pieces + 1)
+    half = np.diff(edges)[:, None] / 2
+    nodes = (edges[:-1, None] + half) + half * x
+    return torch.from_numpy(nodes.ravel()), torch.from_numpy((half * w).ravel())
+
+
+def log_area(d: int) -> float:
+    """Area of the sphere of directions."""
+    return math.log(2) + 0.5 * d * math.log(math.pi) - math.lgamma(0.5 * d)
+
+
+def radial_density(q, loc, space, r: torch.Tensor) -> torch.Tensor:
+    """Density of the distance to loc, from the density on the space."""
+    d = space.dim
+    way = torch.zeros(d, dtype=torch.float64)
+    way[0], way[-1] = 0.6, 0.8
+    z = space.exp(loc, space.from_frame(loc, r.unsqueeze(-1) * (way / way.norm())))
+    log_ring = (d - 1) * (r.log() + log_sinc_k(r, space.curvature)) + log_area(d)
+    return (q.log_prob(z) + log_ring).exp()
+
+
+def disc(space, pole, n: int = 400, n_angles: int = 96):
+    """Points and Riemannian weights of the whole plane, d = 2, in polar coordinates at a pole."""
+    r, w = radii(space, pieces=n // 12)
+    angle = torch.arange(n_angles, dtype=torch.float64) * 2 * math.pi / n_angles
+    way = torch.stack([angle.cos(), angle.sin()], -1)
+    z = space.exp(pole, space.from_frame(pole, r[:, None, None] * way))
+    ring = w * r * log_sinc_k(r, space.curvature).exp() * 2 * math.pi / n_angles
+    return z.reshape(-1, space.ambient_dim), ring[:, None].expand(-1, n_angles).reshape(-1)
+
+
+def agree(samples: torch.Tensor, exact: float, floor: float = 1e-9) -> None:
+    samples = samples.double()
+    error = samples.std() / math.sqrt(samples.shape[0])
+    assert abs(samples.mean() - exact) < SIGMAS * error + floor
+
+
+# -- density and sampler ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 20, 100])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_density_integrates_to_one(family: Family, d: int) -> None:
+    space = family.space(d)
+    loc = location(space)
+    r, w = radii(space)
+    for factor in (0.3, 1.0):
+        q = family(d, factor * family.typical(d))
+        assert (radial_density(q, loc, space, r) * w).sum().item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_density_integrates_to_one_about_another_pole(family: Family) -> None:
+    space = family.space(2)
+    z, w = disc(space, space.origin(torch.float64))
+    q = family(2, 0.3 if family.kind is WrappedNormal else None)
+    assert (q.log_prob(z).exp() * w).sum().item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 20, 100])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sampler_follows_the_density(family: Family, d: int) -> None:
+    torch.manual_seed(d)
+    n = 20_000
+    space = family.space(d)
+    loc, q = location(space), family(d)
+    z = q.sample((n,))
+    assert bool(space.belongs(z).all())
+    r, w = radii(space, pieces=1000)
+    mass = radial_density(q, loc, space, r) * w
+    drawn = space.dist(loc, z).sort().values
+    cdf = np.interp(drawn.numpy(), r.numpy(), (mass.cumsum(0) - 0.5 * mass).numpy())
+    steps = np.arange(n + 1) / n
+    gap = max(np.abs(cdf - steps[1:]).max(), np.abs(cdf - steps[:-1]).max())
+    assert gap * math.sqrt(n) < KS_BOUND
+    # directions are uniform: first and second moments
+    way = space.to_frame(loc, space.log(loc, z))
+    way = way / way.norm(dim=-1, keepdim=True)
+    probe = torch.linspace(1, -0.5, d, dtype=torch.float64)
+    side = way @ (probe / probe.norm())
+    agree(side, 0.0)
+    agree(side.square(), 1 / d)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_entropy_and_mode(family: Family) -> None:
+    if family.kind is WrappedNormal:
+        assert torch.equal(family(3).mode, family(3).loc)
+        return  # its entropy has no closed form on a curved space
+    for d in (1, 2, 5, 20, 100):
+        torch.manual_seed(d)
+        q = family(d)
+        z = q.sample((20_000,))
+        agree(-q.log_prob(z), q.entropy().item())
+        if family.kind is not HypersphericalUniform:
+            assert bool((q.log_prob(q.mode) >= q.log_prob(z)).all())
+
+
+# -- divergences -----------------------------------------------------------------------------------
+
+PAIRS = [
+    ("von_mises_fisher", "uniform"),
+    ("von_mises_fisher", "von_mises_fisher"),
+    ("power_spherical", "uniform"),
+    ("uniform", "uniform"),
+    ("uniform", "von_mises_fisher"),
+    ("riemannian_normal_S", "uniform"),
+]
+
+
+def test_every_registered_divergence_is_tried() -> None:
+    ours = {
+        pair
+        for pair in _KL_REGISTRY
+        if any(t.__module__.startswith("skccvae") for t in pair)
+        and not any(t.__name__ in COMPOSITE for t in pair)
+    }
+    assert ours == {(REGISTRY[a].kind, REGISTRY[b].kind) for a, b in PAIRS}
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 20, 100])
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_divergence_agrees_with_monte_carlo(first: str, second: str, d: int) -> None:
+    torch.manual_seed(d)
+    p = REGISTRY[first](d)
+    q = REGISTRY[second](d, 0.6 * REGISTRY[second].typical(d))
+    z = p.sample((20_000,))
+    exact = kl_divergence(p, q)
+    assert exact.shape == ()
+    agree(p.log_prob(z) - q.log_prob(z), exact.item())
+
+
+# -- pathwise gradients ----------------------------------------------------------------------------
+
+
+def plane_parameters(family: Family):
+    """Location as tangent numbers at the origin, and size: a curve through parameter space."""
+    space = family.space(2)
+
+    def at(t: torch.Tensor):
+        u = torch.stack([0.5 + t[..., 0], -0.3 + t[..., 1]], -1)
+        return family.build(space.exp0(u), family.typical(2) * t[..., 2].exp(), space)
+
+    return space, at
+
+
+def probe(space, z: torch.Tensor) -> torch.Tensor:
+    """A smooth function of a point, without symmetry about the location."""
+    c, s = space.to_polar(z)
+    return torch.sin(s[..., 0] + 0.5) * torch.exp(
+        -0.25 * (s[..., 1] - 0.5).square()
+    ) + 0.3 * torch.cos(c + s[..., 1])
+
+
+@pytest.mark.parametrize("family", WITH_SIZE)
+def test_pathwise_gradients_are_exact(family: Family) -> None:
+    torch.manual_seed(3)
+    n, h = 40_000, 1e-4
+    space, at = plane_parameters(family)
+    centre = space.exp0(torch.tensor([0.5, -0.3], dtype=torch.float64))
+    # a wrapped normal's density has poles on a sphere; the product of nodes is fine about its own
+    x, w = disc(space, centre)
+    t = torch.zeros(n, 3, dtype=torch.float64, requires_grad=True)
+    z = at(t).rsample()
+    (slopes,) = torch.autograd.grad(probe(space, z).sum(), t)
+    for k in range(3):
+        sides = []
+        for step in (h, -h):
+            moved = torch.zeros(3, dtype=torch.float64)
+            moved[k] = step
+            if k < 2 and family.kind is WrappedNormal and space.curvature > 0:
+                x, w = disc(space, at(moved).loc)
+            sides.append((at(moved).log_prob(x).exp() * probe(space, x) * w).sum())
+        exact = ((sides[0] - sides[1]) / (2 * h)).item()
+        agree(slopes[:, k], exact, floor=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 5, 20, 100])
+@pytest.mark.parametrize("family", WITH_SIZE)
+def test_pathwise_gradient_of_the_distance_in_the_size(family: Family, d: int) -> None:
+    torch.manual_seed(4)
+    n, h = 20_000, 1e-4
+    space = family.space(d)
+    loc = location(space)
+    t = torch.zeros(n, dtype=torch.float64, requires_grad=True)
+    q = family.build(loc, family.typical(d) * t.exp(), space)
+    r, w = radii(space, pieces=400)
+    (slopes,) = torch.autograd.grad(space.dist(loc, q.rsample()).square().sum(), t)
+    moments = []
+    for step in (h, -h):
+        moved = family(d, family.typical(d) * math.exp(step))
+        moments.append((radial_density(moved, loc, space, r) * r.square() * w).sum().item())
+    agree(slopes, (moments[0] - moments[1]) / (2 * h), floor=1e-6)
+
+
+@pytest.mark.parametrize("family", WITH_SIZE)
+def test_gradients_of_the_log_density(family: Family) -> None:
+    torch.manual_seed(5)
+    space, at = plane_parameters(family)
+    x = space.exp0(torch.randn(6, 2, dtype=torch.float64) * 0.6)
+    t = torch.zeros(6, 3, dtype=torch.float64, requires_grad=True)
+    # points move along the space: off it a density means nothing
+    v = torch.zeros(6, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda t, v: at(t).log_prob(space.exp(x, space.from_frame(x, v))), (t, v), atol=1e-6
+    )
+
+
+# -- float32 at the extremes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_float32_is_finite_at_the_extremes(family: Family, d: int) -> None:
+    torch.manual_seed(6)
+    space = family.space(d)
+    sizes = torch.tensor(family.decades(d), dtype=torch.float32, requires_grad=True)
+    loc = location(space, torch.float32).expand(len(sizes), -1).clone().requires_grad_()
+    q = family.build(loc, sizes, space, validate_args=False)
+    z = q.rsample((200,))
+    assert z.dtype == torch.float32
+    assert bool(torch.isfinite(z).all())
+    value = z.detach().requires_grad_()
+    log_prob = q.log_prob(value)
+    assert bool(torch.isfinite(log_prob).all())
+    outputs = [z.square().cumsum(-1).sqrt().sum(), log_prob.sum()]
+    if family.kind is not WrappedNormal:
+        assert bool(torch.isfinite(q.entropy()).all())
+        outputs.append(q.entropy().sum())
+    for output in outputs:
+        if not output.requires_grad:
+            continue
+        for grad in torch.autograd.grad(
+            output, (loc, sizes, value), retain_graph=True, allow_unused=True
+        ):
+            assert grad is None or bool(torch.isfinite(grad).all())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_float32_agrees_with_float64(family: Family) -> None:
+    for d in (1, 2, 20, 100):
+        torch.manual_seed(d)
+        wide, narrow = family(d), family(d, dtype=torch.float32)
+        noise = torch.randn(500, wide.noise_dim, dtype=torch.float64)
+        z = wide.rsample_from_noise(noise)
+        torch.testing.assert_close(
+            narrow.rsample_from_noise(noise.float()).double(), z, rtol=0, atol=2e-4
+        )
+        torch.testing.assert_close(
+            narrow.log_prob(z.float()).double(), wide.log_prob(z), rtol=1e-4, atol=1e-3 * d**0.5
+        )
+
+
+# -- shapes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shapes_and_broadcasting(family: Family) -> None:
+    torch.manual_seed(7)
+    space = family.space(3)
+    loc = space.exp0(torch.randn(4, 3, dtype=torch.float64) * 0.3)
+    q = family.build(loc, torch.full((4,), family.typical(3), dtype=torch.float64), space)
+    width = space.ambient_dim
+    assert (q.batch_shape, q.event_shape) == ((4,), (width,))
+    assert q.sample().shape == (4, width)
+    assert q.rsample((5, 2)).shape == (5, 2, 4, width)
+    z = q.sample((5,))
+    assert q.log_prob(z).shape == (5, 4)
+    torch.testing.assert_close(q.log_prob(z)[2], q.log_prob(z[2]))
+    # one noise for all rows
+    noise = torch.randn(6, 1, q.noise_dim, dtype=torch.float64)
+    shared = q.rsample_from_noise(noise)
+    assert shared.shape == (6, 4, width)
+    torch.testing.assert_close(shared, q.rsample_from_noise(noise.expand(6, 4, -1)))
+    with pytest.raises(ValueError, match="noise"):
+        q.rsample_from_noise(noise[..., 1:])
+
+    wide = q.expand((3, 4))
+    assert (type(wide), wide.batch_shape, wide.event_shape) == (type(q), (3, 4), (width,))
+    assert wide.rsample((2,)).shape == (2, 3, 4, width)
+    torch.testing.assert_close(wide.log_prob(z[0]), q.log_prob(z[0]).expand(3, 4))
+    torch.testing.assert_close(
+        wide.rsample_from_noise(noise[0]), q.rsample_from_noise(noise[0]).expand(3, 4, width)
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_draws_repeat_and_survive_pickling(family: Family) -> None:
+    q = family(3)
+    draws = []
+    for law in (q, copy.deepcopy(q), pickle.loads(pickle.dumps(q))):
+        torch.manual_seed(8)
+        draws.append(law.sample((3,)))
+    torch.testing.assert_close(draws[0], draws[1], rtol=0, atol=0)
+    torch.testing.assert_close(draws[0], draws[2], rtol=0, atol=0)
+    assert not q.sample().requires_grad
+
+
+@pytest.mark.parametrize("family", WITH_SIZE)
+@pytest.mark.parametrize("bad", [-1.0, math.nan])
+def test_a_bad_size_is_refused(family: Family, bad: float) -> None:
+    with pytest.raises(ValueError):
+        family(2, bad, validate_args=True)
+
+
+@pytest.mark.parametrize("family", WITH_SIZE)
+def test_a_location_off_the_space_is_refused(family: Family) -> None:
+    space = family.space(2)
+    loc = location(space) + (math.nan if space.curvature == 0 else 0.1)
+    size = torch.tensor(family.typical(2), dtype=torch.float64)
+    with pytest.raises(ValueError):
+        family.build(loc, size, space, validate_args=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_values_off_the_space_are_refused(family: Family) -> None:
+    q = family(2, validate_args=True)
+    with pytest.raises(ValueError):
+        q.log_prob(torch.full(q.event_shape, math.nan, dtype=torch.float64))

@@ -1,0 +1,440 @@
+"""RiemannianNormal: normaliser, quantiles, limits and gradients against exact values."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Independent, Normal, kl_divergence
+
+from skccvae.distributions import HypersphericalUniform, RiemannianNormal, VonMisesFisher
+from skccvae.manifolds import Euclidean, Hyperbolic, Product, Sphere, constant_curvature
+from skccvae.manifolds import functional as polar
+from skccvae.special import log_sinc_k, vmf_log_normalizer
+from skccvae.special._normal_radius import LARGEST, log_integral
+from skccvae.special.normal_radius import (
+    normal_radius,
+    partition_number,
+    radial_log_partition,
+    radial_mean_square,
+)
+
+F64 = torch.float64
+
+
+def tensor(*values: float, **options) -> torch.Tensor:
+    return torch.tensor(values if len(values) != 1 else values[0], dtype=F64, **options)
+
+
+def at_origin(d: int, curvature: float, scale: float, dtype=F64) -> RiemannianNormal:
+    space = constant_curvature(d, curvature)
+    return RiemannianNormal(space.origin(dtype), torch.tensor(scale, dtype=dtype), space)
+
+
+# -- normaliser ------------------------------------------------------------------------------------
+
+
+def closed_form(d: int, c: float) -> tuple[float, float]:
+    """log Z and E[rho^2] for c < 0, by the alternating sum of error functions in many digits.
+
+    sinh^(d-1) is a sum of exponentials, each of which gives half of a normal integral.
+    """
+    with mp.workdps(60 + 4 * d):
+        a, n = mp.sqrt(-mp.mpf(c)), d - 1
+        mass = square = mp.mpf(0)
+        for k in range(n + 1):
+            b = (n - 2 * k) * a
+            weight = (-1) ** k * mp.binomial(n, k)
+            # integrals over rho > 0 of exp(b rho - rho^2/2), and with rho^2
+            part = mp.sqrt(mp.pi / 2) * mp.exp(b * b / 2) * mp.erfc(-b / mp.sqrt(2))
+            mass += weight * part
+            square += weight * ((1 + b * b) * part + b)
+        return float(mp.log(mass / (2 * a) ** n)), float(square / mass)
+
+
+def quadrature(d: int, c: float) -> tuple[float, float]:
+    """The same for c > 0, by mpmath's quadrature."""
+    with mp.workdps(30):
+        a = mp.sqrt(mp.mpf(c))
+        top = mp.pi / a
+        end = min(top, mp.sqrt(d) + 14)
+        places = [end * k / 24 for k in range(25)] + ([top] if end < top else [])
+
+        def density(r):
+            return mp.exp(-r * r / 2) * (mp.sin(a * r) / a) ** (d - 1)
+
+        mass = mp.quad(density, places)
+        square = mp.quad(lambda r: r * r * density(r), places) / mass
+        return float(mp.log(mass)), float(square)
+
+
+@pytest.mark.parametrize("w", [1e-4, 0.1, 1.0, 30.0, 254.0, 256.0, 4e3])
+@pytest.mark.parametrize("d", [2, 3, 5, 20, 100])
+def test_normalizer_in_hyperbolic_space(d: int, w: float) -> None:
+    c = -w / d
+    log_mass, square = closed_form(d, c)
+    assert radial_log_partition(tensor(c), d).item() == pytest.approx(
+        log_mass, rel=1e-12, abs=1e-10
+    )
+    assert radial_mean_square(tensor(c), d).item() == pytest.approx(square, rel=1e-10)
+
+
+@pytest.mark.parametrize("w", [1e-4, 0.1, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("d", [1, 2, 5, 100])
+def test_normalizer_on_the_sphere(d: int, w: float) -> None:
+    c = w / d
+    log_mass, square = quadrature(d, c)
+    assert radial_log_partition(tensor(c), d).item() == pytest.approx(
+        log_mass, rel=1e-12, abs=1e-10
+    )
+    assert radial_mean_square(tensor(c), d).item() == pytest.approx(square, rel=1e-10)
+
+
+def test_a_closed_form_of_the_plane_and_of_space() -> None:
+    # int exp(-r^2/2s^2) sinh(r) dr = s sqrt(pi/2) exp(s^2/2) erf(s/sqrt 2)
+    s = 1.3
+    plane = 2 * math.pi * s * math.sqrt(math.pi / 2) * math.exp(s * s / 2) * math.erf(s / 2**0.5)
+    assert at_origin(2, -1.0, s).log_normalizer.item() == pytest.approx(math.log(plane), abs=1e-12)
+    # sinh^2 = (cosh(2r) - 1)/2; a curvature of -4 is a unit of length of 1/2
+    space = 4 * math.pi * s * math.sqrt(math.pi / 8) * (math.exp(2 * s * s) - 1)
+    found = at_origin(3, -4.0, s / 2).log_normalizer.item() + 3 * math.log(2)
+    assert found == pytest.approx(math.log(space), abs=1e-12)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 100])
+@pytest.mark.parametrize("c", [-300.0, -2.6, -1.0, -1e-3, 0.0, 1e-3, 0.5, 40.0])
+def test_slopes_of_the_normalizer(d: int, c: float) -> None:
+    c = c / d
+    x = tensor(c, requires_grad=True)
+    (slope,) = torch.autograd.grad(radial_log_partition(x, d), x)
+    (bend,) = torch.autograd.grad(radial_mean_square(x, d), x)
+    h = 1e-4 * (abs(c) + 1 / d)
+    near = tensor(c + h, c - h)
+    log_mass, square = radial_log_partition(near, d), radial_mean_square(near, d)
+    assert slope.item() == pytest.approx(
+        ((log_mass[0] - log_mass[1]) / (2 * h)).item(), abs=1e-5 * d
+    )
+    assert bend.item() == pytest.approx(
+        ((square[0] - square[1]) / (2 * h)).item(), rel=1e-5, abs=1e-5 * d
+    )
+    assert radial_mean_square(x, d).item() == pytest.approx(d + 2 * c * slope.item(), rel=1e-9)
+
+
+def test_numbers_and_tensors_agree() -> None:
+    for d in (1, 2, 7, 100):
+        for c in (-1e4, -255 / d, -0.3, -1e-7, 0.0, 1e-7, 0.2, 1e5):
+            mass, excess = partition_number(c, d)
+            start = radial_log_partition(tensor(0.0), d)
+            expected = (radial_log_partition(tensor(c), d) - start).item()
+            assert mass == pytest.approx(expected, rel=1e-10, abs=1e-10)
+            expected = radial_mean_square(tensor(c), d).item() - d
+            assert excess == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("m", [2, 3, 11, 101])
+def test_the_radial_quadrature_gives_the_bessel_functions(m: int) -> None:
+    kappa = torch.logspace(-3, 5, 17, dtype=F64)
+
+    def log_density(y, kappa):  # von Mises-Fisher law of y = log tan(theta / 2)
+        # kappa (cos(theta) - 1) + (m - 1) log(sin(theta)/2)
+        return -2 * kappa * torch.sigmoid(2 * y) - (m - 1) * torch.logaddexp(y, -y)
+
+    found = log_integral(log_density, kappa) - log_integral(log_density, 0 * kappa)
+    torch.testing.assert_close(found, vmf_log_normalizer(kappa, m), rtol=1e-11, atol=1e-11)
+
+
+# -- quantiles -------------------------------------------------------------------------------------
+
+
+def distribution_function(rho: torch.Tensor, c: torch.Tensor, d: int) -> torch.Tensor:
+    """Probability of a radius below rho, by quadrature of the density on both sides."""
+    x, w = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(300))
+    end = torch.where(c > 0, math.pi / c.clamp_min(1e-9).sqrt(), math.inf).minimum(rho + 14)
+
+    def log_density(r):
+        volume = (d - 1) * (r.log() + log_sinc_k(r, c[:, None])) if d > 1 else 0.0
+        return volume - 0.5 * r * r
+
+    top = log_density(rho[:, None])
+
+    def mass(start, stop):
+        half = 0.5 * (stop - start)[:, None]
+        return (((log_density(start[:, None] + half * (1 + x)) - top).exp() * w) * half).sum(-1)
+
+    below, above = mass((rho - 14).clamp_min(0), rho), mass(rho, end)
+    return below / (below + above)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 100, 400])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_scores_are_normal_scores(d: int, sign: int) -> None:
+    score = tensor(-3.0, -1.0, 0.0, 0.5, 2.0, 3.5)
+    for w in (0.0, 1e-3, 0.5, 8.0, 200.0, LARGEST + 1, 1e5):
+        c = torch.full_like(score, sign * w / d)
+        rho = normal_radius(score, c, d)
+        found = torch.special.ndtri(distribution_function(rho, c, d))
+        torch.testing.assert_close(found, score, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("d", [2, 5, 100])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_slope_of_the_radius_is_implicit_reparameterisation(d: int, sign: int) -> None:
+    score = tensor(-3.0, -1.0, 0.0, 0.5, 2.0, 3.5)
+    for w in (1e-3, 0.5, 8.0, 200.0, 1e3):
+        c = torch.full_like(score, sign * w / d).requires_grad_()
+        rho = normal_radius(score, c, d)
+        (slope,) = torch.autograd.grad(rho.sum(), c)
+        rho, c = rho.detach(), c.detach()
+        h = 1e-4 * (w + 1) / d
+        change = distribution_function(rho, c + h, d) - distribution_function(rho, c - h, d)
+        step = 1e-4
+        density = distribution_function(rho + step, c, d) - distribution_function(rho - step, c, d)
+        exact = -(change / h) / (density / step)
+        torch.testing.assert_close(slope, exact, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 100])
+def test_the_radius_is_smooth_through_flat_space(d: int) -> None:
+    score = torch.linspace(-5, 5, 21, dtype=F64)
+    below, at, above = (
+        torch.full_like(score, c).requires_grad_() for c in (-1e-6 / d, 0.0, 1e-6 / d)
+    )
+    radii = [normal_radius(score, c, d) for c in (below, at, above)]
+    slopes = [
+        torch.autograd.grad(rho.sum(), c)[0]
+        for rho, c in zip(radii, (below, at, above), strict=True)
+    ]
+    for other in (0, 2):
+        torch.testing.assert_close(radii[other], radii[1], rtol=0, atol=1e-5)
+        torch.testing.assert_close(slopes[other], slopes[1], rtol=1e-4, atol=1e-5)
+    # with the sign given and without
+    for sign, c in ((-1, below), (1, above)):
+        assert torch.equal(normal_radius(score, c, d, sign), normal_radius(score, c, d))
+
+
+# -- limits ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 20, 100])
+def test_flat_space_is_the_isotropic_normal(d: int) -> None:
+    torch.manual_seed(0)
+    loc, scale = torch.randn(3, d, dtype=F64), tensor(0.01, 1.0, 50.0)
+    q = RiemannianNormal(loc, scale, Euclidean(d))
+    normal = Independent(Normal(loc, scale.unsqueeze(-1).expand(3, d)), 1)
+    z = q.sample((10,))
+    torch.testing.assert_close(q.log_prob(z), normal.log_prob(z), rtol=1e-11, atol=1e-9)
+    torch.testing.assert_close(q.entropy(), normal.entropy(), rtol=1e-11, atol=1e-10)
+    torch.testing.assert_close(q.mean_square_distance, d * scale.square())
+
+
+@pytest.mark.parametrize("curvature", [-1e-6, 1e-6])
+@pytest.mark.parametrize("d", [1, 2, 5, 100])
+def test_almost_flat_space(d: int, curvature: float) -> None:
+    torch.manual_seed(1)
+    u = torch.randn(20, d, dtype=F64) / math.sqrt(d)
+    noise = torch.randn(20, d + 1, dtype=F64)
+    x = torch.randn(20, d, dtype=F64) / math.sqrt(d)
+    results = []
+    for K in (0.0, curvature):
+        space = constant_curvature(d, K)
+        v = u.clone().requires_grad_()
+        scale = torch.full((20,), 0.8, dtype=F64, requires_grad=True)
+        q = RiemannianNormal(space.exp0(v), scale, space)
+        z = space.log0(q.rsample_from_noise(noise))
+        log_prob = q.log_prob(space.exp0(x))
+        outputs = [z, log_prob, q.entropy(), q.log_normalizer, q.mean_square_distance]
+        slopes = torch.autograd.grad(log_prob.sum(), (v, scale), retain_graph=True)
+        slopes += torch.autograd.grad(z.square().sum(), (v, scale))
+        results.append([*outputs, *slopes])
+    for flat, curved in zip(*results, strict=True):
+        torch.testing.assert_close(curved, flat, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 100])
+def test_a_wide_law_on_the_sphere_is_uniform(d: int) -> None:
+    uniform = HypersphericalUniform(d + 1, dtype=F64)
+    q = at_origin(d, 1.0, 1e5)
+    z = uniform.sample((10,))
+    torch.testing.assert_close(q.log_prob(z), uniform.log_prob(z), rtol=0, atol=1e-8)
+    assert kl_divergence(q, uniform).item() == pytest.approx(0, abs=1e-9)
+    narrow = [kl_divergence(at_origin(d, 1.0, s), uniform).item() for s in (2.0, 1.0, 0.1, 1e-3)]
+    assert narrow == sorted(narrow)
+    assert narrow[0] > 0
+
+
+def test_narrow_laws_meet_the_von_mises_fisher_law() -> None:
+    # both are normal laws of variance 1 / kappa in the limit
+    kappa = tensor(1e6)
+    p = RiemannianNormal(Sphere(4).origin(F64), kappa**-0.5, Sphere(4))
+    q = VonMisesFisher(Sphere(4).origin(F64), kappa)
+    assert p.entropy().item() == pytest.approx(q.entropy().item(), abs=1e-5)
+
+
+def test_a_unit_of_length_changes_nothing_else() -> None:
+    for d in (2, 30):
+        for K in (-1.0, 1.0):
+            p, q = at_origin(d, K, 0.3), at_origin(d, 4 * K, 0.15)
+            assert p.entropy().item() - q.entropy().item() == pytest.approx(d * math.log(2))
+            noise = torch.randn(5, d + 1, dtype=F64)
+            torch.testing.assert_close(p.rsample_from_noise(noise), 2 * q.rsample_from_noise(noise))
+
+
+def test_high_dimension_and_strong_curvature() -> None:
+    # the law of r is the normal law of mean (d - 1) s^2 and deviation s but for 1e-30
+    d, s = 100, 0.5
+    torch.manual_seed(2)
+    q = at_origin(d, -1.0, s)
+    r = q.manifold.dist(q.loc, q.sample((4000,)))
+    error = s / math.sqrt(4000)
+    assert abs(r.mean().item() - (d - 1) * s * s) < 5 * error
+    assert r.std().item() == pytest.approx(s, rel=0.06)
+    assert q.mean_square_distance.item() == pytest.approx(((d - 1) * s * s) ** 2 + s * s, rel=1e-9)
+
+
+# -- gradients -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("curvature", [-1.0, -0.3, 0.0, 0.3, 1.0])
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_draws_have_the_gradient_of_the_function_they_are(d: int, curvature: float) -> None:
+    torch.manual_seed(3)
+    space = constant_curvature(d, curvature)
+    noise = torch.randn(4, d + 1, dtype=F64)
+    loc = space.exp0(torch.randn(4, d, dtype=F64) * 0.5)
+    scale = tensor(0.1, 0.5, 1.0, 1.5).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda s: RiemannianNormal(loc, s, space, validate_args=False).rsample_from_noise(noise),
+        (scale,),
+    )
+    x = space.exp0(torch.randn(4, d, dtype=F64) * 0.7)
+    u = (torch.randn(4, d, dtype=F64) * 0.4).requires_grad_()
+
+    def values(u, s):
+        q = RiemannianNormal(space.exp0(u), s, space, validate_args=False)
+        return q.log_prob(x), q.entropy(), q.log_normalizer, q.mean_square_distance
+
+    assert torch.autograd.gradcheck(values, (u, scale), atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", [-0.7, -1e-3, 0.0, 1e-3, 0.7])
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_gradients_in_a_curvature_that_is_a_tensor(d: int, curvature: float) -> None:
+    torch.manual_seed(4)
+    noise = torch.randn(4, d + 1, dtype=F64)
+    u, x = torch.randn(2, 4, d, dtype=F64).mul(0.5).unbind()
+    scale = tensor(0.1, 0.5, 0.8, 1.2)
+    K = tensor(curvature, requires_grad=True)
+
+    def values(u, s, K):
+        q = RiemannianNormal._from_polar(*polar.exp_origin(u, K), s, K)
+        z = q.rsample_from_noise(noise)
+        c, v = polar.exp_origin(x, K)
+        return z, q.log_prob(torch.cat([c.unsqueeze(-1), v], -1)), q.log_normalizer, q.entropy()
+
+    inputs = (u.clone().requires_grad_(), scale.requires_grad_(), K)
+    # across 0 a finite difference meets two tables, which agree to 1e-9
+    assert torch.autograd.gradcheck(values, inputs, eps=1e-5, atol=2e-5)
+    ambient = values(u, scale, K)
+    if curvature != 0:
+        space = constant_curvature(d, curvature)
+        q = RiemannianNormal(space.exp0(u), scale, space)
+        torch.testing.assert_close(q.rsample_from_noise(noise)[..., 1:], ambient[0][..., 1:])
+        torch.testing.assert_close(q.log_prob(space.exp0(x)), ambient[1])
+
+
+@pytest.mark.parametrize("curvature", [-1.0, -0.25, 0.0, 0.25, 1.0])
+@pytest.mark.parametrize("d", [2, 5])
+def test_the_location_carries_the_draw_by_an_isometry(d: int, curvature: float) -> None:
+    torch.manual_seed(5)
+    space = constant_curvature(d, curvature)
+    loc = space.exp0(torch.randn(d, dtype=F64) * 0.5).requires_grad_()
+    v = space.project_tangent(loc.detach(), torch.randn(space.ambient_dim, dtype=F64))
+    noise = torch.randn(6, d + 1, dtype=F64)
+    q = RiemannianNormal(loc, tensor(0.7), space, validate_args=False)
+    z = q.rsample_from_noise(noise)
+    push = torch.stack([
+        torch.autograd.grad(z[i, j], loc, retain_graph=True)[0] @ v
+        for i in range(6) for j in range(space.ambient_dim)
+    ]).reshape(6, -1)  # fmt: skip
+    if curvature == 0:
+        expected = v.expand(6, -1)
+    else:
+        # transvection: the flow of the skew matrix of the plane of loc and v
+        metric = torch.ones(space.ambient_dim, dtype=F64)
+        if curvature < 0:
+            metric[0] = -1
+        x = loc.detach()
+        field = curvature * (torch.outer(v, metric * x) - torch.outer(x, metric * v))
+        torch.testing.assert_close(field @ x, v)
+        expected = z.detach() @ field.T
+    torch.testing.assert_close(push, expected)
+
+
+def test_nothing_is_singular_at_the_antipode_of_the_origin() -> None:
+    torch.manual_seed(6)
+    space = Sphere(3)
+    antipode = -space.origin(F64)
+    loc = antipode.clone().requires_grad_()
+    q = RiemannianNormal(loc, tensor(0.5), space)
+    z = q.rsample((1000,))
+    (grad,) = torch.autograd.grad(z.sum(), loc)
+    assert bool(torch.isfinite(grad).all())
+    assert grad.abs().max() < 3000
+    assert (z @ antipode).mean().item() > 0.5
+
+
+# -- interface -------------------------------------------------------------------------------------
+
+
+def test_arguments_are_checked() -> None:
+    space = Hyperbolic(2)
+    loc = space.origin()
+    with pytest.raises(TypeError, match="Euclidean, Sphere or Hyperbolic"):
+        RiemannianNormal(loc, 1.0, Product([space, space]))
+    with pytest.raises(ValueError, match="3 \\(ambient\\) coordinates"):
+        RiemannianNormal(loc[:2], 1.0, space)
+    with pytest.raises(ValueError, match="one number for each location"):
+        RiemannianNormal(loc.expand(4, 3), torch.ones(2), space)
+    with pytest.raises(ValueError, match="loc must lie on"):
+        RiemannianNormal(loc + 1, 1.0, space)
+    with pytest.raises(ValueError):
+        RiemannianNormal(loc, 0.0, space)
+    q = RiemannianNormal(loc, 1.0, space)
+    with pytest.raises(ValueError, match="ambient"):
+        q.log_prob(loc[:2])
+    with pytest.raises(ValueError, match="noise must have 3 columns"):
+        q.rsample_from_noise(torch.zeros(5, 2))
+
+
+def test_noise_of_zeros_is_a_fair_draw() -> None:
+    q = at_origin(2, -1.0, 1.0)
+    z = q.rsample_from_noise(torch.zeros(3, dtype=F64))
+    median = normal_radius(tensor(0.0), tensor(-1.0), 2)
+    assert q.manifold.dist(q.loc, z).item() == pytest.approx(median.item())
+
+
+def test_divergence_needs_the_unit_sphere() -> None:
+    with pytest.raises(ValueError, match="unit sphere"):
+        kl_divergence(at_origin(2, -1.0, 1.0), HypersphericalUniform(3))
+    with pytest.raises(ValueError, match="unit sphere"):
+        kl_divergence(at_origin(2, 4.0, 1.0), HypersphericalUniform(3))
+    with pytest.raises(ValueError, match="got 3 and 4"):
+        kl_divergence(at_origin(2, 1.0, 1.0), HypersphericalUniform(4))
+    batch = kl_divergence(at_origin(2, 1.0, 1.0), HypersphericalUniform(3, (5,)))
+    assert batch.shape == (5,)
+
+
+def test_second_derivatives_are_refused() -> None:
+    scale = tensor(1.0, requires_grad=True)
+    q = RiemannianNormal(Sphere(2).origin(F64), scale, Sphere(2))
+    with pytest.raises(RuntimeError, match="first derivative only"):
+        torch.autograd.grad(q.log_normalizer, scale, create_graph=True)
+
+
+def test_no_closed_divergence_between_two() -> None:
+    q = at_origin(2, 1.0, 1.0)
+    with pytest.raises(NotImplementedError):  # torch's answer to an unregistered pair
+        kl_divergence(q, q)
