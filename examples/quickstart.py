@@ -166,7 +166,7 @@ def print_table(rows, settings: dict) -> None:
     print()
     print("Accuracies on the test images; distances of PCA and autoencoder are Euclidean. The ELBO")
     print("is in nats an image, at beta = 1, with each test pixel drawn once. All models have")
-    print("  " + ", ".join(f"{key}={value!r}" for key, value in settings.items()))
+    print("  " + "\n  ".join(f"{key}={value!r}" for key, value in settings.items()))
 
 
 # %%
@@ -311,6 +311,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     start = time.perf_counter()
 
+    if options.mnist is None:
+        # For layers and batches this small, threads that wait for each other cost more than they
+        # bring; beside other work on the machine many times more.
+        torch.set_num_threads(1)
     settings = DIGITS_SETTINGS if options.mnist is None else MNIST_SETTINGS
     searched = settings | SEARCH_SETTINGS
     grid = SEARCH

@@ -77,7 +77,7 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     _parameter_constraints: dict[str, list] = {
         **BaseVAETransformer._parameter_constraints,
         "curvature": [Interval(Real, -np.inf, 0, closed="neither")],
-        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
         "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
         "posterior": [StrOptions(set(NORMAL_LATENTS))],
     }

@@ -85,7 +85,7 @@ class SphericalVAETransformer(BaseVAETransformer):
     _parameter_constraints: dict[str, list] = {
         **BaseVAETransformer._parameter_constraints,
         "curvature": [Interval(Real, 0, np.inf, closed="neither")],
-        "prior_scale": [Interval(Real, 0, None, closed="neither")],
+        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
         "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
         "posterior": [StrOptions({*_FAMILIES, *NORMAL_LATENTS})],
     }

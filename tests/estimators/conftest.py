@@ -25,7 +25,9 @@ KINDS: dict[str, tuple[type[BaseVAETransformer], dict[str, Any]]] = {
     "von_mises_fisher": (SphericalVAETransformer, {}),
     "power_spherical": (SphericalVAETransformer, {"posterior": "power_spherical"}),
     "wrapped_sphere": (SphericalVAETransformer, {"posterior": "wrapped_normal"}),
+    "riemannian_sphere": (SphericalVAETransformer, {"posterior": "riemannian_normal"}),
     "hyperbolic": (HyperbolicVAETransformer, {}),
+    "riemannian_hyperbolic": (HyperbolicVAETransformer, {"posterior": "riemannian_normal"}),
     "constant_curvature": (ConstantCurvatureVAETransformer, {"curvature": -0.5}),
     "mixed_curvature": (MixedCurvatureVAETransformer, {"signature": "h1,s1,e1"}),
 }

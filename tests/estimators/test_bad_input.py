@@ -44,6 +44,15 @@ def test_curvature_of_a_hyperbolic_space(value):
     )
 
 
+@pytest.mark.parametrize("kind", [SphericalVAETransformer, HyperbolicVAETransformer])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_prior_scale(kind, value):
+    refused(
+        kind(posterior="wrapped_normal", prior_scale=value, **FAST),
+        r"'prior_scale' parameter of \w+ must be a float in the range \(0.0, inf\). Got",
+    )
+
+
 @pytest.mark.parametrize("value", [0, -1, 2.0, 2.5, "2", None])
 def test_dimension(make, value):
     vae = make()

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skccvae.estimators import ESTIMATORS, SphericalVAETransformer
+from skccvae.estimators import ESTIMATORS, HyperbolicVAETransformer, SphericalVAETransformer
 
 pytestmark = pytest.mark.sklearn_contract
 
@@ -18,8 +18,9 @@ INSTANCES = [
     *(cls(**FAST) for cls in ESTIMATORS.values()),
     *(
         SphericalVAETransformer(posterior=name, **FAST)
-        for name in ("power_spherical", "wrapped_normal")
+        for name in ("power_spherical", "wrapped_normal", "riemannian_normal")
     ),
+    HyperbolicVAETransformer(posterior="riemannian_normal", **FAST),
 ]
 # Called by scikit-learn's tests on each of its estimators, beside `check_estimator`.
 FURTHER = [
