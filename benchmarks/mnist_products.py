@@ -53,7 +53,8 @@ def print_table(rows: list[dict]) -> None:
     groups: dict[tuple[int, str], list[dict]] = {}
     for row in rows:
         groups.setdefault((int(row["d"]), row["model"]), []).append(row)
-    print(f"{'d':>3} {'model':<13} {'log-lik':>9} {'elbo':>9} {'recon.':>9} {'kl':>7}  seeds epochs")
+    columns = f"{'log-lik':>9} {'elbo':>9} {'recon.':>9} {'kl':>7}  seeds epochs"
+    print(f"{'d':>3} {'model':<13} {columns}")
     for (dim, model), group in sorted(groups.items()):
         names = ("log_likelihood", "elbo", "reconstruction", "kl")
         mean = {name: sum(float(r[name]) for r in group) / len(group) for name in names}

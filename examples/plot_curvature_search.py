@@ -2,10 +2,10 @@ r"""
 A search over curvature
 =======================
 
-Curvature is one number, and a search may cross its sign. Two data sets whose geometry is known stand at
-the two ends: a tree, whose nodes multiply with their depth, and a mixture on a sphere, both seen through
-a map into many dimensions. For each, the held-out log-likelihood and the accuracy of nearest neighbours
-against the curvature of a two-dimensional latent space.
+Curvature is one number, and a search may cross its sign. Two data sets whose geometry is known
+stand at the two ends: a tree, whose nodes multiply with their depth, and a mixture on a sphere, both
+seen through a map into many dimensions. For each, the held-out log-likelihood and the accuracy of
+nearest neighbours against the curvature of a two-dimensional latent space.
 """
 
 import matplotlib.pyplot as plt
@@ -46,8 +46,8 @@ def profile(data):
 profiles = {"tree": profile(tree), "mixture on a sphere": profile(mixture)}
 
 # %%
-# Left and middle: the profile of each data set. Right: the path of a curvature that starts at 0 and is
-# learned along with the weights.
+# Left and middle: the profile of each data set. Right: the path of a curvature that starts at 0 and
+# is learned along with the weights.
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for ax, (name, (scores, accuracies, path, score)) in zip(axes, profiles.items(), strict=False):

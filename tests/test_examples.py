@@ -56,9 +56,10 @@ def test_quickstart_says_where_it_looked_for_mnist(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Gaussian VAE", "spherical VAE", "hyperbolic VAE"])
 def test_a_geometry_is_at_least_as_accurate_as_pca(name: str) -> None:
-    # Digits at ten dimensions, one split; the benchmark repeats it for several.
+    # Digits at ten dimensions; one split of 450 test images has a standard error of one per cent.
     benchmark = runpy.run_path(str(BENCHMARK))
     quickstart = runpy.run_path(str(QUICKSTART))
-    found = benchmark["accuracies"](0, 10, [name], quickstart)
-    assert found["PCA"] > 0.9
-    assert found[name] >= found["PCA"]
+    runs = [benchmark["accuracies"](seed, 10, [name], quickstart) for seed in range(5)]
+    pca = sum(run["PCA"] for run in runs) / len(runs)
+    assert pca > 0.92
+    assert sum(run[name] for run in runs) / len(runs) >= pca

@@ -32,7 +32,7 @@ class SphericalVAETransformer(BaseVAETransformer):
     curvature : float, default=1.0
         Curvature K > 0; the radius is 1/sqrt(K). With a uniform prior it only sets the units of
         the latent coordinates, see Notes.
-    posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal", \\
+    posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal", \
             "riemannian_normal"}, default="von_mises_fisher"
         Family of the posterior. The first two have the uniform prior; the normals have one of
         scale ``prior_scale`` of their own kind, the wrapped one with a scale a direction.

@@ -24,7 +24,7 @@ from ._base import DiagonalNormal, Latent, LatentStep, bounded_log_scale
 
 # Adam moves a parameter by about the learning rate a step; a curvature should cross a range of
 # order 1 within a few hundred steps.
-CURVATURE_GAIN = 10.0
+CURVATURE_GAIN = 3.0
 
 
 class WrappedLatent(Latent):
