@@ -3,9 +3,9 @@ A search over curvature
 =======================
 
 Curvature is one number, and a search may cross its sign. Two data sets whose geometry is known
-stand at the two ends: a tree, whose nodes multiply with their depth, and a mixture on a sphere, both
-seen through a map into many dimensions. For each, the held-out log-likelihood and the accuracy of
-nearest neighbours against the curvature of a two-dimensional latent space.
+stand at the two ends: a tree, whose nodes multiply with their depth, and a mixture on a sphere,
+both seen through a map into many dimensions. For each, the held-out log-likelihood and the accuracy
+of nearest neighbours against the curvature of a two-dimensional latent space.
 """
 
 import matplotlib.pyplot as plt

@@ -156,7 +156,7 @@ class VAE(nn.Module):
             reconstruction,
             step.kl.mean(),
             self._supervised(step.features, targets),
-            factor_kl=tuple(kl.mean() for kl in step.factor_kl or ()),
+            factor_kl=_over_rows(step.factor_kl),
         )
 
     def iwae_terms(self, x: Tensor, n_samples: int, targets: Tensor | None = None) -> Terms:
@@ -204,10 +204,19 @@ class VAE(nn.Module):
         log_lik = self.likelihood.log_prob(self.decode(features), x)
         bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
         step = self.latent.step(params, noise)
-        parts = tuple(_over_draws(kl) for kl in step.factor_kl or ())
+        parts: tuple[Tensor, ...] = ()
+        if step.factor_kl is not None:
+            parts = tuple(_over_draws(kl) for kl in step.factor_kl.unbind(-1))
         return Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts)
 
 
 def _over_draws(values: Tensor) -> Tensor:
     """Mean over a leading axis of draws where there is one."""
     return values.mean(0) if values.dim() > 1 else values
+
+
+def _over_rows(factor_kl: Tensor | None) -> tuple[Tensor, ...]:
+    """Mean KL of each factor over rows and draws, outside of the graph."""
+    if factor_kl is None:
+        return ()
+    return factor_kl.detach().reshape(-1, factor_kl.shape[-1]).mean(0).unbind()

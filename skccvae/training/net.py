@@ -18,6 +18,10 @@ from .exceptions import DivergenceError
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
+# Fraction of max_epochs for which a curvature that is learned stays at its start.
+CURVATURE_BURN_IN = 0.2
+
+
 class StopTraining(Exception):
     """Raised inside the loop when a callback asked for the end of training."""
 
@@ -147,6 +151,9 @@ class VAENet(NeuralNet):
                 if isinstance(callback, ProgressBar):
                     callback.close()  # or the error message would stand behind a torn bar
             raise
+        finally:
+            # The optimiser of a copy is rebuilt from the parameters that ask for a gradient.
+            self.module_.latent.train_curvature(True)
         self.notify("on_train_end", X=train, y=None)
         return self
 
@@ -175,6 +182,8 @@ class VAENet(NeuralNet):
         try:
             self.notify("on_epoch_begin", **data)
             epoch = len(self.history)
+            # A curvature that moves while the networks still know nothing goes astray.
+            self.module_.latent.train_curvature(epoch > CURVATURE_BURN_IN * self.max_epochs)
             means = self._train_pass(train, epoch - 1, per_batch)
             self._check_finite(means, epoch)
             validation = {} if valid is None else self._validate(valid)

@@ -163,9 +163,30 @@ def test_product_adds_kls_and_keeps_them_apart():
     latent = spaces(2)["product"].double()
     params, noise = params_and_noise(latent)
     step = latent.step(params, noise)
-    assert len(step.factor_kl) == 3
-    total = sum(kl.expand_as(step.kl) for kl in step.factor_kl)
-    assert torch.allclose(step.kl, total)
+    assert step.factor_kl.shape == (5, 6, 3)
+    assert torch.allclose(step.kl, step.factor_kl.sum(-1))
+
+
+@pytest.mark.parametrize("draws", [None, 4])
+def test_equal_factors_as_one_batch_are_those_one_by_one(draws):
+    def factors():
+        spheres = [SphericalLatent(3) for _ in range(3)]
+        return [*spheres, WrappedLatent(2, -1.0), WrappedLatent(2, -1.0), EuclideanLatent(2)]
+
+    names = list("abcdef")
+    merged = ProductLatent(factors(), names).double()
+    apart = ProductLatent(factors(), names).double()
+    apart._groups = [(n, 1) for n in range(6)]
+    apart._param_sizes = [factor.n_params for factor in apart.factors]
+    apart._noise_sizes = [factor.noise_dim for factor in apart.factors]
+    assert [n for _, n in merged._groups] == [3, 2, 1]
+    params, noise = params_and_noise(merged)
+    noise = noise[0] if draws is None else noise[:draws]
+    one, other = merged.step(params, noise), apart.step(params, noise)
+    for a, b in zip(one, other, strict=True):
+        assert torch.allclose(a, b, atol=1e-12)
+    for a, b in zip(merged.weighted(params, noise), apart.weighted(params, noise), strict=True):
+        assert torch.allclose(a, b, atol=1e-9)
 
 
 def test_prior_out_of_the_range_of_float32_is_refused():

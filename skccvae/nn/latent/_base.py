@@ -28,13 +28,13 @@ class LatentStep(NamedTuple):
     kl : Tensor
         KL(q || p) of each row in nats: exact where a closed form exists, else the one-draw
         estimate log q(z) - log p(z), whose mean is the KL.
-    factor_kl : list of Tensor or None
+    factor_kl : Tensor of shape (..., n_factors) or None
         The parts of ``kl`` of the factors of a product.
     """
 
     features: Tensor
     kl: Tensor
-    factor_kl: list[Tensor] | None = None
+    factor_kl: Tensor | None = None
 
 
 def bounded_log_scale(raw: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
@@ -137,6 +137,14 @@ class Latent(nn.Module):
         assert isinstance(self.manifold, ConstantCurvature)
         return float(self.manifold.curvature)
 
+    @property
+    def kind(self) -> tuple | None:
+        """Equal for two spaces that do the same to the same numbers; None with parameters."""
+        return None
+
+    def train_curvature(self, active: bool) -> None:
+        """Whether a curvature that is learned moves; nothing where none is."""
+
     def history(self) -> dict[str, float]:
         """Numbers worth keeping after each epoch, such as a learned curvature."""
         return {}
@@ -200,6 +208,10 @@ class EuclideanLatent(Latent):
         self.n_params = 2 * dim
         self.n_features = dim
         self.noise_dim = dim
+
+    @property
+    def kind(self) -> tuple | None:
+        return (type(self), self.dim)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         loc, raw = params.chunk(2, dim=-1)

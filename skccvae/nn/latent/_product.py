@@ -37,14 +37,28 @@ class ProductLatent(Latent):
         self.n_params = sum(factor.n_params for factor in factors)
         self.n_features = sum(factor.n_features for factor in factors)
         self.noise_dim = sum(factor.noise_dim for factor in factors)
-        self._param_sizes = [factor.n_params for factor in factors]
-        self._noise_sizes = [factor.noise_dim for factor in factors]
+        self._groups = _groups(list(factors))
+        self._param_sizes = [n * factors[first].n_params for first, n in self._groups]
+        self._noise_sizes = [n * factors[first].noise_dim for first, n in self._groups]
 
-    def _parts(self, params: Tensor, noise: Tensor | None = None) -> Iterable[tuple[Any, ...]]:
-        split = params.split(self._param_sizes, dim=-1)
-        if noise is None:
-            return zip(self.factors, split, strict=True)
-        return zip(self.factors, split, noise.split(self._noise_sizes, dim=-1), strict=True)
+    def _parts(self, params: Tensor) -> Iterable[tuple[Any, Tensor]]:
+        """Pairs of a factor and its parameters."""
+        sizes = [factor.n_params for factor in self.factors]
+        return zip(self.factors, params.split(sizes, dim=-1), strict=True)
+
+    def _grouped(self, params: Tensor, noise: Tensor) -> Iterable[tuple[Any, int, Tensor, Tensor]]:
+        """Groups of equal factors: the factor, how many, and their parameters and noise as rows."""
+        parts = zip(
+            self._groups,
+            params.split(self._param_sizes, dim=-1),
+            noise.split(self._noise_sizes, dim=-1),
+            strict=True,
+        )
+        for (first, n), part, eps in parts:
+            if n > 1:
+                part = part.reshape(*part.shape[:-2], -1, part.shape[-1] // n)
+                eps = eps.reshape(*eps.shape[:-2], -1, eps.shape[-1] // n)
+            yield self.factors[first], n, part, eps
 
     def fitted_manifold(self) -> Product:
         return Product([factor.fitted_manifold() for factor in self.factors])
@@ -65,18 +79,23 @@ class ProductLatent(Latent):
         return ProductDistribution([factor.prior() for factor in self.factors])
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
-        steps = [factor.step(part, eps) for factor, part, eps in self._parts(params, noise)]
+        features, kls = [], []
+        for factor, n, part, eps in self._grouped(params, noise):
+            step = factor.step(part, eps)
+            features.append(_widen(step.features, n))
+            kls.append(step.kl.reshape(*step.kl.shape[:-1], -1, n))
         # A factor with a closed form gives one KL a row, one with draws a KL a draw.
-        total = steps[0].kl
-        for step in steps[1:]:
-            total = total + step.kl
-        features = torch.cat([step.features for step in steps], dim=-1)
-        return LatentStep(features, total, [step.kl for step in steps])
+        lead = torch.broadcast_shapes(*[kl.shape[:-1] for kl in kls])
+        kl = torch.cat([kl.expand(*lead, kl.shape[-1]) for kl in kls], dim=-1)
+        return LatentStep(torch.cat(features, dim=-1), kl.sum(-1), kl)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        parts = [factor.weighted(part, eps) for factor, part, eps in self._parts(params, noise)]
-        log_ratio = torch.stack([part[1] for part in parts]).sum(0)
-        return torch.cat([part[0] for part in parts], dim=-1), log_ratio
+        features, ratios = [], []
+        for factor, n, part, eps in self._grouped(params, noise):
+            feature, ratio = factor.weighted(part, eps)
+            features.append(_widen(feature, n))
+            ratios.append(ratio.reshape(*ratio.shape[:-1], -1, n).sum(-1))
+        return torch.cat(features, dim=-1), torch.stack(ratios).sum(0)
 
     def location(self, params: Tensor) -> Tensor:
         return torch.cat([factor.location(part) for factor, part in self._parts(params)], dim=-1)
@@ -92,3 +111,29 @@ class ProductLatent(Latent):
         return torch.cat(
             [f.features(piece) for f, piece in zip(self.factors, pieces, strict=True)], dim=-1
         )
+
+    def train_curvature(self, active: bool) -> None:
+        for factor in self.factors:
+            factor.train_curvature(active)
+
+
+def _groups(factors: list[Latent]) -> list[tuple[int, int]]:
+    """Runs of neighbours that do the same to a row: first factor and number.
+
+    Such a run is computed as one batch with more rows; at the size of a training step that costs
+    hardly more than one factor.
+    """
+    runs: list[tuple[int, int]] = []
+    for number, factor in enumerate(factors):
+        if runs and factor.kind is not None and factor.kind == factors[runs[-1][0]].kind:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((number, 1))
+    return runs
+
+
+def _widen(features: Tensor, n: int) -> Tensor:
+    """Put the features of n factors, which lie as n rows, side by side."""
+    if n == 1:
+        return features
+    return features.reshape(*features.shape[:-2], -1, n * features.shape[-1])

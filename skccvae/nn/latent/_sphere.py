@@ -79,6 +79,10 @@ class SphericalLatent(Latent):
         # in which it is 1, its first layer starts as alive as a Gaussian model's.
         self.feature_scale = math.sqrt(dim + 1.0)
 
+    @property
+    def kind(self) -> tuple | None:
+        return (type(self), self.dim, self.radius, self.family)
+
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Direction of any length and log(kappa / d) of each row."""
         direction = params[..., :-1]

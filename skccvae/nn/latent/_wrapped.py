@@ -103,6 +103,23 @@ class WrappedLatent(Latent):
     def fitted_manifold(self) -> ConstantCurvature:
         return constant_curvature(self.dim, self.curvature())
 
+    def train_curvature(self, active: bool) -> None:
+        if self.learned is not None:
+            self.learned.requires_grad_(active)
+
+    @property
+    def kind(self) -> tuple | None:
+        if self.learned is not None or self.gyroplanes is not None:
+            return None
+        return (
+            type(self),
+            self.dim,
+            self.K,
+            self.prior_scale,
+            self.decoder_input,
+            self.flat_part,
+        )
+
     def history(self) -> dict[str, float]:
         return {} if self.learned is None else {"curvature": self.curvature()}
 
