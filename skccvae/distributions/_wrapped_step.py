@@ -30,7 +30,7 @@ _SMALL = 0.05
 #: ... and below this interpolated from either side of 0, with an error of its square.
 _STEP = 1e-5
 #: Preimages on either side where the scale cannot be read without waiting for the device.
-_N_ON_DEVICE = 8
+_N_ON_DEVICE = 16
 
 
 class _Step(torch.autograd.Function):
@@ -122,8 +122,8 @@ def wrapped_normal_step(
     n_preimages : int, optional
         On a sphere both densities are summed over 2n + 1 preimages. By default n is taken from the
         largest scale, so that what is left out is below 1e-6; off the CPU, where reading it would
-        wait for the device, it is 8, which reaches that while ``scale (sqrt(d) + 6) <= 15 pi R``
-        (3.8 R at d = 40). Pass ``n_preimages_for(bound, d, K)`` where the scale has a bound.
+        wait for the device, it is 16, which reaches that while ``scale (sqrt(d) + 6) <= 15 pi R``
+        (3.8 R at d = 40). Pass ``2 * n_preimages_for(bound, d, K)`` where the scale has a bound.
     log_scale : Tensor, optional
         Logarithm of the scale, in place of scale. A network that puts it out saves a logarithm.
     tangent : bool, default=False
@@ -210,7 +210,9 @@ def _preimages_needed(raw: Tensor, is_log: bool, prior_scale: float, K: float) -
     top = float(raw.detach().max()) if raw.numel() else 0.0
     if math.isnan(top):
         return 0  # the result is NaN whatever is summed, and the training loop reports it
-    return n_preimages_for(max(math.exp(top) if is_log else top, prior_scale), raw.shape[-1], K)
+    # Twice over: the sum is centred on the vector that was drawn, which may itself wind round as
+    # often as that, and not on the first preimage of the point.
+    return 2 * n_preimages_for(max(math.exp(top) if is_log else top, prior_scale), raw.shape[-1], K)
 
 
 def _flat(

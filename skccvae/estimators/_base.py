@@ -10,17 +10,8 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from torch import nn
 
-from ..nn import (
-    ACTIVATIONS,
-    LIKELIHOODS,
-    GaussianLikelihood,
-    Likelihood,
-    Reshaped,
-    build_module,
-    mlp,
-)
+from ..nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Likelihood
 from ..training import (
     Batches,
     EpochPrinter,
@@ -35,7 +26,8 @@ from ..training import (
 )
 from ..vae import VAE
 from ._inference import InferenceMixin
-from ._persistence import PersistenceMixin
+from ._networks import NETWORKS, decoder_network, encoder_network
+from ._persistence import STRUCTURAL, PersistenceMixin
 from ._supervision import TargetEncoder
 from ._validation import (
     check_range,
@@ -48,6 +40,9 @@ from ._validation import (
 
 # What the streams of random numbers of an estimator are for.
 _INIT, _SPLIT, _TRAIN = 0, 1, 2
+# Fraction of the epochs for which a curvature that is learned stays at its start: one that moves
+# while the networks still know nothing goes astray.
+CURVATURE_BURN_IN = 0.2
 
 
 class BaseVAETransformer(
@@ -64,8 +59,8 @@ class BaseVAETransformer(
         "coordinates": [StrOptions({"ambient", "stereographic", "tangent"})],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "encoder": [StrOptions({"mlp"}), callable],
-        "decoder": [StrOptions({"mlp"}), callable],
+        "encoder": [StrOptions(set(NETWORKS)), callable],
+        "decoder": [StrOptions(set(NETWORKS)), callable],
         "image_shape": [None, "array-like"],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
         "binarize": [None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
@@ -179,6 +174,7 @@ class BaseVAETransformer(
         """
         X = validate_rows(self, X, reset=not (self.warm_start and hasattr(self, "net_")))
         if self.warm_start and hasattr(self, "net_"):
+            self._check_structure()
             self._check_support(X)
             self._n_fits += 1
         else:
@@ -209,6 +205,7 @@ class BaseVAETransformer(
         if first:
             self._start(X, y)
         else:
+            self._check_structure()
             self._check_support(X)
             self._n_fits += 1
         return self._train(X, y, epochs=1, use_validation=False)
@@ -226,6 +223,7 @@ class BaseVAETransformer(
             # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(X.shape[1]).float()
         self._new_net(module)
+        self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
         self._n_fits = 0
         self._update_fitted()
 
@@ -234,36 +232,19 @@ class BaseVAETransformer(
         latent = self._make_latent()
         kind = LIKELIHOODS[self.likelihood_]
         likelihood: Likelihood
-        encoder: nn.Module
-        decoder: nn.Module
         if kind is GaussianLikelihood:
             likelihood = kind(n_features, torch.from_numpy(np.asarray(self._scaling.scale)))
         else:
             likelihood = kind(n_features)
-        sizes = self._hidden_sizes()
-        if isinstance(self.encoder, str):
-            encoder = mlp(n_features, sizes, self.activation)
-        else:
-            module = build_module(self.encoder, n_features, role="encoder")
-            # A user's own encoder sees a sample in the shape that it was given, or a flat row.
-            encoder = Reshaped(module, self._image_shape)
-        if isinstance(self.decoder, str):
-            decoder = self._decoder_network(latent, sizes[::-1], likelihood.n_outputs)
-        else:
-            decoder = Reshaped(
-                build_module(self.decoder, latent.n_features, likelihood.n_outputs, role="decoder")
-            )
+        sizes, shape = self._hidden_sizes(), self._image_shape
+        encoder = encoder_network(self.encoder, n_features, sizes, self.activation, shape)
+        decoder = decoder_network(
+            self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
+        )
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
         return VAE(
             encoder, latent, decoder, likelihood, n_features, predictor, self.supervised_weight
         )
-
-    def _decoder_network(self, latent, sizes: tuple[int, ...], n_outputs: int) -> nn.Module:
-        """Perceptron from latent features; distances to planes replace its first layer."""
-        if latent.gyroplanes is None or not sizes:
-            return mlp(latent.n_features, sizes, self.activation, n_outputs)
-        rest = mlp(latent.n_features, sizes[1:], self.activation, n_outputs)
-        return nn.Sequential(ACTIVATIONS[self.activation](), rest)
 
     def _first_decoder_width(self) -> int:
         """Width of the decoder's first hidden layer, which planes take the place of."""
@@ -316,7 +297,8 @@ class BaseVAETransformer(
             with isolated_random_state(
                 derive_seed(self._entropy, _TRAIN, self._n_fits), self.device_
             ):
-                self.net_.train_epochs(train, valid, epochs)
+                burn_in = CURVATURE_BURN_IN * epochs if use_validation else 0.0
+                self.net_.train_epochs(train, valid, epochs, burn_in)
         finally:
             self.net_.module_.eval()
             self.n_iter_ = max(len(self.net_.history) - epochs_before, 1)
@@ -360,6 +342,17 @@ class BaseVAETransformer(
         elif self.verbose > 1:
             callbacks.append(EpochPrinter(name))
         return callbacks
+
+    def _check_structure(self) -> None:
+        """Refuse to train on with parameters that a model which is already built cannot follow."""
+        for name, value in self._structure.items():
+            current = getattr(self, name)
+            if current is not value and not np.array_equal(current, value):
+                raise ValueError(
+                    f"{name} was {value!r} when the model was built and is {current!r} now, which "
+                    "training on cannot change. Set it back, or fit a new estimator "
+                    "(sklearn.base.clone)."
+                )
 
     def _check_support(self, X) -> None:
         low, high = data_range(X)

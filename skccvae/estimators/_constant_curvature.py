@@ -29,7 +29,8 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         Curvature K of any sign; where it is learned, the start.
     learn_curvature : bool, default=False
         Whether K is trained by gradient along with the weights, through 0 and across the sign;
-        ``curvature_`` is where it ended, ``history_["curvature"]`` its path.
+        ``curvature_`` is where it ended, ``history_["curvature"]`` its path. In `fit` it stays at
+        its start for the first fifth of the epochs, until the networks know something.
     posterior : {"auto", "riemannian_normal", "wrapped_normal"}, default="auto"
         Family of the posterior and the prior, normals on the space for every K, so that there is a
         limit K -> 0 (which a von Mises-Fisher posterior with its uniform prior has not).

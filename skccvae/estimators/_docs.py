@@ -10,23 +10,29 @@ T = TypeVar("T", bound=type)
 _PARAMETERS = """
 hidden_layer_sizes : array-like of int, default=(256, 128)
     Widths of the encoder's hidden layers; the decoder has the same in reverse. ``()`` gives
-    linear maps.
+    linear maps. A convolutional network takes the last width for its one dense layer.
 activation : {"relu", "elu", "gelu", "silu", "tanh", "softplus", "leaky_relu"}, default="relu"
     Activation after each hidden layer.
-encoder : {"mlp"}, torch.nn.Module or callable, default="mlp"
-    Network from rows to hidden features. A module of yours is copied, so that fitting does not
-    change it; a callable is called with the number of features and returns a module. It sees
-    float32 batches of shape (n, n_features), or of the shape of the images. A linear layer to
-    the posterior's parameters is added behind it.
-decoder : {"mlp"}, torch.nn.Module or callable, default="mlp"
-    Network from latent features to the likelihood's parameters. A callable is called with the
-    number of latent features and the number of outputs.
+encoder : {"mlp", "conv"}, torch.nn.Module or callable, default="mlp"
+    Network from rows to hidden features. ``"conv"`` is a compact residual convolutional network
+    for images of shape (H, W), (H, W, C) or (C, H, W), with as many levels as their size needs;
+    a last or first axis of size 1, 3 or 4 holds the channels, the last where both could. A
+    module of yours is copied, so that fitting does not change it; a callable is called with the
+    number of features and returns a module. It sees float32 batches of shape (n, n_features),
+    or of the shape of the images. A linear layer to the posterior's parameters is added behind
+    it.
+decoder : {"mlp", "conv"}, torch.nn.Module or callable, default="mlp"
+    Network from latent features to the likelihood's parameters; ``"conv"`` mirrors the
+    convolutional encoder. A callable is called with the number of latent features and the
+    number of outputs.
 image_shape : tuple of int, default=None
-    Shape of one sample when X holds flattened images. Images with more than two dimensions
-    need none.
-likelihood : {"auto", "bernoulli", "gaussian", "continuous_bernoulli", "poisson"}, default="auto"
+    Shape of one sample when X holds flattened images, which ``"conv"`` needs to know. Images
+    with more than two dimensions need none.
+likelihood : {"auto", "bernoulli", "gaussian", "continuous_bernoulli", "poisson", \
+        "discretized_logistic"}, default="auto"
     Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` when all of X lies in [0, 1] (or is
     8-bit images), else ``"gaussian"``, whose scale is learned for each column.
+    ``"discretized_logistic"`` suits 8-bit images, colour too: probabilities of 256 levels.
 binarize : {None, "dynamic"} or float, default=None
     ``"dynamic"`` draws each pixel from a Bernoulli distribution afresh in each epoch; a float
     is a threshold above which a pixel is 1.

@@ -53,7 +53,7 @@ class HyperbolicVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    Locations stay within 25 curvature radii of the origin, which float32 coordinates on the
+    Locations stay within 19 curvature radii of the origin, which float32 coordinates on the
     hyperboloid can hold; the ball resolves 16 curvature radii.
 
     References

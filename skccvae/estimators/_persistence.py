@@ -17,6 +17,11 @@ from ._validation import resolve_device
 
 FORMAT = 1
 _SKIPPED = ("callbacks",)
+# Parameters that decide the model's shape; once it is built they cannot change.
+STRUCTURAL = frozenset(
+    "n_components signature curvature learn_curvature posterior prior_scale decoder_input "
+    "hidden_layer_sizes activation encoder decoder".split()
+)
 _META = "meta.json"
 
 
@@ -45,7 +50,8 @@ class PersistenceMixin:
         """
         check_is_fitted(self)
         params = {}
-        for name, value in self.get_params(deep=False).items():
+        # The parameters that shaped the model as they were then, should they have changed since.
+        for name, value in {**self.get_params(deep=False), **self._structure}.items():
             if name in _SKIPPED:
                 continue
             if isinstance(value, np.random.RandomState):
@@ -94,6 +100,7 @@ class PersistenceMixin:
         self._image_shape = _tuple(meta["image_shape"])
         self._entropy, self._n_fits = meta["entropy"], meta["n_fits"]
         self.n_iter_ = meta["n_iter"]
+        self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
         self._scaling = RowScaling(
             meta["divisor"], arrays.get("center"), arrays.get("scale"), meta["threshold"]
         )

@@ -125,7 +125,7 @@ def data_range(X: Any) -> DataRange:
     return DataRange(float(X.min()), float(X.max()))
 
 
-UNIT_LIKELIHOODS = ("bernoulli", "continuous_bernoulli")
+UNIT_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretized_logistic")
 
 
 def choose_likelihood(X: Any, likelihood: str, binarize: Any) -> tuple[str, float]:

@@ -1,6 +1,8 @@
 """Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
 
 from .bounds import riemannian_prior_fits
+from .convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
+from .discretized_logistic import DiscretizedLogistic
 from .gyroplane import Gyroplanes
 from .latent import (
     NORMAL_LATENTS,
@@ -19,6 +21,7 @@ from .likelihoods import (
     LIKELIHOODS,
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
+    DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     Likelihood,
     PoissonLikelihood,
@@ -33,11 +36,16 @@ __all__ = [
     "NORMAL_LATENTS",
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
+    "ConvDecoder",
+    "ConvEncoder",
     "DeterministicLatent",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticLikelihood",
     "EuclideanLatent",
     "GaussianLikelihood",
     "Gyroplanes",
     "HyperbolicLatent",
+    "ImageLayout",
     "Latent",
     "Likelihood",
     "PoissonLikelihood",
@@ -50,6 +58,7 @@ __all__ = [
     "WrappedLatent",
     "WrappedSphereLatent",
     "build_module",
+    "image_layout",
     "mlp",
     "normal_noise",
     "output_width",

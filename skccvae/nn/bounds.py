@@ -9,10 +9,12 @@ densities and the parameterisation are those of the Gaussian model.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Distance from the origin, in curvature radii, up to which float32 holds the squares of hyperboloid
 # coordinates.  Location and draw share it.
@@ -70,6 +72,17 @@ def draw_reach(dim: int, prior_scale: float, curvature: float, riemannian: bool 
     return share
 
 
+def _tensor_reach(K: Tensor, dim: int, prior_scale: float, riemannian: bool) -> float:
+    """`draw_reach` at the value of a learned curvature, at most what leaves room for a location."""
+    value = float(K.detach())
+    if value >= 0:
+        return 0.55 * REACH
+    try:
+        return draw_reach(dim, prior_scale, value, riemannian)
+    except ValueError:
+        return REACH - 2
+
+
 def riemannian_prior_fits(dim: int, prior_scale: float, curvature: float) -> bool:
     """Whether draws of a Riemannian normal prior stay in the range of float32.
 
@@ -97,7 +110,8 @@ def scale_bend(
     covers it evenly, and no scale above that (or the prior's) means anything.
     """
     if isinstance(K, Tensor):
-        hyperbolic = -K / widest(dim, riemannian, 0.55 * REACH) ** 2
+        reach = _tensor_reach(K, dim, prior_scale, riemannian)
+        hyperbolic = -K / widest(dim, riemannian, reach) ** 2
         return torch.where(K < 0, hyperbolic, (K / 4).clamp(max=prior_scale**-2))
     if K > 0:
         return min(K / 4, prior_scale**-2)
@@ -111,10 +125,42 @@ def location_bend(
 ) -> float | Tensor:
     """1 / (largest coordinate of a location)^2, proportional to |K|; 0 for K >= 0."""
     if isinstance(K, Tensor):
-        return F.relu(-K) * (dim / (0.45 * REACH) ** 2)
+        reach = _tensor_reach(K, dim, prior_scale, riemannian)
+        return F.relu(-K) * (dim / (REACH - reach) ** 2)
     if K >= 0:
         return 0.0
     return -K * dim / (REACH - draw_reach(dim, prior_scale, K, riemannian)) ** 2
+
+
+class _BoundSize(torch.autograd.Function):
+    """`bound_size` for a fixed bend, with its slope ``(1 + (bend x^2)^2)^(-5/4)`` by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bend: float) -> Tensor:
+        total = torch.add(1.0, x.square().square_(), alpha=bend * bend)
+        factor = total.rsqrt().sqrt_()
+        ctx.save_for_backward(factor / total)
+        return x * factor
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.saved_tensors[0], None
+
+
+class _BoundLogScale(torch.autograd.Function):
+    """`bound_log_scale` for a fixed bend, with its slope by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, log_scale: Tensor, log_bend: float) -> Tensor:
+        excess = torch.add(2 * log_bend, log_scale, alpha=4.0)
+        ctx.save_for_backward(torch.sigmoid(-excess))
+        return torch.sub(log_scale, F.softplus(excess), alpha=0.25)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.saved_tensors[0], None
 
 
 def bound_size(x: Tensor, bend: float | Tensor) -> Tensor:
@@ -123,17 +169,13 @@ def bound_size(x: Tensor, bend: float | Tensor) -> Tensor:
     ``x / (1 + (bend x^2)^2)^(1/4)``: the identity up to fourth order in x, and since ``bend`` is
     proportional to |K|, smooth in K through 0.
     """
-    if isinstance(bend, float):
-        if bend == 0.0:
-            return x
-        return x * torch.add(1.0, x.square().square(), alpha=bend * bend).rsqrt().sqrt()
-    return x * (1 + (x.square() * bend).square()).rsqrt().sqrt()
+    if isinstance(bend, Tensor):
+        return x * (1 + (x.square() * bend).square()).rsqrt().sqrt()
+    return x if bend == 0.0 else _BoundSize.apply(x, bend)
 
 
 def bound_log_scale(log_scale: Tensor, bend: float | Tensor) -> Tensor:
     """Logarithm of `bound_size` of a scale."""
-    if isinstance(bend, float):
-        if bend == 0.0:
-            return log_scale
-        return log_scale - 0.25 * F.softplus(4 * log_scale + 2 * math.log(bend))
-    return log_scale - 0.25 * torch.log1p((4 * log_scale).exp() * bend.square())
+    if isinstance(bend, Tensor):
+        return log_scale - 0.25 * torch.log1p((4 * log_scale).exp() * bend.square())
+    return log_scale if bend == 0.0 else _BoundLogScale.apply(log_scale, math.log(bend))

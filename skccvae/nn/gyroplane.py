@@ -104,5 +104,5 @@ def _arcsine(x: Tensor, K: float | Tensor) -> Tensor:
 
 def _bounded_asin(x: Tensor) -> Tensor:
     # The distance to a plane has a cone at the plane's pole, where |x| = 1 and the slope of the
-    # arcsine is infinite; within 1e-6 of the pole the slope is held at its value there.
+    # arcsine is infinite; within 1e-6 of the pole the distance is constant.
     return torch.asin(x.clamp(-1 + 1e-6, 1 - 1e-6))

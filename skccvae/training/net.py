@@ -18,10 +18,6 @@ from .exceptions import DivergenceError
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
-# Fraction of max_epochs for which a curvature that is learned stays at its start.
-CURVATURE_BURN_IN = 0.2
-
-
 class StopTraining(Exception):
     """Raised inside the loop when a callback asked for the end of training."""
 
@@ -122,7 +118,7 @@ class VAENet(NeuralNet):
         self.initialize_callbacks()
         return self
 
-    def train_epochs(self, train, valid, epochs: int) -> VAENet:
+    def train_epochs(self, train, valid, epochs: int, burn_in: float = 0.0) -> VAENet:
         """Run epochs over prepared batches.
 
         Parameters
@@ -131,6 +127,8 @@ class VAENet(NeuralNet):
             Training batches, and validation batches or None.
         epochs : int
             How many.
+        burn_in : float, default=0.0
+            Epochs of the history for which a curvature that is learned stays at its start.
 
         Raises
         ------
@@ -140,6 +138,7 @@ class VAENet(NeuralNet):
         """
         self.check_training_readiness()
         per_batch = self._wants_batches()
+        self.curvature_burn_in_ = burn_in
         try:
             self.notify("on_train_begin", X=train, y=None)
             for _ in range(epochs):
@@ -183,7 +182,7 @@ class VAENet(NeuralNet):
             self.notify("on_epoch_begin", **data)
             epoch = len(self.history)
             # A curvature that moves while the networks still know nothing goes astray.
-            self.module_.latent.train_curvature(epoch > CURVATURE_BURN_IN * self.max_epochs)
+            self.module_.latent.train_curvature(epoch > self.curvature_burn_in_)
             means = self._train_pass(train, epoch - 1, per_batch)
             self._check_finite(means, epoch)
             validation = {} if valid is None else self._validate(valid)
@@ -288,7 +287,9 @@ class VAENet(NeuralNet):
         with torch.no_grad():
             for name, tensor in self._tensors():
                 tensor.copy_(tensors[name])
-        # Its averages hold the gradients of the abandoned epoch, infinite ones perhaps.
+        # Its averages hold the gradients of the abandoned epoch, infinite ones perhaps. The new one
+        # takes the parameters that ask for a gradient, a curvature in its burn-in among them.
+        self.module_.latent.train_curvature(True)
         self.initialize_optimizer()
 
     # --- pickling -----------------------------------------------------------------------------

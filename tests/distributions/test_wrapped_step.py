@@ -231,3 +231,13 @@ def test_the_number_of_preimages_is_enough(d, scale):
     many = log_preimage_sum(r, 1 / scale**2, d, 1.0, 5 * n)
     assert (few - many).abs().max() < 1e-6
     assert n_preimages_for(scale, d, -1.0) == n_preimages_for(scale, d, 0.0) == 0
+
+
+@pytest.mark.parametrize(("dim", "curvature"), [(10, 100.0), (20, 25.0), (50, 4.0), (50, 100.0)])
+def test_posterior_equal_to_the_prior_has_no_divergence_on_a_sphere(dim, curvature):
+    """Draws that wind round many times: the sum has to reach the far side as well."""
+    torch.manual_seed(0)
+    zeros = torch.zeros(500, dim, dtype=torch.float64)
+    noise = torch.randn(500, dim, dtype=torch.float64)
+    _, _, ratio = wrapped_normal_step(zeros, None, noise, curvature, log_scale=zeros)
+    assert ratio.abs().max() < 1e-6

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ...distributions import WrappedNormal, wrapped_normal_step
+from ...distributions._preimages import n_preimages_for
 from ...manifolds import ConstantCurvature, constant_curvature
 from ...manifolds.functional import log_origin
 from ..bounds import (
@@ -73,13 +74,15 @@ class WrappedLatent(Latent):
         learn_curvature: bool = False,
         flat_part: bool = False,
     ) -> None:
+        # NumPy numbers, which a grid is made of, become Python's.
+        dim, curvature, prior_scale = int(dim), float(curvature), float(prior_scale)
         super().__init__(constant_curvature(dim, curvature))
         self.prior_scale = prior_scale
         self.decoder_input = decoder_input
         self.flat_part = flat_part
         self.n_params = 2 * dim
         self.noise_dim = dim
-        self.K = float(curvature)
+        self.K = curvature
         self.learned = (
             nn.Parameter(torch.tensor(self.K / CURVATURE_GAIN)) if learn_curvature else None
         )
@@ -91,6 +94,12 @@ class WrappedLatent(Latent):
             self.n_features = n_planes
         self.scale_bend = scale_bend(self.K, dim, prior_scale, self.riemannian)
         self.location_bend = location_bend(self.K, dim, prior_scale, self.riemannian)
+        # Terms of the wrapped densities on a sphere, from the bound on the scale; twice, since a
+        # drawn vector may itself wind round as often.
+        self.n_preimages = None
+        if self.K > 0 and not learn_curvature and not self.riemannian:
+            largest = max(float(self.scale_bend) ** -0.5, prior_scale)
+            self.n_preimages = 2 * n_preimages_for(largest, dim, self.K)
 
     # --- curvature ------------------------------------------------------------------------------
 
@@ -166,7 +175,14 @@ class WrappedLatent(Latent):
         self, tangent: Tensor, log_scale: Tensor, noise: Tensor, K: float | Tensor, log_map: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         return wrapped_normal_step(
-            tangent, None, noise, K, self.prior_scale, log_scale=log_scale, tangent=log_map
+            tangent,
+            None,
+            noise,
+            K,
+            self.prior_scale,
+            self.n_preimages,
+            log_scale=log_scale,
+            tangent=log_map,
         )
 
     def _read(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:

@@ -1,0 +1,92 @@
+"""The networks that an estimator's parameters name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..nn import ACTIVATIONS, ConvDecoder, ConvEncoder, Reshaped, build_module, mlp
+
+# What `encoder` and `decoder` may be called by name.
+NETWORKS = ("mlp", "conv")
+
+
+def encoder_network(
+    spec: Any,
+    n_features: int,
+    sizes: tuple[int, ...],
+    activation: str,
+    image_shape: tuple[int, ...] | None,
+) -> nn.Module:
+    """Network from flat rows to hidden features.
+
+    Parameters
+    ----------
+    spec : str, torch.nn.Module or callable
+        The estimator's ``encoder``.
+    n_features : int
+        Columns of a row.
+    sizes : tuple of int
+        Widths of the hidden layers; a convolutional network takes the last for its dense layer.
+    activation : str
+        A key of ``ACTIVATIONS``.
+    image_shape : tuple of int or None
+        Shape of one sample.
+
+    Raises
+    ------
+    ValueError
+        If a convolutional network is asked for and the shape is none of an image.
+    """
+    if not isinstance(spec, str):
+        # A user's own encoder sees a sample in the shape that it was given, or a flat row.
+        return Reshaped(build_module(spec, n_features, role="encoder"), image_shape)
+    if spec == "conv":
+        return ConvEncoder(image_shape, sizes[-1] if sizes else None, activation)
+    return mlp(n_features, sizes, activation)
+
+
+def decoder_network(
+    spec: Any,
+    latent: Any,
+    n_outputs: int,
+    sizes: tuple[int, ...],
+    activation: str,
+    image_shape: tuple[int, ...] | None,
+) -> nn.Module:
+    """Network from latent features to a likelihood's outputs.
+
+    Parameters
+    ----------
+    spec : str, torch.nn.Module or callable
+        The estimator's ``decoder``.
+    latent : Latent
+        Whose features it reads; its distances to planes replace the first dense layer.
+    n_outputs : int
+        Numbers a row that the likelihood needs.
+    sizes : tuple of int
+        Widths of the encoder's hidden layers; here they come in reverse.
+    activation : str
+        A key of ``ACTIVATIONS``.
+    image_shape : tuple of int or None
+        Shape of one sample.
+
+    Raises
+    ------
+    ValueError
+        If a convolutional network is asked for and the shape is none of an image.
+    """
+    n_inputs = latent.n_features
+    if not isinstance(spec, str):
+        return Reshaped(build_module(spec, n_inputs, n_outputs, role="decoder"))
+    sizes = sizes[::-1]
+    planes = latent.gyroplanes is not None and bool(sizes)
+    rest = sizes[1:] if planes else sizes
+    network: nn.Module
+    if spec == "conv":
+        n_hidden = sizes[0] if sizes and not planes else None
+        network = ConvDecoder(n_inputs, image_shape, n_hidden, activation, n_outputs)
+    else:
+        network = mlp(n_inputs, rest, activation, n_outputs)
+    return nn.Sequential(ACTIVATIONS[activation](), network) if planes else network

@@ -1,0 +1,335 @@
+"""Compact residual convolutional encoder and decoder for images of any size.
+
+Rows reach a network flattened in the user's own axis order and leave it in that order, so a
+convolutional network stands where a perceptron stands.  Cost decides the layout: the first layer
+halves the image already, large maps have few channels, and residual blocks work on the small maps
+only.  There is no BatchNorm, whose statistics a batch of one row does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .networks import ACTIVATIONS
+
+__all__ = ["ConvDecoder", "ConvEncoder", "ImageLayout", "image_layout"]
+
+CHANNEL_COUNTS = (1, 3, 4)
+# Maps are halved down to this side; below it a dense layer sees the whole image.
+SMALLEST_SIDE = 4
+# Channels after each halving, and the first level that has a residual block (the last always
+# has one): on 28 x 28 images blocks on the 14 x 14 and 7 x 7 maps would double the cost of a step.
+CHANNELS = (16, 32, 32, 64)
+FIRST_RESIDUAL = 2
+# Numbers in the largest map of one piece when no gradient is wanted; 32 MiB of float32.
+PIECE = 2**23
+
+
+class ImageLayout(NamedTuple):
+    """How the numbers of one flattened row form an image.
+
+    Attributes
+    ----------
+    channels, height, width : int
+        Size of the image.
+    channels_last : bool
+        Whether the channel is the last axis of the row's own order; False also where there is
+        no channel axis.
+    """
+
+    channels: int
+    height: int
+    width: int
+    channels_last: bool
+
+    def to_image(self, rows: Tensor) -> Tensor:
+        """Rows (n, p) to images (n, C, H, W)."""
+        n = rows.shape[0]
+        if self.channels_last:
+            return rows.reshape(n, self.height, self.width, self.channels).permute(0, 3, 1, 2)
+        return rows.reshape(n, self.channels, self.height, self.width)
+
+    def to_rows(self, images: Tensor) -> Tensor:
+        """Images (n, C, H, W) to rows (n, p)."""
+        return (images.permute(0, 2, 3, 1) if self.channels_last else images).flatten(1)
+
+
+def image_layout(shape: tuple[int, ...] | None) -> ImageLayout:
+    """Find height, width and channels in the shape of one image.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+        ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``.  A last or first axis of size 1, 3 or 4 is the
+        channel axis; where both are, it is the last.
+
+    Returns
+    -------
+    ImageLayout
+        The layout.
+
+    Raises
+    ------
+    ValueError
+        If there is no shape, it has neither two nor three axes, or three of which neither the
+        first nor the last can be the channels.
+
+    Examples
+    --------
+    >>> from skccvae.nn import image_layout
+    >>> image_layout((3, 64, 48))
+    ImageLayout(channels=3, height=64, width=48, channels_last=False)
+    >>> image_layout((4, 64, 3)).channels
+    3
+    """
+    if shape is None:
+        raise ValueError(
+            "A convolutional network needs the shape of an image, and X holds flat rows. Pass "
+            "image_shape, such as image_shape=(28, 28), or X of shape (n, 28, 28)."
+        )
+    if len(shape) == 2:
+        return ImageLayout(1, shape[0], shape[1], False)
+    if len(shape) != 3:
+        raise ValueError(
+            "A convolutional network needs images of shape (H, W), (H, W, C) or (C, H, W); got "
+            f"{shape}. Pass image_shape, or encoder='mlp' and decoder='mlp'."
+        )
+    if shape[2] in CHANNEL_COUNTS:
+        return ImageLayout(shape[2], shape[0], shape[1], True)
+    if shape[0] in CHANNEL_COUNTS:
+        return ImageLayout(shape[0], shape[1], shape[2], False)
+    raise ValueError(
+        f"The channel axis of images of shape {shape} is unknown: a first or last axis of size 1, "
+        "3 or 4 is taken for it. Pass X or image_shape in such a shape, or torch modules of yours "
+        "as encoder and decoder."
+    )
+
+
+class _Level(NamedTuple):
+    """One halving: from a map of one size and its channels to the next."""
+
+    size: tuple[int, int]
+    n_in: int
+    n_out: int
+    halved: tuple[bool, bool]
+    residual: bool
+
+
+def _levels(layout: ImageLayout) -> tuple[list[_Level], tuple[int, int]]:
+    """The halvings of an image, each axis until it is short, and the size of the last map."""
+    sizes = [(layout.height, layout.width)]
+    while max(sizes[-1]) > SMALLEST_SIDE or len(sizes) == 1:
+        h, w = sizes[-1]
+        sizes.append(tuple(-(-n // 2) if n > SMALLEST_SIDE else n for n in (h, w)))  # type: ignore[arg-type]
+    depth = len(sizes) - 1
+    # A small image affords the wider map at once.
+    widths = [CHANNELS[min(i + (depth == 1), len(CHANNELS) - 1)] for i in range(depth)]
+    levels = [
+        _Level(
+            size,
+            layout.channels if i == 0 else widths[i - 1],
+            widths[i],
+            (size[0] > SMALLEST_SIDE, size[1] > SMALLEST_SIDE),
+            i >= FIRST_RESIDUAL or i == depth - 1,
+        )
+        for i, size in enumerate(sizes[:-1])
+    ]
+    return levels, sizes[-1]
+
+
+class _ResidualBlock(nn.Module):
+    """x + f(x) with two 3 x 3 convolutions; the identity at the start of training."""
+
+    def __init__(self, channels: int, activation: str) -> None:
+        super().__init__()
+        last = nn.Conv2d(channels, channels, 3, padding=1)
+        self.body = nn.Sequential(
+            nn.GroupNorm(channels // 8, channels),
+            ACTIVATIONS[activation](),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            ACTIVATIONS[activation](),
+            last,
+        )
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class _Grow(nn.Module):
+    """Transposed convolution back to a map of a given size, odd ones included."""
+
+    def __init__(self, level: _Level) -> None:
+        super().__init__()
+        self.size = level.size
+        kernel = tuple(4 if halved else 3 for halved in level.halved)
+        stride = tuple(2 if halved else 1 for halved in level.halved)
+        self.convolution = nn.ConvTranspose2d(level.n_out, level.n_in, kernel, stride, 1)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Doubling the half of an odd side, rounded up, is one too many.
+        return self.convolution(x)[..., : self.size[0], : self.size[1]]
+
+
+def _in_pieces(function: Callable[[Tensor], Tensor], rows: Tensor, largest_map: int) -> Tensor:
+    """Apply a network to rows; piece by piece where no gradient needs the maps of all of them."""
+    piece = max(1, PIECE // largest_map)
+    if torch.is_grad_enabled() or rows.shape[0] <= piece:
+        return function(rows)
+    return torch.cat([function(part) for part in rows.split(piece)])
+
+
+class ConvEncoder(nn.Module):
+    """Flattened images to hidden features.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+        Shape of one image as the user has it, see `image_layout`.
+    n_hidden : int or None
+        Width of a dense layer behind the convolutions; None returns the last map.
+    activation : str
+        A key of ``ACTIVATIONS``.
+
+    Raises
+    ------
+    ValueError
+        If the shape is none of an image.
+
+    Notes
+    -----
+    Each level halves the sides that are longer than 4 with a strided 3 x 3 convolution, to 16, 32,
+    32 and then 64 channels (32 where there is one level only); the third level and those after it,
+    and the last, add a residual block with pre-activation and GroupNorm.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", ECCV 2016, figure 1b;
+    Wu and He, "Group normalization", ECCV 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import ConvEncoder
+    >>> ConvEncoder((9, 7, 3), 32, "relu")(torch.rand(1, 189)).shape
+    torch.Size([1, 32])
+    """
+
+    def __init__(self, shape: tuple[int, ...] | None, n_hidden: int | None, activation: str):
+        super().__init__()
+        self.layout = image_layout(shape)
+        levels, last = _levels(self.layout)
+        layers: list[nn.Module] = []
+        for level in levels:
+            stride = tuple(2 if halved else 1 for halved in level.halved)
+            layers.append(nn.Conv2d(level.n_in, level.n_out, 3, stride, 1))  # type: ignore[arg-type]
+            if level.residual:
+                layers.append(_ResidualBlock(level.n_out, activation))
+            layers.append(ACTIVATIONS[activation]())
+        layers.append(nn.Flatten())
+        if n_hidden is not None:
+            width = levels[-1].n_out * last[0] * last[1]
+            layers += [nn.Linear(width, n_hidden), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers)
+        self.largest_map = _largest_map(levels, last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows of shape (n, p) to features of shape (n, h)."""
+        return _in_pieces(self._features, x, self.largest_map)
+
+    def _features(self, rows: Tensor) -> Tensor:
+        images = self.layout.to_image(rows)
+        # Channels beside each other in memory suit convolutions with few channels on a CPU.
+        return self.layers(images.contiguous(memory_format=torch.channels_last))
+
+
+class ConvDecoder(nn.Module):
+    """Latent features to the likelihood's parameters of flattened images.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Width of the latent features.
+    shape : tuple of int or None
+        Shape of one image as the user has it, see `image_layout`.
+    n_hidden : int or None
+        Width of a dense layer before the first map; None leaves it out.
+    activation : str
+        A key of ``ACTIVATIONS``.
+    n_outputs : int, optional
+        Numbers a row in the output: a whole multiple of the numbers in an image, one image's
+        parameters after the other.  By default as many as the image has.
+
+    Raises
+    ------
+    ValueError
+        If the shape is none of an image, or ``n_outputs`` no multiple of its numbers.
+
+    Notes
+    -----
+    The encoder's levels in reverse, with transposed convolutions of size 4, stride 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import ConvDecoder
+    >>> ConvDecoder(2, (9, 7, 3), 32, "relu")(torch.randn(1, 2)).shape
+    torch.Size([1, 189])
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        shape: tuple[int, ...] | None,
+        n_hidden: int | None,
+        activation: str,
+        n_outputs: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.layout = image_layout(shape)
+        n_pixels = self.layout.channels * self.layout.height * self.layout.width
+        n_outputs = n_pixels if n_outputs is None else n_outputs
+        if n_outputs < 1 or n_outputs % n_pixels:
+            raise ValueError(
+                f"n_outputs must be a multiple of the {n_pixels} numbers in an image of shape "
+                f"{shape}; got {n_outputs}."
+            )
+        self.n_parameters = n_outputs // n_pixels
+        levels, last = _levels(self.layout)
+        levels[0] = levels[0]._replace(n_in=self.layout.channels * self.n_parameters)
+        layers: list[nn.Module] = []
+        width = n_inputs
+        if n_hidden is not None:
+            layers += [nn.Linear(width, n_hidden), ACTIVATIONS[activation]()]
+            width = n_hidden
+        channels = levels[-1].n_out
+        layers.append(nn.Linear(width, channels * last[0] * last[1]))
+        layers.append(nn.Unflatten(1, (channels, *last)))
+        for level in reversed(levels):
+            if level.residual:
+                layers.append(_ResidualBlock(level.n_out, activation))
+            layers += [ACTIVATIONS[activation](), _Grow(level)]
+        self.layers = nn.Sequential(*layers)
+        self.largest_map = _largest_map(levels, last)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features of shape (n, f) to likelihood outputs of shape (n, o)."""
+        return _in_pieces(self._outputs, features, self.largest_map)
+
+    def _outputs(self, features: Tensor) -> Tensor:
+        images = self.layers(features)
+        if self.n_parameters == 1:
+            return self.layout.to_rows(images)
+        parts = images.chunk(self.n_parameters, dim=1)
+        return torch.cat([self.layout.to_rows(part) for part in parts], dim=1)
+
+
+def _largest_map(levels: list[_Level], last: tuple[int, int]) -> int:
+    """Numbers an image in the largest map, the image itself among them."""
+    maps = [level.n_in * level.size[0] * level.size[1] for level in levels]
+    return max(*maps, levels[-1].n_out * last[0] * last[1])

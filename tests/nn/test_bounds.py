@@ -1,0 +1,37 @@
+"""Bounds on what a network says of a posterior."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skccvae.nn.bounds import bound_log_scale, bound_size, draw_reach, riemannian_prior_fits
+
+
+@pytest.mark.parametrize("bend", [1e-6, 0.01, 2.0])
+def test_fixed_and_tensor_bends_agree_and_gradients_are_right(bend):
+    torch.manual_seed(0)
+    x = 2 * torch.randn(50, dtype=torch.float64)
+    x.requires_grad_(True)
+    tensor = torch.tensor(bend, dtype=torch.float64)
+    for bound in (bound_size, bound_log_scale):
+        assert torch.allclose(bound(x, bend), bound(x, tensor), atol=1e-12)
+        assert torch.autograd.gradcheck(lambda t, f=bound: f(t, bend), (x,))
+    assert torch.allclose(bound_log_scale(x, bend), bound_size(x.exp(), bend).log(), atol=1e-9)
+
+
+def test_sizes_stay_below_the_bound_and_small_ones_as_they_are():
+    x = torch.tensor([1e-3, 0.1, 1.0, 1e3, 1e9])
+    bounded = bound_size(x, 0.01)
+    assert bool((bounded <= 10.0 * (1 + 1e-6)).all())
+    assert torch.allclose(bounded[:3], x[:3], rtol=1e-4)
+    assert torch.equal(bound_size(x, 0.0), x)
+
+
+def test_range_of_float32():
+    assert draw_reach(2, 1.0, -1.0) == pytest.approx(0.55 * 42)
+    with pytest.raises(ValueError, match="too far out for float32"):
+        draw_reach(40, 1.0, -1.0, riemannian=True)
+    assert riemannian_prior_fits(40, 1.0, -0.25)
+    assert not riemannian_prior_fits(40, 1.0, -1.0)
+    assert riemannian_prior_fits(400, 1.0, 5.0)
