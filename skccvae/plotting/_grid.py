@@ -1,0 +1,348 @@
+"""Decoded images all over a two-dimensional latent space."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from sklearn.utils.validation import check_is_fitted
+
+from skccvae.manifolds import ConstantCurvature, Manifold, Product, constant_curvature
+from skccvae.plotting import _maps as maps
+from skccvae.plotting._images import as_images, find_image_shape, to_unit, value_range
+from skccvae.plotting._style import make_axes, require_pyplot
+
+Array = NDArray[np.float64]
+
+#: Distances from the origin, in units of R, that tiles of the Poincare disk go to at most.
+_DISK_REACH = 3.5
+#: Share of their steps that tiles on a square grid fill.
+_FILL = 0.93
+
+
+class ManifoldGridDisplay:
+    """Decoded tiles, placed in the latent space's own geometry.
+
+    In the plane the tiles stand at equal steps of probability under a standard normal. On the
+    sphere they tile Hammer's equal-area map, so that each stands for the same area. In the Poincare
+    disk they stand on circles around the origin at equal geodesic steps, as many on each as its
+    length has room for: all tiles are equally large in the hyperbolic metric, and the disk shows
+    them smaller towards its edge. Tiles there are cut to circles, which the map keeps as circles.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    tiles : array-like of shape (n_tiles, H, W) or (n_tiles, H, W, 3)
+        Decoded images.
+    places : array-like of shape (n_tiles, 2)
+        Centres on the map.
+    sizes : array-like of shape (n_tiles,)
+        Heights of the tiles on the map.
+    space : ConstantCurvature
+        The two-dimensional space that the map shows.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Raises
+    ------
+    ValueError
+        For arrays of different lengths or a space that is not two-dimensional.
+
+    See Also
+    --------
+    LatentDisplay : Embedded rows over the same maps.
+
+    Notes
+    -----
+    The plane's grid is that of Kingma and Welling (2014), "Auto-encoding variational Bayes",
+    figure 4.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import numpy as np
+    >>> from skccvae.manifolds import Hyperbolic
+    >>> from skccvae.plotting import ManifoldGridDisplay
+    >>> tiles = np.random.default_rng(0).random((2, 8, 8))
+    >>> grid = ManifoldGridDisplay(tiles, [[0, 0], [0.5, 0]], [0.3, 0.2], Hyperbolic(2)).plot()
+    >>> len(grid.ax_.images)
+    2
+    """
+
+    def __init__(
+        self, tiles: ArrayLike, places: ArrayLike, sizes: ArrayLike, space: ConstantCurvature
+    ) -> None:
+        self.tiles = np.asarray(tiles, dtype=np.float64)
+        self.places = np.asarray(places, dtype=np.float64)
+        self.sizes = np.asarray(sizes, dtype=np.float64)
+        n = len(self.tiles)
+        if self.tiles.ndim not in (3, 4) or self.places.shape != (n, 2) or self.sizes.shape != (n,):
+            raise ValueError(
+                "Expected n tiles (n, H, W) or (n, H, W, 3), places (n, 2) and sizes (n,); got "
+                f"shapes {self.tiles.shape}, {self.places.shape} and {self.sizes.shape}."
+            )
+        if not isinstance(space, ConstantCurvature) or space.dim != 2:
+            raise ValueError(f"space must be two-dimensional; got {space!r}.")
+        self.space = space
+
+    @classmethod
+    def from_estimator(
+        cls,
+        vae: Any,
+        *,
+        n_tiles: int | None = None,
+        radius: float | None = None,
+        dims: tuple[int, int] | None = None,
+        factor: int | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> ManifoldGridDisplay:
+        """Decode a grid of latent points and draw the images.
+
+        Parameters
+        ----------
+        vae : estimator
+            A fitted transformer of skccvae.
+        n_tiles : int, default=None
+            Tiles across the plane (15) or the sphere's map (24), or circles of tiles around the
+            middle of the disk (5).
+        radius : float, default=None
+            Distance from the origin that the tiles of the disk reach. By default the radius within
+            which 95 % of a standard normal in the tangent plane lies, 2.45, but at most 3.5
+            radii of curvature, beyond which tiles would be too small to see.
+        dims : tuple of two int, default=None
+            Of a space of more than two dimensions: the directions that span the plane (great
+            sphere, hyperbolic plane) through the origin to be shown.
+        factor : int, default=None
+            Of a product: the factor to be shown, with the others at their origin.
+        image_shape : tuple of int, default=None
+            Shape of one image; by default that of what the model was fitted on, its
+            ``image_shape``, or a square.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **kwargs : dict
+            Other arguments of :meth:`plot`.
+
+        Returns
+        -------
+        ManifoldGridDisplay
+
+        Raises
+        ------
+        ValueError
+            If the space is a product and factor is None, has more than two dimensions and dims is
+            None, or has only one; if rows cannot be folded into images; for a radius outside the
+            disk.
+
+        Examples
+        --------
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> from sklearn.datasets import load_digits
+        >>> from skccvae import GaussianVAETransformer
+        >>> from skccvae.plotting import ManifoldGridDisplay
+        >>> X = load_digits().images[:200] / 16
+        >>> vae = GaussianVAETransformer(2, max_epochs=1, random_state=0).fit(X)
+        >>> ManifoldGridDisplay.from_estimator(vae, n_tiles=4).tiles.shape
+        (16, 8, 8)
+        """
+        check_is_fitted(vae)
+        manifold = vae.manifold_
+        whole, index = _chosen_factor(manifold, factor)
+        directions = _directions(whole, dims)
+        plane = constant_curvature(2, whole.curvature)
+        n = _n_tiles(plane, n_tiles)
+        if radius is not None and (plane.curvature >= 0 or not 0 < radius < math.inf):
+            raise ValueError(
+                f"radius is a positive distance in a hyperbolic plane; got {radius!r} for "
+                f"{plane!r}."
+            )
+        points, places, sizes = _layout(plane, n, radius)
+
+        # The points of the plane as points of the whole space, other directions and factors at 0.
+        ambient = manifold.origin(dtype=torch.float64).repeat(len(points), 1)
+        start = 0
+        if isinstance(manifold, Product):
+            start = sum(f.ambient_dim for f in manifold.factors[:index])
+        lift = int(plane.curvature != 0)
+        if lift:
+            ambient[:, start] = points[:, 0]
+        for column, direction in enumerate(directions):
+            ambient[:, start + lift + direction] = points[:, lift + column]
+        Z = manifold.to_chart(ambient, vae.coordinates).numpy()
+        decoded = np.asarray(vae.inverse_transform(Z))
+        if image_shape is None and decoded.ndim == 2:
+            image_shape = getattr(vae, "image_shape", None)
+        shape = find_image_shape(decoded[0].size, decoded.shape[1:], image_shape)
+        return cls(as_images(decoded, shape), places, sizes, plane).plot(ax, **kwargs)
+
+    def plot(self, ax: Any = None, *, cmap: str = "gray", **kwargs: Any) -> ManifoldGridDisplay:
+        """Draw the tiles.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        cmap : str, default="gray"
+            Colour map of grey-scale images.
+        **kwargs : dict
+            Passed on to ``imshow``.
+
+        Returns
+        -------
+        ManifoldGridDisplay
+            The display itself.
+        """
+        require_pyplot()
+        from matplotlib.patches import Circle
+
+        K = self.space.curvature
+        size = (8.0, 4.2) if K > 0 else (6.4, 6.6)
+        self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=size)
+        ax = self.ax_
+        low, high = value_range(self.tiles)
+        shown = to_unit(self.tiles, low, high)
+        height, width = self.tiles.shape[1:3]
+        style = {"cmap": cmap, "vmin": 0, "vmax": 1, "interpolation": "antialiased", "zorder": 2}
+        halves = np.column_stack([self.sizes * min(1, width / height), self.sizes])
+        halves = halves / 2 * min(1, height / width) ** np.array([0, 1])
+        edges = (self.places - halves, self.places + halves)
+        outline = self._map_outline()
+        for tile, place, (left, bottom), (right, top) in zip(
+            shown, self.places, *edges, strict=True
+        ):
+            image = ax.imshow(tile, extent=(left, right, bottom, top), **style | kwargs)
+            if K < 0:
+                radius = max(right - left, top - bottom) / 2
+                outline = Circle(place, radius, transform=ax.transData)
+            if outline is not None:
+                image.set_clip_path(outline)
+        if K == 0:
+            self._quantile_axes(edges)
+            ax.set_title("Plane (equal steps of probability)", fontsize=13)
+        elif K > 0:
+            maps.draw_hammer_outline(ax)
+            ax.set_title("Sphere (Hammer projection)", fontsize=13)
+        else:
+            reach = float(np.abs(np.concatenate(edges)).max())
+            maps.draw_disk_grid(ax, 1.0 if reach > 0.5 else 1.05 * reach, self.space, labels=False)
+            ax.set_title("Poincaré disk", fontsize=13)
+        return self
+
+    def _map_outline(self) -> Any:
+        """What the sphere's tiles are cut at."""
+        from matplotlib.patches import Ellipse
+
+        if self.space.curvature <= 0:
+            return None
+        wide, high = maps.HAMMER_AXES
+        return Ellipse((0, 0), 2 * wide, 2 * high, transform=self.ax_.transData)
+
+    def _quantile_axes(self, edges: tuple[Array, Array]) -> None:
+        """Ticks at round latent coordinates, which probability spaces unevenly."""
+        low, high = edges[0].min(axis=0), edges[1].max(axis=0)
+        self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        ticks = np.array([-2, -1, -0.5, 0, 0.5, 1, 2])
+        names = [f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
+        self.ax_.set_xticks(norm.cdf(ticks), names, fontsize=11)
+        self.ax_.set_yticks(norm.cdf(ticks), names, fontsize=11)
+        self.ax_.set_xlabel("first latent coordinate", fontsize=12)
+        self.ax_.set_ylabel("second latent coordinate", fontsize=12)
+        self.ax_.spines[:].set_visible(False)
+
+
+def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:
+    if isinstance(manifold, Product):
+        n = len(manifold.factors)
+        if factor is None or factor not in range(n):
+            raise ValueError(
+                f"{manifold!r} is a product: pass factor=0, ..., {n - 1} to say which of its "
+                f"factors to show; got {factor!r}."
+            )
+        return manifold.factors[factor], factor
+    if not isinstance(manifold, ConstantCurvature):
+        raise TypeError(f"Expected a transformer of skccvae; got manifold_ = {manifold!r}.")
+    if factor is not None:
+        raise ValueError(f"factor is for products; {manifold!r} is none.")
+    return manifold, 0
+
+
+def _directions(space: ConstantCurvature, dims: tuple[int, int] | None) -> tuple[int, int]:
+    if dims is not None:
+        return maps.check_dims(dims, space.dim)
+    if space.dim != 2:
+        raise ValueError(
+            f"A grid of tiles shows two dimensions, and {space!r} has {space.dim}. "
+            + (
+                "Pass dims=(i, j) for a plane through its origin along two directions."
+                if space.dim > 2
+                else "Fit a model with n_components=2."
+            )
+        )
+    return 0, 1
+
+
+def _n_tiles(plane: ConstantCurvature, n_tiles: int | None) -> int:
+    if n_tiles is None:
+        return 15 if plane.curvature == 0 else 24 if plane.curvature > 0 else 5
+    if n_tiles < 1:
+        raise ValueError(f"n_tiles must be at least 1; got {n_tiles!r}.")
+    return int(n_tiles)
+
+
+def _layout(
+    plane: ConstantCurvature, n: int, radius: float | None
+) -> tuple[torch.Tensor, Array, Array]:
+    """Ambient points of the plane, their centres on the map, and the sizes of the tiles there."""
+    if plane.curvature == 0:
+        steps = (np.arange(n) + 0.5) / n
+        places = np.stack(np.meshgrid(steps, steps[::-1]), -1).reshape(-1, 2)
+        return torch.from_numpy(norm.ppf(places)), places, np.full(n * n, _FILL / n)
+    if plane.curvature > 0:
+        wide, high = maps.HAMMER_AXES
+        side = 2 * wide / n
+        x = (np.arange(n) - (n - 1) / 2) * side
+        m = max(1, round(2 * high / side))
+        y = (np.arange(m) - (m - 1) / 2) * side
+        places = np.stack(np.meshgrid(x, y[::-1]), -1).reshape(-1, 2)
+        # A tile is kept where its centre is on the map, a little inside lest the edge be torn.
+        places = places[((places / [wide, high]) ** 2).sum(-1) < 0.98]
+        points = torch.from_numpy(maps.hammer_inverse(places)) * plane.radius_
+        return points, places, np.full(len(places), _FILL * side)
+    return _disk_layout(plane, n, radius)
+
+
+def _disk_layout(
+    plane: ConstantCurvature, n: int, radius: float | None
+) -> tuple[torch.Tensor, Array, Array]:
+    """Geodesic polar grid: circles at equal steps, tiles at equal steps along each."""
+    R = plane.radius_
+    # sqrt(-2 log 0.05): within it lies 95 % of a standard normal in two dimensions.
+    reach = min(math.sqrt(-2 * math.log(0.05)), _DISK_REACH * R) if radius is None else radius
+    step = reach / R / n
+    tangent = [np.zeros((1, 2))]
+    for ring in range(1, n + 1):
+        count = max(4, int(2 * math.pi * math.sinh(ring * step) / (1.02 * step)))
+        angles = 2 * math.pi * (np.arange(count) + 0.5 * (ring % 2)) / count
+        tangent.append(ring * step * R * np.column_stack([np.cos(angles), np.sin(angles)]))
+    points = plane.exp0(torch.from_numpy(np.concatenate(tangent)))
+    places = maps.disk_places(plane, points.numpy())
+    # The metric of the disk: lengths shrink by this factor. One hyperbolic size for all tiles, the
+    # largest at which no two circles overlap.
+    shrink = (1 - (places**2).sum(-1)) / 2
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    size = float((2 * apart / (shrink[:, None] + shrink[None])).min())
+    return points, places, size * shrink

@@ -1,0 +1,93 @@
+"""One panel of a latent space: which map, its grid, and where the points lie on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skccvae.manifolds import ConstantCurvature
+from skccvae.plotting import _maps as maps
+
+
+def map_of(space: ConstantCurvature, kind: str, in_product: bool) -> str:
+    """Name of the map for a space, checked against the kind that was asked for."""
+    K = space.curvature
+    if space.dim == 1:
+        return "circle" if K > 0 else "line"
+    natural = "plane" if K == 0 else "hammer" if K > 0 else "disk"
+    if kind == "auto" or kind == natural:
+        return natural
+    if kind == "3d" and (K > 0 or in_product):
+        return "3d" if K > 0 else natural
+    fitting = "'hammer' or '3d'" if K > 0 else repr(natural)
+    raise ValueError(f"kind={kind!r} does not fit {space!r}; use 'auto', {fitting}.")
+
+
+def draw_map(
+    ax: Any, space: ConstantCurvature, points: NDArray[np.float64], kind: str
+) -> NDArray[np.float64]:
+    """Draw the grid and return the places of the points on it."""
+    if kind == "plane":
+        maps.draw_plane_grid(ax, 1.04 * float(np.linalg.norm(points, axis=1).max()) or 1.0)
+        return points
+    if kind == "disk":
+        places = maps.disk_places(space, points)
+        reach = float(np.linalg.norm(places, axis=1).max())
+        maps.draw_disk_grid(ax, 1.0 if reach > 0.5 or reach == 0 else 1.1 * reach, space)
+        return places
+    if kind in ("hammer", "3d"):
+        directions = points / space.radius_
+        if kind == "3d":
+            maps.draw_globe(ax, _facing(directions))
+            return directions
+        maps.draw_hammer_grid(ax)
+        return maps.hammer(directions @ maps.centring_rotation(directions).T)
+    return _draw_one_dimensional(ax, space, points, kind)
+
+
+def _facing(directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Side of a globe, not too near its poles, that most of the points are on."""
+    lon = np.radians(np.arange(0, 360, 10))[:, None]
+    lat = np.radians([-40.0, -20.0, 0.0, 20.0, 40.0])
+    views = np.stack(
+        [np.cos(lon) * np.cos(lat), np.sin(lon) * np.cos(lat), np.sin(lat) + 0 * lon], -1
+    ).reshape(-1, 3)
+    return np.asarray(views[int(np.argmax((directions @ views.T > 0).sum(axis=0)))])
+
+
+def _draw_one_dimensional(
+    ax: Any, space: ConstantCurvature, points: NDArray[np.float64], kind: str
+) -> NDArray[np.float64]:
+    """A line or a circle, with the points spread evenly across it."""
+    along = space.log0(torch.from_numpy(points)).numpy()[:, 0]
+    # Multiples of the golden ratio, modulo 1: even, and the same each time.
+    across = (np.arange(len(points)) * 0.6180339887498949) % 1 - 0.5
+    if kind == "line":
+        ax.axhline(0, color="0.8", zorder=0)
+        ax.set(ylim=(-1.5, 1.5), yticks=[], xlabel="signed distance from the origin")
+        ax.spines[["left", "right", "top"]].set_visible(False)
+        return np.column_stack([along, across])
+    from matplotlib.patches import Circle
+
+    ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor="0.8"))
+    ax.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
+    ax.axis("off")
+    angle, radius = along / space.radius_, 1 + 0.25 * across
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+
+
+def title_of(space: ConstantCurvature, kind: str, with_curvature: bool) -> str:
+    """Title of a panel."""
+    name = {
+        "plane": "Plane",
+        "hammer": "Sphere (Hammer projection)",
+        "3d": "Sphere",
+        "disk": "Poincaré disk",
+        "line": "Line",
+        "circle": "Circle",
+    }[kind]
+    K = f"{space.curvature:.3g}".replace("-", "\N{MINUS SIGN}")
+    return f"{name}, K = {K}" if with_curvature and space.curvature else name

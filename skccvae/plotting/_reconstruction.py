@@ -1,0 +1,190 @@
+"""Images and what the model makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skccvae.plotting._images import as_images, find_image_shape, mosaic, to_unit, value_range
+from skccvae.plotting._style import make_axes
+
+
+class ReconstructionDisplay:
+    """Images in pairs: the original above, its reconstruction below.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    originals, reconstructions : array-like of shape (n_images, n_features) or (n_images, ...)
+        Images, paired.
+    image_shape : tuple of int, default=None
+        Shape ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)`` of one image; needed for flat rows that are
+        no squares.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes with the mosaic.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Raises
+    ------
+    ValueError
+        For arrays of different shapes, or rows that cannot be folded into images.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import numpy as np
+    >>> from skccvae.plotting import ReconstructionDisplay
+    >>> originals = np.random.default_rng(0).random((5, 64))
+    >>> display = ReconstructionDisplay(originals, originals**2).plot()
+    >>> display.originals.shape
+    (5, 8, 8)
+    """
+
+    def __init__(
+        self,
+        originals: ArrayLike,
+        reconstructions: ArrayLike,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        first, second = np.asarray(originals), np.asarray(reconstructions)
+        if first.shape != second.shape or first.ndim < 2 or len(first) == 0:
+            raise ValueError(
+                "originals and reconstructions must be of one shape (n_images, ...); got "
+                f"{first.shape} and {second.shape}."
+            )
+        n_features = first[0].size
+        shape = find_image_shape(n_features, first.shape[1:], image_shape)
+        self.originals = as_images(first, shape)
+        self.reconstructions = as_images(second, shape)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        vae: Any,
+        X: Any,
+        *,
+        n_images: int = 10,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> ReconstructionDisplay:
+        """Encode and decode the first rows of X, and draw them.
+
+        Parameters
+        ----------
+        vae : estimator
+            A fitted transformer with ``transform`` and ``inverse_transform``.
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Images as in ``fit``.
+        n_images : int, default=10
+            Rows of X to show, or all if there are fewer.
+        image_shape : tuple of int, default=None
+            Shape of one image; by default that of X's rows, the estimator's ``image_shape``, or a
+            square.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **kwargs : dict
+            Other arguments of :meth:`plot`.
+
+        Returns
+        -------
+        ReconstructionDisplay
+
+        Raises
+        ------
+        ValueError
+            If n_images is not positive or rows cannot be folded into images.
+
+        Examples
+        --------
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> from sklearn.datasets import load_digits
+        >>> from skccvae import GaussianVAETransformer
+        >>> from skccvae.plotting import ReconstructionDisplay
+        >>> X = load_digits().images[:200] / 16
+        >>> vae = GaussianVAETransformer(2, max_epochs=1, random_state=0).fit(X)
+        >>> ReconstructionDisplay.from_estimator(vae, X, n_images=6).reconstructions.shape
+        (6, 8, 8)
+        """
+        check_is_fitted(vae)
+        if n_images < 1:
+            raise ValueError(f"n_images must be at least 1; got {n_images!r}.")
+        if hasattr(X, "iloc"):
+            rows = X.iloc[:n_images]
+        else:
+            rows = X[:n_images] if hasattr(X, "shape") else np.asarray(X)[:n_images]
+        decoded = np.asarray(vae.inverse_transform(vae.transform(rows)))
+        originals = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
+        if image_shape is None and originals.ndim == 2:
+            image_shape = getattr(vae, "image_shape", None)
+        decoded = decoded.reshape(originals.shape)
+        return cls(originals, decoded, image_shape=image_shape).plot(ax, **kwargs)
+
+    def plot(
+        self, ax: Any = None, *, n_columns: int = 10, cmap: str = "gray", **kwargs: Any
+    ) -> ReconstructionDisplay:
+        """Draw the pairs.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        n_columns : int, default=10
+            Pairs beside each other; further ones begin a new pair of rows.
+        cmap : str, default="gray"
+            Colour map of grey-scale images.
+        **kwargs : dict
+            Passed on to ``imshow``.
+
+        Returns
+        -------
+        ReconstructionDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If n_columns is not positive.
+        """
+        if n_columns < 1:
+            raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
+        n, height, width = self.originals.shape[:3]
+        columns = min(n, n_columns)
+        low, high = value_range(self.originals)
+        gap = max(1, height // 16)
+        bands: list[NDArray[np.float64]] = []
+        ticks: list[float] = []
+        top = 0
+        for start in range(0, n, columns):
+            part = slice(start, start + columns)
+            if bands:  # a wider gap between the pairs of rows
+                bands.append(np.ones((2 * gap, *bands[0].shape[1:])))
+                top += 2 * gap
+            for images in (self.originals, self.reconstructions):
+                band = mosaic(to_unit(images[part], low, high), columns, gap, 1.0)
+                below = np.ones((gap, *band.shape[1:]))
+                bands += [band, below]
+                ticks.append(top + height / 2 - 0.5)
+                top += height + gap
+        canvas = np.concatenate(bands[:-1])
+        size = (1.4 + 0.75 * columns * width / height, 0.3 + 0.75 * canvas.shape[0] / height)
+        self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=size)
+        style = {"interpolation": "nearest", "cmap": cmap, "vmin": 0, "vmax": 1} | kwargs
+        self.ax_.imshow(canvas, **style)
+        names = ["original", "decoded"] * (len(ticks) // 2)
+        self.ax_.set_yticks(ticks, names, fontsize=12)
+        self.ax_.set_xticks([])
+        self.ax_.tick_params(length=0)
+        self.ax_.spines[:].set_visible(False)
+        return self

@@ -1,0 +1,285 @@
+"""Scores of a search over curvature and dimension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from skccvae.plotting._style import COLOUR_MAP, class_style, make_axes
+
+
+class CurvatureSearchDisplay:
+    """Cross-validated score against curvature, a curve for each dimension.
+
+    It is recommended to use :meth:`from_search`.
+
+    Parameters
+    ----------
+    curvatures : array-like of shape (n_curvatures,)
+        Increasing signed curvatures K.
+    n_components : array-like of shape (n_dimensions,)
+        Dimensions of the latent space.
+    scores : array-like of shape (n_curvatures, n_dimensions)
+        Mean scores; NaN where a pair was not tried.
+    deviations : array-like of shape (n_curvatures, n_dimensions), default=None
+        Standard deviations over the splits.
+    score_name : str, default="score"
+        Label of the scores.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Raises
+    ------
+    ValueError
+        For arrays whose shapes do not fit.
+
+    Notes
+    -----
+    With a von Mises-Fisher posterior and the uniform prior the KL does not depend on the
+    curvature: differences along such a curve come from the scale of the decoder's input alone.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from skccvae.plotting import CurvatureSearchDisplay
+    >>> scores = [[0.7, 0.9], [0.8, 0.85]]
+    >>> display = CurvatureSearchDisplay([-1.0, 0.0], [2, 10], scores).plot()
+    >>> display.best_
+    (-1.0, 10)
+    """
+
+    def __init__(
+        self,
+        curvatures: ArrayLike,
+        n_components: ArrayLike,
+        scores: ArrayLike,
+        deviations: ArrayLike | None = None,
+        *,
+        score_name: str = "score",
+    ) -> None:
+        self.curvatures = np.asarray(curvatures, dtype=float)
+        self.n_components = np.asarray(n_components)
+        self.scores = np.asarray(scores, dtype=float)
+        self.deviations = None if deviations is None else np.asarray(deviations, dtype=float)
+        self.score_name = score_name
+        shape = (self.curvatures.size, self.n_components.size)
+        for name, array in (("scores", self.scores), ("deviations", self.deviations)):
+            if array is not None and array.shape != shape:
+                raise ValueError(
+                    f"{name} must have one row a curvature and one column a dimension, shape "
+                    f"{shape}; got {array.shape}."
+                )
+        if np.isnan(self.scores).all():
+            raise ValueError("scores are all NaN: no fit of the search succeeded.")
+
+    @property
+    def best_(self) -> tuple[float, Any]:
+        """Curvature and dimension of the highest mean score."""
+        row, column = np.unravel_index(np.nanargmax(self.scores), self.scores.shape)
+        return float(self.curvatures[row]), self.n_components[column].item()
+
+    @classmethod
+    def from_search(
+        cls,
+        search: Any,
+        *,
+        curvature: str | None = None,
+        n_components: str | None = None,
+        metric: str = "score",
+        kind: str = "curves",
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> CurvatureSearchDisplay:
+        """Read a fitted search and draw its scores.
+
+        Parameters
+        ----------
+        search : GridSearchCV or another search
+            A fitted search, with ``cv_results_``, over the curvature and, if so, the dimension.
+        curvature, n_components : str, default=None
+            Names of the parameters, as ``"vae__curvature"``. By default the one whose last part is
+            ``curvature`` or ``n_components``.
+        metric : str, default="score"
+            Name of the metric in a search over several.
+        kind : {"curves", "heatmap"}, default="curves"
+            See :meth:`plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **kwargs : dict
+            Other arguments of :meth:`plot`.
+
+        Returns
+        -------
+        CurvatureSearchDisplay
+
+        Raises
+        ------
+        ValueError
+            If the search did not vary the curvature, over values that are not numbers, or without
+            that metric.
+
+        Notes
+        -----
+        Where other parameters were searched too, each pair shows its best score over these.
+
+        Examples
+        --------
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> from sklearn.datasets import load_digits
+        >>> from sklearn.model_selection import GridSearchCV
+        >>> from skccvae import HyperbolicVAETransformer
+        >>> from skccvae.plotting import CurvatureSearchDisplay
+        >>> X = load_digits().data[:120] / 16
+        >>> grid = {"curvature": [-1.0, -0.5], "n_components": [2]}
+        >>> vae = HyperbolicVAETransformer(max_epochs=1, random_state=0)
+        >>> search = GridSearchCV(vae, grid, cv=2).fit(X)
+        >>> CurvatureSearchDisplay.from_search(search).scores.shape
+        (2, 1)
+        """
+        check_is_fitted(search)
+        results = search.cv_results_
+        tried = [name.removeprefix("param_") for name in results if name.startswith("param_")]
+        K_name = _parameter(curvature, "curvature", tried)
+        if K_name is None:
+            raise ValueError(f"The search did not vary a curvature, but {tried}; pass curvature=.")
+        d_name = _parameter(n_components, "n_components", tried)
+        if f"mean_test_{metric}" not in results:
+            known = sorted(n.removeprefix("mean_test_") for n in results if "mean_test_" in n)
+            raise ValueError(f"The search has no metric {metric!r}; it has {known}.")
+        values = list(results[f"param_{K_name}"])
+        try:
+            K = np.array([float(value) for value in values])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{K_name} must be searched over numbers; got {values}.") from error
+        d = [1] * len(K) if d_name is None else list(results[f"param_{d_name}"])
+        curvatures, dimensions = sorted(set(K.tolist())), sorted(set(d))
+        scores = np.full((len(curvatures), len(dimensions)), np.nan)
+        deviations = scores.copy()
+        for k, dim, mean, std in zip(
+            K.tolist(),
+            d,
+            results[f"mean_test_{metric}"],
+            results[f"std_test_{metric}"],
+            strict=True,
+        ):
+            place = curvatures.index(k), dimensions.index(dim)
+            if not mean <= scores[place] and not np.isnan(mean):
+                scores[place], deviations[place] = mean, std
+        name = "cross-validated score" if metric == "score" else f"cross-validated {metric}"
+        display = cls(curvatures, dimensions, scores, deviations, score_name=name)
+        return display.plot(ax, kind=kind, **kwargs)
+
+    def plot(
+        self, ax: Any = None, *, kind: str = "curves", **kwargs: Any
+    ) -> CurvatureSearchDisplay:
+        """Draw the scores.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        kind : {"curves", "heatmap"}, default="curves"
+            Curves with bars of one standard deviation over the splits, or a table in colours.
+        **kwargs : dict
+            Passed on to ``errorbar`` or ``imshow``.
+
+        Returns
+        -------
+        CurvatureSearchDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            For an unknown kind.
+        """
+        if kind not in ("curves", "heatmap"):
+            raise ValueError(f"kind must be 'curves' or 'heatmap'; got {kind!r}.")
+        self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=(6.4, 4.2))
+        if kind == "curves":
+            self._curves(kwargs)
+        else:
+            self._heatmap(kwargs)
+        return self
+
+    def _curves(self, kwargs: dict[str, Any]) -> None:
+        ax = self.ax_
+        if self.curvatures.min() <= 0 <= self.curvatures.max():
+            ax.axvline(0, color="0.8", zorder=0)
+        # Curves stand a little beside each other, so that their bars do not hide one another.
+        span = float(np.ptp(self.curvatures)) or 1.0
+        n = self.n_components.size
+        for j, d in enumerate(self.n_components):
+            own = ~np.isnan(self.scores[:, j])
+            shift = span * 0.006 * (j - (n - 1) / 2)
+            bars = None if self.deviations is None else self.deviations[own, j]
+            style = class_style(j) | {"capsize": 3, "linewidth": 2, "elinewidth": 1}
+            place = self.curvatures[own] + shift
+            ax.errorbar(place, self.scores[own, j], bars, **style | {"label": f"d = {d}"} | kwargs)
+        K, d = self.best_
+        j = int(np.flatnonzero(self.n_components == d)[0])
+        ax.plot(
+            K + span * 0.006 * (j - (n - 1) / 2),
+            np.nanmax(self.scores),
+            marker="*",
+            markersize=20,
+            linestyle="",
+            markerfacecolor="white",
+            markeredgecolor=class_style(j)["color"],
+            markeredgewidth=2,
+            zorder=5,
+            label="best",
+        )
+        ax.set_xlabel("curvature K", fontsize=12)
+        ax.set_ylabel(self.score_name, fontsize=12)
+        ax.grid(color="0.92", linewidth=0.8)
+        ax.spines[["right", "top"]].set_visible(False)
+        ax.legend(frameon=False, fontsize=11, loc="center left", bbox_to_anchor=(1, 0.5))
+
+    def _heatmap(self, kwargs: dict[str, Any]) -> None:
+        ax = self.ax_
+        image = ax.imshow(self.scores.T, **{"cmap": COLOUR_MAP, "aspect": "auto"} | kwargs)
+        for (i, j), score in np.ndenumerate(self.scores):
+            if np.isnan(score):
+                continue
+            dark = image.norm(score) < 0.5
+            best = score == np.nanmax(self.scores)
+            ax.text(
+                i,
+                j,
+                f"{score:.3g}",
+                ha="center",
+                va="center",
+                fontsize=12,
+                fontweight="bold" if best else "normal",
+                color="white" if dark else "black",
+            )
+        minus = "\N{MINUS SIGN}"
+        names = [f"{K:g}".replace("-", minus) for K in self.curvatures]
+        ax.set_xticks(range(len(names)), names, fontsize=11)
+        ax.set_yticks(range(self.n_components.size), map(str, self.n_components), fontsize=11)
+        ax.set_xlabel("curvature K", fontsize=12)
+        ax.set_ylabel("dimension d", fontsize=12)
+        self.figure_.colorbar(image, ax=ax, label=self.score_name)
+
+
+def _parameter(given: str | None, ending: str, tried: list[str]) -> str | None:
+    """Name of the searched parameter: the one given, or the only one with that ending."""
+    if given is not None:
+        if given not in tried:
+            raise ValueError(f"The search did not vary {given!r}, but {tried}.")
+        return given
+    found = [name for name in tried if name.split("__")[-1] == ending]
+    if len(found) > 1:
+        raise ValueError(f"The search varied {found}: pass {ending}= to choose one.")
+    return found[0] if found else None

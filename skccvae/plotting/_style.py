@@ -1,0 +1,118 @@
+"""Colours, axes and class labels that all displays share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+#: Tol's muted scheme with orange and grey, told apart with any of the common colour deficiencies.
+COLOURS = tuple(
+    "#332288 #ee7733 #44aa99 #cc6677 #999933 #88ccee #882255 #117733 #aa4499 #666666".split()
+)
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+#: Even in lightness and readable without red and green.
+COLOUR_MAP = "cividis"
+GRID = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
+#: More distinct numbers than that are taken for a quantity, not for classes.
+_MOST_CLASSES = 20
+
+
+def require_pyplot() -> Any:
+    """Import ``matplotlib.pyplot``, or say which extra brings it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "skccvae.plotting draws with matplotlib, which is not installed. It comes with the "
+            "extra 'plot': pip install 'skccvae[plot]'."
+        ) from error
+    return plt
+
+
+def make_axes(
+    ax: Any,
+    n: int,
+    *,
+    panel_size: tuple[float, float] = (4.0, 4.0),
+    three_d: Sequence[bool] | None = None,
+    widths: Sequence[float] | None = None,
+) -> tuple[Any, list[Any]]:
+    """Figure and n axes: those given, or new ones side by side.
+
+    Parameters
+    ----------
+    ax : Axes, sequence of Axes or None
+        One axes, or one for each panel.
+    n : int
+        Number of panels.
+    panel_size : tuple of float
+        Width and height in inches of one new panel.
+    three_d : sequence of bool, optional
+        Which panels need a 3-D axes.
+    widths : sequence of float, optional
+        Relative widths of new panels.
+
+    Raises
+    ------
+    ValueError
+        For another number of axes than of panels, or a flat axes where a 3-D one is needed.
+    """
+    plt = require_pyplot()
+    three_d = [False] * n if three_d is None else list(three_d)
+    if ax is None:
+        ratios = [1.0] * n if widths is None else list(widths)
+        figure = plt.figure(
+            figsize=(panel_size[0] * sum(ratios), panel_size[1]), layout="constrained"
+        )
+        grid = figure.add_gridspec(1, n, width_ratios=ratios)
+        return figure, [
+            figure.add_subplot(grid[i], projection="3d" if three_d[i] else None) for i in range(n)
+        ]
+    axes = list(np.ravel(np.asarray(ax, dtype=object)))
+    if len(axes) != n:
+        raise ValueError(f"There are {n} panels to draw, but ax holds {len(axes)} axes.")
+    for panel, wants in zip(axes, three_d, strict=True):
+        if wants and not hasattr(panel, "get_zlim"):
+            raise ValueError(
+                "kind='3d' needs a 3-D axes: make it with plt.subplots(subplot_kw="
+                "{'projection': '3d'}), or leave ax out."
+            )
+    return axes[0].figure, axes
+
+
+def is_classes(y: NDArray[Any]) -> bool:
+    """Whether y names classes: not numbers, or few distinct whole ones."""
+    if y.dtype.kind not in "iuf":
+        return True
+    values = np.unique(y)
+    return len(values) <= _MOST_CLASSES and bool(np.all(values == np.round(values)))
+
+
+def class_style(index: int) -> dict[str, Any]:
+    """Colour and marker of a class; beyond ten classes the marker changes."""
+    n = len(COLOURS)
+    return {"color": COLOURS[index % n], "marker": MARKERS[(index // n) % len(MARKERS)]}
+
+
+def text_outline() -> list[Any]:
+    """White rim that keeps a label legible on top of points."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=3.5, foreground="white")]
+
+
+def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
+    """One-dimensional y of length n, or None; ValueError for anything else."""
+    if y is None:
+        return None
+    array = np.asarray(y)
+    if array.shape == (n, 1):
+        array = array[:, 0]
+    if array.shape != (n,):
+        raise ValueError(
+            f"y must hold one label or number a row, shape ({n},); got shape {array.shape}."
+        )
+    return array

@@ -1,0 +1,118 @@
+"""Decoded tiles and reconstructions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from skccvae import (
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    SphericalVAETransformer,
+)
+from skccvae.manifolds import Sphere
+from skccvae.plotting import (
+    ManifoldGridDisplay,
+    ReconstructionDisplay,
+)
+
+plt = pytest.importorskip("matplotlib.pyplot", reason="of the extra 'plot'")
+
+FAST = {"max_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0, "device": "cpu"}
+
+
+def test_tiles_lie_on_the_map_and_apart(fitted) -> None:
+    vae, _ = fitted
+    grid = ManifoldGridDisplay.from_estimator(vae, n_tiles=4)
+    assert len(grid.ax_.images) == len(grid.tiles) == len(grid.places)
+    assert grid.tiles.shape[1:] == (8, 8)
+    apart = np.linalg.norm(grid.places[:, None] - grid.places[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    room = (grid.sizes[:, None] + grid.sizes[None]) / 2
+    assert (apart >= room - 1e-9).all()
+    if vae.manifold_.curvature < 0:
+        assert (np.linalg.norm(grid.places, axis=1) + grid.sizes / 2 < 1).all()
+    grid.figure_.canvas.draw()
+
+
+def test_a_tile_is_what_the_model_decodes_there(digits) -> None:
+    vae = HyperbolicVAETransformer(2, curvature=-0.5, **FAST).fit(digits[0])
+    grid = ManifoldGridDisplay.from_estimator(vae, n_tiles=3, radius=1.5)
+    ball = torch.from_numpy(grid.places) * vae.manifold_.radius_
+    points = vae.manifold_.from_chart(ball, "stereographic")
+    assert float(vae.manifold_.dist(points, vae.manifold_.origin(torch.float64)).max()) == (
+        pytest.approx(1.5)
+    )
+    decoded = vae.inverse_transform(vae.manifold_.log0(points).numpy())
+    np.testing.assert_allclose(grid.tiles.reshape(len(points), 64), decoded, atol=1e-6)
+
+
+def test_the_plane_has_quantiles(digits) -> None:
+    vae = GaussianVAETransformer(2, **FAST).fit(digits[0])
+    grid = ManifoldGridDisplay.from_estimator(vae, n_tiles=2)
+    q = 0.6744897501960817  # quartile of the standard normal
+    corners = [[-q, q], [q, q], [-q, -q], [q, -q]]  # from the upper left
+    np.testing.assert_allclose(grid.tiles.reshape(4, 64), vae.inverse_transform(corners), atol=1e-6)
+
+
+def test_a_factor_of_a_product_with_the_others_at_their_origin(product) -> None:
+    with pytest.raises(ValueError, match="factor=0"):
+        ManifoldGridDisplay.from_estimator(product)
+    grid = ManifoldGridDisplay.from_estimator(product, factor=2, n_tiles=2)
+    q = 0.6744897501960817
+    Z = product.manifold_.origin(torch.float64).repeat(4, 1).numpy()
+    Z[:, -2:] = [[-q, q], [q, q], [-q, -q], [q, -q]]
+    np.testing.assert_allclose(grid.tiles.reshape(4, 64), product.inverse_transform(Z), atol=1e-6)
+    assert ManifoldGridDisplay.from_estimator(product, factor=1).space == Sphere(2)
+
+
+def test_bad_grids(digits) -> None:
+    X, _ = digits
+    high = SphericalVAETransformer(4, **FAST).fit(X)
+    with pytest.raises(ValueError, match=r"dims=\(i, j\)"):
+        ManifoldGridDisplay.from_estimator(high)
+    assert ManifoldGridDisplay.from_estimator(high, dims=(0, 3), n_tiles=4).space == Sphere(2)
+    with pytest.raises(ValueError, match="n_tiles"):
+        ManifoldGridDisplay.from_estimator(high, dims=(0, 3), n_tiles=0)
+    with pytest.raises(ValueError, match="radius"):
+        ManifoldGridDisplay.from_estimator(high, dims=(0, 3), radius=1.0)
+    with pytest.raises(ValueError, match="factor is for products"):
+        ManifoldGridDisplay.from_estimator(high, dims=(0, 3), factor=0)
+    with pytest.raises(ValueError, match="image_shape"):
+        ManifoldGridDisplay.from_estimator(high, dims=(0, 3), image_shape=(8, 9))
+    tall = GaussianVAETransformer(2, **FAST).fit(X[:, :60])
+    with pytest.raises(ValueError, match="no square images"):
+        ManifoldGridDisplay.from_estimator(tall)
+    assert ManifoldGridDisplay.from_estimator(tall, image_shape=(10, 6)).tiles.shape[1:] == (10, 6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"), [((8, 8), (8, 8)), ((3, 5, 4), (5, 4, 3)), ((5, 4, 1), (5, 4))]
+)
+def test_images_of_any_shape_come_in_pairs(shape, shown) -> None:
+    X = np.random.default_rng(0).integers(0, 256, size=(40, *shape), dtype=np.uint8)
+    vae = GaussianVAETransformer(2, **FAST).fit(X)
+    display = ReconstructionDisplay.from_estimator(vae, X, n_images=12)
+    assert display.originals.shape == display.reconstructions.shape == (12, *shown)
+    expected = vae.inverse_transform(vae.transform(X[:1]))[0]
+    if shape[0] == 3:
+        expected = np.moveaxis(expected, 0, -1)
+    np.testing.assert_allclose(display.reconstructions[0], expected.reshape(shown), rtol=1e-4)
+    labels = [t.get_text() for t in display.ax_.get_yticklabels()]
+    assert labels == ["original", "decoded"] * 2  # ten pairs and then two
+    canvas = np.asarray(display.ax_.images[0].get_array())
+    first = np.asarray(display.originals[0]) / 255
+    np.testing.assert_allclose(canvas[: shown[0], : shown[1]], first)
+
+
+def test_bad_reconstructions(digits) -> None:
+    X, _ = digits
+    with pytest.raises(ValueError, match="one shape"):
+        ReconstructionDisplay(X, X[:5])
+    with pytest.raises(ValueError, match="no square images"):
+        ReconstructionDisplay(X[:, :60], X[:, :60])
+    with pytest.raises(ValueError, match="neither 1 nor 3 channels"):
+        ReconstructionDisplay(X, X, image_shape=(4, 4, 4))
+    with pytest.raises(ValueError, match="n_columns"):
+        ReconstructionDisplay(X, X).plot(n_columns=0)

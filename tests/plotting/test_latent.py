@@ -1,0 +1,195 @@
+"""Where points lie on the maps, and what the latent display refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+
+from skccvae import (
+    GaussianVAETransformer,
+)
+from skccvae.manifolds import Euclidean, Hyperbolic, Product, Sphere
+from skccvae.plotting import (
+    LatentDisplay,
+)
+from skccvae.plotting import _maps as maps
+
+plt = pytest.importorskip("matplotlib.pyplot", reason="of the extra 'plot'")
+
+FAST = {"max_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0, "device": "cpu"}
+
+
+def numbers(n: int, d: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(n, d)))
+
+
+def test_hammer_inverts_and_keeps_areas() -> None:
+    directions = np.random.default_rng(0).normal(size=(500, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    places = maps.hammer(directions)
+    np.testing.assert_allclose(maps.hammer_inverse(places), directions, atol=1e-9)
+    assert (((places / maps.HAMMER_AXES) ** 2).sum(1) <= 1).all()
+    lon, lat, step = directions[:, 0], directions[:, 1], 1e-5
+    east = (maps.hammer_angles(lon + step, lat) - maps.hammer_angles(lon - step, lat)) / (2 * step)
+    north = (maps.hammer_angles(lon, lat + step) - maps.hammer_angles(lon, lat - step)) / (2 * step)
+    area = east[:, 0] * north[:, 1] - east[:, 1] * north[:, 0]
+    np.testing.assert_allclose(area, np.cos(lat), atol=1e-6)
+
+
+def test_a_grid_line_is_a_geodesic_square_to_its_axis() -> None:
+    space = Hyperbolic(2)
+    line = maps.geodesic_across(0.8, np.pi / 2)
+    points = space.from_chart(torch.from_numpy(line), "stereographic")
+    middle = len(line) // 2
+    np.testing.assert_allclose(line[middle], [0, np.tanh(0.4)], atol=1e-12)
+    # Distances along a geodesic add up.
+    whole = space.dist(points[20], points[80])
+    parts = space.dist(points[20], points[middle]) + space.dist(points[middle], points[80])
+    torch.testing.assert_close(whole, parts, rtol=1e-9, atol=0)
+    tangent = line[middle + 1] - line[middle - 1]
+    assert abs(tangent[1]) < 1e-12
+
+
+def test_centring_leaves_centred_points_alone_and_turns_those_at_the_edge() -> None:
+    near = np.array([[1.0, 0.0, 0.0], [0.98, 0.19899748742132398, 0.0]])
+    np.testing.assert_array_equal(maps.centring_rotation(near), np.eye(3))
+    turned = -near @ maps.centring_rotation(-near).T
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), 1)
+    assert abs(np.arctan2(turned[0, 1], turned[0, 0])) < 2.7
+
+
+@pytest.mark.parametrize("limit", [0.03, 0.9, 2.4, 7.0, 1234.0])
+def test_rings_are_few_and_round(limit: float) -> None:
+    step = maps.nice_step(limit)
+    assert 2 <= limit / step <= 6.0001
+    assert f"{step:e}"[:8] in {"1.000000", "2.000000", "5.000000"}
+
+
+def test_each_space_gets_its_map(fitted, digits) -> None:
+    vae, title = fitted
+    X, y = digits
+    display = LatentDisplay.from_estimator(vae, X, y)
+    assert display.ax_.get_title() == title
+    assert display.figure_ is display.ax_.figure
+    assert display.places_[0].shape == (120, 2)
+    texts = {text.get_text() for text in display.ax_.texts}
+    assert {str(digit) for digit in range(10)} <= texts
+    display.figure_.canvas.draw()
+
+
+def test_the_disk_shows_distances_from_its_middle() -> None:
+    space = Hyperbolic(2, -4.0)
+    u = numbers(50, 2)
+    display = LatentDisplay(space.exp0(u), space).plot()
+    expected = torch.tanh(u.norm(dim=1)).numpy()  # tanh(sqrt(-K) r / 2)
+    np.testing.assert_allclose(np.linalg.norm(display.places_[0], axis=1), expected, rtol=1e-9)
+    assert display.ax_.get_xlim()[1] > 1
+
+
+def test_a_small_cloud_in_the_disk_is_enlarged() -> None:
+    space = Hyperbolic(2, -1e-3)
+    display = LatentDisplay(space.exp0(numbers(50, 2)), space).plot()
+    reach = np.linalg.norm(display.places_[0], axis=1).max()
+    assert reach < display.ax_.get_xlim()[1] < 1.2 * reach
+
+
+def test_given_axes_are_used(product, digits) -> None:
+    figure, axes = plt.subplots(1, 3)
+    display = LatentDisplay.from_estimator(product, *digits, ax=axes)
+    assert display.figure_ is figure
+    assert list(display.ax_) == list(axes)
+    titles = [ax.get_title() for ax in display.ax_]
+    assert titles == ["Poincaré disk, K = −1", "Sphere (Hammer projection), K = 1", "Plane"]
+    with pytest.raises(ValueError, match="3 panels"):
+        LatentDisplay.from_estimator(product, *digits, ax=axes[:2])
+
+
+def test_the_globe_needs_three_dimensional_axes() -> None:
+    space = Sphere(2)
+    points = space.exp0(numbers(30, 2))
+    display = LatentDisplay(points, space, y=np.arange(30) % 3).plot(kind="3d")
+    assert display.places_[0].shape == (30, 3)
+    assert hasattr(display.ax_, "get_zlim")
+    assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == ["0", "1", "2"]
+    drawn = sum(len(c.get_offsets()) for c in display.ax_.collections)
+    assert drawn == 30
+    with pytest.raises(ValueError, match="3-D axes"):
+        LatentDisplay(points, space).plot(plt.subplots()[1], kind="3d")
+
+
+def test_more_than_two_dimensions_need_dims() -> None:
+    u = numbers(20, 5)
+    for space in (Euclidean(5), Sphere(5), Hyperbolic(5)):
+        display = LatentDisplay(space.exp0(u), space)
+        with pytest.raises(ValueError, match=r"dims=\(i, j\)"):
+            display.plot()
+        with pytest.raises(ValueError, match="two different directions"):
+            display.plot(dims=(1, 5))
+        assert display.plot(dims=(1, 4)).places_[0].shape == (20, 2)
+    flat = LatentDisplay(u, Euclidean(5)).plot(dims=(1, 4))
+    np.testing.assert_array_equal(flat.places_[0], u[:, [1, 4]])
+
+
+def test_dims_take_a_point_to_the_nearest_one_of_the_plane() -> None:
+    space = Hyperbolic(3)
+    x = space.exp0(torch.tensor([[0.7, -0.4, 1.1]], dtype=torch.float64))
+    plane, foot = maps.two_dimensional(space, x.numpy(), (0, 1))
+    inside = torch.cat([torch.from_numpy(foot), torch.zeros(1, 1, dtype=torch.float64)], 1)
+    around = plane.exp(
+        torch.from_numpy(foot),
+        plane.project_tangent(torch.from_numpy(foot), 0.01 * numbers(200, 3)),
+    )
+    others = torch.cat([around, torch.zeros(200, 1, dtype=torch.float64)], 1)
+    assert (space.dist(x, others) >= space.dist(x, inside) - 1e-12).all()
+
+
+def test_one_dimensional_factors() -> None:
+    space = Product([Hyperbolic(1), Sphere(1), Euclidean(1)])
+    u = numbers(40, 3).clamp(-3, 3)
+    display = LatentDisplay(space.exp0(u), space, y=np.repeat(["left", "right"], 20)).plot()
+    assert [ax.get_title() for ax in display.ax_] == ["Line, K = −1", "Circle, K = 1", "Line"]
+    np.testing.assert_allclose(display.places_[0][:, 0], u[:, 0], atol=1e-9)
+
+
+def test_numbers_get_a_colour_bar_and_many_classes_markers() -> None:
+    u = numbers(60, 2)
+    display = LatentDisplay(u, Euclidean(2), y=np.linspace(0, 1, 60)).plot()
+    assert len(display.figure_.axes) == 2
+    display = LatentDisplay(u, Euclidean(2), y=np.arange(60) % 15).plot()
+    assert len(display.ax_.collections) == 2  # ten classes as circles, five as triangles
+
+
+def test_the_label_stands_among_its_class() -> None:
+    u = numbers(60, 2) * 0.1
+    u[30:] += 5
+    display = LatentDisplay(u, Euclidean(2), y=np.repeat([3, 8], 30)).plot()
+    labels = {t.get_text(): t.xy for t in display.ax_.texts if hasattr(t, "xy")}
+    assert np.linalg.norm(labels["3"]) < 0.5
+    assert np.linalg.norm(np.subtract(labels["8"], 5)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("space", "kind"),
+    [(Euclidean(2), "disk"), (Sphere(2), "plane"), (Hyperbolic(2), "3d"), (Sphere(2), "globe")],
+)
+def test_a_kind_that_does_not_fit(space, kind) -> None:
+    with pytest.raises(ValueError, match="kind"):
+        LatentDisplay(space.exp0(numbers(5, 2)), space).plot(kind=kind)
+
+
+def test_bad_latent_input(digits) -> None:
+    X, _ = digits
+    with pytest.raises(NotFittedError):
+        LatentDisplay.from_estimator(GaussianVAETransformer(), X)
+    pipeline = Pipeline([("vae", GaussianVAETransformer(2, **FAST))]).fit(X)
+    with pytest.raises(TypeError, match="Pipeline pass the step"):
+        LatentDisplay.from_estimator(pipeline, X)
+    with pytest.raises(ValueError, match="one label or number a row"):
+        LatentDisplay.from_estimator(pipeline["vae"], X, [1, 2])
+    with pytest.raises(ValueError, match="class_labels"):
+        LatentDisplay.from_estimator(pipeline["vae"], X, class_labels="bold")
+    with pytest.raises(TypeError, match="manifold"):
+        LatentDisplay([[0.0, 1.0]], "plane")
