@@ -62,9 +62,9 @@ class SphericalVAETransformer(BaseVAETransformer):
     With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not know
     the radius: a search over ``curvature`` then compares nothing but the scale of the decoder's
     input. With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the
-    sphere it covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)`` near or
-    beyond the radius) has poles in its density, onto which training collapses; ``"riemannian_normal"``
-    has none, and a smaller ``prior_scale`` avoids them.
+    sphere it covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)``
+    near or beyond the radius) has poles in its density, onto which training collapses;
+    ``"riemannian_normal"`` has none, and a smaller ``prior_scale`` avoids them.
 
     References
     ----------
