@@ -19,6 +19,29 @@ from torch.autograd.function import once_differentiable
 # Distance from the origin, in curvature radii, up to which float32 holds the squares of hyperboloid
 # coordinates.  Location and draw share it.
 REACH = 42.0
+# Largest logarithm of a scale, of either sign, whatever the space.
+LOG_SCALE_BOUND = 10.0
+
+
+def bounded_log_scale(raw: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
+    """Logarithm of a scale from an unbounded network output, in (-bound, bound).
+
+    It is the identity to one per cent where ``|raw| < 1.7``, and keeps rows far from the training
+    data from turning into infinite or vanishing scales.
+
+    Parameters
+    ----------
+    raw : Tensor
+        Network output.
+    bound : float, default=10.0
+        Largest absolute value of the result.
+
+    Returns
+    -------
+    Tensor
+        ``bound * tanh(raw / bound)``.
+    """
+    return bound * torch.tanh(raw / bound)
 
 
 def widest(dim: int, riemannian: bool, reach: float) -> float:
@@ -179,3 +202,27 @@ def bound_log_scale(log_scale: Tensor, bend: float | Tensor) -> Tensor:
     if isinstance(bend, Tensor):
         return log_scale - 0.25 * torch.log1p((4 * log_scale).exp() * bend.square())
     return log_scale if bend == 0.0 else _BoundLogScale.apply(log_scale, math.log(bend))
+
+
+class _ScaleFromNetwork(torch.autograd.Function):
+    """`scale_from_network` for a fixed bend, with its slope by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, log_bend: float) -> Tensor:
+        unit = torch.tanh(raw * (1 / LOG_SCALE_BOUND))
+        excess = torch.add(2 * log_bend, unit, alpha=4 * LOG_SCALE_BOUND)
+        slope = torch.sigmoid(-excess)
+        ctx.save_for_backward(torch.addcmul(slope, slope, unit * unit, value=-1))
+        return torch.add(F.softplus(excess) * -0.25, unit, alpha=LOG_SCALE_BOUND)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.saved_tensors[0], None
+
+
+def scale_from_network(raw: Tensor, bend: float | Tensor) -> Tensor:
+    """Log-scale from a network's output: `bounded_log_scale`, then `bound_log_scale`."""
+    if isinstance(bend, Tensor) or bend == 0.0:
+        return bound_log_scale(bounded_log_scale(raw), bend)
+    return _ScaleFromNetwork.apply(raw, math.log(bend))

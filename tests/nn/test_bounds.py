@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skccvae.nn.bounds import bound_log_scale, bound_size, draw_reach, riemannian_prior_fits
+from skccvae.nn.bounds import (
+    bound_log_scale,
+    bound_size,
+    bounded_log_scale,
+    draw_reach,
+    riemannian_prior_fits,
+    scale_from_network,
+)
 
 
 @pytest.mark.parametrize("bend", [1e-6, 0.01, 2.0])
@@ -17,6 +24,10 @@ def test_fixed_and_tensor_bends_agree_and_gradients_are_right(bend):
     for bound in (bound_size, bound_log_scale):
         assert torch.allclose(bound(x, bend), bound(x, tensor), atol=1e-12)
         assert torch.autograd.gradcheck(lambda t, f=bound: f(t, bend), (x,))
+    raw = 8 * x.detach().requires_grad_(True)
+    once = scale_from_network(raw, bend)
+    assert torch.allclose(once, bound_log_scale(bounded_log_scale(raw), tensor), atol=1e-9)
+    assert torch.autograd.gradcheck(lambda t: scale_from_network(t, bend), (raw,))
     assert torch.allclose(bound_log_scale(x, bend), bound_size(x.exp(), bend).log(), atol=1e-9)
 
 

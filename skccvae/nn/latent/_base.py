@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from ...manifolds import ConstantCurvature, Euclidean, Manifold
-
-LOG_SCALE_BOUND = 10.0
+from ..bounds import bounded_log_scale
 
 
 class LatentStep(NamedTuple):
@@ -35,27 +34,6 @@ class LatentStep(NamedTuple):
     features: Tensor
     kl: Tensor
     factor_kl: Tensor | None = None
-
-
-def bounded_log_scale(raw: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
-    """Logarithm of a scale from an unbounded network output, in (-bound, bound).
-
-    It is the identity to one per cent where ``|raw| < 1.7``, and keeps rows far from the training
-    data from turning into infinite or vanishing scales.
-
-    Parameters
-    ----------
-    raw : Tensor
-        Network output.
-    bound : float, default=10.0
-        Largest absolute value of the result.
-
-    Returns
-    -------
-    Tensor
-        ``bound * tanh(raw / bound)``.
-    """
-    return bound * torch.tanh(raw / bound)
 
 
 class Latent(nn.Module):

@@ -15,7 +15,8 @@ from ...distributions import (
     axial_step,
 )
 from ...manifolds import Sphere
-from ._base import Latent, LatentStep, bounded_log_scale
+from ..bounds import bounded_log_scale
+from ._base import Latent, LatentStep
 
 
 def unit_vectors(raw: Tensor) -> Tensor:
