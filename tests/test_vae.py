@@ -13,10 +13,9 @@ from skccvae.nn import (
     BernoulliLikelihood,
     DeterministicLatent,
     EuclideanLatent,
-    HyperbolicLatent,
     PredictionHead,
     SphericalLatent,
-    WrappedSphereLatent,
+    WrappedLatent,
     mlp,
 )
 from skccvae.vae import VAE
@@ -27,8 +26,8 @@ LATENTS = {
     "deterministic": lambda: DeterministicLatent(3),
     "von_mises_fisher": lambda: SphericalLatent(3, 2.0),
     "power_spherical": lambda: SphericalLatent(3, family=PowerSpherical),
-    "wrapped_sphere": lambda: WrappedSphereLatent(3, 0.5),
-    "hyperbolic": lambda: HyperbolicLatent(3, -0.5),
+    "wrapped_sphere": lambda: WrappedLatent(3, 0.5, decoder_input="coordinates"),
+    "hyperbolic": lambda: WrappedLatent(3, -0.5),
 }
 
 

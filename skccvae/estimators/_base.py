@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -285,6 +286,7 @@ class BaseVAETransformer(
         n_rows = X.shape[0]
         index, held_out = np.arange(n_rows), None
         if self.early_stopping and use_validation:
+            self._check_early_stopping(epochs)
             index, held_out = self._split(n_rows)
         dynamic = self.binarize == "dynamic"
         train = Batches(source, index, self.batch_size, shuffle=True, binarize=dynamic)
@@ -342,6 +344,16 @@ class BaseVAETransformer(
         elif self.verbose > 1:
             callbacks.append(EpochPrinter(name))
         return callbacks
+
+    def _check_early_stopping(self, epochs: int) -> None:
+        total = len(self.net_.history) + epochs
+        if total <= self.kl_warmup_epochs:
+            warnings.warn(
+                "early_stopping=True has no effect: epochs of the KL warm-up do not count, and all "
+                f"{total} epochs are part of it (kl_warmup_epochs={self.kl_warmup_epochs}).",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _check_structure(self) -> None:
         """Refuse to train on with parameters that a model which is already built cannot follow."""

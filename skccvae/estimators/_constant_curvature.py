@@ -156,10 +156,14 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         self.verbose = verbose
 
     def _make_latent(self):
-        return NORMAL_LATENTS[self._family()](
+        family = self._family()
+        # The flat model's KL is known exactly; only the difference that curvature makes is drawn.
+        options = {"flat_part": True} if family == "wrapped_normal" else {}
+        return NORMAL_LATENTS[family](
             self.n_components,
             self.curvature,
             self.prior_scale,
+            **options,
             decoder_input="gyroplane" if self.decoder_input == "auto" else self.decoder_input,
             n_planes=self._first_decoder_width(),
             learn_curvature=self.learn_curvature,

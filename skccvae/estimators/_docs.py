@@ -46,8 +46,10 @@ objective : {"elbo", "iwae"}, default="elbo"
 n_latent_samples : int, default=1
     Draws from the posterior for each row in a training step.
 supervised_weight : float, default=0.0
-    Weight of the log-likelihood of y in the objective. Above 0, `fit` needs y, in which NaN
-    marks rows without label, and a small network predicts y from the latent point.
+    Weight of the log-likelihood of y in the objective. Above 0, `fit` needs y, in which NaN (or
+    None) marks rows without label, and a small network predicts y from the latent point. A target
+    of fractions, or of whole numbers that take many values (over 20, and over a tenth of the
+    labels), is a regression; any other is a classification.
 learning_rate : float, default=1e-3
     Step size of Adam.
 batch_size : int, default=128

@@ -10,10 +10,11 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ..manifolds import inside_the_ball
 from ..metrics import pairwise_geodesic_distances
 from ..training import RowSource, derive_seed, entropy_from, isolated_random_state
 from ._parameter_method import ParameterMethod
-from ._validation import validate_rows
+from ._validation import check_units, validate_rows
 
 # What the streams of random numbers are for; training uses 0 to 2.
 _SCORE, _SAMPLE = 3, 4
@@ -42,13 +43,20 @@ class InferenceMixin:
             where they are ambient coordinates of a curved space.
         """
         check_is_fitted(self)
-        X = validate_rows(self, X, reset=False)
+        X = self._rows(X)
         latent = self.net_.module_.latent
         out = np.empty((X.shape[0], self._n_features_out), dtype=np.float32)
         for rows, params in self._encoded(X):
             points = latent.location(params)
-            out[rows] = self.manifold_.to_chart(points, self.coordinates).cpu().numpy()
+            out[rows] = self._chart(points).cpu().numpy()
         return self._finite(out, "transform")
+
+    def _chart(self, points: Tensor) -> Tensor:
+        """Ambient points in the chart of the user."""
+        coordinates = self.manifold_.to_chart(points, self.coordinates)
+        if self.coordinates == "stereographic":
+            return inside_the_ball(self.manifold_, coordinates)
+        return coordinates
 
     def inverse_transform(self, Z):
         """Decode latent points: the mean of p(x | z).
@@ -182,7 +190,7 @@ class InferenceMixin:
                 "n_importance_samples must be an integer of at least 1; got "
                 f"{n_importance_samples!r}."
             )
-        X = validate_rows(self, X, reset=False)
+        X = self._rows(X)
         self._check_support(X)
         module = self.net_.module_
         seed = derive_seed(self._entropy, _SCORE)
@@ -216,7 +224,7 @@ class InferenceMixin:
             ``concentration`` live on the unit sphere, whatever the curvature.
         """
         check_is_fitted(self)
-        X = validate_rows(self, X, reset=False)
+        X = self._rows(X)
         # `cat` copies outside of inference mode: a user may take gradients through what it gives.
         params = torch.cat([params for _, params in self._encoded(X)])
         self._finite(params.cpu().numpy(), "posterior")
@@ -298,6 +306,12 @@ class InferenceMixin:
 
     # --- shared ---------------------------------------------------------------------------------
 
+    def _rows(self, X):
+        """Validated rows, in the units that the model was fitted on."""
+        X = validate_rows(self, X, reset=False)
+        check_units(X, self.likelihood_, self._scaling.divisor)
+        return X
+
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)
 
@@ -321,7 +335,7 @@ class InferenceMixin:
     @torch.no_grad()
     def _locations(self, X) -> Tensor:
         """Ambient points of the rows' locations, float64 on the CPU."""
-        X = validate_rows(self, X, reset=False)
+        X = self._rows(X)
         latent = self.net_.module_.latent
         parts = [latent.location(params.double()) for _, params in self._encoded(X)]
         return torch.cat(parts).cpu()

@@ -20,7 +20,7 @@ _SKIPPED = ("callbacks",)
 # Parameters that decide the model's shape; once it is built they cannot change.
 STRUCTURAL = frozenset(
     "n_components signature curvature learn_curvature posterior prior_scale decoder_input "
-    "hidden_layer_sizes activation encoder decoder".split()
+    "hidden_layer_sizes activation encoder decoder likelihood".split()
 )
 _META = "meta.json"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ class TargetEncoder:
                     f"supervised_weight > 0 needs labels, but target {number} of y has none; "
                     "every entry is missing."
                 )
-            if column.dtype.kind == "f" and type_of_target(known).startswith("continuous"):
+            if _is_real(known):
+                known = known.astype(np.float64)
                 classes.append(None)
                 center[number] = known.mean()
                 scale[number] = known.std() or 1.0
@@ -102,17 +104,61 @@ def _missing(column: np.ndarray) -> np.ndarray:
     return np.zeros(column.shape, dtype=bool)
 
 
+def _is_real(known: np.ndarray) -> bool:
+    """Whether the known values of a target are measured numbers and not the names of classes.
+
+    Fractions are.  Whole numbers are where they take many values: more than 20, and more than a
+    tenth as many as there are labels; digits from 0 to 9 are classes, counts up to 1000 are not.
+    """
+    if known.dtype.kind not in "fiu":
+        return False
+    if type_of_target(known).startswith("continuous"):
+        return True
+    return len(np.unique(known)) > max(20, 0.1 * len(known))
+
+
+def _plain(column: np.ndarray, number: int) -> np.ndarray:
+    """A column of objects as numbers where all of it is numbers, None and NaN; else as text."""
+    if column.dtype.kind != "O":
+        return column
+    missing = _missing(column)
+    known = column[~missing].tolist()
+    if all(isinstance(value, Real) and not isinstance(value, bool) for value in known):
+        out = np.full(column.shape, np.nan)
+        out[~missing] = np.asarray(known, dtype=np.float64)
+        return out
+    kinds = sorted({type(value).__name__ for value in known})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Target {number} of y mixes {' and '.join(kinds)}; give numbers, or names of classes, "
+            "with NaN or None for rows without label."
+        )
+    return column
+
+
 def _columns(y: Any, n_rows: int) -> list[np.ndarray]:
     if y is None:
         raise ValueError(
             "supervised_weight > 0 needs y; pass y to fit, with NaN for rows without label, or "
             "set supervised_weight=0."
         )
+    if hasattr(y, "iloc") and getattr(y, "ndim", 1) == 2:
+        # Column by column: as one array, a column of text would turn the numbers into objects.
+        parts = [np.asarray(y.iloc[:, number]) for number in range(y.shape[1])]
+        if y.shape[0] != n_rows or not parts:
+            raise ValueError(
+                f"y must have shape ({n_rows},) or ({n_rows}, n_targets); got {y.shape}."
+            )
+        return [_plain(_finite(part), number) for number, part in enumerate(parts)]
     y = np.asarray(y)
     if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
         y = column_or_1d(y, dtype=None, input_name="y")[:, None]
     if y.ndim != 2 or y.shape[0] != n_rows:
         raise ValueError(f"y must have shape ({n_rows},) or ({n_rows}, n_targets); got {y.shape}.")
-    if y.dtype.kind == "f" and np.isinf(y).any():
+    return [_plain(_finite(y[:, number]), number) for number in range(y.shape[1])]
+
+
+def _finite(column: np.ndarray) -> np.ndarray:
+    if column.dtype.kind == "f" and np.isinf(column).any():
         raise ValueError("y contains infinity; use NaN for rows without label.")
-    return [y[:, number] for number in range(y.shape[1])]
+    return column

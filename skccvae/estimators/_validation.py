@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -184,6 +185,26 @@ def check_range(low: float, high: float, likelihood: str, divisor: float) -> Non
         raise ValueError(
             f"likelihood='poisson' needs counts, X >= 0; its smallest entry is {low:g}. "
             "Use likelihood='gaussian' for real values."
+        )
+
+
+def check_units(X: Any, likelihood: str, divisor: float) -> None:
+    """Refuse rows that are plainly in other units than those the model was started with."""
+    if likelihood not in UNIT_LIKELIHOODS or sp.issparse(X):
+        return
+    if X.dtype == np.uint8 and divisor == 1.0:
+        high = float(X.max())
+        if high > 1:
+            raise ValueError(
+                f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]; "
+                "divide X by 255, or fit on bytes."
+            )
+    if X.dtype.kind == "f" and divisor != 1.0 and 0 < float(X.max()) <= 1:
+        warnings.warn(
+            f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
+            "pixels in [0, 1] have to be multiplied by 255 first.",
+            UserWarning,
+            stacklevel=3,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skccvae.manifolds.ball import inside_the_ball
 from skccvae.manifolds.base import CHARTS, ConstantCurvature, Manifold
 from skccvae.manifolds.euclidean import Euclidean
 from skccvae.manifolds.factory import constant_curvature
@@ -20,5 +21,6 @@ __all__ = [
     "Product",
     "Sphere",
     "constant_curvature",
+    "inside_the_ball",
     "parse_signature",
 ]

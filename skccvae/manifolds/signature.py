@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 __all__ = ["FactorSpec", "parse_signature"]
 
-_FACTOR = re.compile(r"(\d*)([esh])(\d+)")
+_FACTOR = re.compile(r"([0-9]*)([esh])([0-9]+)")
+MOST_FACTORS = 1000
 _EXAMPLE = "write factors with commas between them, such as 'h2,s2,e2' or '3s5,e2'"
 
 
@@ -69,7 +70,8 @@ def parse_signature(signature: str) -> list[FactorSpec]:
         raise TypeError(f"signature must be a string; got {signature!r}: {_EXAMPLE}.")
     factors: list[FactorSpec] = []
     counts = {"e": 0, "s": 0, "h": 0}
-    for part in signature.replace(" ", "").lower().split(","):
+    for part in signature.lower().split(","):
+        part = part.strip()
         match = _FACTOR.fullmatch(part)
         if match is None:
             raise ValueError(f"Malformed signature {signature!r} at {part!r}: {_EXAMPLE}.")
@@ -78,6 +80,10 @@ def parse_signature(signature: str) -> list[FactorSpec]:
             raise ValueError(
                 f"Counts and dimensions in a signature are at least 1; got {part!r} in "
                 f"{signature!r}: {_EXAMPLE}."
+            )
+        if len(factors) + count > MOST_FACTORS:
+            raise ValueError(
+                f"signature {signature!r} asks for more than {MOST_FACTORS} factors: {_EXAMPLE}."
             )
         for _ in range(count):
             factors.append(FactorSpec(kind, dim, f"{kind}{counts[kind]}"))

@@ -95,14 +95,12 @@ class Gyroplanes(nn.Module):
 
 
 def _arcsine(x: Tensor, K: float | Tensor) -> Tensor:
-    """Inverse of sin_K on its middle branch, smooth in K through 0."""
-    if isinstance(K, Tensor):
-        return x * arcsin_root((K * x * x).clamp(max=1 - 2e-6))
-    size = math.sqrt(abs(K))
-    return (torch.asinh(size * x) if K < 0 else _bounded_asin(size * x)) / size
+    """Inverse of sin_K on its middle branch, smooth in K through 0.
 
-
-def _bounded_asin(x: Tensor) -> Tensor:
-    # The distance to a plane has a cone at the plane's pole, where |x| = 1 and the slope of the
-    # arcsine is infinite; within 1e-6 of the pole the distance is constant.
-    return torch.asin(x.clamp(-1 + 1e-6, 1 - 1e-6))
+    The distance to a plane has a cone at the plane's pole, where K x^2 = 1 and the slope of the
+    arcsine is infinite; within 1e-6 of it the ratio of angle to sine is held.
+    """
+    if not isinstance(K, Tensor) and K < 0:
+        size = math.sqrt(-K)
+        return torch.asinh(size * x) / size
+    return x * arcsin_root((K * x * x).clamp(max=1 - 2e-6))

@@ -1,12 +1,21 @@
-"""Parameters that shaped a model, changed after it was built."""
+"""What a model was built with, and what comes later: parameters, units, targets, far rows."""
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import skccvae
-from skccvae import ConstantCurvatureVAETransformer, HyperbolicVAETransformer
+from skccvae import (
+    ConstantCurvatureVAETransformer,
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    MixedCurvatureVAETransformer,
+)
 
 X = np.random.default_rng(0).random((60, 5)).astype(np.float32)
 FAST = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
@@ -50,3 +59,85 @@ def test_numpy_numbers_as_parameters(scale, posterior):
             np.int64(2), curvature=K, prior_scale=scale, posterior=posterior, **FAST
         ).fit(X)
         assert np.isfinite(vae.score(X))
+
+
+@pytest.mark.parametrize("posterior", ["wrapped_normal", "riemannian_normal"])
+def test_far_rows_under_a_learned_curvature_are_where_the_posterior_is(posterior):
+    """The bounds on a location are those of the curvature reached, not of the start."""
+    vae = ConstantCurvatureVAETransformer(
+        curvature=0.0, learn_curvature=True, posterior=posterior, likelihood="gaussian", **FAST
+    ).fit(X)
+    latent = vae.net_.module_.latent
+    with torch.no_grad():
+        latent.learned.fill_(-0.3)
+    vae._update_fitted()
+    assert vae.curvature_ < -0.5
+    for size in (1, 100, 10_000):
+        Z = vae.transform(size * X)
+        loc = vae.posterior(size * X).loc.double()
+        np.testing.assert_allclose(Z, vae.manifold_.log0(loc).numpy(), rtol=1e-3, atol=1e-3)
+    assert np.linalg.norm(Z, axis=1).max() > 5  # far enough for the bound to matter
+
+
+@pytest.mark.parametrize(
+    "vae",
+    [
+        HyperbolicVAETransformer(coordinates="stereographic"),
+        MixedCurvatureVAETransformer("h2,e1,h1", coordinates="stereographic"),
+    ],
+)
+def test_ball_coordinates_of_far_rows_can_be_decoded(vae):
+    vae.set_params(likelihood="gaussian", **FAST).fit(X)
+    Z = vae.transform(1e6 * X)
+    assert np.isfinite(vae.inverse_transform(Z)).all()
+    outside = Z / np.linalg.norm(Z[:, :2], axis=1, keepdims=True)
+    with pytest.raises(ValueError, match="inside the ball"):
+        vae.inverse_transform(1.001 * outside)
+
+
+def test_bytes_and_fractions_are_not_confused():
+    levels = np.random.default_rng(0).integers(0, 256, (40, 6), dtype=np.uint8)
+    on_bytes = GaussianVAETransformer(**FAST).fit(levels)
+    with pytest.warns(UserWarning, match="multiplied by 255"):
+        on_bytes.transform(levels / 255.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        on_bytes.transform(levels.astype(float))
+        on_bytes.transform(np.zeros((2, 6)))
+    on_fractions = GaussianVAETransformer(**FAST).fit(levels / 255.0)
+    for method in (on_fractions.transform, on_fractions.posterior):
+        with pytest.raises(ValueError, match="divide X by 255"):
+            method(levels)
+
+
+def test_early_stopping_within_the_warm_up_is_said_to_have_no_effect():
+    vae = GaussianVAETransformer(early_stopping=True, kl_warmup_epochs=5, **FAST)
+    with pytest.warns(UserWarning, match="has no effect"):
+        vae.fit(X)
+
+
+RNG = np.random.default_rng(1)
+REAL, TEXT = RNG.normal(size=60), RNG.choice(["a", "b"], 60)
+
+
+@pytest.mark.parametrize(
+    ("y", "n_classes"),
+    [
+        ([None] * 5 + REAL[5:].tolist(), [0]),
+        (pd.DataFrame({"real": REAL, "text": TEXT}), [0, 2]),
+        (np.round(1000 * np.abs(REAL)), [0]),
+        (RNG.integers(0, 10, 60), [10]),
+        (np.where(REAL > 0, np.nan, 1.0 + (REAL < -1)), [2]),
+        (np.array([None, *TEXT[1:]], dtype=object), [2]),
+    ],
+)
+def test_kinds_of_targets(y, n_classes):
+    vae = GaussianVAETransformer(supervised_weight=1.0, **FAST).fit(X, y)
+    assert vae.net_.module_.predictor.n_classes == n_classes
+    assert np.isfinite(vae.loss_curve_).all()
+
+
+def test_target_of_mixed_kinds_is_refused():
+    y = np.array(["a", 1.0] * 30, dtype=object)
+    with pytest.raises(ValueError, match="mixes float and str"):
+        GaussianVAETransformer(supervised_weight=1.0, **FAST).fit(X, y)

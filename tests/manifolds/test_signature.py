@@ -19,7 +19,24 @@ def test_counts_and_names():
     assert [f.sign for f in factors] == [1, 1, 0, -1, 1]
 
 
-@pytest.mark.parametrize("bad", ["", "x2", "s", "2", "s2;e2", "s0", "0s2", "s-1", "s2,,e2", "s2.5"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "x2",
+        "s",
+        "2",
+        "s2;e2",
+        "s0",
+        "0s2",
+        "s-1",
+        "s2,,e2",
+        "s2.5",
+        "h1 2",
+        "1000000s2",
+        "\u0663s2",
+    ],
+)
 def test_malformed_signature_shows_a_correct_one(bad):
     with pytest.raises(ValueError, match="'h2,s2,e2' or '3s5,e2'"):
         parse_signature(bad)

@@ -4,7 +4,7 @@ from ._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
 from ._product import ProductLatent
 from ._riemannian import RiemannianLatent
 from ._sphere import SphericalLatent
-from ._wrapped import HyperbolicLatent, WrappedLatent, WrappedSphereLatent
+from ._wrapped import WrappedLatent
 
 NORMAL_LATENTS: dict[str, type[WrappedLatent]] = {
     "wrapped_normal": WrappedLatent,
@@ -16,12 +16,10 @@ __all__ = [
     "NORMAL_LATENTS",
     "DeterministicLatent",
     "EuclideanLatent",
-    "HyperbolicLatent",
     "Latent",
     "LatentStep",
     "ProductLatent",
     "RiemannianLatent",
     "SphericalLatent",
     "WrappedLatent",
-    "WrappedSphereLatent",
 ]

@@ -210,7 +210,8 @@ class WrappedLatent(Latent):
         return features, -log_ratio
 
     def location(self, params: Tensor) -> Tensor:
-        tangent, _ = self._split(params, self.curvature())
+        # With the tensor where K is learned: its bounds are those of the curvature it has now.
+        tangent, _ = self._split(params, self._curvature())
         return self.fitted_manifold().exp0(tangent)
 
     def features(self, points: Tensor) -> Tensor:
@@ -221,37 +222,3 @@ class WrappedLatent(Latent):
         # The planes are float32 parameters; coordinates may come in float64.
         like = self._like
         return self._read(zc.to(like), zs.to(like), manifold.curvature)
-
-
-class HyperbolicLatent(WrappedLatent):
-    """Hyperbolic space of curvature K < 0; the decoder reads the log map at the origin.
-
-    Parameters
-    ----------
-    dim : int
-        Intrinsic dimension d.
-    curvature : float, default=-1.0
-        K < 0.
-    prior_scale : float, default=1.0
-        Scale of the prior.
-    """
-
-    def __init__(self, dim: int, curvature: float = -1.0, prior_scale: float = 1.0) -> None:
-        super().__init__(dim, curvature, prior_scale, "tangent")
-
-
-class WrappedSphereLatent(WrappedLatent):
-    """Sphere of curvature K > 0 with wrapped normals; the decoder reads ambient coordinates.
-
-    Parameters
-    ----------
-    dim : int
-        Intrinsic dimension d.
-    curvature : float, default=1.0
-        K > 0.
-    prior_scale : float, default=1.0
-        Scale of the prior.
-    """
-
-    def __init__(self, dim: int, curvature: float = 1.0, prior_scale: float = 1.0) -> None:
-        super().__init__(dim, curvature, prior_scale, "coordinates")
