@@ -141,3 +141,15 @@ def test_target_of_mixed_kinds_is_refused():
     y = np.array(["a", 1.0] * 30, dtype=object)
     with pytest.raises(ValueError, match="mixes float and str"):
         GaussianVAETransformer(supervised_weight=1.0, **FAST).fit(X, y)
+
+
+@pytest.mark.parametrize("curvature", [1e-6, -1e-6])
+@pytest.mark.parametrize("posterior", ["wrapped_normal", "riemannian_normal"])
+def test_flat_limit_of_a_whole_fit(curvature, posterior):
+    """ELBO and embedding after training, within 1e-4 of those at K = 0."""
+    settings = {**FAST, "posterior": posterior, "likelihood": "gaussian"}
+    flat = ConstantCurvatureVAETransformer(curvature=0.0, **settings).fit(X)
+    near = ConstantCurvatureVAETransformer(curvature=curvature, **settings).fit(X)
+    for name, value in flat.evaluate(X).items():
+        assert near.evaluate(X)[name] == pytest.approx(value, rel=1e-4, abs=1e-4)
+    np.testing.assert_allclose(near.transform(X), flat.transform(X), atol=1e-4)
