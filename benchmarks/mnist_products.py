@@ -25,7 +25,7 @@ from skccvae import (
 )
 from skccvae.datasets import fetch_mnist
 
-SPHERES = {2: "2s1", 5: "s3,s2", 10: "2s5", 20: "4s5", 40: "8s5"}
+SPHERES = {2: "2s1", 5: "s3,s2", 10: "2s5", 20: "2s10", 40: "2s20"}
 MIXED = {2: "h1,s1", 5: "h2,s2,e1", 10: "h4,s3,e3", 20: "h7,s7,e6", 40: "h14,s13,e13"}
 FIELDS = ["d", "model", "seed", "epochs", "elbo", "reconstruction", "kl", "log_likelihood", "s"]
 SETTINGS = {"binarize": "dynamic", "kl_warmup_epochs": 5}
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--dims", type=int, nargs="+", default=[40, 20, 10, 5, 2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--importance-samples", type=int, default=128)
+    parser.add_argument("--importance-samples", type=int, default=64)
     parser.add_argument("--table", action="store_true", help="print the file and stop")
     options = parser.parse_args()
     if options.table:

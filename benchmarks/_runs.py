@@ -1,0 +1,57 @@
+"""A CSV file of runs that can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+
+class Runs:
+    """Lines of results, one a run, told apart by some of their columns.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; it is made by the first line.
+    keys, values : list of str
+        Columns that name a run, and those that hold what came of it.
+    """
+
+    def __init__(self, path: Path, keys: list[str], values: list[str]) -> None:
+        self.path, self.keys, self.values = path, keys, values
+
+    def rows(self) -> list[dict[str, str]]:
+        """What is there."""
+        if not self.path.exists():
+            return []
+        with self.path.open() as file:
+            return list(csv.DictReader(file))
+
+    def has(self, **run: Any) -> bool:
+        """Whether a run is there."""
+        wanted = tuple(str(run[key]) for key in self.keys)
+        return any(tuple(row[key] for key in self.keys) == wanted for row in self.rows())
+
+    def add(self, **row: Any) -> None:
+        """Write one line and print it."""
+        texts = {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in row.items()}
+        fresh = not self.path.exists()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, [*self.keys, *self.values])
+            if fresh:
+                writer.writeheader()
+            writer.writerow(texts)
+        print(" ".join(f"{name}={text}" for name, text in texts.items()), flush=True)
+
+    def means(self, over: str = "seed") -> dict[tuple[str, ...], dict[str, float]]:
+        """Means of the values over one key, for each combination of the others."""
+        groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        for row in self.rows():
+            groups.setdefault(tuple(row[k] for k in self.keys if k != over), []).append(row)
+        return {
+            name: {v: sum(float(r[v]) for r in group) / len(group) for v in self.values}
+            | {"runs": len(group)}
+            for name, group in groups.items()
+        }
