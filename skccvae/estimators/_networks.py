@@ -42,11 +42,13 @@ def encoder_network(
     ------
     ValueError
         If a convolutional network is asked for and the shape is none of an image.
+    ImportError
+        If a graph encoder is asked for without the packages it needs.
     """
     graph = molecular_graph(spec)
     if graph is not None:
-        layers = graph.n_layers
-        return GraphEncoder(graph.n_bits, *graph.sizes, sizes, activation, layers)
+        graph.check_packages()
+        return GraphEncoder(graph.n_bits, *graph.sizes, sizes, activation, graph.n_layers)
     if not isinstance(spec, str):
         # A user's own encoder sees a sample in the shape that it was given, or a flat row.
         return Reshaped(build_module(spec, n_features, role="encoder"), image_shape)

@@ -52,7 +52,9 @@ def featurise(
     width = max(block.shape[1] for block in blocks)
     for block in blocks:
         block.resize(block.shape[0], width)
-    return sp.csr_array(sp.vstack(blocks, format="csr")), invalid
+    rows = sp.csr_array(sp.vstack(blocks, format="csr"))
+    rows.sort_indices()
+    return rows, invalid
 
 
 def _chunk(

@@ -98,7 +98,6 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
         self : object
             This transformer.
         """
-        molecule_column(X)
         self.n_features_in_ = 1
         return self
 

@@ -57,7 +57,7 @@ class MolecularGraph:
     or Z.  None of these depends on the order of the atoms.  Charges beyond 5, degrees beyond 7 and
     the like count as the last value.  Coordinates are not read.
 
-    The graphs of the last few X are kept in memory, up to 256 MB in all (some 700 bytes for a
+    The graphs of the last few X are kept in memory, up to 256 MB a process (some 700 bytes for a
     molecule of nine atoms), so that `fit` and then `transform` of the same molecules makes them
     once.
 
@@ -123,8 +123,7 @@ class MolecularGraph:
         ImportError
             If RDKit or torch_geometric is not installed.
         """
-        for package in ("rdkit", "torch_geometric"):
-            require(package, "encoder='molecular_graph'")
+        self.check_packages()
         values = molecule_column(X)
         key = content_key(values, (self.radius, self.n_bits, counts))
         known = None if key is None else CACHE.get(key)
@@ -139,6 +138,12 @@ class MolecularGraph:
         if key is not None:
             CACHE.put(key, rows)
         return rows
+
+    @staticmethod
+    def check_packages() -> None:
+        """Raise ImportError, with what to install, unless all is there that graphs need."""
+        for package in ("rdkit", "torch_geometric"):
+            require(package, "encoder='molecular_graph'")
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and names for a saved model."""

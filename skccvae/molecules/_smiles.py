@@ -122,6 +122,8 @@ def molecule_column(X: Any) -> list[Any]:
         raise TypeError(f"{wanted}; got a single {type(X).__name__}. Put it in a list.")
     if sp.issparse(X):
         raise TypeError(f"{wanted}; got a sparse matrix of shape {X.shape}.")
+    if isinstance(X, dict | set | frozenset):
+        raise TypeError(f"{wanted}; got a {type(X).__name__}, which has no rows.")
     if not hasattr(X, "shape"):
         if not hasattr(X, "__iter__"):
             raise TypeError(f"{wanted}; got {type(X).__name__}.")

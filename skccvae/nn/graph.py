@@ -80,6 +80,7 @@ def read_graphs(rows: Tensor, n_node_codes: int, n_edge_codes: int) -> GraphBatc
 
 def _ragged(rows: Tensor, counts: Tensor, width: int, start: Tensor) -> tuple[Tensor, Tensor]:
     """Row number and numbers of each of ``counts`` entries that begin at column ``start``."""
+    # How many entries a batch has is known on the device alone: a GPU is waited for here.
     row = torch.repeat_interleave(counts)
     number = torch.arange(len(row), device=rows.device) - (counts.cumsum(0) - counts)[row]
     columns = (start[row] + number * width)[:, None] + torch.arange(width, device=rows.device)

@@ -66,8 +66,10 @@ def test_all_containers_of_molecules_and_processes_give_the_same(smiles):
         pd.DataFrame({"s": smiles}),
         molecules(smiles),
         pd.Series(molecules(smiles)),
+        iter(smiles),
     ):
-        np.testing.assert_array_equal(FingerprintTransformer().transform(X).toarray(), expected)
+        rows = FingerprintTransformer().fit_transform(X)
+        np.testing.assert_array_equal(rows.toarray(), expected)
     parallel = FingerprintTransformer(chunk_size=30, n_jobs=2)
     np.testing.assert_array_equal(parallel.transform(smiles).toarray(), expected)
     with pytest.raises(ValueError, match="1 of 101 rows are no molecules: row 100 'x'"):

@@ -256,6 +256,14 @@ def test_an_encoder_that_changed_after_the_fit(smiles, tmp_path):
     np.testing.assert_array_equal(skccvae.load(tmp_path / "model").transform(smiles), Z)
 
 
+def test_training_goes_on_under_equal_settings_alone(smiles):
+    vae = GaussianVAETransformer(encoder=SMALL, **FAST).fit(smiles)
+    vae.set_params(encoder=MolecularGraph(n_bits=64, n_layers=2, n_jobs=1)).partial_fit(smiles)
+    vae.set_params(encoder=MolecularGraph(n_bits=64, n_layers=1))
+    with pytest.raises(ValueError, match="when the model was built"):
+        vae.partial_fit(smiles)
+
+
 def test_a_decoder_of_ones_own(smiles):
     vae = GaussianVAETransformer(encoder=SMALL, decoder=nn.Linear, **FAST).fit(smiles)
     assert vae.inverse_transform(vae.transform(smiles)).shape == (100, 64)

@@ -111,6 +111,7 @@ def test_molecules_pass_through_and_bare_ones_are_sanitised_in_a_copy():
         (Chem.MolFromSmiles("C"), TypeError, "single Mol"),
         (sp.eye(3), TypeError, "sparse matrix"),
         (3, TypeError, "got int"),
+        ({"C", "CC"}, TypeError, "got a set, which has no rows"),
         (np.zeros((4, 2)), ValueError, r"got shape \(4, 2\)"),
         (np.array("C"), ValueError, r"got shape \(\)"),
         ([["C", "O"], ["C", "N"]], ValueError, r"rows of \[2\] entries"),
