@@ -20,7 +20,7 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
     """Molecular fingerprints as a sparse matrix.
 
     scikit-mol's fingerprint transformers return dense arrays: 2 GB for a million molecules and
-    2048 bits, of which some 30 are set.  This one wraps any of them, works through the molecules
+    2048 bits, of which some tens are set.  This one wraps any of them, works through the molecules
     chunk by chunk and keeps what is not zero.  It needs no fit.
 
     Parameters

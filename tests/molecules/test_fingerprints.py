@@ -123,6 +123,22 @@ def test_no_molecule_at_all_is_an_error():
         FingerprintTransformer(on_invalid="skip").transform(["x"])
 
 
+class Counting(MorganFingerprintTransformer):
+    """Keeps how many molecules it is given at a time."""
+
+    at_a_time: list[int] = []
+
+    def transform(self, X, y=None):
+        self.at_a_time.append(len(X))
+        return super().transform(X)
+
+
+def test_no_more_than_a_chunk_is_dense_at_a_time(smiles):
+    Counting.at_a_time.clear()
+    FingerprintTransformer(Counting(), chunk_size=30).transform(smiles)
+    assert Counting.at_a_time == [30, 30, 30, 10]
+
+
 class Masking(MorganFingerprintTransformer):
     """A safe fingerprint that fails on molecules of one atom."""
 
