@@ -81,7 +81,7 @@ class VAE(nn.Module):
     likelihood : Likelihood
         Meaning of the outputs.
     n_features : int
-        Columns p of a row.
+        Columns p of a row.  The likelihood describes the first of them; an encoder may read more.
     predictor : PredictionHead, optional
         Likelihood of targets given latent features.
     supervised_weight : float, default=0.0
@@ -134,6 +134,10 @@ class VAE(nn.Module):
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])
 
+    def observed(self, x: Tensor) -> Tensor:
+        """The columns of rows (n, p) that the likelihood describes."""
+        return x[:, : self.likelihood.n_features]
+
     def noise(self, n_samples: int, x: Tensor) -> Tensor:
         """Fresh standard normal noise for ``n_samples`` draws of each row of x."""
         lead = (x.shape[0],) if n_samples == 1 else (n_samples, x.shape[0])
@@ -142,17 +146,17 @@ class VAE(nn.Module):
     def forward(self, x: Tensor, n_samples: int = 1) -> tuple[Tensor, Tensor]:
         """Reconstruction log-likelihood and KL of each row, both of shape (n,), in nats."""
         step = self.latent.step(self.encode(x), self.noise(n_samples, x))
-        log_lik = self.likelihood.log_prob(self.decode(step.features), x)
+        log_lik = self.likelihood.log_prob(self.decode(step.features), self.observed(x))
         return _over_draws(log_lik), _over_draws(step.kl)
 
     def elbo_terms(self, x: Tensor, n_samples: int = 1, targets: Tensor | None = None) -> Terms:
         """Batch means of reconstruction and KL: the training step's fast path."""
         step = self.latent.step(self.encode(x), self.noise(n_samples, x))
-        outputs = self.decode(step.features)
+        outputs, seen = self.decode(step.features), self.observed(x)
         if n_samples == 1:
-            reconstruction = self.likelihood.total_log_prob(outputs, x) / x.shape[0]
+            reconstruction = self.likelihood.total_log_prob(outputs, seen) / x.shape[0]
         else:
-            reconstruction = self.likelihood.log_prob(outputs, x).mean()
+            reconstruction = self.likelihood.log_prob(outputs, seen).mean()
         return Terms(
             reconstruction,
             step.kl.mean(),
@@ -170,7 +174,7 @@ class VAE(nn.Module):
         lead = (n_samples, x.shape[0], self.latent.noise_dim)
         noise = torch.randn(*lead, device=x.device, dtype=x.dtype)
         features, log_ratio = self.latent.weighted(self.encode(x), noise)
-        log_lik = self.likelihood.log_prob(self.decode(features), x)
+        log_lik = self.likelihood.log_prob(self.decode(features), self.observed(x))
         bound = (torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)).mean()
         supervised = self._supervised(features, targets)
         return Terms(log_lik.mean(), -log_ratio.mean(), supervised, bound)
@@ -203,10 +207,12 @@ class VAE(nn.Module):
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode(x).double()
-        noise = normal_noise(row_keys(x, seed), n_samples, latent.noise_dim, torch.float64)
+        # The columns behind those may be more or fewer zeros, as the other rows need.
+        seen = self.observed(x)
+        noise = normal_noise(row_keys(seen, seed), n_samples, latent.noise_dim, torch.float64)
         features, log_ratio = latent.weighted(params, noise)
         outputs = self.decode(features.to(x.dtype)).double()
-        log_lik = self.likelihood.log_prob(outputs, x.double())
+        log_lik = self.likelihood.log_prob(outputs, seen.double())
         bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
         step = latent.step(params, noise)
         parts: tuple[Tensor, ...] = ()

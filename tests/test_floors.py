@@ -17,20 +17,23 @@ PACKAGE = Path(__file__).resolve().parents[1] / "skccvae"
 # From the ground up; the root of the package (``skccvae/__init__.py``) is the roof.
 FLOORS = ("special", "manifolds", "distributions", "nn", "vae", "training", "estimators")
 # Beside the house: they see the manifolds and what those stand on, and not each other.
-BESIDE = ("datasets", "plotting", "metrics")
+BESIDE = ("datasets", "plotting", "metrics", "molecules")
 BESIDE_SEES = ("special", "manifolds")
-# `geodesic_distances` of an estimator is the function of metrics, which stands on the manifolds.
-ALSO_SEES = {"estimators": {"metrics"}}
+# `geodesic_distances` of an estimator is the function of metrics, which stands on the manifolds;
+# a molecular encoder's rows are those of molecules, which stands on nothing of the house.
+ALSO_SEES = {"estimators": {"metrics", "molecules"}}
 
 TRAINING_STEP = {"torch"}
 AROUND_IT = {"torch", "numpy", "scipy", "sklearn", "skorch", "tqdm", "joblib", "safetensors"}
 THIRD_PARTY = {
     **dict.fromkeys(("special", "manifolds", "distributions", "nn", "vae"), TRAINING_STEP),
+    "nn": TRAINING_STEP | {"torch_geometric"},  # optional: graph.py imports it when it is used
     "training": AROUND_IT,
     "estimators": AROUND_IT,
     "datasets": {"torch", "numpy", "scipy", "sklearn", "joblib", "tqdm", "pandas", "PIL", "rdkit"},
     "plotting": {"torch", "numpy", "scipy", "sklearn", "matplotlib", "pandas", "rdkit"},
     "metrics": {"torch", "numpy", "scipy", "sklearn"},
+    "molecules": {"numpy", "scipy", "sklearn", "joblib", "rdkit"},
 }
 
 

@@ -27,7 +27,8 @@ from ..training import (
 )
 from ..vae import VAE
 from ._inference import InferenceMixin
-from ._networks import NETWORKS, decoder_network, encoder_network
+from ._molecules import observed, row_layout
+from ._networks import ENCODERS, NETWORKS, decoder_network, encoder_network
 from ._persistence import STRUCTURAL, PersistenceMixin
 from ._supervision import TargetEncoder
 from ._validation import (
@@ -60,7 +61,7 @@ class BaseVAETransformer(
         "coordinates": [StrOptions({"ambient", "stereographic", "tangent"})],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "encoder": [StrOptions(set(NETWORKS)), callable],
+        "encoder": ENCODERS,
         "decoder": [StrOptions(set(NETWORKS)), callable],
         "image_shape": [None, "array-like"],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
@@ -214,7 +215,8 @@ class BaseVAETransformer(
     def _start(self, X, y) -> None:
         """Everything that is decided once: likelihood, scaling, device, model, net."""
         device = resolve_device(self.device)
-        likelihood, divisor = choose_likelihood(X, self.likelihood, self.binarize)
+        seen = observed(X, self.encoder)
+        likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
         self._scaling = make_scaling(X, likelihood, divisor, self.binarize)
         self._targets = TargetEncoder.fit(y, X.shape[0]) if self.supervised_weight else None
@@ -231,6 +233,7 @@ class BaseVAETransformer(
     def _build_module(self, n_features: int) -> VAE:
         """The untrained model, on the CPU."""
         latent = self._make_latent()
+        n_features, n_columns = row_layout(self.encoder, n_features)
         kind = LIKELIHOODS[self.likelihood_]
         likelihood: Likelihood
         if kind is GaussianLikelihood:
@@ -244,7 +247,7 @@ class BaseVAETransformer(
         )
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
         return VAE(
-            encoder, latent, decoder, likelihood, n_features, predictor, self.supervised_weight
+            encoder, latent, decoder, likelihood, n_columns, predictor, self.supervised_weight
         )
 
     def _first_decoder_width(self) -> int:
@@ -367,7 +370,7 @@ class BaseVAETransformer(
                 )
 
     def _check_support(self, X) -> None:
-        low, high = data_range(X)
+        low, high = data_range(observed(X, self._structure["encoder"]))
         check_range(low, high, self.likelihood_, self._scaling.divisor)
 
     def _update_fitted(self) -> None:

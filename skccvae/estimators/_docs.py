@@ -10,13 +10,18 @@ T = TypeVar("T", bound=type)
 _PARAMETERS = """
 hidden_layer_sizes : array-like of int, default=(256, 128)
     Widths of the encoder's hidden layers; the decoder has the same in reverse. ``()`` gives
-    linear maps. A convolutional network takes the last width for its one dense layer.
+    linear maps. A convolutional network takes the last width for its one dense layer, a graph
+    encoder the first for its messages.
 activation : {"relu", "elu", "gelu", "silu", "tanh", "softplus", "leaky_relu"}, default="relu"
     Activation after each hidden layer.
-encoder : {"mlp", "conv"}, torch.nn.Module or callable, default="mlp"
+encoder : {"mlp", "conv", "molecular_graph"}, MolecularGraph, torch.nn.Module or callable, \
+        default="mlp"
     Network from rows to hidden features. ``"conv"`` is a compact residual convolutional network
     for images of shape (H, W), (H, W, C) or (C, H, W), with as many levels as their size needs;
-    a last or first axis of size 1, 3 or 4 holds the channels, the last where both could. A
+    a last or first axis of size 1, 3 or 4 holds the channels, the last where both could.
+    ``"molecular_graph"`` passes messages along the bonds of molecules: X is a column of SMILES
+    strings or RDKit molecules, and the decoder describes their Morgan fingerprints, bits unless
+    ``likelihood="poisson"`` asks for counts; `skccvae.molecules.MolecularGraph` has settings. A
     module of yours is copied, so that fitting does not change it; a callable is called with the
     number of features and returns a module. It sees float32 batches of shape (n, n_features),
     or of the shape of the images. A linear layer to the posterior's parameters is added behind
@@ -77,7 +82,7 @@ verbose : int, default=0
 
 _ATTRIBUTES = """
 n_features_in_ : int
-    Number of columns of X; for images the numbers in one.
+    Number of columns of X; for images the numbers in one, 1 for molecules.
 feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the columns, where X had names that are all strings.
 n_iter_ : int

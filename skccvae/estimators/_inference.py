@@ -104,7 +104,7 @@ class InferenceMixin:
         module = self.net_.module_
         # Features in float64, where hyperboloid coordinates keep their digits; then the network.
         features = module.latent.features(points).float()
-        rows = np.empty((len(features), self.n_features_in_), dtype=np.float32)
+        rows = np.empty((len(features), module.likelihood.n_features), dtype=np.float32)
         for start in range(0, len(features), _CHUNK):
             part = slice(start, start + _CHUNK)
             outputs = module.decode(features[part].to(self._device()))
@@ -196,7 +196,7 @@ class InferenceMixin:
         seed = derive_seed(self._entropy, _SCORE)
         n_factors = len(module.latent.factor_names)
         out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
-        chunk = max(1, _DRAWS_IN_MEMORY // n_importance_samples)
+        chunk = self._at_a_time(max(1, _DRAWS_IN_MEMORY // n_importance_samples))
         for rows, x in self._model_rows(X, chunk):
             if self.binarize == "dynamic":
                 x = module.draw_pixels(x, seed)
@@ -315,6 +315,10 @@ class InferenceMixin:
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)
 
+    def _at_a_time(self, n_rows: int) -> int:
+        """At most as many rows as the encoder wants at a time."""
+        return min(n_rows, getattr(self.net_.module_.encoder, "rows_at_a_time", n_rows))
+
     def _model_rows(self, X, chunk: int):
         """Pairs of a slice of X and its rows in model units on the device."""
         source = RowSource(X, self._scaling, self._device(), resident=False)
@@ -325,7 +329,7 @@ class InferenceMixin:
     def _encoded(self, X):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
-        for rows, x in self._model_rows(X, _CHUNK):
+        for rows, x in self._model_rows(X, self._at_a_time(_CHUNK)):
             # Left before the yield: a mode entered around it would hold in the caller's code too,
             # for as long as a traceback keeps this generator alive.
             with torch.inference_mode():

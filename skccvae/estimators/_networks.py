@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
-from ..nn import ACTIVATIONS, ConvDecoder, ConvEncoder, Reshaped, build_module, mlp
+from ..molecules import MolecularGraph
+from ..nn import ACTIVATIONS, ConvDecoder, ConvEncoder, GraphEncoder, Reshaped, build_module, mlp
+from ._molecules import molecular_graph
 
-# What `encoder` and `decoder` may be called by name.
+# What `encoder` and `decoder` may be called by name, and all that `encoder` may be.
 NETWORKS = ("mlp", "conv")
+ENCODERS = [StrOptions({*NETWORKS, "molecular_graph"}), callable, MolecularGraph]
 
 
 def encoder_network(
@@ -23,7 +27,7 @@ def encoder_network(
 
     Parameters
     ----------
-    spec : str, torch.nn.Module or callable
+    spec : str, torch.nn.Module, MolecularGraph or callable
         The estimator's ``encoder``.
     n_features : int
         Columns of a row.
@@ -38,7 +42,13 @@ def encoder_network(
     ------
     ValueError
         If a convolutional network is asked for and the shape is none of an image.
+    ImportError
+        If a graph encoder is asked for without the packages it needs.
     """
+    graph = molecular_graph(spec)
+    if graph is not None:
+        graph.check_packages()
+        return GraphEncoder(graph.n_bits, *graph.sizes, sizes, activation, graph.n_layers)
     if not isinstance(spec, str):
         # A user's own encoder sees a sample in the shape that it was given, or a flat row.
         return Reshaped(build_module(spec, n_features, role="encoder"), image_shape)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from ..molecules import MolecularGraph
 from ..training import RowScaling, isolated_random_state
 from ._validation import resolve_device
 
@@ -180,11 +181,8 @@ def load(path: str | PathLike, device: Any = "auto"):
     kind = ESTIMATORS.get(meta["class"])
     if kind is None:
         raise ValueError(f"{path} holds a {meta['class']}, which this version does not have.")
-    params = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in meta["params"].items()
-    }
-    estimator = kind(**params)
+    params = meta["params"].items()
+    estimator = kind(**{name: _from_json(value) for name, value in params})
     estimator._restore(meta, arrays, device)
     return estimator
 
@@ -194,6 +192,8 @@ def _jsonable(name: str, value: Any) -> Any:
         value = value.item()
     if isinstance(value, np.ndarray):
         value = value.tolist()
+    if isinstance(value, MolecularGraph):
+        value = value.to_json()
     try:
         json.dumps(value)
     except TypeError as error:
@@ -202,6 +202,13 @@ def _jsonable(name: str, value: Any) -> Any:
             "estimator, or a named encoder and decoder."
         ) from error
     return value
+
+
+def _from_json(value: Any) -> Any:
+    """Inverse of `_jsonable` for a parameter, but for arrays and lists, which become tuples."""
+    if isinstance(value, dict):
+        return MolecularGraph.from_json(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain_history(history: Any) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import validate_data
 
 from ..training import RowScaling, is_memory_mapped
+from ._molecules import molecular_graph, molecule_rows
 
 
 class DataRange(NamedTuple):
@@ -71,6 +72,9 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     ndarray or sparse CSR of shape (n, p)
         A numeric array without NaN or infinity.
     """
+    encoder = estimator.encoder if reset else estimator._structure["encoder"]
+    if molecular_graph(encoder) is not None:
+        return molecule_rows(estimator, X, reset=reset)
     X, shape = flatten_rows(X)
     if reset:
         estimator._sample_shape = shape

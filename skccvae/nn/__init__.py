@@ -3,6 +3,7 @@
 from .bounds import riemannian_prior_fits
 from .convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
 from .discretized_logistic import DiscretizedLogistic
+from .graph import GraphEncoder, read_graphs
 from .gyroplane import Gyroplanes
 from .latent import (
     NORMAL_LATENTS,
@@ -41,6 +42,7 @@ __all__ = [
     "DiscretizedLogisticLikelihood",
     "EuclideanLatent",
     "GaussianLikelihood",
+    "GraphEncoder",
     "Gyroplanes",
     "ImageLayout",
     "Latent",
@@ -58,6 +60,7 @@ __all__ = [
     "mlp",
     "normal_noise",
     "output_width",
+    "read_graphs",
     "riemannian_prior_fits",
     "row_keys",
     "uniform_noise",

@@ -76,7 +76,7 @@ _NETWORKS = r"{('conv', 'mlp'|'mlp', 'conv')}"
         ("activation", "rulu", "a str among"),
         ("likelihood", "normal", "a str among"),
         ("objective", "vae", "a str among"),
-        ("encoder", "cnn", rf"among {_NETWORKS} or a callable. Got 'cnn' instead. A torch module"),
+        ("encoder", "cnn", r"among .*'molecular_graph'.*Got 'cnn' instead. A torch module"),
         ("decoder", 3, rf"among {_NETWORKS} or a callable. Got 3 instead. A torch module"),
         ("beta", -1.0, r"in the range \[0.0, inf\)"),
         ("beta", float("nan"), r"in the range \[0.0, inf\)"),

@@ -1,0 +1,93 @@
+"""Molecules as X: rows that hold more than the likelihood describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from ..molecules import MolecularGraph
+
+# Likelihoods of a fingerprint: of its bits, and of its counts.
+BIT_LIKELIHOODS = ("auto", "bernoulli")
+COUNT_LIKELIHOODS = ("poisson", "negative_binomial")
+
+
+def molecular_graph(encoder: Any) -> MolecularGraph | None:
+    """The settings of a molecular encoder, or None for any other ``encoder``."""
+    if isinstance(encoder, MolecularGraph):
+        return encoder
+    return MolecularGraph() if isinstance(encoder, str) and encoder == "molecular_graph" else None
+
+
+def row_layout(encoder: Any, n_features: int) -> tuple[int, int]:
+    """How many columns the likelihood describes, and how many the shortest row has."""
+    graph = molecular_graph(encoder)
+    return (n_features, n_features) if graph is None else (graph.n_bits, graph.n_columns)
+
+
+def observed(X: Any, encoder: Any) -> Any:
+    """The columns of validated rows that the likelihood describes."""
+    graph = molecular_graph(encoder)
+    return X if graph is None else X[:, : graph.n_bits]
+
+
+def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Rows of a column of molecules, for `validate_rows`.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        With a molecular encoder; ``n_features_in_`` becomes 1.
+    X : array-like of shape (n,) or (n, 1)
+        SMILES strings or RDKit molecules.
+    reset : bool
+        Whether this is the first sight of the data.
+
+    Returns
+    -------
+    csr_array of shape (n, p)
+        Fingerprint and graph of each molecule.
+
+    Raises
+    ------
+    ValueError
+        If a row is no molecule, X is empty, or the likelihood is none of a fingerprint.
+    """
+    if reset:
+        _check_settings(estimator)
+        estimator._sample_shape = estimator._image_shape = None
+    encoder = estimator.encoder if reset else estimator._structure["encoder"]
+    likelihood = estimator.likelihood if reset else estimator.likelihood_
+    graph = molecular_graph(encoder)
+    assert graph is not None, "called for molecular encoders"
+    rows = graph.rows(X, counts=likelihood in COUNT_LIKELIHOODS)
+    if rows.shape[0] == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}; X holds no molecule."
+        )
+    # Names of columns are those of a data frame; of anything else, that there is one column.
+    named = X if hasattr(X, "columns") else np.empty((rows.shape[0], 1))
+    validate_data(estimator, named, reset=reset, skip_check_array=True)
+    return rows
+
+
+def _check_settings(estimator: Any) -> None:
+    if estimator.likelihood not in (*BIT_LIKELIHOODS, *COUNT_LIKELIHOODS):
+        raise ValueError(
+            f"likelihood={estimator.likelihood!r} does not describe a fingerprint, which is what "
+            "the decoder of encoder='molecular_graph' returns. Use 'bernoulli' for bits or "
+            "'poisson' for counts."
+        )
+    if estimator.binarize is not None:
+        raise ValueError(
+            f"binarize={estimator.binarize!r} has no meaning for encoder='molecular_graph', whose "
+            "fingerprints are bits or counts already. Use binarize=None."
+        )
+    if estimator.image_shape is not None:
+        raise ValueError(
+            f"image_shape={estimator.image_shape!r} has no meaning for encoder='molecular_graph', "
+            "which reads molecules. Use image_shape=None."
+        )

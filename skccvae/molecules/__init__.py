@@ -1,0 +1,11 @@
+"""Molecules as SMILES strings or RDKit objects: parsing, fingerprints, graphs.
+
+Needs the optional packages of ``pip install "skccvae[molecules]"``, which are imported when they
+are first used and not before.
+"""
+
+from ._fingerprints import FingerprintTransformer
+from ._graph import MolecularGraph
+from ._smiles import read_smiles
+
+__all__ = ["FingerprintTransformer", "MolecularGraph", "read_smiles"]
