@@ -73,7 +73,7 @@ class VAE(nn.Module):
     Parameters
     ----------
     encoder : torch.nn.Module
-        Rows (n, p) to hidden features (n, h).
+        What the likelihood makes of rows, (n, likelihood.n_inputs), to hidden features (n, h).
     latent : Latent
         Posterior head, prior and decoder features.
     decoder : torch.nn.Module
@@ -116,7 +116,9 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.predictor = predictor
         self.supervised_weight = supervised_weight
-        self.head = nn.Linear(output_width(encoder, n_features, "encoder"), latent.n_params)
+        self.head = nn.Linear(
+            output_width(encoder, likelihood.n_inputs, "encoder"), latent.n_params
+        )
         width = output_width(decoder, latent.n_features, "decoder")
         if width != likelihood.n_outputs:
             raise ValueError(
@@ -126,7 +128,7 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Parameters of the posterior of each row, shape (n, latent.n_params)."""
-        return self.head(self.encoder(x))
+        return self.head(self.encoder(self.likelihood.encoder_inputs(x)))
 
     def decode(self, features: Tensor) -> Tensor:
         """Likelihood outputs at latent features of any leading shape."""
@@ -203,7 +205,8 @@ class VAE(nn.Module):
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode(x).double()
-        noise = normal_noise(row_keys(x, seed), n_samples, latent.noise_dim, torch.float64)
+        keys = row_keys(self.likelihood.row_content(x), seed)
+        noise = normal_noise(keys, n_samples, latent.noise_dim, torch.float64)
         features, log_ratio = latent.weighted(params, noise)
         outputs = self.decode(features.to(x.dtype)).double()
         log_lik = self.likelihood.log_prob(outputs, x.double())
@@ -221,7 +224,7 @@ def _over_draws(values: Tensor) -> Tensor:
 
 
 def _over_rows(factor_kl: Tensor | None) -> tuple[Tensor, ...]:
-    """Mean KL of each factor over rows and draws, outside of the graph."""
+    """Mean KL of each factor over rows and draws."""
     if factor_kl is None:
         return ()
-    return factor_kl.detach().reshape(-1, factor_kl.shape[-1]).mean(0).unbind()
+    return factor_kl.reshape(-1, factor_kl.shape[-1]).mean(0).unbind()

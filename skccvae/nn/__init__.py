@@ -22,7 +22,9 @@ from .likelihoods import (
     DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     Likelihood,
+    NegativeBinomialLikelihood,
     PoissonLikelihood,
+    VonMisesLikelihood,
 )
 from .networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
 from .row_noise import normal_noise, row_keys, uniform_noise
@@ -45,6 +47,7 @@ __all__ = [
     "ImageLayout",
     "Latent",
     "Likelihood",
+    "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "PredictionHead",
     "Reshaped",
@@ -52,6 +55,7 @@ __all__ = [
     "ProductLatent",
     "RiemannianLatent",
     "SphericalLatent",
+    "VonMisesLikelihood",
     "WrappedLatent",
     "build_module",
     "image_layout",
