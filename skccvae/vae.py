@@ -73,7 +73,7 @@ class VAE(nn.Module):
     Parameters
     ----------
     encoder : torch.nn.Module
-        Rows (n, p) to hidden features (n, h).
+        What the likelihood makes of rows, (n, likelihood.n_inputs), to hidden features (n, h).
     latent : Latent
         Posterior head, prior and decoder features.
     decoder : torch.nn.Module
@@ -116,7 +116,8 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.predictor = predictor
         self.supervised_weight = supervised_weight
-        self.head = nn.Linear(output_width(encoder, n_features, "encoder"), latent.n_params)
+        n_inputs = likelihood.n_inputs + n_features - likelihood.n_features
+        self.head = nn.Linear(output_width(encoder, n_inputs, "encoder"), latent.n_params)
         width = output_width(decoder, latent.n_features, "decoder")
         if width != likelihood.n_outputs:
             raise ValueError(
@@ -126,7 +127,11 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Parameters of the posterior of each row, shape (n, latent.n_params)."""
-        return self.head(self.encoder(x))
+        inputs = self.likelihood.encoder_inputs(self.observed(x))
+        if x.shape[-1] > self.likelihood.n_features:
+            # What the likelihood does not describe is the encoder's own, and comes as it is.
+            inputs = torch.cat([inputs, x[:, self.likelihood.n_features :]], dim=-1)
+        return self.head(self.encoder(inputs))
 
     def decode(self, features: Tensor) -> Tensor:
         """Likelihood outputs at latent features of any leading shape."""
@@ -209,7 +214,8 @@ class VAE(nn.Module):
         params = self.encode(x).double()
         # The columns behind those may be more or fewer zeros, as the other rows need.
         seen = self.observed(x)
-        noise = normal_noise(row_keys(seen, seed), n_samples, latent.noise_dim, torch.float64)
+        keys = row_keys(self.likelihood.row_content(seen), seed)
+        noise = normal_noise(keys, n_samples, latent.noise_dim, torch.float64)
         features, log_ratio = latent.weighted(params, noise)
         outputs = self.decode(features.to(x.dtype)).double()
         log_lik = self.likelihood.log_prob(outputs, seen.double())
@@ -227,7 +233,7 @@ def _over_draws(values: Tensor) -> Tensor:
 
 
 def _over_rows(factor_kl: Tensor | None) -> tuple[Tensor, ...]:
-    """Mean KL of each factor over rows and draws, outside of the graph."""
+    """Mean KL of each factor over rows and draws."""
     if factor_kl is None:
         return ()
-    return factor_kl.detach().reshape(-1, factor_kl.shape[-1]).mean(0).unbind()
+    return factor_kl.reshape(-1, factor_kl.shape[-1]).mean(0).unbind()

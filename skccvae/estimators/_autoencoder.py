@@ -35,7 +35,8 @@ class AutoencoderTransformer(BaseVAETransformer):
     Without a prior there is nothing to sample from and no p(x): `sample` and `posterior` do not
     exist here, and `score_samples` and `score` give the reconstruction log-likelihood at the
     code, which is no bound on anything and not comparable with the other estimators' values.
-    ``beta``, ``kl_warmup_epochs``, ``objective`` and ``n_latent_samples`` have no effect.
+    ``beta``, ``kl_warmup_epochs``, ``free_bits``, ``objective`` and ``n_latent_samples`` have no
+    effect.
 
     References
     ----------
@@ -65,6 +66,7 @@ class AutoencoderTransformer(BaseVAETransformer):
         binarize=None,
         beta=1.0,
         kl_warmup_epochs=0,
+        free_bits=0.0,
         objective="elbo",
         n_latent_samples=1,
         supervised_weight=0.0,
@@ -91,6 +93,7 @@ class AutoencoderTransformer(BaseVAETransformer):
         self.binarize = binarize
         self.beta = beta
         self.kl_warmup_epochs = kl_warmup_epochs
+        self.free_bits = free_bits
         self.objective = objective
         self.n_latent_samples = n_latent_samples
         self.supervised_weight = supervised_weight

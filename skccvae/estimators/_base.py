@@ -28,10 +28,11 @@ from ..training import (
 from ..vae import VAE
 from ._inference import InferenceMixin
 from ._molecules import observed, row_layout
-from ._networks import ENCODERS, NETWORKS, decoder_network, encoder_network
+from ._networks import ENCODERS, NETWORKS, decoder_network, encoder_network, hidden_sizes
 from ._persistence import STRUCTURAL, PersistenceMixin
 from ._supervision import TargetEncoder
 from ._validation import (
+    check_objective,
     check_range,
     choose_likelihood,
     data_range,
@@ -68,6 +69,7 @@ class BaseVAETransformer(
         "binarize": [None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
         "beta": [Interval(Real, 0, np.inf, closed="left")],
         "kl_warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+        "free_bits": [Interval(Real, 0, np.inf, closed="left")],
         "objective": [StrOptions({"elbo", "iwae"})],
         "n_latent_samples": [Interval(Integral, 1, None, closed="left")],
         "supervised_weight": [Interval(Real, 0, np.inf, closed="left")],
@@ -137,6 +139,7 @@ class BaseVAETransformer(
             if name not in self._parameter_hints:
                 raise
             raise InvalidParameterError(f"{error} {self._parameter_hints[name]}") from None
+        check_objective(self.objective, self.free_bits)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -170,7 +173,8 @@ class BaseVAETransformer(
         Raises
         ------
         ValueError
-            If X holds NaN or infinity, is empty, or leaves the support of the likelihood.
+            If X holds NaN or infinity (NaN is a missing angle under ``"von_mises"``), is empty,
+            or leaves the support of the likelihood.
         DivergenceError
             If a loss or weight becomes infinite or NaN; the last finite weights are kept.
         """
@@ -241,7 +245,7 @@ class BaseVAETransformer(
         else:
             likelihood = kind(n_features)
         sizes, shape = self._hidden_sizes(), self._image_shape
-        encoder = encoder_network(self.encoder, n_features, sizes, self.activation, shape)
+        encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape)
         decoder = decoder_network(
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
         )
@@ -256,13 +260,7 @@ class BaseVAETransformer(
         return sizes[-1] if sizes and isinstance(self.decoder, str) else 128
 
     def _hidden_sizes(self) -> tuple[int, ...]:
-        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
-        if sizes.size and (sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
-            raise ValueError(
-                "hidden_layer_sizes must hold positive integers, one for each hidden layer, such "
-                f"as (256, 128); got {self.hidden_layer_sizes!r}."
-            )
-        return tuple(int(size) for size in sizes)
+        return hidden_sizes(self.hidden_layer_sizes)
 
     def _new_net(self, module: VAE) -> None:
         self.net_ = VAENet(
@@ -270,6 +268,7 @@ class BaseVAETransformer(
             NegativeELBO,
             criterion__beta=self.beta,
             criterion__warmup_epochs=self.kl_warmup_epochs,
+            criterion__free_bits=self.free_bits,
             criterion__objective=self.objective,
             criterion__n_latent_samples=self.n_latent_samples,
             optimizer=torch.optim.Adam,
@@ -322,6 +321,7 @@ class BaseVAETransformer(
             lr=self.learning_rate,
             beta=self.beta,
             warmup_epochs=self.kl_warmup_epochs,
+            free_bits=self.free_bits,
             objective=self.objective,
             n_latent_samples=self.n_latent_samples,
         )
@@ -392,7 +392,8 @@ class BaseVAETransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.likelihood != "von_mises"
+        tags.input_tags.allow_nan = self.likelihood == "von_mises"
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

@@ -109,6 +109,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         binarize=None,
         beta=1.0,
         kl_warmup_epochs=0,
+        free_bits=0.0,
         objective="elbo",
         n_latent_samples=1,
         supervised_weight=0.0,
@@ -140,6 +141,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         self.binarize = binarize
         self.beta = beta
         self.kl_warmup_epochs = kl_warmup_epochs
+        self.free_bits = free_bits
         self.objective = objective
         self.n_latent_samples = n_latent_samples
         self.supervised_weight = supervised_weight

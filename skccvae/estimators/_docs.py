@@ -23,9 +23,10 @@ encoder : {"mlp", "conv", "molecular_graph"}, MolecularGraph, torch.nn.Module or
     strings or RDKit molecules, and the decoder describes their Morgan fingerprints, bits unless
     ``likelihood="poisson"`` asks for counts; `skccvae.molecules.MolecularGraph` has settings. A
     module of yours is copied, so that fitting does not change it; a callable is called with the
-    number of features and returns a module. It sees float32 batches of shape (n, n_features),
-    or of the shape of the images. A linear layer to the posterior's parameters is added behind
-    it.
+    number of features and returns a module. It sees float32 batches of shape (n, n_features), or
+    of the shape of the images; of angles all cosines and then all sines, twice as many numbers,
+    and of counts the inverse hyperbolic sine. A linear layer to the posterior's parameters is
+    added behind it.
 decoder : {"mlp", "conv"}, torch.nn.Module or callable, default="mlp"
     Network from latent features to the likelihood's parameters; ``"conv"`` mirrors the
     convolutional encoder. A callable is called with the number of latent features and the
@@ -34,10 +35,12 @@ image_shape : tuple of int, default=None
     Shape of one sample when X holds flattened images, which ``"conv"`` needs to know. Images
     with more than two dimensions need none.
 likelihood : {"auto", "bernoulli", "gaussian", "continuous_bernoulli", "poisson", \
-        "discretized_logistic"}, default="auto"
+        "negative_binomial", "discretized_logistic", "von_mises"}, default="auto"
     Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` when all of X lies in [0, 1] (or is
     8-bit images), else ``"gaussian"``, whose scale is learned for each column.
     ``"discretized_logistic"`` suits 8-bit images, colour too: probabilities of 256 levels.
+    ``"negative_binomial"`` suits counts whose variance exceeds their mean. ``"von_mises"`` is for
+    angles in radians, -pi and pi being one point; it alone allows NaN, an angle that is missing.
 binarize : {None, "dynamic"} or float, default=None
     ``"dynamic"`` draws each pixel from a Bernoulli distribution afresh in each epoch; a float
     is a threshold above which a pixel is 1.
@@ -45,6 +48,11 @@ beta : float, default=1.0
     Weight of the KL divergence in the objective.
 kl_warmup_epochs : int, default=0
     Epochs over which that weight grows linearly from 0 to ``beta``.
+free_bits : float, default=0.0
+    Nats a latent dimension up to which the KL costs nothing in training, so that no posterior
+    collapses onto the prior early on: the KL that enters the objective is at least ``free_bits``
+    times the dimension, on the mean over a batch, for each factor of a product and for a single
+    space as a whole. Bounds that are reported do not contain it; ``objective="iwae"`` refuses it.
 objective : {"elbo", "iwae"}, default="elbo"
     Bound that is maximised. ``"iwae"`` is the importance-weighted bound with
     ``n_latent_samples`` draws; ``beta`` and the warm-up do not apply to it.
@@ -88,7 +96,8 @@ feature_names_in_ : ndarray of shape (`n_features_in_`,)
 n_iter_ : int
     Epochs run by the last call of `fit` or `partial_fit`.
 loss_curve_ : list of float
-    Training loss of each epoch: minus the objective, in nats a row.
+    Training loss of each epoch: minus the objective (with ``beta`` and ``free_bits``), in nats a
+    row.
 history_ : dict of list
     For each epoch ``"epoch"``, ``"train_loss"``, ``"elbo"``, ``"reconstruction"``, ``"kl"``,
     ``"beta"``, seconds ``"dur"``, and ``"valid_..."`` with early stopping;

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
 from ..molecules import MolecularGraph
-from ..nn import ACTIVATIONS, ConvDecoder, ConvEncoder, GraphEncoder, Reshaped, build_module, mlp
+from ..nn import (
+    ACTIVATIONS,
+    ConvDecoder,
+    ConvEncoder,
+    GraphEncoder,
+    Likelihood,
+    Reshaped,
+    build_module,
+    mlp,
+)
 from ._molecules import molecular_graph
 
 # What `encoder` and `decoder` may be called by name, and all that `encoder` may be.
@@ -16,9 +26,20 @@ NETWORKS = ("mlp", "conv")
 ENCODERS = [StrOptions({*NETWORKS, "molecular_graph"}), callable, MolecularGraph]
 
 
+def hidden_sizes(value: Any) -> tuple[int, ...]:
+    """``hidden_layer_sizes`` as plain integers; ValueError where they are none."""
+    sizes = np.atleast_1d(np.asarray(value))
+    if sizes.size and (sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
+        raise ValueError(
+            "hidden_layer_sizes must hold positive integers, one for each hidden layer, such "
+            f"as (256, 128); got {value!r}."
+        )
+    return tuple(int(size) for size in sizes)
+
+
 def encoder_network(
     spec: Any,
-    n_features: int,
+    likelihood: Likelihood,
     sizes: tuple[int, ...],
     activation: str,
     image_shape: tuple[int, ...] | None,
@@ -29,8 +50,8 @@ def encoder_network(
     ----------
     spec : str, torch.nn.Module, MolecularGraph or callable
         The estimator's ``encoder``.
-    n_features : int
-        Columns of a row.
+    likelihood : Likelihood
+        Whose ``n_inputs`` numbers a row the network reads.
     sizes : tuple of int
         Widths of the hidden layers; a convolutional network takes the last for its dense layer.
     activation : str
@@ -41,7 +62,8 @@ def encoder_network(
     Raises
     ------
     ValueError
-        If a convolutional network is asked for and the shape is none of an image.
+        If a convolutional network is asked for and the shape is none of an image, or the
+        likelihood reads several numbers an entry.
     ImportError
         If a graph encoder is asked for without the packages it needs.
     """
@@ -49,12 +71,21 @@ def encoder_network(
     if graph is not None:
         graph.check_packages()
         return GraphEncoder(graph.n_bits, *graph.sizes, sizes, activation, graph.n_layers)
+    n_inputs = likelihood.n_inputs
+    # A cosine and a sine for each angle, say: a new first axis of the sample's shape.
+    several = (n_inputs // likelihood.n_features,) if n_inputs > likelihood.n_features else ()
     if not isinstance(spec, str):
         # A user's own encoder sees a sample in the shape that it was given, or a flat row.
-        return Reshaped(build_module(spec, n_features, role="encoder"), image_shape)
+        shape = None if image_shape is None else (*several, *image_shape)
+        return Reshaped(build_module(spec, n_inputs, role="encoder"), shape)
+    if spec == "conv" and several:
+        raise ValueError(
+            f"encoder='conv' reads images, and {type(likelihood).__name__} gives the encoder "
+            f"{several[0]} numbers for each entry of X. Use encoder='mlp' or a module of yours."
+        )
     if spec == "conv":
         return ConvEncoder(image_shape, sizes[-1] if sizes else None, activation)
-    return mlp(n_features, sizes, activation)
+    return mlp(n_inputs, sizes, activation)
 
 
 def decoder_network(

@@ -75,6 +75,7 @@ class PersistenceMixin:
             "n_iter": self.n_iter_,
             "divisor": scaling.divisor,
             "threshold": scaling.threshold,
+            "period": scaling.period,
             "history": _plain_history(self.net_.history),
             "targets": None if self._targets is None else self._targets.to_json(),
         }
@@ -103,7 +104,11 @@ class PersistenceMixin:
         self.n_iter_ = meta["n_iter"]
         self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
         self._scaling = RowScaling(
-            meta["divisor"], arrays.get("center"), arrays.get("scale"), meta["threshold"]
+            meta["divisor"],
+            arrays.get("center"),
+            arrays.get("scale"),
+            meta["threshold"],
+            meta.get("period"),
         )
         targets = meta["targets"]
         self._targets = None if targets is None else TargetEncoder.from_json(targets)

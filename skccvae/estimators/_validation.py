@@ -70,12 +70,18 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     Returns
     -------
     ndarray or sparse CSR of shape (n, p)
-        A numeric array without NaN or infinity.
+        A numeric array without infinity, and without NaN unless the likelihood is of angles.
     """
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     if molecular_graph(encoder) is not None:
         return molecule_rows(estimator, X, reset=reset)
     X, shape = flatten_rows(X)
+    angles = (estimator.likelihood if reset else estimator.likelihood_) == "von_mises"
+    if angles and sp.issparse(X):
+        raise TypeError(
+            "likelihood='von_mises' needs a dense X: the entries that a sparse matrix leaves out "
+            "would all be angles of 0. Use X.toarray(), with NaN for angles that are missing."
+        )
     if reset:
         estimator._sample_shape = shape
         wanted = _checked_image_shape(estimator.image_shape)
@@ -94,8 +100,11 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         accept_sparse="csr",
         dtype="numeric",
         order="C" if not is_memory_mapped(X) else None,
+        ensure_all_finite="allow-nan" if angles else True,
         ensure_min_samples=1,
     )
+    if angles:
+        _check_some_angle(X)
     wanted = estimator._image_shape
     if reset and wanted is not None and math.prod(wanted) != X.shape[1]:
         raise ValueError(
@@ -103,6 +112,18 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
             f"{X.shape[1]} columns. Pass the shape of one image, such as (28, 28)."
         )
     return X
+
+
+def _check_some_angle(X: np.ndarray) -> None:
+    """Refuse rows without any angle: nothing is known of them, and nothing could be learned."""
+    if X.dtype.kind != "f":
+        return
+    empty = np.flatnonzero(np.isnan(X).all(axis=1))
+    if empty.size:
+        raise ValueError(
+            f"X holds {empty.size} row(s) of nothing but NaN, the first at {int(empty[0])}; a row "
+            "needs at least one angle. Leave them out: X[~np.isnan(X).all(axis=1)]."
+        )
 
 
 def _checked_image_shape(image_shape: Any) -> tuple[int, ...] | None:
@@ -131,6 +152,7 @@ def data_range(X: Any) -> DataRange:
 
 
 UNIT_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretized_logistic")
+COUNT_LIKELIHOODS = ("poisson", "negative_binomial")
 
 
 def choose_likelihood(X: Any, likelihood: str, binarize: Any) -> tuple[str, float]:
@@ -185,9 +207,9 @@ def check_range(low: float, high: float, likelihood: str, divisor: float) -> Non
             f"{high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler, or use "
             "likelihood='gaussian'."
         )
-    if likelihood == "poisson" and low < 0:
+    if likelihood in COUNT_LIKELIHOODS and low < 0:
         raise ValueError(
-            f"likelihood='poisson' needs counts, X >= 0; its smallest entry is {low:g}. "
+            f"likelihood={likelihood!r} needs counts, X >= 0; its smallest entry is {low:g}. "
             "Use likelihood='gaussian' for real values."
         )
 
@@ -209,6 +231,15 @@ def check_units(X: Any, likelihood: str, divisor: float) -> None:
             "pixels in [0, 1] have to be multiplied by 255 first.",
             UserWarning,
             stacklevel=3,
+        )
+
+
+def check_objective(objective: str, free_bits: float) -> None:
+    """Refuse free bits where the objective has no KL of its own to free."""
+    if objective == "iwae" and free_bits > 0:
+        raise ValueError(
+            f"free_bits={free_bits!r} has no meaning with objective='iwae', whose bound holds the "
+            "KL inside it. Use free_bits=0 or objective='elbo'."
         )
 
 
@@ -257,6 +288,8 @@ def make_scaling(X: Any, likelihood: str, divisor: float, binarize: Any) -> RowS
     if likelihood == "gaussian":
         center, scale = column_statistics(X)
         return RowScaling(center=center, scale=scale)
+    if likelihood == "von_mises":
+        return RowScaling(period=2 * math.pi)
     return RowScaling(divisor=divisor, threshold=threshold)
 
 

@@ -23,7 +23,9 @@ from .likelihoods import (
     DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     Likelihood,
+    NegativeBinomialLikelihood,
     PoissonLikelihood,
+    VonMisesLikelihood,
 )
 from .networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
 from .row_noise import normal_noise, row_keys, uniform_noise
@@ -47,6 +49,7 @@ __all__ = [
     "ImageLayout",
     "Latent",
     "Likelihood",
+    "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "PredictionHead",
     "Reshaped",
@@ -54,6 +57,7 @@ __all__ = [
     "ProductLatent",
     "RiemannianLatent",
     "SphericalLatent",
+    "VonMisesLikelihood",
     "WrappedLatent",
     "build_module",
     "image_layout",

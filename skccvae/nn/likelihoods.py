@@ -14,11 +14,21 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, ContinuousBernoulli, Distribution, Independent, Normal
+from torch.distributions import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Distribution,
+    Independent,
+    NegativeBinomial,
+    Normal,
+    VonMises,
+)
 from torch.distributions import Poisson as TorchPoisson
 
 from ..special import log_sinc_k
 from .discretized_logistic import DiscretizedLogistic, level_log_prob, level_mean
+from .negative_binomial import negative_binomial_log_prob
+from .von_mises import angle_cells, cos_and_sin, natural_parameters, von_mises_log_prob
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -33,6 +43,8 @@ class Likelihood(nn.Module):
 
     Attributes
     ----------
+    n_inputs : int
+        Numbers the encoder reads of a row.
     n_outputs : int
         Numbers the decoder must give for a row.
     """
@@ -40,7 +52,16 @@ class Likelihood(nn.Module):
     def __init__(self, n_features: int) -> None:
         super().__init__()
         self.n_features = n_features
+        self.n_inputs = n_features
         self.n_outputs = n_features
+
+    def encoder_inputs(self, x: Tensor) -> Tensor:
+        """What the encoder reads of rows ``x`` (..., p), shape (..., n_inputs): x itself here."""
+        return x
+
+    def row_content(self, x: Tensor) -> Tensor:
+        """What tells rows ``x`` (n, p) apart where noise belongs to a row: x itself here."""
+        return x
 
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Log-probability of rows ``x`` (..., p) given decoder outputs, shape (...), in nats."""
@@ -219,6 +240,11 @@ class PoissonLikelihood(Likelihood):
         Columns of X, non-negative counts.
     """
 
+    def encoder_inputs(self, x: Tensor) -> Tensor:
+        # Counts run over orders of magnitude; as they are, large ones make the first posteriors
+        # so wide that training starts a million nats away.
+        return torch.asinh(x)
+
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         # A rate of exp(15) is beyond any count in a fingerprint or a word count, and bounding the
         # logarithm smoothly keeps exp finite in the first steps of training.
@@ -232,9 +258,80 @@ class PoissonLikelihood(Likelihood):
         return Independent(TorchPoisson(bounded_log_rate(outputs).exp()), 1, validate_args=False)
 
 
+class NegativeBinomialLikelihood(PoissonLikelihood):
+    """Independent counts with a variance above their mean; the decoder gives the log mean.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X, non-negative counts.
+
+    Notes
+    -----
+    With mean mu the variance is ``mu + mu^2 / r``.  The size r of a column is learned from 10 on,
+    and bounded to (3e-7, 3e6), where the distribution is the Poisson's to float32's digits.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features)
+        start = 15 * math.atanh(math.log(10) / 15)
+        self.raw_size = nn.Parameter(torch.full((n_features,), start))
+
+    def size(self) -> Tensor:
+        """Learned size r of each column, the inverse of its dispersion, shape (p,)."""
+        return bounded_log_rate(self.raw_size).exp()
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        log_size = bounded_log_rate(self.raw_size)
+        return negative_binomial_log_prob(x, bounded_log_rate(outputs), log_size).sum(-1)
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        logits = bounded_log_rate(outputs) - bounded_log_rate(self.raw_size)
+        return Independent(NegativeBinomial(self.size(), logits=logits), 1, validate_args=False)
+
+
 def bounded_log_rate(raw: Tensor, bound: float = 15.0) -> Tensor:
     """Map the real line onto (-bound, bound), nearly the identity in the middle."""
     return bound * torch.tanh(raw / bound)
+
+
+class VonMisesLikelihood(Likelihood):
+    """Independent angles in radians, with a direction and a concentration a column.
+
+    -pi and pi are one point, for the density and for the encoder, which reads the cosine and the
+    sine.  NaN is a missing angle: it adds 0 to the log-probability, and the encoder reads (0, 0).
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X.
+
+    Notes
+    -----
+    The decoder gives a vector in the plane for each column, `natural_parameters` its law.  `mean`
+    is the mean direction, in [-pi, pi].
+    """
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features)
+        self.n_inputs = self.n_outputs = 2 * n_features
+
+    def encoder_inputs(self, x: Tensor) -> Tensor:
+        return cos_and_sin(x)
+
+    def row_content(self, x: Tensor) -> Tensor:
+        return angle_cells(x)
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return von_mises_log_prob(x, *natural_parameters(outputs)).sum(-1)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        x, y = outputs.chunk(2, dim=-1)
+        return torch.atan2(y, x)
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        law = VonMises(self.mean(outputs), natural_parameters(outputs)[2], validate_args=False)
+        return Independent(law, 1, validate_args=False)
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
@@ -243,4 +340,6 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "continuous_bernoulli": ContinuousBernoulliLikelihood,
     "poisson": PoissonLikelihood,
     "discretized_logistic": DiscretizedLogisticLikelihood,
+    "negative_binomial": NegativeBinomialLikelihood,
+    "von_mises": VonMisesLikelihood,
 }

@@ -31,17 +31,21 @@ class RowScaling:
         Mean and standard deviation of each column, for real values.
     threshold : float or None
         Cut that makes pixels 0 or 1.
+    period : float or None
+        Whole periods are taken off, down to half a one, for angles.
     """
 
     divisor: float = 1.0
     center: np.ndarray | None = None
     scale: np.ndarray | None = None
     threshold: float | None = None
+    period: float | None = None
 
     @property
     def is_identity(self) -> bool:
         """Whether rows are already in model units."""
-        return self.divisor == 1.0 and self.center is None and self.threshold is None
+        changes = (self.center, self.threshold, self.period)
+        return self.divisor == 1.0 and all(change is None for change in changes)
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Dense rows to model units, float32."""
@@ -51,6 +55,10 @@ class RowScaling:
             rows = (rows - self.center) / self.scale
         elif self.divisor != 1.0:
             rows = rows.astype(np.float32) / np.float32(self.divisor)
+        if self.period is not None:
+            # In float64, so that an angle after many turns keeps its digits; fmod is exact.
+            rows = np.fmod(rows.astype(np.float64), self.period)
+            rows -= self.period * np.sign(rows) * (np.abs(rows) > self.period / 2)
         if self.threshold is not None:
             rows = rows > self.threshold
         # Numbers beyond float32 become infinite, which the loss and the estimators' methods report.
@@ -58,7 +66,7 @@ class RowScaling:
             return np.ascontiguousarray(rows, dtype=np.float32)
 
     def invert(self, rows: np.ndarray) -> np.ndarray:
-        """Model units to the user's units, float32; a threshold has no inverse."""
+        """Model units to the user's units, float32; a threshold and a period have no inverse."""
         if self.center is not None:
             rows = rows.astype(np.float64) * np.asarray(self.scale) + self.center
         elif self.divisor != 1.0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,6 +37,14 @@ class NegativeELBO(nn.Module):
         warm-up and ``beta`` do not apply to it.
     n_latent_samples : int, default=1
         Draws a row.
+    free_bits : float, default=0.0
+        Nats a latent dimension below which the mean KL of a batch, factor by factor, is not
+        penalised.  The whole KL of a space counts: a posterior on a sphere has only one.
+
+    References
+    ----------
+    Kingma et al., "Improving variational inference with inverse autoregressive flow", NeurIPS 2016,
+    eq. 15, with a factor of the space as the group of latent variables.
     """
 
     def __init__(
@@ -44,12 +53,21 @@ class NegativeELBO(nn.Module):
         warmup_epochs: int = 0,
         objective: str = "elbo",
         n_latent_samples: int = 1,
+        free_bits: float = 0.0,
     ) -> None:
         super().__init__()
         self.beta = beta
         self.warmup_epochs = warmup_epochs
         self.objective = objective
         self.n_latent_samples = n_latent_samples
+        self.free_bits = free_bits
+
+    def penalty(self, kl: Tensor, factor_kl: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
+        """Mean KL as the objective counts it: at least ``free_bits`` times each factor's dims."""
+        if self.free_bits == 0:
+            return kl
+        parts = zip(factor_kl or (kl,), dims, strict=True)
+        return torch.stack([part.clamp(min=self.free_bits * dim) for part, dim in parts]).sum()
 
     def weight(self, epoch: float) -> float:
         """Weight of the KL after ``epoch`` (fractional) epochs of training."""
@@ -66,8 +84,8 @@ class NegativeELBO(nn.Module):
             loss = -terms.bound
         else:
             terms = module.elbo_terms(x, self.n_latent_samples, targets)
-            kl = terms.kl if weight == 1.0 else weight * terms.kl
-            loss = kl - terms.reconstruction
+            kl = self.penalty(terms.kl, terms.factor_kl, module.latent.kl_dims)
+            loss = (kl if weight == 1.0 else weight * kl) - terms.reconstruction
         if terms.supervised is not None:
             loss = loss - terms.supervised
         parts = (terms.reconstruction, terms.kl, *terms.factor_kl)
@@ -253,15 +271,18 @@ class VAENet(NeuralNet):
     def _validate(self, valid) -> dict[str, float]:
         """Validation ELBO with repeatable noise, so that epochs are comparable."""
         self.module_.eval()
-        totals = torch.zeros(3, dtype=torch.float64)
+        dims = self.module_.latent.kl_dims
+        totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
         for x, _ in valid:
             if valid.binarize:
                 x = self.module_.draw_pixels(x, seed=0)
             evidence = self.module_.evidence(x, self.criterion_.n_latent_samples, seed=0)
-            sums = [evidence.reconstruction.sum(), evidence.kl.sum(), evidence.log_likelihood.sum()]
+            sums = [values.sum() for values in (*evidence[:3], *evidence.factor_kl)]
             totals += torch.stack(sums).double().cpu()
-        reconstruction, kl, bound = (totals / len(valid.index)).tolist()
-        elbo = reconstruction - self.criterion_.beta * kl
+        means = totals / len(valid.index)
+        reconstruction, kl, bound = means[:3].tolist()
+        penalty = float(self.criterion_.penalty(means[1], means[3:].unbind(), dims))
+        elbo = reconstruction - self.criterion_.beta * penalty
         loss = -bound if self.criterion_.objective == "iwae" else -elbo
         return {
             "valid_loss": loss,

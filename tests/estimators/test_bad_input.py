@@ -86,6 +86,7 @@ _NETWORKS = r"{('conv', 'mlp'|'mlp', 'conv')}"
         ("batch_size", 12.5, "an int"),
         ("max_epochs", 0, r"in the range \[1, inf\)"),
         ("kl_warmup_epochs", -1, r"in the range \[0, inf\)"),
+        ("free_bits", -0.1, r"in the range \[0.0, inf\)"),
         ("n_latent_samples", 0, r"in the range \[1, inf\)"),
         ("n_epochs_no_change", 0, r"in the range \[1, inf\)"),
         ("supervised_weight", -0.5, r"in the range \[0.0, inf\)"),
@@ -219,10 +220,11 @@ def test_binarize_needs_the_unit_interval_and_a_likelihood_of_pixels():
     )
 
 
-def test_poisson_needs_counts():
+@pytest.mark.parametrize("name", ["poisson", "negative_binomial"])
+def test_counts_are_not_negative(name):
     refused(
-        GaussianVAETransformer(likelihood="poisson", **FAST),
-        "likelihood='poisson' needs counts, X >= 0; its smallest entry is -0.* Use likelihood=",
+        GaussianVAETransformer(likelihood=name, **FAST),
+        f"likelihood='{name}' needs counts, X >= 0; its smallest entry is -0.* Use likelihood=",
         X=X - 0.5,
     )
 

@@ -89,7 +89,7 @@ def test_grey_values_give_the_soft_cross_entropy():
 def test_the_fast_formula_is_the_distributions(name):
     torch.manual_seed(0)
     likelihood = LIKELIHOODS[name](4).double()
-    outputs = torch.randn(3, 5, 4, dtype=torch.float64)
+    outputs = torch.randn(3, 5, likelihood.n_outputs, dtype=torch.float64)
     rows = torch.rand(5, 4, dtype=torch.float64).round()
     if name == "gaussian":
         rows = torch.randn(5, 4, dtype=torch.float64)
@@ -112,7 +112,8 @@ def test_the_fast_formula_is_the_distributions(name):
 def test_values_and_gradients_are_finite_in_float32_at_the_extremes(name):
     likelihood = LIKELIHOODS[name](3)
     for size in (0.0, 1e-30, 1e-3, 1.0, 50.0, 1e4):
-        outputs = torch.tensor([[size, -size, 0.0]], requires_grad=True)
+        outputs = torch.tensor([[size, -size, 0.0]]).repeat(1, likelihood.n_outputs // 3)
+        outputs.requires_grad_()
         for row in ([0.0, 1.0, 1.0], [1.0, 0.0, 0.0]):
             value = likelihood.log_prob(outputs, torch.tensor([row]))
             assert torch.isfinite(value).all()
@@ -124,7 +125,8 @@ def test_values_and_gradients_are_finite_in_float32_at_the_extremes(name):
 @pytest.mark.parametrize("name", list(LIKELIHOODS))
 def test_gradients_against_differences(name):
     likelihood = LIKELIHOODS[name](3).double()
-    outputs = torch.tensor([[0.0, -1.3, 2.0]], dtype=torch.float64, requires_grad=True)
+    outputs = torch.tensor([[0.0, -1.3, 2.0]], dtype=torch.float64)
+    outputs = outputs.repeat(1, likelihood.n_outputs // 3).requires_grad_()
     rows = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda o: likelihood.log_prob(o, rows), (outputs,))
 

@@ -101,3 +101,18 @@ def test_binarised_batches():
     torch.manual_seed(0)
     rows = torch.cat([rows for rows, _ in batches])
     assert set(rows.unique().tolist()) == {0.0, 1.0}
+
+
+def test_whole_periods_are_taken_off():
+    """Exactly in float64, before the rows become float32."""
+    scaling = RowScaling(period=2 * np.pi)
+    assert not scaling.is_identity
+    rows = RNG.uniform(-np.pi, np.pi, size=(30, 3))
+    rows[0] = np.nan, -np.pi, np.pi
+    expected = rows.astype(np.float32)
+    np.testing.assert_array_equal(scaling.apply(rows), expected)
+    np.testing.assert_allclose(scaling.apply(rows[1:] + 2e6 * np.pi), expected[1:], atol=1e-8)
+    for dtype in (np.float32, np.int64):
+        turned = scaling.apply(np.array([[7, -4, 3, -3]], dtype=dtype))
+        assert turned.dtype == np.float32
+        np.testing.assert_allclose(turned, [[7 - 2 * np.pi, 2 * np.pi - 4, 3, -3]], atol=3e-7)

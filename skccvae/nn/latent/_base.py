@@ -75,6 +75,11 @@ class Latent(nn.Module):
         """Intrinsic dimension."""
         return self.manifold.dim
 
+    @property
+    def kl_dims(self) -> list[int]:
+        """Dimensions that each part of the KL counts: those of the factors of a product."""
+        return [self.dim]
+
     def posterior(self, params: Tensor) -> Distribution:
         """Posterior q(z | x) of each row as a distribution over ambient points."""
         raise TypeError(f"{type(self).__name__} has no posterior.")
@@ -233,6 +238,10 @@ class DeterministicLatent(Latent):
         self.n_params = dim
         self.n_features = dim
         self.noise_dim = 0
+
+    @property
+    def kl_dims(self) -> list[int]:
+        return [0]
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         return LatentStep(params, params.new_zeros(params.shape[:-1]))

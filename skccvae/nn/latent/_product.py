@@ -60,6 +60,10 @@ class ProductLatent(Latent):
                 eps = eps.reshape(*eps.shape[:-2], -1, eps.shape[-1] // n)
             yield self.factors[first], n, part, eps
 
+    @property
+    def kl_dims(self) -> list[int]:
+        return [factor.dim for factor in self.factors]
+
     def fitted_manifold(self) -> Product:
         return Product([factor.fitted_manifold() for factor in self.factors])
 

@@ -1,0 +1,129 @@
+"""Von Mises density of angles in natural parameters, and what a network reads of an angle.
+
+An angle is a point of the circle: -pi and pi are one.  NaN is an angle that is not there, as in
+rows that are padded to the length of the longest; it adds nothing to a log-probability.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["angle_cells", "cos_and_sin", "natural_parameters", "von_mises_log_prob"]
+
+LOG_TWO_PI = math.log(2 * math.pi)
+# A standard deviation of 0.01, half a degree: a column that the model reproduces exactly cannot
+# drive the density to infinity.
+MAX_CONCENTRATION = 1e4
+# Below the square of anything that matters; the root keeps a finite slope at zero.
+_TINY = 1e-30
+N_CELLS = 256
+# Edges of cells lie at no angle that is common in data, such as 0, 60, 90 or 180 degrees.
+_OFFSET = 0.5 * (math.sqrt(5) - 1)
+
+
+def natural_parameters(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Natural parameters of von Mises laws from unbounded numbers.
+
+    Parameters
+    ----------
+    raw : Tensor of shape (..., 2 p)
+        For p columns the first coordinates and then the second ones of vectors in the plane.
+
+    Returns
+    -------
+    a, b, kappa : Tensor of shape (..., p)
+        :math:`a = \kappa \cos\mu`, :math:`b = \kappa \sin\mu` and the concentration.
+
+    Notes
+    -----
+    The direction is that of the raw vector.  With its length r the concentration is
+
+    .. math:: \kappa = r \left(\frac{1}{1 + r^2} + \frac{r^2}{B^2}\right)^{-1/2} < B = 10^4,
+
+    which is r for short vectors, smooth at the origin where there is no direction, and r^2 for
+    long ones: a spread of the angle by 1/r.
+    """
+    x, y = raw.chunk(2, dim=-1)
+    square = x.square() + y.square()
+    factor = (1 / (1 + square) + square / MAX_CONCENTRATION**2).rsqrt()
+    return x * factor, y * factor, (square + _TINY).sqrt() * factor
+
+
+def von_mises_log_prob(x: Tensor, a: Tensor, b: Tensor, kappa: Tensor) -> Tensor:
+    r"""Log-density of angles with respect to their Lebesgue measure, in nats.
+
+    Parameters
+    ----------
+    x : Tensor
+        Angles in radians, of any size; NaN is a missing one.
+    a, b, kappa : Tensor
+        As `natural_parameters` gives them; all arguments broadcast.
+
+    Returns
+    -------
+    Tensor
+        Log-density of each angle, 0 at a missing one.
+
+    Notes
+    -----
+    .. math:: \log p(x) = a \cos x + b \sin x - \log(2 \pi I_0(\kappa)).
+
+    With u = (cos x, sin x) the first two terms less kappa are
+    :math:`-|(a, b) - \kappa u|^2 / (2 \kappa)`, which keeps its digits in float32 where kappa is
+    large and the terms themselves cancel.
+
+    References
+    ----------
+    Mardia and Jupp, "Directional statistics", 2000, eq. 3.5.17.
+    """
+    missing = x.isnan()
+    angle = torch.where(missing, 0.0, x)
+    distance = (a - kappa * angle.cos()).square() + (b - kappa * angle.sin()).square()
+    # In float64 for the slope, I_1 / I_0 - 1, which is 1 / (2 kappa) where kappa is large.  For
+    # this one order torch's own function has the digits of `special.log_bessel_i` in less time.
+    log_bessel = torch.special.i0e(kappa.double()).log().to(kappa.dtype)
+    return torch.where(missing, 0.0, -0.5 * distance / kappa - log_bessel - LOG_TWO_PI)
+
+
+def cos_and_sin(x: Tensor) -> Tensor:
+    """Cosines and then sines of angles, and (0, 0) for a missing one.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., p)
+        Angles in radians; NaN is a missing one.
+
+    Returns
+    -------
+    Tensor of shape (..., 2 p)
+        Numbers in [-1, 1].
+    """
+    missing = x.isnan()
+    angle = torch.where(missing, 0.0, x)
+    present = (~missing).to(x.dtype)
+    return torch.cat([present * angle.cos(), present * angle.sin()], dim=-1)
+
+
+def angle_cells(x: Tensor) -> Tensor:
+    """Which of 256 arcs of the circle each angle lies in, and -1 for a missing one.
+
+    Rows that differ by whole turns lie in the same arcs, whatever rounding did to their last
+    digits (but for angles within rounding of an edge between two arcs).
+
+    Parameters
+    ----------
+    x : Tensor
+        Angles in radians; NaN is a missing one.
+
+    Returns
+    -------
+    Tensor
+        Whole numbers in the dtype and shape of x.
+    """
+    missing = x.isnan()
+    turns = torch.where(missing, 0.0, x) / (2 * math.pi)
+    cells = torch.remainder(torch.floor(N_CELLS * turns + _OFFSET), N_CELLS)
+    return torch.where(missing, -1.0, cells)
