@@ -18,8 +18,17 @@ from ._validation import check_units, validate_rows
 
 # What the streams of random numbers are for; training uses 0 to 2.
 _SCORE, _SAMPLE = 3, 4
+# Rows encoded or decoded at once, and draws scored at once, where rows are narrow; of wider rows
+# as many as have so many numbers.
 _CHUNK = 4096
 _DRAWS_IN_MEMORY = 8192
+_NUMBERS_IN_MEMORY = 2**22
+
+
+def rows_at_once(width: int) -> int:
+    """Rows of so many columns that are encoded or decoded together."""
+    # Whole multiples of 64 rows: the end of a chunk falls where vector instructions end anyway.
+    return min(_CHUNK, max(64, _NUMBERS_IN_MEMORY // width // 64 * 64))
 
 
 class InferenceMixin:
@@ -105,8 +114,9 @@ class InferenceMixin:
         # Features in float64, where hyperboloid coordinates keep their digits; then the network.
         features = module.latent.features(points).float()
         rows = np.empty((len(features), self.n_features_in_), dtype=np.float32)
-        for start in range(0, len(features), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        chunk = rows_at_once(self.n_features_in_)
+        for start in range(0, len(features), chunk):
+            part = slice(start, start + chunk)
             outputs = module.decode(features[part].to(self._device()))
             mean = module.likelihood.mean(outputs).cpu().numpy()
             rows[part] = self._scaling.invert(mean)
@@ -196,7 +206,8 @@ class InferenceMixin:
         seed = derive_seed(self._entropy, _SCORE)
         n_factors = len(module.latent.factor_names)
         out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
-        chunk = max(1, _DRAWS_IN_MEMORY // n_importance_samples)
+        draws = min(_DRAWS_IN_MEMORY, 2 * _NUMBERS_IN_MEMORY // X.shape[1])
+        chunk = max(1, draws // n_importance_samples)
         for rows, x in self._model_rows(X, chunk):
             if self.binarize == "dynamic":
                 x = module.draw_pixels(x, seed)
@@ -325,7 +336,7 @@ class InferenceMixin:
     def _encoded(self, X):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
-        for rows, x in self._model_rows(X, _CHUNK):
+        for rows, x in self._model_rows(X, rows_at_once(X.shape[1])):
             # Left before the yield: a mode entered around it would hold in the caller's code too,
             # for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
