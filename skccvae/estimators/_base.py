@@ -26,16 +26,15 @@ from ..training import (
     isolated_random_state,
 )
 from ..vae import VAE
-from ._inference import InferenceMixin
+from ._inference import InferenceMixin, rows_at_once
 from ._networks import NETWORKS, decoder_network, encoder_network
 from ._persistence import STRUCTURAL, PersistenceMixin
 from ._supervision import TargetEncoder
 from ._validation import (
-    check_range,
     choose_likelihood,
-    data_range,
     make_scaling,
     resolve_device,
+    targets_for,
     validate_rows,
 )
 
@@ -154,12 +153,15 @@ class BaseVAETransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows, or images with more than two dimensions, which are flattened.  Bytes (uint8)
             with values above 1 are read as 8-bit intensities where the likelihood lives on
-            [0, 1].
+            [0, 1].  A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
+            ``numpy.memmap``, are read batch by batch, after a pass for the range of the data (two
+            for a Gaussian likelihood; bytes only up to the first above 1).
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label.
+            Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
+            and None takes the labels of a ``Dataset``.
 
         Returns
         -------
@@ -170,6 +172,8 @@ class BaseVAETransformer(
         ------
         ValueError
             If X holds NaN or infinity, is empty, or leaves the support of the likelihood.
+        TypeError
+            If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows.
         DivergenceError
             If a loss or weight becomes infinite or NaN; the last finite weights are kept.
         """
@@ -217,7 +221,9 @@ class BaseVAETransformer(
         likelihood, divisor = choose_likelihood(X, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
         self._scaling = make_scaling(X, likelihood, divisor, self.binarize)
-        self._targets = TargetEncoder.fit(y, X.shape[0]) if self.supervised_weight else None
+        self._targets = None
+        if self.supervised_weight:
+            self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0])
         self.likelihood_ = likelihood
         self.device_ = str(device)
         with isolated_random_state(derive_seed(self._entropy, _INIT)):
@@ -281,7 +287,9 @@ class BaseVAETransformer(
 
     def _train(self, X, y, epochs: int, use_validation: bool = True):
         self._follow_parameters()
-        targets = None if self._targets is None else self._targets.transform(y, X.shape[0])
+        targets = None
+        if self._targets is not None:
+            targets = self._targets.transform(targets_for(X, y), X.shape[0])
         source = RowSource(X, self._scaling, self.device_, targets)
         n_rows = X.shape[0]
         index, held_out = np.arange(n_rows), None
@@ -292,7 +300,8 @@ class BaseVAETransformer(
         train = Batches(source, index, self.batch_size, shuffle=True, binarize=dynamic)
         valid = None
         if held_out is not None:
-            valid = Batches(source, held_out, 1024, shuffle=False, binarize=dynamic)
+            rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
+            valid = Batches(source, held_out, rows, shuffle=False, binarize=dynamic)
         self.net_.set_training_callbacks(self._callbacks(epochs, valid is not None))
         epochs_before = len(self.net_.history)
         try:
@@ -365,10 +374,6 @@ class BaseVAETransformer(
                     "training on cannot change. Set it back, or fit a new estimator "
                     "(sklearn.base.clone)."
                 )
-
-    def _check_support(self, X) -> None:
-        low, high = data_range(X)
-        check_range(low, high, self.likelihood_, self._scaling.divisor)
 
     def _update_fitted(self) -> None:
         """Attributes that are read off the net."""

@@ -14,7 +14,7 @@ from ..manifolds import inside_the_ball
 from ..metrics import pairwise_geodesic_distances
 from ..training import RowSource, derive_seed, entropy_from, isolated_random_state
 from ._parameter_method import ParameterMethod
-from ._validation import check_units, validate_rows
+from ._validation import check_range, check_units, data_range, validate_rows
 
 # What the streams of random numbers are for; training uses 0 to 2.
 _SCORE, _SAMPLE = 3, 4
@@ -42,7 +42,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
 
         Returns
@@ -130,7 +130,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
         n_importance_samples : int, default=64
             Draws from the posterior; the bound grows with it towards log p(x).
@@ -152,7 +152,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
         y : None
             Ignored.
@@ -169,7 +169,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.  With ``binarize="dynamic"`` each pixel is drawn once.
         n_importance_samples : int, default=64
             Draws a row.
@@ -225,7 +225,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
 
         Returns
@@ -322,6 +322,10 @@ class InferenceMixin:
         X = validate_rows(self, X, reset=False)
         check_units(X, self.likelihood_, self._scaling.divisor)
         return X
+
+    def _check_support(self, X) -> None:
+        low, high = data_range(X)
+        check_range(low, high, self.likelihood_, self._scaling.divisor)
 
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)
