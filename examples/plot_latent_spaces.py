@@ -65,13 +65,13 @@ LatentDisplay.from_estimator(product, X, y)
 
 # %%
 # What the models decode: in the plane at equal steps of probability, on the sphere at equal areas,
-# in the disk at equal geodesic steps.
+# in the disk at equal geodesic steps. Given the digits, the map of the sphere is turned as above.
 
 ManifoldGridDisplay.from_estimator(plane)
 
 # %%
 
-ManifoldGridDisplay.from_estimator(sphere)
+ManifoldGridDisplay.from_estimator(sphere, X)
 
 # %%
 

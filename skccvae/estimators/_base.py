@@ -26,18 +26,17 @@ from ..training import (
     isolated_random_state,
 )
 from ..vae import VAE
-from ._inference import InferenceMixin
+from ._inference import InferenceMixin, rows_at_once
 from ._molecules import observed, row_layout
 from ._networks import ENCODERS, NETWORKS, decoder_network, encoder_network, hidden_sizes
 from ._persistence import STRUCTURAL, PersistenceMixin
 from ._supervision import TargetEncoder
 from ._validation import (
     check_objective,
-    check_range,
     choose_likelihood,
-    data_range,
     make_scaling,
     resolve_device,
+    targets_for,
     validate_rows,
 )
 
@@ -158,12 +157,15 @@ class BaseVAETransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows, or images with more than two dimensions, which are flattened.  Bytes (uint8)
             with values above 1 are read as 8-bit intensities where the likelihood lives on
-            [0, 1].
+            [0, 1].  A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
+            ``numpy.memmap``, are read batch by batch, after a pass for the range of the data (two
+            for a Gaussian likelihood; bytes only up to the first above 1).
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label.
+            Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
+            and None takes the labels of a ``Dataset``.
 
         Returns
         -------
@@ -175,6 +177,8 @@ class BaseVAETransformer(
         ValueError
             If X holds NaN or infinity (NaN is a missing angle under ``"von_mises"``), is empty,
             or leaves the support of the likelihood.
+        TypeError
+            If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows.
         DivergenceError
             If a loss or weight becomes infinite or NaN; the last finite weights are kept.
         """
@@ -223,7 +227,8 @@ class BaseVAETransformer(
         likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
         self._scaling = make_scaling(X, likelihood, divisor, self.binarize)
-        self._targets = TargetEncoder.fit(y, X.shape[0]) if self.supervised_weight else None
+        labels = targets_for(X, y) if self.supervised_weight else None
+        self._targets = TargetEncoder.fit(labels, X.shape[0]) if self.supervised_weight else None
         self.likelihood_ = likelihood
         self.device_ = str(device)
         with isolated_random_state(derive_seed(self._entropy, _INIT)):
@@ -244,7 +249,7 @@ class BaseVAETransformer(
             likelihood = kind(n_features, torch.from_numpy(np.asarray(self._scaling.scale)))
         else:
             likelihood = kind(n_features)
-        sizes, shape = self._hidden_sizes(), self._image_shape
+        sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._image_shape
         encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape)
         decoder = decoder_network(
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
@@ -256,11 +261,8 @@ class BaseVAETransformer(
 
     def _first_decoder_width(self) -> int:
         """Width of the decoder's first hidden layer, which planes take the place of."""
-        sizes = self._hidden_sizes()
+        sizes = hidden_sizes(self.hidden_layer_sizes)
         return sizes[-1] if sizes and isinstance(self.decoder, str) else 128
-
-    def _hidden_sizes(self) -> tuple[int, ...]:
-        return hidden_sizes(self.hidden_layer_sizes)
 
     def _new_net(self, module: VAE) -> None:
         self.net_ = VAENet(
@@ -283,7 +285,9 @@ class BaseVAETransformer(
 
     def _train(self, X, y, epochs: int, use_validation: bool = True):
         self._follow_parameters()
-        targets = None if self._targets is None else self._targets.transform(y, X.shape[0])
+        targets = None
+        if self._targets is not None:
+            targets = self._targets.transform(targets_for(X, y), X.shape[0])
         source = RowSource(X, self._scaling, self.device_, targets)
         n_rows = X.shape[0]
         index, held_out = np.arange(n_rows), None
@@ -294,7 +298,8 @@ class BaseVAETransformer(
         train = Batches(source, index, self.batch_size, shuffle=True, binarize=dynamic)
         valid = None
         if held_out is not None:
-            valid = Batches(source, held_out, 1024, shuffle=False, binarize=dynamic)
+            rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
+            valid = Batches(source, held_out, rows, shuffle=False, binarize=dynamic)
         self.net_.set_training_callbacks(self._callbacks(epochs, valid is not None))
         epochs_before = len(self.net_.history)
         try:
@@ -368,10 +373,6 @@ class BaseVAETransformer(
                     "training on cannot change. Set it back, or fit a new estimator "
                     "(sklearn.base.clone)."
                 )
-
-    def _check_support(self, X) -> None:
-        low, high = data_range(observed(X, self._structure["encoder"]))
-        check_range(low, high, self.likelihood_, self._scaling.divisor)
 
     def _update_fitted(self) -> None:
         """Attributes that are read off the net."""

@@ -13,13 +13,23 @@ from torch.distributions import Distribution
 from ..manifolds import inside_the_ball
 from ..metrics import pairwise_geodesic_distances
 from ..training import RowSource, derive_seed, entropy_from, isolated_random_state
+from ._molecules import observed
 from ._parameter_method import ParameterMethod
-from ._validation import check_units, validate_rows
+from ._validation import check_range, check_units, data_range, validate_rows
 
 # What the streams of random numbers are for; training uses 0 to 2.
 _SCORE, _SAMPLE = 3, 4
+# Rows encoded or decoded at once, and draws scored at once, where rows are narrow; of wider rows
+# as many as have so many numbers.
 _CHUNK = 4096
 _DRAWS_IN_MEMORY = 8192
+_NUMBERS_IN_MEMORY = 2**22
+
+
+def rows_at_once(width: int) -> int:
+    """Rows of so many columns that are encoded or decoded together."""
+    # Whole multiples of 64 rows: the end of a chunk falls where vector instructions end anyway.
+    return min(_CHUNK, max(64, _NUMBERS_IN_MEMORY // width // 64 * 64))
 
 
 class InferenceMixin:
@@ -33,7 +43,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
 
         Returns
@@ -104,9 +114,11 @@ class InferenceMixin:
         module = self.net_.module_
         # Features in float64, where hyperboloid coordinates keep their digits; then the network.
         features = module.latent.features(points).float()
-        rows = np.empty((len(features), module.likelihood.n_features), dtype=np.float32)
-        for start in range(0, len(features), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        n_columns = module.likelihood.n_features
+        rows = np.empty((len(features), n_columns), dtype=np.float32)
+        chunk = rows_at_once(n_columns)
+        for start in range(0, len(features), chunk):
+            part = slice(start, start + chunk)
             outputs = module.decode(features[part].to(self._device()))
             mean = module.likelihood.mean(outputs).cpu().numpy()
             rows[part] = self._scaling.invert(mean)
@@ -120,7 +132,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
         n_importance_samples : int, default=64
             Draws from the posterior; the bound grows with it towards log p(x).
@@ -142,7 +154,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
         y : None
             Ignored.
@@ -159,7 +171,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.  With ``binarize="dynamic"`` each pixel is drawn once.
         n_importance_samples : int, default=64
             Draws a row.
@@ -196,7 +208,8 @@ class InferenceMixin:
         seed = derive_seed(self._entropy, _SCORE)
         n_factors = len(module.latent.factor_names)
         out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
-        chunk = self._at_a_time(max(1, _DRAWS_IN_MEMORY // n_importance_samples))
+        draws = min(_DRAWS_IN_MEMORY, 2 * _NUMBERS_IN_MEMORY // X.shape[1])
+        chunk = self._at_a_time(max(1, draws // n_importance_samples))
         for rows, x in self._model_rows(X, chunk):
             if self.binarize == "dynamic":
                 x = module.draw_pixels(x, seed)
@@ -214,7 +227,7 @@ class InferenceMixin:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`.
 
         Returns
@@ -312,6 +325,10 @@ class InferenceMixin:
         check_units(X, self.likelihood_, self._scaling.divisor)
         return X
 
+    def _check_support(self, X) -> None:
+        low, high = data_range(observed(X, self._structure["encoder"]))
+        check_range(low, high, self.likelihood_, self._scaling.divisor)
+
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)
 
@@ -329,7 +346,7 @@ class InferenceMixin:
     def _encoded(self, X):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
-        for rows, x in self._model_rows(X, self._at_a_time(_CHUNK)):
+        for rows, x in self._model_rows(X, self._at_a_time(rows_at_once(X.shape[1]))):
             # Left before the yield: a mode entered around it would hold in the caller's code too,
             # for as long as a traceback keeps this generator alive.
             with torch.inference_mode():

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.utils import gen_even_slices
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import validate_data
+from torch.utils.data import DataLoader, Dataset
 
-from ..training import RowScaling, is_memory_mapped
+from ..training import DatasetRows, RowScaling, column_limits, is_memory_mapped, row_slices
 from ._molecules import molecular_graph, molecule_rows
 
 
@@ -30,18 +30,26 @@ def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
 
     Parameters
     ----------
-    X : array-like
+    X : array-like or torch Dataset
         Two dimensions, or (n, ...) with more.
 
     Returns
     -------
-    X : array-like of shape (n, p)
+    X : array-like or DatasetRows of shape (n, p)
         Rows; two-dimensional input is returned as it came.
     shape : tuple of int or None
         Shape of one sample where X had more than two dimensions.
     """
     if sp.issparse(X):
         return X, None
+    if isinstance(X, Dataset):
+        rows = DatasetRows(X)
+        return rows, rows.sample_shape if len(rows.sample_shape) > 1 else None
+    if isinstance(X, DataLoader):
+        raise TypeError(
+            "X is a DataLoader; pass its dataset (loader.dataset), batches are made by the "
+            "estimator."
+        )
     if isinstance(X, list | tuple):
         try:
             as_array = np.asarray(X)
@@ -62,15 +70,16 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     ----------
     estimator : BaseEstimator
         Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
-    X : array-like or sparse
+    X : array-like, sparse or torch Dataset
         The user's X.
     reset : bool
         Whether this is the first sight of the data.
 
     Returns
     -------
-    ndarray or sparse CSR of shape (n, p)
-        A numeric array without infinity, and without NaN unless the likelihood is of angles.
+    ndarray, sparse CSR or DatasetRows of shape (n, p)
+        Numbers without infinity, and without NaN unless the likelihood is of angles; a Dataset's
+        are looked at as they are read.
     """
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     if molecular_graph(encoder) is not None:
@@ -93,16 +102,21 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
                 f"X holds samples of shape {shape}, but the model was fitted on samples of shape "
                 f"{known}; transpose or resize X to that shape."
             )
+    mapped = is_memory_mapped(X)
     X = validate_data(
         estimator,
         X,
         reset=reset,
+        skip_check_array=isinstance(X, DatasetRows),
         accept_sparse="csr",
         dtype="numeric",
-        order="C" if not is_memory_mapped(X) else None,
-        ensure_all_finite="allow-nan" if angles else True,
+        order=None if mapped else "C",
+        # scikit-learn's look at a whole memory map would bring all of it into memory.
+        ensure_all_finite=False if mapped else "allow-nan" if angles else True,
         ensure_min_samples=1,
     )
+    if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
+        _check_finite(X, allow_nan=angles)
     if angles:
         _check_some_angle(X)
     wanted = estimator._image_shape
@@ -126,6 +140,17 @@ def _check_some_angle(X: np.ndarray) -> None:
         )
 
 
+def _check_finite(X: np.ndarray, allow_nan: bool = False) -> None:
+    for part in row_slices(X):
+        bad = np.isinf(X[part]) if allow_nan else ~np.isfinite(X[part])
+        finite = ~bad.any(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"Input X contains NaN or infinity, first in row {part.start + finite.argmin()}; "
+                "impute or leave out such rows."
+            )
+
+
 def _checked_image_shape(image_shape: Any) -> tuple[int, ...] | None:
     """``image_shape`` as plain integers."""
     if image_shape is None:
@@ -139,8 +164,21 @@ def _checked_image_shape(image_shape: Any) -> tuple[int, ...] | None:
     return tuple(int(n) for n in shape)
 
 
+def targets_for(X: Any, y: Any) -> Any:
+    """The user's y, or the labels of a Dataset of ``(sample, label)`` tuples where y is None."""
+    return X.labels() if y is None and isinstance(X, DatasetRows) else y
+
+
 def data_range(X: Any) -> DataRange:
-    """Smallest and largest entry of dense or sparse X."""
+    """Smallest and largest entry of dense or sparse X.
+
+    A Dataset is read once for it. Of one of bytes the answer is a bound: all that anyone asks is
+    whether they are 0 and 1 or reach up to 255, and the first byte above 1 says so.
+    """
+    if isinstance(X, DatasetRows):
+        if X.dtype == np.uint8:
+            return DataRange(0.0, 255.0 if X.exceeds(1) else 1.0)
+        return DataRange(*(float(end) for end in (X.limits()[0].min(), X.limits()[1].max())))
     if sp.issparse(X):
         stored = X.data
         implied = X.nnz < X.shape[0] * X.shape[1]
@@ -148,7 +186,8 @@ def data_range(X: Any) -> DataRange:
             return DataRange(0.0, 0.0)
         low, high = float(stored.min()), float(stored.max())
         return DataRange(min(low, 0.0), max(high, 0.0)) if implied else DataRange(low, high)
-    return DataRange(float(X.min()), float(X.max()))
+    ends = [(X[part].min(), X[part].max()) for part in row_slices(X)]
+    return DataRange(float(min(low for low, _ in ends)), float(max(high for _, high in ends)))
 
 
 UNIT_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretized_logistic")
@@ -219,13 +258,13 @@ def check_units(X: Any, likelihood: str, divisor: float) -> None:
     if likelihood not in UNIT_LIKELIHOODS or sp.issparse(X):
         return
     if X.dtype == np.uint8 and divisor == 1.0:
-        high = float(X.max())
+        high = data_range(X).high
         if high > 1:
             raise ValueError(
                 f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]; "
                 "divide X by 255, or fit on bytes."
             )
-    if X.dtype.kind == "f" and divisor != 1.0 and 0 < float(X.max()) <= 1:
+    if X.dtype.kind == "f" and divisor != 1.0 and 0 < data_range(X).high <= 1:
         warnings.warn(
             f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
             "pixels in [0, 1] have to be multiplied by 255 first.",
@@ -246,6 +285,8 @@ def check_objective(objective: str, free_bits: float) -> None:
 def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in float64 and in slices of rows.
 
+    Two passes over X: one for the range of each column, which a Dataset keeps, and one for sums.
+
     Returns
     -------
     center, scale : ndarray of shape (p,)
@@ -258,17 +299,16 @@ def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
         mean, variance = mean.astype(np.float64), variance.astype(np.float64)
     else:
         n = X.shape[0]
-        slices = list(gen_even_slices(n, max(1, -(-X.size // 2**24))))
         # A trial mean from the first row makes the sums of squares safe at any offset.
         offset = X[0].astype(np.float64)
         total = np.zeros(X.shape[1])
         square = np.zeros(X.shape[1])
         # Squares of 1e200 overflow; dividing by the largest deviation first keeps them in range.
-        spread = np.zeros(X.shape[1])
-        for rows in slices:
-            spread = np.maximum(spread, np.abs(X[rows].astype(np.float64) - offset).max(axis=0))
+        limits = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
+        low, high = (end.astype(np.float64) for end in limits)
+        spread = np.maximum(offset - low, high - offset)
         unit = np.where(spread > 0, spread, 1.0)
-        for rows in slices:
+        for rows in row_slices(X):
             deviation = (X[rows].astype(np.float64) - offset) / unit
             total += deviation.sum(axis=0)
             square += np.square(deviation).sum(axis=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,9 @@ LAST = N_LEVELS - 1
 # Levels on either side of the location beyond which a logistic of scale at most one level has
 # less than exp(-24) of its probability.
 WINDOW = 25
+# Numbers whose means are taken at once: some 20 temporaries of 1 MiB.  A power of two, so that no
+# piece but the last ends within a vector instruction, which rounds an exponential otherwise.
+PIECE = 2**18
 
 
 class DiscretizedLogistic(Distribution):
@@ -117,11 +122,27 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
     # One scale a column, as a likelihood has, sorts whole columns; else each entry is sorted.
     wide = scale * LAST >= 1
     if bool(wide.all()):
-        return _smooth_mean(loc, scale)
+        return _in_pieces(_smooth_mean, loc, scale)
     out, narrow = torch.empty_like(loc), ~wide
-    out[..., wide] = _smooth_mean(loc[..., wide], scale[wide])
-    out[..., narrow] = _window_mean(loc[..., narrow], scale[narrow])
+    out[..., wide] = _in_pieces(_smooth_mean, loc[..., wide], scale[wide])
+    out[..., narrow] = _in_pieces(_window_mean, loc[..., narrow], scale[narrow])
     return out
+
+
+def _in_pieces(function: Callable[[Tensor, Tensor], Tensor], loc: Tensor, scale: Tensor) -> Tensor:
+    """Apply a mean to some rows at a time, lest its temporaries be as many as the result is large.
+
+    The scale has the shape of the locations, or is one row for all of them.
+    """
+    if loc.numel() <= PIECE:
+        return function(loc, scale)
+    if scale.shape == loc.shape:
+        pairs = zip(loc.flatten().split(PIECE), scale.flatten().split(PIECE), strict=True)
+        return torch.cat([function(*pair) for pair in pairs]).reshape(loc.shape)
+    # Whole multiples of 64 rows, for the same reason as a power of two.
+    rows = loc.reshape(-1, loc.shape[-1])
+    n = 64 * max(1, PIECE // (64 * rows.shape[1]))
+    return torch.cat([function(part, scale) for part in rows.split(n)]).reshape(loc.shape)
 
 
 def _smooth_mean(loc: Tensor, s: Tensor) -> Tensor:

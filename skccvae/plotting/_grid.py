@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skccvae.manifolds import ConstantCurvature, Manifold, Product, constant_curvature
 from skccvae.plotting import _maps as maps
 from skccvae.plotting._images import as_images, find_image_shape, to_unit, value_range
+from skccvae.plotting._latent import ambient_points
 from skccvae.plotting._style import make_axes, require_pyplot
 
 Array = NDArray[np.float64]
@@ -31,7 +32,7 @@ class ManifoldGridDisplay:
     sphere they tile Hammer's equal-area map, so that each stands for the same area. In the Poincare
     disk they stand on circles around the origin at equal geodesic steps, as many on each as its
     length has room for: all tiles are equally large in the hyperbolic metric, and the disk shows
-    them smaller towards its edge. Tiles there are cut to circles, which the map keeps as circles.
+    them smaller towards its edge.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -100,6 +101,7 @@ class ManifoldGridDisplay:
     def from_estimator(
         cls,
         vae: Any,
+        X: Any = None,
         *,
         n_tiles: int | None = None,
         radius: float | None = None,
@@ -115,6 +117,10 @@ class ManifoldGridDisplay:
         ----------
         vae : estimator
             A fitted transformer of skccvae.
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
+            Rows as in ``fit``, which turn the map of a sphere: each tile then stands where
+            :class:`LatentDisplay` of the same rows draws those that are encoded there. Without
+            them, and on the other maps, nothing is turned.
         n_tiles : int, default=None
             Tiles across the plane (15) or the sphere's map (24), or circles of tiles around the
             middle of the disk (5).
@@ -170,12 +176,12 @@ class ManifoldGridDisplay:
                 f"{plane!r}."
             )
         points, places, sizes = _layout(plane, n, radius)
+        if X is not None and plane.curvature > 0:
+            points = points @ torch.from_numpy(_turn(vae, X, whole, index, dims))
 
         # The points of the plane as points of the whole space, other directions and factors at 0.
         ambient = manifold.origin(dtype=torch.float64).repeat(len(points), 1)
-        start = 0
-        if isinstance(manifold, Product):
-            start = sum(f.ambient_dim for f in manifold.factors[:index])
+        start = _first_column(manifold, index)
         lift = int(plane.curvature != 0)
         if lift:
             ambient[:, start] = points[:, 0]
@@ -206,8 +212,6 @@ class ManifoldGridDisplay:
             The display itself.
         """
         require_pyplot()
-        from matplotlib.patches import Circle
-
         K = self.space.curvature
         size = (8.0, 4.2) if K > 0 else (6.4, 6.6)
         self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=size)
@@ -220,13 +224,8 @@ class ManifoldGridDisplay:
         halves = halves / 2 * min(1, height / width) ** np.array([0, 1])
         edges = (self.places - halves, self.places + halves)
         outline = self._map_outline()
-        for tile, place, (left, bottom), (right, top) in zip(
-            shown, self.places, *edges, strict=True
-        ):
+        for tile, (left, bottom), (right, top) in zip(shown, *edges, strict=True):
             image = ax.imshow(tile, extent=(left, right, bottom, top), **style | kwargs)
-            if K < 0:
-                radius = max(right - left, top - bottom) / 2
-                outline = Circle(place, radius, transform=ax.transData)
             if outline is not None:
                 image.set_clip_path(outline)
         if K == 0:
@@ -277,6 +276,23 @@ def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurv
     if factor is not None:
         raise ValueError(f"factor is for products; {manifold!r} is none.")
     return manifold, 0
+
+
+def _first_column(manifold: Manifold, index: int) -> int:
+    """Where the coordinates of a factor begin among the ambient ones."""
+    if not isinstance(manifold, Product):
+        return 0
+    return sum(factor.ambient_dim for factor in manifold.factors[:index])
+
+
+def _turn(
+    vae: Any, X: Any, whole: ConstantCurvature, index: int, dims: tuple[int, int] | None
+) -> Array:
+    """The rotation (3, 3) of the sphere that `LatentDisplay` of the same rows draws."""
+    start = _first_column(vae.manifold_, index)
+    rows = ambient_points(vae, X)[:, start : start + whole.ambient_dim]
+    plane, points = maps.two_dimensional(whole, rows, dims)
+    return maps.centring_rotation(points / plane.radius_)
 
 
 def _directions(space: ConstantCurvature, dims: tuple[int, int] | None) -> tuple[int, int]:
@@ -340,9 +356,9 @@ def _disk_layout(
     points = plane.exp0(torch.from_numpy(np.concatenate(tangent)))
     places = maps.disk_places(plane, points.numpy())
     # The metric of the disk: lengths shrink by this factor. One hyperbolic size for all tiles, the
-    # largest at which no two circles overlap.
+    # largest at which no two of the upright squares overlap.
     shrink = (1 - (places**2).sum(-1)) / 2
-    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    apart = np.abs(places[:, None] - places[None]).max(axis=-1)
     np.fill_diagonal(apart, np.inf)
     size = float((2 * apart / (shrink[:, None] + shrink[None])).min())
     return points, places, size * shrink

@@ -3,7 +3,7 @@
 A torch ``DataLoader`` fetches one row at a time; for data in memory that costs more than the
 model.  Here a batch is one indexing call.  Sparse matrices are made dense batch by batch, bytes
 are scaled batch by batch, and real values are centred and scaled batch by batch unless they fit
-once.
+once.  Memory maps and torch Datasets are read batch by batch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+
+from .dataset_rows import DatasetRows
+from .row_access import is_memory_mapped, release_pages
+
+# Bytes of a memory map that may be brought in before its pages are let go, and what reading a
+# single row brings in: the system maps the pages around it too.
+_MAPPED_BYTES = 2**23
+_AROUND_ROW = 2**16
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class RowSource:
 
     Parameters
     ----------
-    X : ndarray or scipy sparse of shape (n, p)
+    X : ndarray, scipy sparse or DatasetRows of shape (n, p)
         Rows in the user's units.
     scaling : RowScaling
         To model units.
@@ -101,6 +109,7 @@ class RowSource:
     resident: bool = True
     _resident: Tensor | None = field(default=None, init=False, repr=False)
     _resident_targets: Tensor | None = field(default=None, init=False, repr=False)
+    _mapped: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if sp.issparse(self.X):
@@ -117,7 +126,7 @@ class RowSource:
 
     def _may_reside(self) -> bool:
         """Whether the whole of X is kept as one tensor: in memory already, and no larger so."""
-        if is_memory_mapped(self.X):
+        if isinstance(self.X, DatasetRows) or is_memory_mapped(self.X):
             return False
         if self.X.dtype == np.uint8:
             return self.scaling.center is None
@@ -139,7 +148,13 @@ class RowSource:
             return picked
         rows = self.X[index]
         rows = rows.toarray() if sp.issparse(rows) else np.asarray(rows)
-        return _from_numpy(self.scaling.apply(rows)).to(self.device)
+        batch = _from_numpy(self.scaling.apply(rows))
+        if is_memory_mapped(self.X):
+            self._mapped += rows.nbytes + _AROUND_ROW * rows.shape[0]
+            if self._mapped > _MAPPED_BYTES:
+                release_pages(self.X)
+                self._mapped = 0
+        return batch.to(self.device)
 
     def target_rows(self, index: np.ndarray | slice) -> Tensor | None:
         """Targets at an index, or None where there are none."""
@@ -151,26 +166,6 @@ class RowSource:
         if isinstance(index, slice):
             return tensor[index]
         return tensor.index_select(0, torch.from_numpy(index).to(tensor.device))
-
-
-def is_memory_mapped(array: Any) -> bool:
-    """Whether an array, or the array it is a view of, lies in a file on disk.
-
-    Parameters
-    ----------
-    array : ndarray
-        Validation turns a ``numpy.memmap`` into a plain view of it.
-
-    Returns
-    -------
-    bool
-        True for a ``numpy.memmap`` and for its views.
-    """
-    while array is not None:
-        if isinstance(array, np.memmap):
-            return True
-        array = getattr(array, "base", None)
-    return False
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:

@@ -16,6 +16,7 @@ from skccvae.nn import (
     DiscretizedLogistic,
     DiscretizedLogisticLikelihood,
     convolutional,
+    discretized_logistic,
     image_layout,
 )
 
@@ -256,3 +257,38 @@ def test_scales_are_learned_one_a_column():
     np.testing.assert_allclose(likelihood.mean(outputs).detach(), x.mean(0), atol=0.02)
     # At least the entropy of the columns, log 2 + log 256, and near to it.
     assert math.log(512) - 0.05 < loss.item() < math.log(512) + 0.7
+
+
+@pytest.mark.parametrize("scales", ["columns", "one width", "entries"])
+def test_means_in_pieces_are_the_same_numbers(monkeypatch, scales):
+    torch.manual_seed(5)
+    loc = torch.rand(1003, 2, 13) * 1.4 - 0.2
+    scale = torch.rand(loc.shape if scales == "entries" else 13) * 0.02 + 4e-4
+    if scales == "one width":
+        scale = scale + 0.01
+    sizes = []
+
+    def spy(function):
+        def wrapped(part, s):
+            sizes.append(part.numel())
+            return function(part, s)
+
+        return wrapped
+
+    for name in ("_smooth_mean", "_window_mean"):
+        monkeypatch.setattr(discretized_logistic, name, spy(getattr(discretized_logistic, name)))
+    # Threads divide an array between them, and each has an end of its own.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole = DiscretizedLogistic(loc, scale).mean
+        rows = discretized_logistic.level_mean(loc, scale)
+        monkeypatch.setattr(discretized_logistic, "PIECE", 2**10)
+        sizes.clear()
+        assert torch.equal(discretized_logistic.level_mean(loc, scale), rows)
+        assert max(sizes) <= 2**10
+        assert torch.equal(DiscretizedLogistic(loc, scale).mean, whole)
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(rows, whole)
+    assert len(sizes) > 2 * loc.numel() / 2**10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from skccvae import (
     GaussianVAETransformer,
@@ -12,10 +13,8 @@ from skccvae import (
     SphericalVAETransformer,
 )
 from skccvae.manifolds import Sphere
-from skccvae.plotting import (
-    ManifoldGridDisplay,
-    ReconstructionDisplay,
-)
+from skccvae.plotting import LatentDisplay, ManifoldGridDisplay, ReconstructionDisplay
+from skccvae.plotting._maps import hammer_inverse
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="of the extra 'plot'")
 
@@ -27,13 +26,71 @@ def test_tiles_lie_on_the_map_and_apart(fitted) -> None:
     grid = ManifoldGridDisplay.from_estimator(vae, n_tiles=4)
     assert len(grid.ax_.images) == len(grid.tiles) == len(grid.places)
     assert grid.tiles.shape[1:] == (8, 8)
-    apart = np.linalg.norm(grid.places[:, None] - grid.places[None], axis=-1)
+    # Upright squares: apart across or along the page.
+    apart = np.abs(grid.places[:, None] - grid.places[None]).max(axis=-1)
     np.fill_diagonal(apart, np.inf)
     room = (grid.sizes[:, None] + grid.sizes[None]) / 2
     assert (apart >= room - 1e-9).all()
     if vae.manifold_.curvature < 0:
-        assert (np.linalg.norm(grid.places, axis=1) + grid.sizes / 2 < 1).all()
+        corners = np.linalg.norm(grid.places, axis=1) + grid.sizes / np.sqrt(2)
+        assert (corners < 1).all()
+        assert (apart - room).min() < 1e-9  # and no smaller than they need be
+        assert all(image.get_clip_path() is None for image in grid.ax_.images)
     grid.figure_.canvas.draw()
+
+
+def test_no_corner_of_a_tile_in_the_disk_is_cut(digits) -> None:
+    vae = HyperbolicVAETransformer(2, **FAST).fit(digits[0])
+    # Without grey around the edges of the pixels.
+    grid = ManifoldGridDisplay.from_estimator(vae, n_tiles=2)
+    grid = ManifoldGridDisplay(np.ones_like(grid.tiles), grid.places, grid.sizes, grid.space)
+    grid.plot(cmap="Reds_r", interpolation="nearest", vmin=1, vmax=2)
+    grid.figure_.canvas.draw()
+    page = np.asarray(grid.figure_.canvas.buffer_rgba())[..., :3].astype(int)
+    colour = page[tuple(_pixel(grid, grid.places[0]))]
+    assert colour[0] > colour[1] + 50  # red
+    for place, size in zip(grid.places, grid.sizes, strict=True):
+        for corner in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+            inside = place + 0.44 * size * np.array(corner)
+            assert np.array_equal(page[tuple(_pixel(grid, inside))], colour)
+
+
+def _pixel(grid: ManifoldGridDisplay, place: np.ndarray) -> np.ndarray:
+    """Row and column of a place of the map in the rendered page."""
+    x, y = grid.ax_.transData.transform(place)
+    height = grid.figure_.canvas.get_width_height()[1]
+    return np.array([height - 1 - int(y), int(x)])
+
+
+@pytest.mark.parametrize(
+    ("own", "dims", "columns"),
+    [({"random_state": 2}, None, [0, 1, 2]), ({"n_components": 4}, (2, 1), [0, 3, 2])],
+)
+def test_tiles_of_a_sphere_stand_where_the_rows_are_drawn(digits, own, dims, columns) -> None:
+    X = digits[0]
+    settings = FAST | {"n_components": 2, "curvature": 0.25, "max_epochs": 20} | own
+    vae = SphericalVAETransformer(**settings).fit(X)
+    rows = LatentDisplay.from_estimator(vae, X, dims=dims)
+    grid = ManifoldGridDisplay.from_estimator(vae, X, dims=dims, n_tiles=6)
+    # The rotation between the rows' directions and their places, read off the picture.
+    directions = vae.transform(X).astype(float)[:, columns]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    turn, residual = Rotation.align_vectors(hammer_inverse(rows.places_[0]), directions)
+    assert residual < 1e-4
+    assert turn.magnitude() > 0.1
+    Z = np.zeros((len(grid.tiles), vae.manifold_.ambient_dim))
+    Z[:, columns] = 2.0 * turn.inv().apply(hammer_inverse(grid.places))
+    np.testing.assert_allclose(grid.tiles.reshape(-1, 64), vae.inverse_transform(Z), atol=1e-5)
+
+
+def test_the_sphere_of_a_product_is_turned_alone(product, digits) -> None:
+    rows = LatentDisplay.from_estimator(product, digits[0])
+    grid = ManifoldGridDisplay.from_estimator(product, digits[0], factor=1, n_tiles=4)
+    points = product.manifold_.split(torch.from_numpy(rows.points))[1].numpy()
+    turn, _ = Rotation.align_vectors(hammer_inverse(rows.places_[1]), points)
+    Z = product.manifold_.origin(torch.float64).repeat(len(grid.tiles), 1).numpy()
+    Z[:, 3:6] = turn.inv().apply(hammer_inverse(grid.places))
+    np.testing.assert_allclose(grid.tiles.reshape(-1, 64), product.inverse_transform(Z), atol=1e-5)
 
 
 def test_a_tile_is_what_the_model_decodes_there(digits) -> None:

@@ -1,0 +1,191 @@
+"""Rows of a torch Dataset: what an array offers to training, without the data in memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+from .row_access import column_limits, row_slices
+
+
+class DatasetRows:
+    """The samples of a map-style Dataset as rows that are read when they are asked for.
+
+    It has the part of an array's interface that training uses: ``shape``, ``dtype``, ``len`` and
+    indexing by rows.  A sample is a tensor or array (or anything NumPy makes a numeric array of),
+    alone or first in a tuple ``(sample,)`` or ``(sample, label)``.  Where the Dataset has torch's
+    ``__getitems__``, a batch is one call of it.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        With ``__len__`` and ``__getitem__``; samples are of one shape and dtype.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of samples, and of numbers in one.
+    sample_shape : tuple of int
+        Shape of one sample.
+    dtype : numpy.dtype
+        Type of a sample's numbers.
+
+    Raises
+    ------
+    TypeError
+        For an ``IterableDataset``, a Dataset without length, or samples that are no arrays.
+    ValueError
+        For an empty Dataset, or, as rows are read, for a sample of another shape or dtype than the
+        first one, or with NaN or infinity; the message names its index.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import TensorDataset
+    >>> from skccvae.training import DatasetRows
+    >>> rows = DatasetRows(TensorDataset(torch.arange(24.0).reshape(4, 2, 3)))
+    >>> rows.shape, rows.sample_shape
+    ((4, 6), (2, 3))
+    >>> rows[1:3].tolist()[1]
+    [12.0, 13.0, 14.0, 15.0, 16.0, 17.0]
+    """
+
+    ndim = 2
+
+    def __init__(self, dataset: Dataset) -> None:
+        name = type(dataset).__name__
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+            raise TypeError(
+                f"{name} is a stream: its samples cannot be read by index. Pass a map-style torch "
+                "Dataset, with __len__ and __getitem__, or collect arrays of some thousand rows "
+                "from the stream and call partial_fit on each."
+            )
+        n = len(dataset)
+        if n == 0:
+            raise ValueError(f"{name} has 0 samples; at least 1 is needed.")
+        self.dataset = dataset
+        first = self._array(self._items([0])[0], 0)
+        if first.ndim == 0 or first.size == 0:
+            raise ValueError(
+                "A sample of the Dataset must be an array of at least one number, such as an image "
+                f"of shape (28, 28); sample 0 has shape {first.shape}."
+            )
+        self.sample_shape = first.shape
+        self.dtype = first.dtype
+        self.shape = (n, math.prod(first.shape))
+        self._limits: tuple[np.ndarray, np.ndarray] | None = None
+        self._labels: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """Numbers in all rows."""
+        return self.shape[0] * self.shape[1]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
+        """Rows at a slice or an index array, shape (k, p), or one row, shape (p,)."""
+        if isinstance(index, slice):
+            chosen = range(*index.indices(self.shape[0]))
+        elif np.ndim(index) == 0:
+            return self[np.array([index])][0]
+        else:
+            chosen = np.asarray(index).tolist()
+        rows = np.empty((len(chosen), self.shape[1]), dtype=self.dtype)
+        for place, (number, item) in enumerate(zip(chosen, self._items(chosen), strict=True)):
+            rows[place] = self._checked(item, number)
+        if self.dtype.kind == "f":
+            finite = np.isfinite(rows).all(axis=1)
+            if not finite.all():
+                number = chosen[int(np.argmin(finite))]
+                raise ValueError(
+                    f"Sample {number} of the Dataset contains NaN or infinity; mend or leave out "
+                    "such samples."
+                )
+        return rows
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest entry of each column, from one pass that is kept."""
+        if self._limits is None:
+            self._limits = column_limits(self)
+        return self._limits
+
+    def exceeds(self, bound: float) -> bool:
+        """Whether an entry is above a bound; reads no further than the first that is."""
+        if self._limits is not None:
+            return bool(self._limits[1].max() > bound)
+        return any(bool(self[part].max() > bound) for part in row_slices(self))
+
+    def labels(self) -> np.ndarray | None:
+        """Second parts of the ``(sample, label)`` tuples, from a pass that is kept.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, t), or None
+            None where samples come without label.
+        """
+        if self._labels is None:
+            found: list[Any] = []
+            for part in row_slices(self):
+                items = self._items(range(*part.indices(self.shape[0])))
+                pairs = [item for item in items if isinstance(item, tuple) and len(item) == 2]
+                if len(pairs) < len(items):
+                    return None
+                found += [y.tolist() if isinstance(y, torch.Tensor) else y for _, y in pairs]
+            self._labels = np.asarray(
+                found, dtype=object if any(y is None for y in found) else None
+            )
+        return self._labels
+
+    # --- one sample ---------------------------------------------------------------------------
+
+    def _items(self, numbers: Any) -> list[Any]:
+        """What the Dataset gives for these indices."""
+        numbers = list(numbers)
+        if not hasattr(self.dataset, "__getitems__"):
+            return [self.dataset[number] for number in numbers]
+        items = list(self.dataset.__getitems__(numbers))
+        if len(items) != len(numbers):
+            raise ValueError(
+                f"__getitems__ of the Dataset returned {len(items)} samples for {len(numbers)} "
+                "indices; it must return one for each."
+            )
+        return items
+
+    def _array(self, item: Any, number: int) -> np.ndarray:
+        """The sample without its label, as an array of numbers."""
+        if isinstance(item, tuple):
+            if len(item) not in (1, 2):
+                raise TypeError(
+                    f"Sample {number} of the Dataset is a tuple of {len(item)}; expected a tensor "
+                    "or array, or a tuple (sample, label)."
+                )
+            item = item[0]
+        if isinstance(item, torch.Tensor):
+            item = item.detach().cpu()
+            item = (item.float() if item.dtype == torch.bfloat16 else item).numpy()
+        try:
+            array = np.asarray(item)
+        except ValueError:  # nested lists of different lengths
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(
+                f"Sample {number} of the Dataset is a {type(item).__name__} and no array of real "
+                "numbers; let the Dataset return a tensor or array, or a tuple (sample, label)."
+            )
+        return array
+
+    def _checked(self, item: Any, number: int) -> np.ndarray:
+        array = self._array(item, number)
+        if array.shape != self.sample_shape or array.dtype != self.dtype:
+            raise ValueError(
+                f"Sample {number} of the Dataset has shape {array.shape} and dtype {array.dtype}, "
+                f"but sample 0 has shape {self.sample_shape} and dtype {self.dtype}; all samples "
+                "must be alike."
+            )
+        return array.reshape(-1)
