@@ -245,7 +245,7 @@ class BaseVAETransformer(
         n_features, n_columns = row_layout(self.encoder, n_features)
         kind = LIKELIHOODS[self.likelihood_]
         likelihood: Likelihood
-        if kind is GaussianLikelihood:
+        if issubclass(kind, GaussianLikelihood):
             likelihood = kind(n_features, torch.from_numpy(np.asarray(self._scaling.scale)))
         else:
             likelihood = kind(n_features)

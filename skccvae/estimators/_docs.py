@@ -34,11 +34,12 @@ decoder : {"mlp", "conv"}, torch.nn.Module or callable, default="mlp"
 image_shape : tuple of int, default=None
     Shape of one sample when X holds flattened images, which ``"conv"`` needs to know. Images
     with more than two dimensions need none.
-likelihood : {"auto", "bernoulli", "gaussian", "continuous_bernoulli", "poisson", \
-        "negative_binomial", "discretized_logistic", "von_mises"}, default="auto"
+likelihood : {"auto", "bernoulli", "gaussian", "isotropic_gaussian", "continuous_bernoulli", \
+        "poisson", "negative_binomial", "discretized_logistic", "von_mises"}, default="auto"
     Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` when all of X lies in [0, 1] (or is
     8-bit images), else ``"gaussian"``, whose scale is learned for each column.
-    ``"discretized_logistic"`` suits 8-bit images, colour too: probabilities of 256 levels.
+    ``"isotropic_gaussian"`` has one scale for all columns, which then count by their variance, as
+    in PCA. ``"discretized_logistic"`` suits 8-bit images, colour too: probabilities of 256 levels.
     ``"negative_binomial"`` suits counts whose variance exceeds their mean. ``"von_mises"`` is for
     angles in radians, -pi and pi being one point; it alone allows NaN, an angle that is missing.
 binarize : {None, "dynamic"} or float, default=None

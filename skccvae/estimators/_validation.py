@@ -282,10 +282,17 @@ def check_objective(objective: str, free_bits: float) -> None:
         )
 
 
-def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
+def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in float64 and in slices of rows.
 
     Two passes over X: one for the range of each column, which a Dataset keeps, and one for sums.
+
+    Parameters
+    ----------
+    X : ndarray, sparse CSR or DatasetRows of shape (n, p)
+        Validated rows.
+    shared : bool, default=False
+        Whether all columns get one scale, the root of their mean variance.
 
     Returns
     -------
@@ -318,6 +325,9 @@ def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
     scale = np.sqrt(variance)
     noise = 8 * np.finfo(np.float64 if X.dtype.kind != "f" else X.dtype).eps * np.abs(mean)
     flat = scale <= noise
+    if shared and not flat.all():
+        largest = scale.max()  # whose square may overflow
+        return mean, np.full_like(scale, largest * np.sqrt(np.mean((scale / largest) ** 2)))
     scale[flat] = np.where(mean[flat] != 0, np.abs(mean[flat]), 1.0)
     return mean, scale
 
@@ -325,8 +335,8 @@ def column_statistics(X: Any) -> tuple[np.ndarray, np.ndarray]:
 def make_scaling(X: Any, likelihood: str, divisor: float, binarize: Any) -> RowScaling:
     """The map from a user's rows to model units for a likelihood."""
     threshold = float(binarize) if isinstance(binarize, Real) else None
-    if likelihood == "gaussian":
-        center, scale = column_statistics(X)
+    if likelihood in ("gaussian", "isotropic_gaussian"):
+        center, scale = column_statistics(X, shared=likelihood == "isotropic_gaussian")
         return RowScaling(center=center, scale=scale)
     if likelihood == "von_mises":
         return RowScaling(period=2 * math.pi)

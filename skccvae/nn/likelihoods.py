@@ -186,6 +186,34 @@ class GaussianLikelihood(Likelihood):
         return Independent(Normal(outputs, self.scale()), 1, validate_args=False)
 
 
+class IsotropicGaussianLikelihood(GaussianLikelihood):
+    """Independent normals with one learned scale for all columns, as in probabilistic PCA.
+
+    Columns weigh in by their variance, as they do in PCA: the model of columns that share a unit,
+    such as counts or a spectrum, where those that hardly vary are noise to leave alone.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of X.
+    scale : tensor of shape (n_features,), optional
+        The unit by which rows were divided, the same for every column; 1 by default.
+
+    References
+    ----------
+    Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 1999, eq. 2: with
+    linear networks and a Gaussian latent space this is its model.
+    """
+
+    def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
+        super().__init__(n_features, scale)
+        self.raw_scale = nn.Parameter(self.raw_scale.detach()[:1].clone())
+
+    def scale(self) -> Tensor:
+        """Learned scale in units of the root mean variance of the columns, shape (p,)."""
+        return super().scale().expand(self.n_features)
+
+
 class DiscretizedLogisticLikelihood(Likelihood):
     """Independent 8-bit intensities: a logistic on [0, 1] rounded to 256 levels.
 
@@ -337,6 +365,7 @@ class VonMisesLikelihood(Likelihood):
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": BernoulliLikelihood,
     "gaussian": GaussianLikelihood,
+    "isotropic_gaussian": IsotropicGaussianLikelihood,
     "continuous_bernoulli": ContinuousBernoulliLikelihood,
     "poisson": PoissonLikelihood,
     "discretized_logistic": DiscretizedLogisticLikelihood,

@@ -1,0 +1,134 @@
+"""Thirty-two numbers for a molecule: codes of QM9 against TruncatedSVD, by the error of a regression.
+
+Encoders see the Morgan fingerprint (radius 2, 1024 wide) of all molecules but 2000 test molecules;
+histogram gradient boosting sees the code of 10000 labelled ones.  Settings are compared on 2000
+validation molecules.  A code is turned to its principal axes first, which changes nothing but the
+axes: trees split along them.  Rows that are in the CSV file are skipped.
+
+    python benchmarks/qm9_width.py --data-home FOLDER --csv qm9_width.csv
+    python benchmarks/qm9_width.py --csv qm9_width.csv --table
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from _runs import Runs
+from scikit_mol.fingerprints import MorganFingerprintTransformer
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from skccvae import (
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    SphericalVAETransformer,
+)
+from skccvae.datasets import fetch_qm9
+from skccvae.molecules import FingerprintTransformer
+
+TARGETS = ["alpha", "homo", "gap", "u0_atom", "mu"]
+# Linear maps and one noise for all counts, as in PCA, but on a space; or networks.
+LINEAR = {"hidden_layer_sizes": (), "likelihood": "isotropic_gaussian"}
+TRAINING = {"max_epochs": 15, "batch_size": 256, "learning_rate": 3e-3}
+DEEP = {"hidden_layer_sizes": (512, 128), "max_epochs": 15}
+KEYS = ["model", "width", "seed"]
+VALUES = [f"{part}_{target}" for target in TARGETS for part in ("valid", "test")] + [
+    "kl",
+    "seconds",
+]
+
+
+def models(width: int) -> dict:
+    """Name to (encoder, whether it reads counts, whether it sees the labels)."""
+    low, mid = {"beta": 0.1}, {"beta": 0.5}
+    gaussian, sphere, disk = (
+        GaussianVAETransformer,
+        SphericalVAETransformer,
+        HyperbolicVAETransformer,
+    )
+    unsupervised = {
+        "Gaussian, linear, beta 0.1": gaussian(width, **LINEAR, **TRAINING, **low),
+        "Gaussian, linear, beta 0.5": gaussian(width, **LINEAR, **TRAINING, **mid),
+        "spherical, linear, beta 0.1": sphere(width, **LINEAR, **TRAINING, **low),
+        "hyperbolic, linear, beta 0.1": disk(width, **LINEAR, **TRAINING, **low),
+        "Gaussian, networks, Poisson, beta 0.02": gaussian(
+            width, likelihood="poisson", beta=0.02, **DEEP
+        ),
+    }
+    supervised = {"beta": 0.02, "likelihood": "poisson", "supervised_weight": 100.0, **DEEP}
+    return {
+        "TruncatedSVD, bits": (TruncatedSVD(width), False, False),
+        "TruncatedSVD, counts": (TruncatedSVD(width), True, False),
+        **{name: (vae, True, False) for name, vae in unsupervised.items()},
+        "Gaussian, supervised": (gaussian(width, **supervised), True, True),
+        "spherical, supervised": (sphere(width, **supervised), True, True),
+        "hyperbolic, supervised": (disk(width, **supervised), True, True),
+    }
+
+
+def errors(code: np.ndarray, Y: np.ndarray, parts: dict[str, np.ndarray]) -> dict[str, str]:
+    """Mean absolute errors on the validation and test rows, to four digits."""
+    out = {}
+    for number, target in enumerate(TARGETS):
+        model = HistGradientBoostingRegressor(random_state=0)
+        model.fit(code[parts["labels"]], Y[parts["labels"], number])
+        for part in ("valid", "test"):
+            error = np.abs(model.predict(code[parts[part]]) - Y[parts[part], number]).mean()
+            out[f"{part}_{target}"] = f"{error:.4g}"
+    return out
+
+
+def print_table(runs: Runs) -> None:
+    """Mean test errors over seeds, a line a model and width."""
+    print(f"{'model':<42} width " + " ".join(f"{t:>8}" for t in TARGETS) + "  seeds")
+    for (name, width), mean in runs.means().items():
+        numbers = " ".join(f"{mean[f'test_{target}']:8.4g}" for target in TARGETS)
+        print(f"{name:<42} {width:>5} {numbers}  {mean['runs']:>5}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-home", default=None, help="folder with qm9.csv or qm9.csv.gz")
+    parser.add_argument("--csv", type=Path, default=Path("qm9_width.csv"))
+    parser.add_argument("--widths", type=int, nargs="+", default=[32])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", default="", help="models whose name contains this")
+    parser.add_argument("--table", action="store_true", help="print the file and stop")
+    options = parser.parse_args()
+    runs = Runs(options.csv, KEYS, VALUES)
+    if options.table:
+        print_table(runs)
+        return
+    torch.set_num_threads(1)
+    qm9 = fetch_qm9(data_home=options.data_home, targets=TARGETS)
+    fingerprint = MorganFingerprintTransformer(radius=2, fpSize=1024, useCounts=True)
+    counts = FingerprintTransformer(fingerprint).fit_transform(qm9.data)
+    bits = (counts > 0).astype(np.float32)
+    for seed in options.seeds:
+        order = np.random.default_rng(seed).permutation(len(qm9.data))
+        parts = {"test": order[:2000], "valid": order[2000:4000], "labels": order[4000:14000]}
+        train = order[2000:]
+        known = np.full(qm9.target.shape, np.nan)
+        known[parts["labels"]] = qm9.target[parts["labels"]]
+        for width in options.widths:
+            for name, (encoder, reads_counts, sees_labels) in models(width).items():
+                run = {"model": name, "width": width, "seed": seed}
+                if options.only not in name or runs.has(**run):
+                    continue
+                X = counts if reads_counts else bits
+                start = time.perf_counter()
+                encoder.set_params(random_state=seed)
+                encoder.fit(X[train], known[train] if sees_labels else None)
+                code, kl = encoder.transform(X), 0.0
+                if hasattr(encoder, "history_"):
+                    code, kl = PCA().fit_transform(code), encoder.history_["kl"][-1]
+                seconds = time.perf_counter() - start
+                runs.add(**run, **errors(code, qm9.target, parts), kl=kl, seconds=seconds)
+
+
+if __name__ == "__main__":
+    main()
