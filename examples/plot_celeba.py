@@ -162,9 +162,9 @@ deep = {name: models[name, big] for name in GEOMETRIES}
 # %%
 # Test images in the two-dimensional spaces, by one attribute.
 
-shown = names.index("Smiling") if "Smiling" in names else 0
+shown = next((names.index(name) for name in ("Male", "Blond_Hair") if name in names), 0)
 labels = np.where(y_test[:, shown] == 1, names[shown], "not")
-figure = plt.figure(figsize=(12, 4.2), layout="constrained")
+figure = plt.figure(figsize=(12, 3.8), layout="constrained")
 axes = figure.subplots(1, 3, width_ratios=[1, 1.75, 1])
 for ax, vae in zip(axes, flat.values(), strict=True):
     LatentDisplay.from_estimator(vae, X_test[:3000], labels[:3000], ax=ax, class_labels="map")
@@ -173,7 +173,7 @@ finish(figure, "celeba_latent_spaces")
 # %%
 # What the decoders draw there. The map of the sphere is turned as above.
 
-figure = plt.figure(figsize=(12, 4.2), layout="constrained")
+figure = plt.figure(figsize=(12, 3.8), layout="constrained")
 axes = figure.subplots(1, 3, width_ratios=[1, 1.75, 1])
 for ax, vae in zip(axes, flat.values(), strict=True):
     ManifoldGridDisplay.from_estimator(vae, X_test[:3000], ax=ax)
@@ -256,7 +256,7 @@ for (name, d), vae in models.items():
 # %%
 # The attributes one by one, by what the best geometry adds to their frequency.
 
-figure, ax = plt.subplots(figsize=(7, 1.2 + 0.26 * len(names)), layout="constrained")
+figure, ax = plt.subplots(figsize=(8, 1.4 + 0.26 * len(names)), layout="constrained")
 rates = y_test.mean(axis=0)
 order = np.argsort(np.max([each[name, big] for name in GEOMETRIES], axis=0) - rates)
 height = np.arange(len(names))
@@ -265,7 +265,7 @@ for name, marker, colour in zip(GEOMETRIES, "os^", ("#332288", "#ee7733", "#44aa
     ax.plot(each[name, big][order], height, marker, color=colour, label=f"{name}, d = {big}")
 ax.set_yticks(height, np.array(names)[order])
 ax.set(xlim=(0, 1.03), ylim=(-0.7, len(names) - 0.3), xlabel="average precision")
-ax.legend(loc="lower right")
+figure.legend(loc="outside lower center", ncols=4, frameon=False)
 finish(figure, "celeba_attributes")
 
 # %%
