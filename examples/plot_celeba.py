@@ -38,7 +38,7 @@ from skccvae.plotting import LatentDisplay, ManifoldGridDisplay, ReconstructionD
 parser = argparse.ArgumentParser()
 parser.add_argument("--folder", help="CelebA as published; otherwise where fetch_celeba finds it")
 parser.add_argument("--rows", type=int, default=20000, help="training images of CelebA")
-parser.add_argument("--epochs", type=int, help="10 for CelebA, 14 for the substitutes")
+parser.add_argument("--epochs", type=int, help="10 for CelebA, else 80 or 14")
 parser.add_argument("--save-to", type=Path, metavar="DIR", help="save the figures there")
 parser.add_argument("--threads", type=int, default=1, help="of torch")
 options = parser.parse_args()
@@ -113,12 +113,14 @@ try:
 except OSError:
     if options.folder is not None:
         raise
-    epochs, own = options.epochs or 14, {"batch_size": 32, "learning_rate": 2e-3}
+    own = {"batch_size": 32, "learning_rate": 2e-3}
     try:
         X_train, X_test, y_train, y_test, names = small_crops()
+        epochs = options.epochs or 80
         print("CelebA is not at hand; scikit-image's crops of faces and of other things instead.")
     except (ImportError, OSError):
         X_train, X_test, y_train, y_test, names = drawn_faces()
+        epochs = options.epochs or 14
         print("Neither CelebA nor scikit-image is at hand; drawn faces instead.")
 print(f"{len(X_train)} images of {X_train.shape[1:]} to train on, {len(X_test)} to test on.")
 
@@ -160,18 +162,18 @@ deep = {name: models[name, big] for name in GEOMETRIES}
 # %%
 # Test images in the two-dimensional spaces, by one attribute.
 
-shown = names.index("Smiling") if "Smiling" in names else 0
+shown = next((names.index(name) for name in ("Male", "Blond_Hair") if name in names), 0)
 labels = np.where(y_test[:, shown] == 1, names[shown], "not")
-figure = plt.figure(figsize=(12, 4.2), layout="constrained")
+figure = plt.figure(figsize=(12, 3.8), layout="constrained")
 axes = figure.subplots(1, 3, width_ratios=[1, 1.75, 1])
 for ax, vae in zip(axes, flat.values(), strict=True):
-    LatentDisplay.from_estimator(vae, X_test[:3000], labels[:3000], ax=ax)
+    LatentDisplay.from_estimator(vae, X_test[:3000], labels[:3000], ax=ax, class_labels="map")
 finish(figure, "celeba_latent_spaces")
 
 # %%
 # What the decoders draw there. The map of the sphere is turned as above.
 
-figure = plt.figure(figsize=(12, 4.2), layout="constrained")
+figure = plt.figure(figsize=(12, 3.8), layout="constrained")
 axes = figure.subplots(1, 3, width_ratios=[1, 1.75, 1])
 for ax, vae in zip(axes, flat.values(), strict=True):
     ManifoldGridDisplay.from_estimator(vae, X_test[:3000], ax=ax)
@@ -233,8 +235,8 @@ def scores(p: np.ndarray, threshold: float = 0.5) -> tuple[np.ndarray, np.ndarra
     return np.array(accuracy), np.array(precision)
 
 
-print(f"Means over {len(names)} attributes   balanced accuracy   average precision")
-print(f"guessing                             0.500               {y_test.mean():.3f}")
+print(f"Attributes: {len(names)}. Means    balanced accuracy   average precision")
+print(f"guessing {0.5:>24.3f} {y_test.mean():>19.3f}")
 each = {}
 for (name, d), vae in models.items():
     pipe = Pipeline(
@@ -249,12 +251,12 @@ for (name, d), vae in models.items():
     ).fit(X_train, y_train)
     accuracy, precision = scores(positive(pipe.predict_proba(X_test), pipe["clf"].classes_))
     each[name, d] = precision
-    print(f"{name:<10} d = {d:<3} {accuracy.mean():>23.3f} {precision.mean():>19.3f}")
+    print(f"{name:<10} d = {d:<3} {accuracy.mean():>14.3f} {precision.mean():>19.3f}")
 
 # %%
 # The attributes one by one, by what the best geometry adds to their frequency.
 
-figure, ax = plt.subplots(figsize=(7, 1.2 + 0.26 * len(names)), layout="constrained")
+figure, ax = plt.subplots(figsize=(8, 1.4 + 0.26 * len(names)), layout="constrained")
 rates = y_test.mean(axis=0)
 order = np.argsort(np.max([each[name, big] for name in GEOMETRIES], axis=0) - rates)
 height = np.arange(len(names))
@@ -262,8 +264,8 @@ ax.barh(height, rates[order], color="0.85", label="guessing")
 for name, marker, colour in zip(GEOMETRIES, "os^", ("#332288", "#ee7733", "#44aa99"), strict=True):
     ax.plot(each[name, big][order], height, marker, color=colour, label=f"{name}, d = {big}")
 ax.set_yticks(height, np.array(names)[order])
-ax.set(xlim=(0, 1.03), xlabel="average precision")
-ax.legend(frameon=False)
+ax.set(xlim=(0, 1.03), ylim=(-0.7, len(names) - 0.3), xlabel="average precision")
+figure.legend(loc="outside lower center", ncols=4, frameon=False)
 finish(figure, "celeba_attributes")
 
 # %%
@@ -272,8 +274,9 @@ finish(figure, "celeba_attributes")
 
 few = np.random.default_rng(0).choice(len(X_train), min(100, len(X_train) // 2), replace=False)
 few = np.sort(few)
+y_few = y_train[few] if len(names) > 1 else y_train[few, 0]
 flattened = [np.asarray(X).reshape(len(X), -1).astype(float) for X in (X_train[few], X_test)]
-knn = KNeighborsClassifier(n_neighbors=5).fit(flattened[0], y_train[few])
+knn = KNeighborsClassifier(n_neighbors=5).fit(flattened[0], y_few)
 print(f"Five nearest of {len(few)} labelled images, average precision")
 print(f"  guessing             {y_test.mean():.3f}")
 
@@ -293,7 +296,7 @@ for (name, d), vae in models.items():
             ("vae", FrozenEstimator(vae)),
             ("knn", KNeighborsClassifier(n_neighbors=5, metric=metric, algorithm="brute")),
         ]
-    ).fit(X_train[few], y_train[few])
+    ).fit(X_train[few], y_few)
     found = mean_precision(pipe.predict_proba(X_test), pipe["knn"].classes_)
     print(f"  {name:<12} d = {d:<3} {found:.3f}")
 

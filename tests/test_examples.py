@@ -18,11 +18,13 @@ BENCHMARK = REPOSITORY / "benchmarks" / "digits_accuracy.py"
 pytest.importorskip("matplotlib", reason="the examples draw with matplotlib, of the extra 'plot'")
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, folder: Path, script: Path = QUICKSTART, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(QUICKSTART), *arguments],
+        [sys.executable, str(script), *arguments],
         cwd=folder,
-        env=os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -52,6 +54,22 @@ def test_quickstart_says_where_it_looked_for_mnist(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert str(tmp_path) in done.stderr.splitlines()[-1]
     assert "train-images-idx3-ubyte" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "pictures"),
+    [("mnist", "scikit-learn's 8 x 8 digits instead", 4), ("celeba", "instead", 5)],
+)
+def test_image_examples_run_without_their_data(tmp_path, name, says, pictures) -> None:
+    script = REPOSITORY / "examples" / f"plot_{name}.py"
+    empty = {"SKCCVAE_DATA": str(tmp_path), "SCIKIT_LEARN_DATA": str(tmp_path)}
+    options = ("--epochs", "1", "--save-to", "pictures")
+    done = run(*options, folder=tmp_path, script=script, **empty)
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout
+    assert "Warning" not in done.stderr
+    assert re.search(r"hyperbolic +d = 1[06] +0\.\d{3}\n*$", done.stdout)  # to the last line
+    assert len(list((tmp_path / "pictures").glob(f"{name}_*.png"))) == pictures
 
 
 @pytest.mark.parametrize("name", ["Gaussian VAE", "spherical VAE", "hyperbolic VAE"])
