@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "skccvae"
 # From the ground up; the root of the package (``skccvae/__init__.py``) is the roof.
 FLOORS = ("special", "manifolds", "distributions", "nn", "vae", "training", "estimators")
 # Beside the house: they see the manifolds and what those stand on, and not each other.
-BESIDE = ("datasets", "plotting", "metrics")
+BESIDE = ("datasets", "plotting", "metrics", "molecules")
 BESIDE_SEES = ("special", "manifolds")
 # `geodesic_distances` of an estimator is the function of metrics, which stands on the manifolds.
 ALSO_SEES = {"estimators": {"metrics"}}
@@ -31,6 +31,7 @@ THIRD_PARTY = {
     "datasets": {"torch", "numpy", "scipy", "sklearn", "joblib", "tqdm", "pandas", "PIL", "rdkit"},
     "plotting": {"torch", "numpy", "scipy", "sklearn", "matplotlib", "pandas", "rdkit"},
     "metrics": {"torch", "numpy", "scipy", "sklearn"},
+    "molecules": {"numpy", "scipy", "sklearn", "joblib", "rdkit"},
 }
 
 
