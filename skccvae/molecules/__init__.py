@@ -1,4 +1,4 @@
-"""Molecules as SMILES strings or RDKit objects: parsing, fingerprints, graphs.
+"""Molecules as SMILES strings or RDKit objects: parsing, fingerprints, graphs, torsion angles.
 
 Needs the optional packages of ``pip install "skccvae[molecules]"``, which are imported when they
 are first used and not before.
@@ -7,5 +7,6 @@ are first used and not before.
 from ._fingerprints import FingerprintTransformer
 from ._graph import MolecularGraph
 from ._smiles import read_smiles
+from ._torsions import torsion_angles
 
-__all__ = ["FingerprintTransformer", "MolecularGraph", "read_smiles"]
+__all__ = ["FingerprintTransformer", "MolecularGraph", "read_smiles", "torsion_angles"]
