@@ -25,7 +25,7 @@ from skccvae import (
 )
 from skccvae.datasets import fetch_mnist
 
-SPHERES = {2: "2s1", 5: "s3,s2", 10: "2s5", 20: "2s10", 40: "2s20"}
+SPHERES = {2: ["2s1"], 5: ["s3,s2"], 10: ["2s5"], 20: ["2s10"], 40: ["2s20", "4s10"]}
 MIXED = {2: "h1,s1", 5: "h2,s2,e1", 10: "h4,s3,e3", 20: "h7,s7,e6", 40: "h14,s13,e13"}
 FIELDS = ["d", "model", "seed", "epochs", "elbo", "reconstruction", "kl", "log_likelihood", "s"]
 SETTINGS = {"binarize": "dynamic", "kl_warmup_epochs": 5}
@@ -36,8 +36,10 @@ def models(dim: int) -> dict:
         "E": GaussianVAETransformer(dim, **SETTINGS),
         "S": SphericalVAETransformer(dim, **SETTINGS),
         "H": HyperbolicVAETransformer(dim, **SETTINGS),
-        SPHERES[dim]: MixedCurvatureVAETransformer(SPHERES[dim], **SETTINGS),
-        MIXED[dim]: MixedCurvatureVAETransformer(MIXED[dim], **SETTINGS),
+        **{
+            signature: MixedCurvatureVAETransformer(signature, **SETTINGS)
+            for signature in (*SPHERES[dim], MIXED[dim])
+        },
     }
 
 
