@@ -1,7 +1,8 @@
-"""The quick start runs as it stands, and its models beat PCA where it says they do."""
+"""The examples run as they stand, and models beat PCA where the quick start says they do."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
@@ -70,6 +71,51 @@ def test_image_examples_run_without_their_data(tmp_path, name, says, pictures) -
     assert "Warning" not in done.stderr
     assert re.search(r"hyperbolic +d = 1[06] +0\.\d{3}\n*$", done.stdout)  # to the last line
     assert len(list((tmp_path / "pictures").glob(f"{name}_*.png"))) == pictures
+
+
+def test_molecules_example_runs_without_qm9(tmp_path: Path) -> None:
+    pytest.importorskip("scikit_mol", reason="molecules need the extra 'molecules'")
+    script = REPOSITORY / "examples" / "plot_qm9.py"
+    empty = {"SKCCVAE_DATA": str(tmp_path), "SCIKIT_LEARN_DATA": str(tmp_path)}
+    options = ("--epochs", "3", "--save-to", "pictures")
+    done = run(*options, folder=tmp_path, script=script, **empty)
+    assert done.returncode == 0, done.stderr
+    assert "molecules put together here instead" in done.stdout
+    assert "Warning" not in done.stderr
+    row = re.compile(r"^(\S+) +(ridge|trees)((?: +\d+\.\d{3}){4}) +\d+\.\d$", re.M)
+    errors = {(name, model): e.split() for name, model, e in row.findall(done.stdout)}
+    assert len(errors) == 8
+    mean = re.search(r"^mean((?: +\d+\.\d{3}){4})", done.stdout, re.M)
+    assert mean is not None
+    for found in errors.values():  # log P is read from any code
+        assert float(found[0]) < float(mean[1].split()[0])
+    assert len(re.findall(r"(?:labels|SVD) +(?:seen)?(?: +\d\.\d{3}){2}$", done.stdout, re.M)) == 7
+    assert re.search(r"molecules as 4 numbers each; loss \d+\.\d nats\n*$", done.stdout)
+    assert len(list((tmp_path / "pictures").glob("qm9_*.png"))) == 3
+
+
+def test_notebook_runs_from_top_to_bottom_without_qm9(tmp_path: Path) -> None:
+    pytest.importorskip("scikit_mol", reason="molecules need the extra 'molecules'")
+    path = REPOSITORY / "examples" / "qm9_for_chemists.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    sources = ["".join(cell["source"]) for cell in code]
+    assert sources[0].count("EPOCHS = 20") == 1
+    sources[0] = sources[0].replace("EPOCHS = 20", "EPOCHS = 3")
+    cells = tmp_path / "cells.py"
+    # Each cell on its own, in one namespace, as a kernel runs them.
+    cells.write_text(f"for source in {sources!r}:\n    exec(source)\n", encoding="utf-8")
+    empty = {"SKCCVAE_DATA": str(tmp_path), "SCIKIT_LEARN_DATA": str(tmp_path)}
+    done = run(folder=tmp_path, script=cells, **empty)
+    assert done.returncode == 0, done.stderr
+    assert "molecules put together here instead" in done.stdout
+    error = dict(re.findall(r"^(\w+) +(\d\.\d{3})$", done.stdout, re.M))
+    assert set(error) == {"mean", "TruncatedSVD", "plane", "sphere", "hyperbolic"}
+    assert all(float(error[name]) <= float(error["mean"]) for name in error)
+    assert len(re.findall(r"^supervised_weight=.* error \d\.\d{3}$", done.stdout, re.M)) == 2
 
 
 @pytest.mark.parametrize("name", ["Gaussian VAE", "spherical VAE", "hyperbolic VAE"])

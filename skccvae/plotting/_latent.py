@@ -238,7 +238,7 @@ class LatentDisplay:
             if name in ("plane", "hammer", "disk", "circle"):
                 panel.set_anchor("N")  # titles of panels side by side on one line
         if self.y is not None and names is None:
-            bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02)
+            bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02, panchor=False)
             bar.solids.set_alpha(1)
         elif names is not None and (
             class_labels == "legend" or class_labels == "map" and "3d" in kinds

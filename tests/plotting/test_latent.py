@@ -193,3 +193,12 @@ def test_bad_latent_input(digits) -> None:
         LatentDisplay.from_estimator(pipeline["vae"], X, class_labels="bold")
     with pytest.raises(TypeError, match="manifold"):
         LatentDisplay([[0.0, 1.0]], "plane")
+
+
+def test_panels_beside_each_other_keep_their_titles_on_one_line_with_colour_bars() -> None:
+    _, axes = plt.subplots(1, 2)
+    for ax, space in zip(axes, (Euclidean(2), Hyperbolic(2)), strict=True):
+        points = space.exp0(numbers(50, 2))
+        LatentDisplay(points, space, y=np.linspace(0, 1, 50)).plot(ax)
+        assert ax.collections[-1].colorbar is not None
+        assert ax.get_anchor() == "N"
