@@ -26,8 +26,9 @@ from ..training import (
     isolated_random_state,
 )
 from ..vae import VAE
+from ._device import resolve_device
 from ._inference import InferenceMixin, rows_at_once
-from ._molecules import observed, row_layout
+from ._molecules import observed, row_layout, same_setting
 from ._networks import ENCODERS, NETWORKS, decoder_network, encoder_network, hidden_sizes
 from ._persistence import STRUCTURAL, PersistenceMixin
 from ._supervision import TargetEncoder
@@ -35,7 +36,6 @@ from ._validation import (
     check_objective,
     choose_likelihood,
     make_scaling,
-    resolve_device,
     targets_for,
     validate_rows,
 )
@@ -232,7 +232,6 @@ class BaseVAETransformer(
         self.likelihood_ = likelihood
         self.device_ = str(device)
         with isolated_random_state(derive_seed(self._entropy, _INIT)):
-            # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(X.shape[1]).float()
         self._new_net(module)
         self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
@@ -365,9 +364,10 @@ class BaseVAETransformer(
 
     def _check_structure(self) -> None:
         """Refuse to train on with parameters that a model which is already built cannot follow."""
+        self._validate_params()  # which scikit-learn leaves out where a model is there already
         for name, value in self._structure.items():
             current = getattr(self, name)
-            if current is not value and not np.array_equal(current, value):
+            if not same_setting(current, value):
                 raise ValueError(
                     f"{name} was {value!r} when the model was built and is {current!r} now, which "
                     "training on cannot change. Set it back, or fit a new estimator "

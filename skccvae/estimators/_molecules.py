@@ -21,6 +21,13 @@ def molecular_graph(encoder: Any) -> MolecularGraph | None:
     return MolecularGraph() if isinstance(encoder, str) and encoder == "molecular_graph" else None
 
 
+def same_setting(a: Any, b: Any) -> bool:
+    """Whether two values of a parameter ask for the same; a name stands for its settings."""
+    if molecular_graph(a) is not None:
+        return molecular_graph(a) == molecular_graph(b)
+    return a is b or bool(np.array_equal(a, b))
+
+
 def row_layout(encoder: Any, n_features: int) -> tuple[int, int]:
     """How many columns the likelihood describes, and how many the shortest row has."""
     graph = molecular_graph(encoder)
@@ -79,7 +86,12 @@ def _check_settings(estimator: Any) -> None:
         raise ValueError(
             f"likelihood={estimator.likelihood!r} does not describe a fingerprint, which is what "
             "the decoder of encoder='molecular_graph' returns. Use 'bernoulli' for bits or "
-            "'poisson' for counts."
+            "'poisson' or 'negative_binomial' for counts."
+        )
+    if estimator.decoder == "conv":
+        raise ValueError(
+            "decoder='conv' makes images, and encoder='molecular_graph' goes with fingerprints. "
+            "Use decoder='mlp'."
         )
     if estimator.binarize is not None:
         raise ValueError(

@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..molecules import MolecularGraph
 from ..training import RowScaling, isolated_random_state
-from ._validation import resolve_device
+from ._device import resolve_device
 
-FORMAT = 1
+FORMAT = 2
 _SKIPPED = ("callbacks",)
 # Parameters that decide the model's shape; once it is built they cannot change.
 STRUCTURAL = frozenset(

@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
 from ..training import DatasetRows, RowScaling, column_limits, is_memory_mapped, row_slices
-from ._molecules import molecular_graph, molecule_rows
+from ._molecules import COUNT_LIKELIHOODS, molecular_graph, molecule_rows
 
 
 class DataRange(NamedTuple):
@@ -25,13 +25,15 @@ class DataRange(NamedTuple):
     high: float
 
 
-def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
+def flatten_rows(X: Any, allow_nan: bool = False) -> tuple[Any, tuple[int, ...] | None]:
     """Images to rows.
 
     Parameters
     ----------
     X : array-like or torch Dataset
         Two dimensions, or (n, ...) with more.
+    allow_nan : bool, default=False
+        Whether NaN is a missing number.
 
     Returns
     -------
@@ -42,8 +44,8 @@ def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """
     if sp.issparse(X):
         return X, None
-    if isinstance(X, Dataset):
-        rows = DatasetRows(X)
+    if isinstance(X, Dataset) or _samples_of_a_dataset(X):
+        rows = DatasetRows(X, allow_nan)
         return rows, rows.sample_shape if len(rows.sample_shape) > 1 else None
     if isinstance(X, DataLoader):
         raise TypeError(
@@ -61,6 +63,27 @@ def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
         return X, None
     X = np.asarray(X)
     return X.reshape(X.shape[0], math.prod(X.shape[1:])), tuple(int(n) for n in X.shape[1:])
+
+
+def _samples_of_a_dataset(X: Any) -> bool:
+    """Whether X is a list of (sample, label) or (sample,), as scikit-learn takes of a Dataset."""
+    return (
+        isinstance(X, list)
+        and bool(X)
+        and all(isinstance(v, tuple) and v and isinstance(v[0], torch.Tensor) for v in X)
+    )
+
+
+def _refuse_strings(X: Any) -> None:
+    """Say what to do about a column of SMILES, which is what one-dimensional strings may be."""
+    column = X if isinstance(X, list) else getattr(X, "ravel", lambda: [])()
+    if (isinstance(X, list) or getattr(X, "ndim", 0) == 1) and len(column):
+        if isinstance(column[0], str) or hasattr(column[0], "GetAtoms"):
+            raise ValueError(
+                f"X is a column of {type(column[0]).__name__}. For molecules use encoder="
+                "'molecular_graph', or put skccvae.molecules.FingerprintTransformer() before the "
+                "estimator."
+            )
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -84,8 +107,9 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     if molecular_graph(encoder) is not None:
         return molecule_rows(estimator, X, reset=reset)
-    X, shape = flatten_rows(X)
+    _refuse_strings(X)
     angles = (estimator.likelihood if reset else estimator.likelihood_) == "von_mises"
+    X, shape = flatten_rows(X, allow_nan=angles)
     if angles and sp.issparse(X):
         raise TypeError(
             "likelihood='von_mises' needs a dense X: the entries that a sparse matrix leaves out "
@@ -117,7 +141,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     )
     if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
         _check_finite(X, allow_nan=angles)
-    if angles:
+    if angles and not isinstance(X, DatasetRows):
         _check_some_angle(X)
     wanted = estimator._image_shape
     if reset and wanted is not None and math.prod(wanted) != X.shape[1]:
@@ -132,7 +156,9 @@ def _check_some_angle(X: np.ndarray) -> None:
     """Refuse rows without any angle: nothing is known of them, and nothing could be learned."""
     if X.dtype.kind != "f":
         return
-    empty = np.flatnonzero(np.isnan(X).all(axis=1))
+    empty = np.concatenate(
+        [part.start + np.flatnonzero(np.isnan(X[part]).all(axis=1)) for part in row_slices(X)]
+    )
     if empty.size:
         raise ValueError(
             f"X holds {empty.size} row(s) of nothing but NaN, the first at {int(empty[0])}; a row "
@@ -191,7 +217,6 @@ def data_range(X: Any) -> DataRange:
 
 
 UNIT_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretized_logistic")
-COUNT_LIKELIHOODS = ("poisson", "negative_binomial")
 
 
 def choose_likelihood(X: Any, likelihood: str, binarize: Any) -> tuple[str, float]:
@@ -303,7 +328,7 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
     if sp.issparse(X):
         floats = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
         mean, variance = mean_variance_axis(floats, axis=0)
-        mean, variance = mean.astype(np.float64), variance.astype(np.float64)
+        mean, scale = mean.astype(np.float64), np.sqrt(variance.astype(np.float64))
     else:
         n = X.shape[0]
         # A trial mean from the first row makes the sums of squares safe at any offset.
@@ -321,8 +346,7 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
             square += np.square(deviation).sum(axis=0)
         relative = total / n
         mean = offset + unit * relative
-        variance = np.maximum(square / n - relative**2, 0.0) * unit**2
-    scale = np.sqrt(variance)
+        scale = np.sqrt(np.maximum(square / n - relative**2, 0.0)) * unit
     noise = 8 * np.finfo(np.float64 if X.dtype.kind != "f" else X.dtype).eps * np.abs(mean)
     flat = scale <= noise
     if shared and not flat.all():
@@ -341,46 +365,3 @@ def make_scaling(X: Any, likelihood: str, divisor: float, binarize: Any) -> RowS
     if likelihood == "von_mises":
         return RowScaling(period=2 * math.pi)
     return RowScaling(divisor=divisor, threshold=threshold)
-
-
-def resolve_device(device: Any) -> torch.device:
-    """Turn ``device`` into a torch device that exists here.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        ``"auto"`` takes the GPU where CUDA finds one, else the CPU.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If torch does not know the name, or this machine has no such device.
-    """
-    if isinstance(device, str) and device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    known = "'auto', 'cpu', 'cuda' or 'cuda:N'"
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device must be {known}; got {device!r}.") from error
-    if resolved.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError(
-                f"device={device!r} was asked for, but torch sees no CUDA GPU on this machine; "
-                "use device='auto' or device='cpu'."
-            )
-        if resolved.index is not None and resolved.index >= torch.cuda.device_count():
-            raise ValueError(
-                f"device={device!r} does not exist; this machine has "
-                f"{torch.cuda.device_count()} CUDA GPU(s), numbered from 0."
-            )
-    elif resolved.type not in {"cpu", "mps"}:
-        raise ValueError(f"device must be {known}; got {device!r}.")
-    elif resolved.type == "mps":
-        raise ValueError("device='mps' has no float64, which the densities need; use device='cpu'.")
-    return resolved

@@ -33,7 +33,7 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
         What to do with rows that are no molecule.  ``"skip"`` leaves them out, with a warning, so
         that there are fewer rows than in X; where there are targets too, use `read_smiles` first,
         which drops them from both.
-    sparse_output : {"csr_array", "csr_matrix"} or False, default="csr_array"
+    sparse_output : {"csr_array", "csr_matrix"} or bool, default="csr_array"
         Container of the result; False gives a dense array, which ``set_output`` needs for data
         frames.
     chunk_size : int, default=1024

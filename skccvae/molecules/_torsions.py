@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.utils import check_random_state, gen_even_slices
 
 from ._dihedrals import heavy_atom_torsions
+from ._smiles import molecule_column, parse, report
 
 __all__ = ["torsion_angles"]
 
@@ -38,8 +39,8 @@ def torsion_angles(
     Parameters
     ----------
     molecules : sequence of str or rdkit.Chem.Mol, of length n
-        SMILES, or molecules. A molecule with a conformer has its (first) coordinates read; any
-        other is embedded in space once by ETKDG, version 3.
+        SMILES, or molecules. A molecule with a conformer in space has its (first) coordinates
+        read; any other, one with a flat drawing's too, is embedded once by ETKDG, version 3.
     max_torsions : int, default=None
         Columns of the result; None takes as many as the molecule with the most torsions has.
     coordinates : sequence of length n, default=None
@@ -101,14 +102,17 @@ def torsion_angles(
            [ nan]])
     """
     _check_parameters(max_torsions, on_failure)
-    values = _as_list(molecules)
+    values = molecule_column(molecules)
+    if not values:
+        raise ValueError("Expected at least one molecule; got none.")
     given = [None] * len(values) if coordinates is None else list(coordinates)
     if len(given) != len(values):
         raise ValueError(
             f"coordinates must hold one array (or None) for each of the {len(values)} molecules; "
             f"got {len(given)}."
         )
-    parsed = _parsed(values)
+    parsed, invalid = parse(values)
+    report(invalid, len(values), "raise")
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     slices = gen_even_slices(len(values), max(1, min(effective_n_jobs(n_jobs), len(values))))
     jobs = (delayed(_chunk)(parsed[s], given[s], s.start, seed, optimize) for s in slices)
@@ -126,52 +130,6 @@ def _check_parameters(max_torsions: Any, on_failure: Any) -> None:
         raise ValueError(f"on_failure must be 'warn' or 'raise'; got {on_failure!r}.")
 
 
-def _as_list(molecules: Any) -> list[Any]:
-    if isinstance(molecules, str) or hasattr(molecules, "GetAtoms"):
-        raise TypeError(
-            f"Expected a sequence of SMILES or molecules; got a single {type(molecules).__name__}. "
-            "Put it in a list."
-        )
-    values = list(np.ravel(molecules)) if isinstance(molecules, np.ndarray) else list(molecules)
-    if not values:
-        raise ValueError("Expected at least one molecule; got none.")
-    return values
-
-
-def _parsed(values: list[Any]) -> list[Any]:
-    """RDKit molecules with rings and hybridisation known; the user's own stay as they are."""
-    try:
-        from rdkit import Chem, rdBase
-    except ImportError as error:
-        raise ImportError(
-            "Torsion angles need the package rdkit; install it with "
-            'pip install "skccvae[molecules]"'
-        ) from error
-    parsed = []
-    with rdBase.BlockLogs():
-        for row, value in enumerate(values):
-            if isinstance(value, str):
-                molecule = Chem.MolFromSmiles(value)
-                if molecule is None or molecule.GetNumAtoms() == 0:
-                    raise ValueError(
-                        f"Row {row}, {value!r}, is no SMILES that RDKit can parse. Mend it or "
-                        "leave it out."
-                    )
-            elif isinstance(value, Chem.Mol):
-                molecule = Chem.Mol(value)
-                try:
-                    Chem.SanitizeMol(molecule)
-                except ValueError as error:
-                    raise ValueError(f"The molecule in row {row} is not valid: {error}") from error
-            else:
-                raise TypeError(
-                    f"Row {row} holds a {type(value).__name__}; expected a SMILES string or an "
-                    "RDKit molecule."
-                )
-            parsed.append(molecule)
-    return parsed
-
-
 def _chunk(
     molecules: list[Any], given: list[Any], first_row: int, seed: int, optimize: bool
 ) -> list[np.ndarray | None]:
@@ -183,7 +141,7 @@ def _chunk(
         for row, (molecule, points) in enumerate(zip(molecules, given, strict=True), first_row):
             if points is not None:
                 molecule = _with_coordinates(molecule, points, row)
-            elif molecule.GetNumConformers() == 0:
+            elif molecule.GetNumConformers() == 0 or not molecule.GetConformer().Is3D():
                 molecule = _embedded(molecule, seed, optimize)
             if molecule is None:
                 rows.append(None)

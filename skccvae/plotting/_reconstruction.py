@@ -123,7 +123,7 @@ class ReconstructionDisplay:
         if hasattr(X, "iloc"):
             rows = X.iloc[:n_images]
         else:
-            rows = X[:n_images] if hasattr(X, "shape") else np.asarray(X)[:n_images]
+            rows = X[:n_images] if hasattr(X, "shape") else _first(X, n_images)
         decoded = np.asarray(vae.inverse_transform(vae.transform(rows)))
         originals = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
         if image_shape is None and originals.ndim == 2:
@@ -188,3 +188,11 @@ class ReconstructionDisplay:
         self.ax_.tick_params(length=0)
         self.ax_.spines[:].set_visible(False)
         return self
+
+
+def _first(X: Any, n: int) -> NDArray[Any]:
+    """The first samples of nested lists or of a torch Dataset, without labels, as an array."""
+    if isinstance(X, list | tuple):
+        return np.asarray(X)[:n]
+    samples = [X[number] for number in range(min(n, len(X)))]
+    return np.stack([np.asarray(s[0] if isinstance(s, tuple) else s) for s in samples])

@@ -24,6 +24,8 @@ class DatasetRows:
     ----------
     dataset : torch.utils.data.Dataset
         With ``__len__`` and ``__getitem__``; samples are of one shape and dtype.
+    allow_nan : bool, default=False
+        Whether NaN is a missing number; a sample of nothing else is refused all the same.
 
     Attributes
     ----------
@@ -55,8 +57,11 @@ class DatasetRows:
     """
 
     ndim = 2
+    # NumPy would read a foreign object index by index until an IndexError, all into memory.
+    __array_ufunc__ = None
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, allow_nan: bool = False) -> None:
+        self.allow_nan = allow_nan
         name = type(dataset).__name__
         if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
             raise TypeError(
@@ -93,6 +98,8 @@ class DatasetRows:
         if isinstance(index, slice):
             chosen = range(*index.indices(self.shape[0]))
         elif np.ndim(index) == 0:
+            if not 0 <= int(index) < self.shape[0]:
+                raise IndexError(f"Row {index} of {self.shape[0]}.")
             return self[np.array([index])][0]
         else:
             chosen = np.asarray(index).tolist()
@@ -100,12 +107,16 @@ class DatasetRows:
         for place, (number, item) in enumerate(zip(chosen, self._items(chosen), strict=True)):
             rows[place] = self._checked(item, number)
         if self.dtype.kind == "f":
-            finite = np.isfinite(rows).all(axis=1)
-            if not finite.all():
-                number = chosen[int(np.argmin(finite))]
+            if self.allow_nan:
+                good = ~np.isinf(rows).any(axis=1) & ~np.isnan(rows).all(axis=1)
+                wrong = "infinity, or nothing but NaN"
+            else:
+                good, wrong = np.isfinite(rows).all(axis=1), "NaN or infinity"
+            if not good.all():
+                number = chosen[int(np.argmin(good))]
                 raise ValueError(
-                    f"Sample {number} of the Dataset contains NaN or infinity; mend or leave out "
-                    "such samples."
+                    f"Sample {number} of the Dataset contains {wrong}; mend or leave out such "
+                    "samples."
                 )
         return rows
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from torch.utils.data import Dataset
 
 import skccvae
 from skccvae import GaussianVAETransformer, SphericalVAETransformer
@@ -28,6 +29,39 @@ def rows(n=120, missing=0.2):
 
 X = rows()
 FAST = {"hidden_layer_sizes": (16,), "max_epochs": 2, "random_state": 0, "likelihood": "von_mises"}
+
+
+class Computed(Dataset):
+    """Samples made on demand for any index: reading on until an IndexError never ends."""
+
+    def __init__(self, table):
+        self.table, self.reads = table, 0
+
+    def __len__(self):
+        return len(self.table)
+
+    def __getitem__(self, number):
+        self.reads += 1
+        assert self.reads < 20 * len(self.table)
+        return torch.from_numpy(self.table[number % len(self.table)])
+
+
+def test_a_dataset_and_a_memory_map_are_the_array(tmp_path):
+    path = tmp_path / "angles.npy"
+    np.save(path, X)
+    vae = GaussianVAETransformer(**FAST).fit(X)
+    for same in (Computed(X), np.load(path, mmap_mode="r")):
+        other = GaussianVAETransformer(**FAST).fit(same)
+        assert np.array_equal(other.transform(same), vae.transform(X))
+        assert np.array_equal(other.score_samples(same, 2), vae.score_samples(X, 2))
+
+
+@pytest.mark.parametrize(("bad", "message"), [(np.nan, "nothing but NaN"), (np.inf, "infinity")])
+def test_a_dataset_names_its_bad_sample(bad, message):
+    table = X.copy()
+    table[3] = bad
+    with pytest.raises(ValueError, match=f"Sample 3 of the Dataset contains .*{message}"):
+        GaussianVAETransformer(**FAST).fit(Computed(table))
 
 
 def test_every_method_of_every_estimator(make):

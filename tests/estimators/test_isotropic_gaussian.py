@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
+from torch.utils.data import TensorDataset
 
+import skccvae
 from skccvae import GaussianVAETransformer
 from skccvae.estimators._validation import make_scaling
 
@@ -62,6 +65,21 @@ def test_one_scale_of_dense_and_sparse_rows(factor):
         sparse = make_scaling(sp.csr_array(X), "isotropic_gaussian", 1.0, None)
         np.testing.assert_allclose(sparse.scale, expected, rtol=1e-12)
         np.testing.assert_allclose(sparse.center, dense.center, rtol=1e-12)
+
+
+def test_every_estimator_on_sparse_counts_a_dataset_and_from_a_file(make, tmp_path):
+    counts = np.random.default_rng(6).poisson(1.0, size=(80, 5)).astype(np.float32)
+    fitted = [
+        make(likelihood="isotropic_gaussian").fit(data)
+        for data in (counts, sp.csr_array(counts), TensorDataset(torch.from_numpy(counts)))
+    ]
+    Z = fitted[0].transform(counts)
+    for other in fitted[1:]:
+        np.testing.assert_allclose(other.transform(counts), Z, rtol=1e-4, atol=1e-5)
+    fitted[0].save(tmp_path / "model.skccvae")
+    loaded = skccvae.load(tmp_path / "model.skccvae")
+    assert np.array_equal(loaded.transform(counts), Z)
+    assert np.array_equal(loaded.inverse_transform(Z), fitted[0].inverse_transform(Z))
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])

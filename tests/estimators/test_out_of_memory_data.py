@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -265,3 +266,24 @@ def test_memory_does_not_grow_with_the_rows(kind, tmp_path):
     # The rows that were added are 66 MiB of float32.
     trained, scored = np.diff(json.loads(done.stdout))[[0, 2]] / 1024
     assert max(trained, scored) < 10
+
+
+def test_cross_validation_of_a_labelled_dataset():
+    """scikit-learn takes a fold of a Dataset as a list of its samples, labels and all."""
+    rows = torch.from_numpy(BYTES)
+    labelled = TensorDataset(rows, torch.arange(len(rows)) % 2)
+    settings = {"max_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0}
+    vae = GaussianVAETransformer(**settings)
+    found = cross_val_score(vae, labelled, cv=2, error_score="raise")
+    np.testing.assert_array_equal(found, cross_val_score(vae, BYTES, cv=2))
+
+
+def test_pictures_of_a_dataset():
+    pytest.importorskip("matplotlib").use("Agg")
+    from skccvae.plotting import ReconstructionDisplay
+
+    rows = torch.from_numpy(BYTES)
+    vae = GaussianVAETransformer(max_epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(BYTES)
+    for data in (TensorDataset(rows), TensorDataset(rows, torch.zeros(len(rows)))):
+        display = ReconstructionDisplay.from_estimator(vae, data, n_images=4)
+        np.testing.assert_array_equal(display.originals, BYTES[:4])

@@ -234,7 +234,7 @@ def test_x_that_is_no_column_of_molecules(X, error, match, smiles):
         ({"binarize": "dynamic"}, "binarize='dynamic' has no meaning"),
         ({"binarize": 0.5}, "binarize=0.5 has no meaning"),
         ({"image_shape": (8, 8)}, "image_shape=.* has no meaning"),
-        ({"decoder": "conv"}, "shape of an image|image_shape"),
+        ({"decoder": "conv"}, "Use decoder='mlp'"),
         ({"decoder": "molecular_graph"}, "'decoder' parameter"),
         ({"encoder": "molecule"}, "'encoder' parameter"),
     ],

@@ -26,7 +26,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("bad", "reason"), BAD.items(), ids=[str(bad) for bad in BAD])
+@pytest.mark.parametrize(
+    ("bad", "reason"), BAD.items(), ids=[type(bad).__name__ + str(n) for n, bad in enumerate(BAD)]
+)
 def test_a_row_that_is_no_molecule_is_named(bad, reason, capfd):
     with pytest.raises(ValueError, match=f"1 of 3 rows are no molecules: row 1 .*{reason}") as e:
         read_smiles(["CCO", bad, "C"])

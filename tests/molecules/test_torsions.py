@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 Chem = pytest.importorskip("rdkit.Chem", reason="rdkit is not installed")
-from rdkit.Chem import rdDistGeom, rdMolTransforms  # noqa: E402
+from rdkit.Chem import rdDepictor, rdDistGeom, rdMolTransforms  # noqa: E402
 
 from skccvae.molecules import torsion_angles  # noqa: E402
 from skccvae.molecules._dihedrals import dihedral_angles  # noqa: E402
@@ -165,6 +165,22 @@ def test_molecules_that_cannot_be_embedded(monkeypatch):
         torsion_angles([Chem.MolFromSmiles(s) for s in smiles], on_failure="raise")
 
 
+def test_a_flat_drawing_is_no_conformer():
+    drawn = Chem.MolFromSmiles("OCC(N)C(F)CO")
+    rdDepictor.Compute2DCoords(drawn)
+    found = torsion_angles([drawn], random_state=0)
+    np.testing.assert_array_equal(found, torsion_angles(["OCC(N)C(F)CO"], random_state=0))
+    assert drawn.GetNumConformers() == 1  # the user's molecule stays as it was
+
+
+def test_any_column_of_molecules_will_do():
+    import pandas as pd
+
+    expected = torsion_angles(["CCCC", "CCO"], random_state=0)
+    for column in (pd.DataFrame({"smiles": ["CCCC", "CCO"]}), [["CCCC"], ["CCO"]]):
+        np.testing.assert_array_equal(torsion_angles(column, random_state=0), expected)
+
+
 def test_hydrogens_may_follow_in_coordinates():
     whole = conformer("CC(O)CF")
     points = whole.GetConformer().GetPositions()
@@ -177,11 +193,13 @@ def test_hydrogens_may_follow_in_coordinates():
 @pytest.mark.parametrize(
     ("error", "message", "arguments"),
     [
-        (ValueError, "Row 1, 'C1CC', is no SMILES", {"molecules": ["C", "C1CC"]}),
-        (ValueError, "Row 0, '', is no SMILES", {"molecules": [""]}),
+        (ValueError, "1 of 2 rows are no molecules: row 1 'C1CC'", {"molecules": ["C", "C1CC"]}),
+        (ValueError, "row 0 '' .empty", {"molecules": [""]}),
+        (ValueError, "row 0 None .missing", {"molecules": [None]}),
+        (ValueError, "shape .2, 2.", {"molecules": np.array([["C", "C"], ["C", "C"]])}),
         (ValueError, "at least one molecule", {"molecules": []}),
         (TypeError, "Put it in a list", {"molecules": "CCCC"}),
-        (TypeError, "Row 0 holds a float", {"molecules": [1.5]}),
+        (TypeError, "float", {"molecules": [1.5]}),
         (ValueError, "max_torsions must be None or", {"molecules": ["C"], "max_torsions": 0}),
         (ValueError, "on_failure must be", {"molecules": ["C"], "on_failure": "skip"}),
         (ValueError, "each of the 1 molecules; got 2", {"coordinates": [None, None]}),
