@@ -35,7 +35,8 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
         What the decoder reads at a latent point: coordinates of the Poincare ball (times 2), the
         log map at the origin, or signed geodesic distances to learned hyperplanes, which take the
-        place of its first layer. ``"auto"`` is ``"tangent"``.
+        place of its first layer. ``"auto"`` is ``"tangent"``, the cheapest; trees are fitted better
+        with ``"gyroplane"``.
     coordinates : {"ambient", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points: d numbers of the log map at the origin (what a linear model
         reads best), d numbers in the Poincare ball of radius 1/sqrt(-K), or d + 1 numbers on the
