@@ -85,8 +85,6 @@ class BaseVAETransformer(
         "verbose": ["verbose"],
     }
 
-    # --- what a leaf says -----------------------------------------------------------------------
-
     def _make_latent(self):
         raise TypeError(f"{type(self).__name__} does not define a latent space.")
 
@@ -227,11 +225,12 @@ class BaseVAETransformer(
         likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
         self._scaling = make_scaling(X, likelihood, divisor, self.binarize)
-        labels = targets_for(X, y) if self.supervised_weight else None
-        self._targets = TargetEncoder.fit(labels, X.shape[0]) if self.supervised_weight else None
+        wants_y = self.supervised_weight > 0
+        self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None
         self.likelihood_ = likelihood
         self.device_ = str(device)
         with isolated_random_state(derive_seed(self._entropy, _INIT)):
+            # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(X.shape[1]).float()
         self._new_net(module)
         self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}

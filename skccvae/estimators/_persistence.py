@@ -108,7 +108,7 @@ class PersistenceMixin:
             arrays.get("center"),
             arrays.get("scale"),
             meta["threshold"],
-            meta.get("period"),
+            meta["period"],
         )
         targets = meta["targets"]
         self._targets = None if targets is None else TargetEncoder.from_json(targets)

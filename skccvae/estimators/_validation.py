@@ -76,14 +76,15 @@ def _samples_of_a_dataset(X: Any) -> bool:
 
 def _refuse_strings(X: Any) -> None:
     """Say what to do about a column of SMILES, which is what one-dimensional strings may be."""
-    column = X if isinstance(X, list) else getattr(X, "ravel", lambda: [])()
-    if (isinstance(X, list) or getattr(X, "ndim", 0) == 1) and len(column):
-        if isinstance(column[0], str) or hasattr(column[0], "GetAtoms"):
-            raise ValueError(
-                f"X is a column of {type(column[0]).__name__}. For molecules use encoder="
-                "'molecular_graph', or put skccvae.molecules.FingerprintTransformer() before the "
-                "estimator."
-            )
+    if not (isinstance(X, list) or getattr(X, "ndim", 0) == 1):
+        return
+    first = next(iter(X), None)
+    if isinstance(first, str) or hasattr(first, "GetAtoms"):
+        raise ValueError(
+            f"X is a column of {type(first).__name__}. For molecules use encoder="
+            "'molecular_graph', or put skccvae.molecules.FingerprintTransformer() before the "
+            "estimator."
+        )
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:

@@ -287,3 +287,9 @@ def test_real_molecules_labelled_with_their_gaps(qm9):
     ).fit(X[train], y[train])
     linear = make_pipeline(FingerprintTransformer(), Ridge(10.0)).fit(X[train], y[train])
     assert pipe.score(X[test], y[test]) > linear.score(X[test], y[test]) > 0.6
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda column: pd.Series(column, index=[7, 8])])
+def test_a_column_of_molecules_needs_an_encoder_for_them(kind):
+    with pytest.raises(ValueError, match="X is a column of .*encoder='molecular_graph'"):
+        GaussianVAETransformer(**FAST).fit(kind(["CCO", "CN"]))
