@@ -142,8 +142,8 @@ def test_unknown_device():
         )
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_that_is_not_there():
+def test_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(
         GaussianVAETransformer(device="cuda", **FAST),
         "device='cuda' was asked for, but torch sees no CUDA GPU on this machine; use device=",

@@ -250,7 +250,7 @@ print(json.dumps(peaks))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory as Linux does")
 @pytest.mark.parametrize("kind", ["dataset", "memmap"])
 def test_memory_does_not_grow_with_the_rows(kind, tmp_path):
     done = subprocess.run(
