@@ -51,7 +51,12 @@ class Runs:
         for row in self.rows():
             groups.setdefault(tuple(row[k] for k in self.keys if k != over), []).append(row)
         return {
-            name: {v: sum(float(r[v]) for r in group) / len(group) for v in self.values}
+            # A value that none of the group has, of a baseline say, is left out.
+            name: {
+                v: sum(float(r[v]) for r in group) / len(group)
+                for v in self.values
+                if all(r[v] for r in group)
+            }
             | {"runs": len(group)}
             for name, group in groups.items()
         }

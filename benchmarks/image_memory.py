@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 import torch
+from _memory import reset_peak, status_mib
 from torch.utils.data import Dataset
 
 from skccvae import GaussianVAETransformer
@@ -37,21 +38,6 @@ class MadeImages(Dataset):
     def __getitem__(self, index: int) -> np.ndarray:
         shape = (self.side, self.side, 3)
         return np.random.default_rng(index).integers(0, 256, size=shape, dtype=np.uint8)
-
-
-def status_mib(field: str) -> float:
-    """A memory field of the process in MiB: VmRSS is resident now, VmHWM its peak (Linux)."""
-    with open("/proc/self/status") as file:
-        for line in file:
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {field}; this benchmark needs Linux.")
-
-
-def reset_peak() -> None:
-    """Start the peak anew, so that making the data does not count."""
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
 
 
 def measure(task: str, options: argparse.Namespace) -> None:

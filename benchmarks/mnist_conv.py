@@ -12,9 +12,9 @@ import argparse
 import time
 
 import torch
+from _mnist import images
 
 from skccvae import GaussianVAETransformer
-from skccvae.datasets import fetch_mnist
 
 
 def main() -> None:
@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("--test-rows", type=int, default=10000)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    train = fetch_mnist(data_home=options.folder, subset="train").data[: options.rows]
-    test = fetch_mnist(data_home=options.folder, subset="test").data[: options.test_rows]
+    train, test = (part.data for part in images(options.folder))
+    train, test = train[: options.rows], test[: options.test_rows]
     print("nets   log-lik     elbo  seconds")
     taken = {}
     for nets in ("mlp", "conv"):

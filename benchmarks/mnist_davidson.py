@@ -23,22 +23,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _mnist import KINDS, images
 from _runs import Runs
 from sklearn.neighbors import KNeighborsClassifier
 
-from skccvae import (
-    GaussianVAETransformer,
-    HyperbolicVAETransformer,
-    SphericalVAETransformer,
-)
-from skccvae.datasets import fetch_mnist
 from skccvae.metrics import pairwise_geodesic_distances
 
-KINDS = {
-    "gaussian": GaussianVAETransformer,
-    "spherical": SphericalVAETransformer,
-    "hyperbolic": HyperbolicVAETransformer,
-}
 PAPER = (500, 100)
 LABELS = (100, 600, 1000)
 KEYS = ["d", "model", "seed", "max_epochs", "warmup"]
@@ -87,7 +77,9 @@ def draw_figure(runs: Runs, path: Path) -> None:
             rows = sorted(
                 (int(r["d"]), float(r[column])) for r in runs.rows() if r["model"] == name
             )
-            axis.plot(*zip(*rows, strict=True), "o-", color=colour, label=name)
+            if rows:  # a geometry may not have been run
+                dims, values = zip(*rows, strict=True)
+                axis.plot(dims, values, "o-", color=colour, label=name)
         axis.set(xscale="log", xlabel="intrinsic dimension d", ylabel=label)
         axis.set_xticks([2, 5, 10, 20, 40], ["2", "5", "10", "20", "40"])
         axis.minorticks_off()
@@ -116,8 +108,7 @@ def main() -> None:
             draw_figure(runs, options.figure)
         return
     torch.set_num_threads(1)
-    train = fetch_mnist(data_home=options.folder, subset="train")
-    test = fetch_mnist(data_home=options.folder, subset="test")
+    train, test = images(options.folder)
     for seed in options.seeds:
         for dim in options.dims:
             for name in options.models:

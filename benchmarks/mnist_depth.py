@@ -15,20 +15,9 @@ import time
 from pathlib import Path
 
 import torch
+from _mnist import KINDS, images
 from _runs import Runs
 
-from skccvae import (
-    GaussianVAETransformer,
-    HyperbolicVAETransformer,
-    SphericalVAETransformer,
-)
-from skccvae.datasets import fetch_mnist
-
-KINDS = {
-    "gaussian": GaussianVAETransformer,
-    "spherical": SphericalVAETransformer,
-    "hyperbolic": HyperbolicVAETransformer,
-}
 KEYS = ["layers", "d", "model", "seed", "epochs"]
 VALUES = ["elbo", "reconstruction", "kl", "log_likelihood", "seconds"]
 
@@ -67,8 +56,7 @@ def main() -> None:
         print_table(runs)
         return
     torch.set_num_threads(1)
-    train = fetch_mnist(data_home=options.folder, subset="train").data
-    test = fetch_mnist(data_home=options.folder, subset="test").data
+    train, test = (part.data for part in images(options.folder))
     for seed in options.seeds:
         for dim in options.dims:
             for layers in options.layers:

@@ -13,19 +13,7 @@ import argparse
 import time
 
 import torch
-
-from skccvae import (
-    GaussianVAETransformer,
-    HyperbolicVAETransformer,
-    SphericalVAETransformer,
-)
-from skccvae.datasets import fetch_mnist
-
-KINDS = {
-    "gaussian": GaussianVAETransformer,
-    "spherical": SphericalVAETransformer,
-    "hyperbolic": HyperbolicVAETransformer,
-}
+from _mnist import KINDS, images
 
 
 def main() -> None:
@@ -39,8 +27,7 @@ def main() -> None:
     parser.add_argument("--importance-samples", type=int, default=64)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    train = fetch_mnist(data_home=options.folder, subset="train").data
-    test = fetch_mnist(data_home=options.folder, subset="test").data
+    train, test = (part.data for part in images(options.folder))
     print("dynamic binarisation of train and test; nats an image")
     print("model        d seed     elbo  recon.     kl   log-lik  elbo-gaussian  seconds")
     for dim in options.dims:

@@ -11,11 +11,12 @@ so that it can be stopped and started again.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import torch
+from _mnist import images
+from _runs import Runs
 
 from skccvae import (
     GaussianVAETransformer,
@@ -23,11 +24,11 @@ from skccvae import (
     MixedCurvatureVAETransformer,
     SphericalVAETransformer,
 )
-from skccvae.datasets import fetch_mnist
 
 SPHERES = {2: ["2s1"], 5: ["s3,s2"], 10: ["2s5"], 20: ["2s10"], 40: ["2s20", "4s10"]}
 MIXED = {2: "h1,s1", 5: "h2,s2,e1", 10: "h4,s3,e3", 20: "h7,s7,e6", 40: "h14,s13,e13"}
-FIELDS = ["d", "model", "seed", "epochs", "elbo", "reconstruction", "kl", "log_likelihood", "s"]
+KEYS = ["d", "model", "seed", "epochs"]
+VALUES = ["elbo", "reconstruction", "kl", "log_likelihood", "s"]
 SETTINGS = {"binarize": "dynamic", "kl_warmup_epochs": 5}
 
 
@@ -43,27 +44,15 @@ def models(dim: int) -> dict:
     }
 
 
-def read(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def print_table(rows: list[dict]) -> None:
+def print_table(runs: Runs) -> None:
     """Means over seeds, one line a model and dimension."""
-    groups: dict[tuple[int, str], list[dict]] = {}
-    for row in rows:
-        groups.setdefault((int(row["d"]), row["model"]), []).append(row)
     columns = f"{'log-lik':>9} {'elbo':>9} {'recon.':>9} {'kl':>7}  seeds epochs"
     print(f"{'d':>3} {'model':<13} {columns}")
-    for (dim, model), group in sorted(groups.items()):
-        names = ("log_likelihood", "elbo", "reconstruction", "kl")
-        mean = {name: sum(float(r[name]) for r in group) / len(group) for name in names}
+    means = runs.means().items()
+    for (dim, model, epochs), mean in sorted(means, key=lambda item: int(item[0][0])):
         print(
             f"{dim:>3} {model:<13} {mean['log_likelihood']:>9.2f} {mean['elbo']:>9.2f} "
-            f"{mean['reconstruction']:>9.2f} {mean['kl']:>7.2f}  {len(group):>5} "
-            f"{group[0]['epochs']:>6}"
+            f"{mean['reconstruction']:>9.2f} {mean['kl']:>7.2f}  {mean['runs']:>5} {epochs:>6}"
         )
 
 
@@ -77,31 +66,23 @@ def main() -> None:
     parser.add_argument("--importance-samples", type=int, default=64)
     parser.add_argument("--table", action="store_true", help="print the file and stop")
     options = parser.parse_args()
+    runs = Runs(options.csv, KEYS, VALUES)
     if options.table:
-        print_table(read(options.csv))
+        print_table(runs)
         return
     torch.set_num_threads(1)
-    train = fetch_mnist(data_home=options.folder, subset="train").data
-    test = fetch_mnist(data_home=options.folder, subset="test").data
-    done = {(r["d"], r["model"], r["seed"], r["epochs"]) for r in read(options.csv)}
+    train, test = (part.data for part in images(options.folder))
     for seed in options.seeds:
         for dim in options.dims:
             for name, vae in models(dim).items():
-                if (str(dim), name, str(seed), str(options.epochs)) in done:
+                run = {"d": dim, "model": name, "seed": seed, "epochs": options.epochs}
+                if runs.has(**run):
                     continue
                 start = time.perf_counter()
                 vae.set_params(max_epochs=options.epochs, random_state=seed).fit(train)
                 seconds = time.perf_counter() - start
-                result = vae.evaluate(test, options.importance_samples)
-                row = {"d": dim, "model": name, "seed": seed, "epochs": options.epochs}
-                row.update({k: f"{result[k]:.3f}" for k in FIELDS[4:8]}, s=f"{seconds:.0f}")
-                fresh = not options.csv.exists()
-                with options.csv.open("a", newline="") as file:
-                    writer = csv.DictWriter(file, FIELDS)
-                    if fresh:
-                        writer.writeheader()
-                    writer.writerow(row)
-                print(row, flush=True)
+                found = vae.evaluate(test, options.importance_samples)
+                runs.add(**run, **{v: found[v] for v in VALUES[:4]}, s=round(seconds))
 
 
 if __name__ == "__main__":

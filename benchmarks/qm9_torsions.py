@@ -14,13 +14,13 @@ and started again.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
+from _runs import Runs
 from scipy import stats
 
 from skccvae import GaussianVAETransformer, HyperbolicVAETransformer, SphericalVAETransformer
@@ -34,7 +34,6 @@ MODELS = {
 }
 KEYS = ["d", "model", "seed", "epochs", "train", "test"]
 BOUNDS = ["elbo", "reconstruction", "kl", "log_likelihood"]
-FIELDS = [*KEYS, *BOUNDS, "s"]
 N_BINS = 72
 
 
@@ -81,38 +80,18 @@ def independent(train: np.ndarray, test: np.ndarray) -> dict[str, float]:
     return {name: total / len(test) for name, total in totals.items()}
 
 
-def read(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def write(path: Path, row: dict) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-    print(row, flush=True)
-
-
-def print_table(rows: list[dict]) -> None:
+def print_table(runs: Runs) -> None:
     """Means over seeds, one line a model and dimension; baselines have no dimension."""
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        setting = (row["train"], row["test"], int(row["epochs"]), int(row["d"]), row["model"])
-        groups.setdefault(setting, []).append(row)
     columns = f"{'log-lik':>9} {'elbo':>9} {'recon.':>9} {'kl':>7}  seeds epochs  train"
     print(f"{'d':>3} {'model':<11} {columns}")
-    for (train, _, epochs, dim, model), group in sorted(groups.items()):
+    means = runs.means().items()
+    for (dim, model, epochs, train, _), mean in sorted(means, key=lambda item: int(item[0][0])):
         found = [
-            f"{np.mean([float(r[name]) for r in group]):9.2f}" if group[0][name] else f"{'':9}"
+            f"{mean[name]:9.2f}" if name in mean else f"{'':9}"
             for name in ("log_likelihood", "elbo", "reconstruction", "kl")
         ]
         found[-1] = found[-1][2:]
-        print(f"{dim:>3} {model:<11} {' '.join(found)}  {len(group):>5} {epochs:>6} {train:>6}")
+        print(f"{dim:>3} {model:<11} {' '.join(found)}  {mean['runs']:>5} {epochs:>6} {train:>6}")
 
 
 def main() -> None:
@@ -128,31 +107,30 @@ def main() -> None:
     parser.add_argument("--importance-samples", type=int, default=128)
     parser.add_argument("--table", action="store_true", help="print the file and stop")
     options = parser.parse_args()
+    runs = Runs(options.csv, KEYS, [*BOUNDS, "s"])
     if options.table:
-        print_table(read(options.csv))
+        print_table(runs)
         return
     torch.set_num_threads(1)
     train, test = angles(options)
     sizes = {"train": options.train, "test": options.test}
-    done = {tuple(row[key] for key in KEYS) for row in read(options.csv)}
     for name, value in independent(train, test).items():
-        row = {"d": 0, "model": name, "seed": 0, "epochs": 0, **sizes}
-        if tuple(str(row[key]) for key in KEYS) not in done:
-            write(options.csv, {**row, "log_likelihood": f"{value:.3f}"})
+        run = {"d": 0, "model": name, "seed": 0, "epochs": 0, **sizes}
+        if not runs.has(**run):
+            runs.add(**run, log_likelihood=value)
     for seed in options.seeds:
         for dim in options.dims:
             for name, kind in MODELS.items():
-                row = {"d": dim, "model": name, "seed": seed, "epochs": options.epochs, **sizes}
-                if tuple(str(row[key]) for key in KEYS) in done:
+                run = {"d": dim, "model": name, "seed": seed, "epochs": options.epochs, **sizes}
+                if runs.has(**run):
                     continue
                 vae = kind(dim, likelihood="von_mises", kl_warmup_epochs=5, random_state=seed)
                 start = time.perf_counter()
                 vae.set_params(max_epochs=options.epochs).fit(train)
                 seconds = time.perf_counter() - start
-                result = vae.evaluate(test, options.importance_samples)
-                row.update({k: f"{result[k]:.3f}" for k in BOUNDS}, s=f"{seconds:.0f}")
-                write(options.csv, row)
-    print_table(read(options.csv))
+                found = vae.evaluate(test, options.importance_samples)
+                runs.add(**run, **{k: found[k] for k in BOUNDS}, s=round(seconds))
+    print_table(runs)
 
 
 if __name__ == "__main__":

@@ -15,23 +15,9 @@ import time
 import numpy as np
 import scipy.sparse as sp
 import torch
+from _memory import reset_peak, status_mib
 
 from skccvae import SphericalVAETransformer
-
-
-def status_mib(field: str) -> float:
-    """A memory field of the process in MiB: VmRSS is resident now, VmHWM its peak (Linux)."""
-    with open("/proc/self/status") as file:
-        for line in file:
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {field}; this benchmark needs Linux.")
-
-
-def reset_peak() -> None:
-    """Start the peak anew, so that making the data does not count."""
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
 
 
 def main() -> None:
