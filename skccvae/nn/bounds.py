@@ -95,13 +95,12 @@ def draw_reach(dim: int, prior_scale: float, curvature: float, riemannian: bool 
     return share
 
 
-def _tensor_reach(K: Tensor, dim: int, prior_scale: float, riemannian: bool) -> float:
+def learned_reach(K: float, dim: int, prior_scale: float, riemannian: bool) -> float:
     """`draw_reach` at the value of a learned curvature, at most what leaves room for a location."""
-    value = float(K.detach())
-    if value >= 0:
+    if K >= 0:
         return 0.55 * REACH
     try:
-        return draw_reach(dim, prior_scale, value, riemannian)
+        return draw_reach(dim, prior_scale, K, riemannian)
     except ValueError:
         return REACH - 2
 
@@ -133,7 +132,7 @@ def scale_bend(
     covers it evenly, and no scale above that (or the prior's) means anything.
     """
     if isinstance(K, Tensor):
-        reach = _tensor_reach(K, dim, prior_scale, riemannian)
+        reach = learned_reach(float(K.detach()), dim, prior_scale, riemannian)
         hyperbolic = -K / widest(dim, riemannian, reach) ** 2
         return torch.where(K < 0, hyperbolic, (K / 4).clamp(max=prior_scale**-2))
     if K > 0:
@@ -148,7 +147,7 @@ def location_bend(
 ) -> float | Tensor:
     """1 / (largest coordinate of a location)^2, proportional to |K|; 0 for K >= 0."""
     if isinstance(K, Tensor):
-        reach = _tensor_reach(K, dim, prior_scale, riemannian)
+        reach = learned_reach(float(K.detach()), dim, prior_scale, riemannian)
         return F.relu(-K) * (dim / (REACH - reach) ** 2)
     if K >= 0:
         return 0.0

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from ..special import cos_k, sin_k
 from ..special._entire import arcsin_root
+from ._gyroplane_step import FARTHEST, SMALLEST_GAIN, gyroplane_distances
 from .bounds import bound_size
 
 __all__ = ["Gyroplanes"]
-
-FARTHEST = 20.0
 
 
 class Gyroplanes(nn.Module):
@@ -83,10 +80,18 @@ class Gyroplanes(nn.Module):
         """
         if not isinstance(K, Tensor) and K == 0:
             return self.linear(s)
-        gain = torch.linalg.vector_norm(self.weight, dim=-1)
+        if not isinstance(K, Tensor):
+            return gyroplane_distances(c, s, self.weight, self.bias, K)
+        if K.device.type == "cpu":  # elsewhere reading its value would wait for the device
+            learned = K if K.requires_grad else None
+            return gyroplane_distances(c, s, self.weight, self.bias, float(K.detach()), learned)
+        return self._by_autograd(c, s, K)
+
+    def _by_autograd(self, c: Tensor, s: Tensor, K: Tensor) -> Tensor:
+        """The same with operations that hold for every K at once."""
+        gain = torch.linalg.vector_norm(self.weight, dim=-1).clamp_min(SMALLEST_GAIN)
         # A small gain means a far plane; beyond 20 curvature radii float32 cannot tell how far.
-        negative = K.clamp(max=0.0) if isinstance(K, Tensor) else min(K, 0.0)
-        offset = bound_size(-self.bias / gain, negative * -(FARTHEST**-2))
+        offset = bound_size(-self.bias / gain, K.clamp(max=0.0) * -(FARTHEST**-2))
         # gain cos_K(b) <w, s> - gain sin_K(b) c; sin_K is odd, its argument must not be negative.
         sine = sin_k(offset.abs(), K) * offset.sign()
         cosine = cos_k(offset.abs(), K)
@@ -94,13 +99,10 @@ class Gyroplanes(nn.Module):
         return gain * _arcsine(scaled / gain, K)
 
 
-def _arcsine(x: Tensor, K: float | Tensor) -> Tensor:
+def _arcsine(x: Tensor, K: Tensor) -> Tensor:
     """Inverse of sin_K on its middle branch, smooth in K through 0.
 
     The distance to a plane has a cone at the plane's pole, where K x^2 = 1 and the slope of the
     arcsine is infinite; within 1e-6 of it the ratio of angle to sine is held.
     """
-    if not isinstance(K, Tensor) and K < 0:
-        size = math.sqrt(-K)
-        return torch.asinh(size * x) / size
     return x * arcsin_root((K * x * x).clamp(max=1 - 2e-6))

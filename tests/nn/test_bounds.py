@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from skccvae.nn._learned_bounds import learned_bounds
 from skccvae.nn.bounds import (
     bound_log_scale,
     bound_size,
     bounded_log_scale,
     draw_reach,
+    location_bend,
     riemannian_prior_fits,
+    scale_bend,
     scale_from_network,
 )
 
@@ -46,3 +49,31 @@ def test_range_of_float32():
     assert riemannian_prior_fits(40, 1.0, -0.25)
     assert not riemannian_prior_fits(40, 1.0, -1.0)
     assert riemannian_prior_fits(400, 1.0, 5.0)
+
+
+@pytest.mark.parametrize("riemannian", [False, True])
+@pytest.mark.parametrize("curvature", [-40.0, -0.5, -1e-6, 0.0, 1e-6, 0.5, 100.0])
+def test_bounds_at_a_learned_curvature_are_those_of_autograd(curvature, riemannian):
+    """Values and gradients in one piece against the formulas for a tensor."""
+    torch.manual_seed(0)
+    raw = (20 * torch.randn(8, 3, dtype=torch.float64)).requires_grad_()
+    raw_scale = (8 * torch.randn(8, 3, dtype=torch.float64)).requires_grad_()
+    K = torch.tensor(curvature, dtype=torch.float64, requires_grad=True)
+    limits = (3, 0.7, riemannian)
+    one = learned_bounds(raw, raw_scale, K, *limits)
+    other = (
+        bound_size(raw, location_bend(K, *limits)),
+        scale_from_network(raw_scale, scale_bend(K, *limits)),
+    )
+    for a, b in zip(one, other, strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
+        weights = torch.randn_like(a)
+        inputs = (raw, raw_scale, K)
+        first, second = (
+            torch.autograd.grad((t * weights).sum(), inputs, allow_unused=True, retain_graph=True)
+            for t in (a, b)
+        )
+        for g, h in zip(first, second, strict=True):
+            if h is not None:
+                assert torch.allclose(g, h, rtol=1e-9, atol=1e-11)
+    assert all(torch.isfinite(part).all() for part in one)

@@ -54,3 +54,71 @@ def test_curvature_tensor_gives_the_same_and_a_gradient_through_zero():
     for K in (-0.7, 0.0, 0.4):
         tensor = torch.tensor(K, dtype=torch.float64, requires_grad=True)
         assert torch.autograd.gradcheck(value, (tensor,), atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", [-4.0, -0.3, -1e-3, 0.0, 1e-3, 0.2, 0.5])
+@pytest.mark.parametrize("size", [0.1, 1.5])
+def test_gradient_by_hand_is_the_derivative(curvature, size):
+    torch.manual_seed(3)
+    layer = Gyroplanes(3, 4).double()
+    u = (size * torch.randn(2, 5, 3, dtype=torch.float64)).requires_grad_()
+    K = torch.tensor(curvature, dtype=torch.float64, requires_grad=True)
+
+    def value(u, weight, bias, K):
+        layer = Gyroplanes(3, 4).double()
+        del layer.linear.weight, layer.linear.bias
+        layer.linear.weight, layer.linear.bias = weight, bias
+        return layer(*exp_origin(u, K), K)
+
+    weight, bias = (p.detach().clone().requires_grad_() for p in layer.linear.parameters())
+    assert torch.autograd.gradcheck(value, (u, weight, bias, K), atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", [-3.0, -0.01, -1e-9, 1e-9, 0.01, 0.4])
+def test_other_devices_take_the_same_step(curvature):
+    """Where the value of K must not be read, autograd does the same to every input."""
+    torch.manual_seed(1)
+    layer = Gyroplanes(3, 6).double()
+    K = torch.tensor(curvature, dtype=torch.float64, requires_grad=True)
+    u = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    c, s = exp_origin(u, K)
+    weights = torch.randn(7, 6, dtype=torch.float64)
+    inputs = (K, u, layer.weight, layer.bias)
+    one, other = layer(c, s, K), layer._by_autograd(c, s, K)
+    assert torch.allclose(one, other, rtol=1e-10, atol=1e-10)
+    gradients = torch.autograd.grad((one * weights).sum(), inputs, retain_graph=True)
+    for a, b in zip(gradients, torch.autograd.grad((other * weights).sum(), inputs), strict=True):
+        assert torch.allclose(a, b, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("curvature", [-30.0, -1.0, -1e-6, 0.0, 1e-20, 1e-6, 1.0])
+def test_float32_keeps_its_digits(curvature):
+    torch.manual_seed(2)
+    layer = Gyroplanes(4, 50)
+    u = torch.randn(200, 4) * torch.logspace(-6, 0.3, 200)[:, None]
+    K = torch.tensor(curvature, dtype=torch.float64)
+    single = K.float().requires_grad_()
+    value = layer(*(p.float() for p in exp_origin(u.double(), K)), single)
+    value.sum().backward()
+    exact = Gyroplanes(4, 50).double()
+    exact.load_state_dict(layer.state_dict())
+    c, s = exp_origin(u.double(), K)
+    double = single.detach().double().requires_grad_()
+    reference = exact(c.float().double(), s.float().double(), double)
+    reference.sum().backward()
+    assert torch.allclose(value.double(), reference, rtol=2e-5, atol=2e-6)
+    scale = exact.weight.grad.abs().max()
+    assert (layer.weight.grad.double() - exact.weight.grad).abs().max() < 1e-4 * scale
+    assert abs(single.grad.double() - double.grad) <= 1e-4 * max(1.0, abs(double.grad))
+
+
+@pytest.mark.parametrize("curvature", [-1.0, 0.0, 0.3])
+def test_a_plane_whose_gain_vanished_is_finite(curvature):
+    layer = Gyroplanes(2, 3)
+    torch.nn.init.zeros_(layer.linear.weight)
+    K = torch.tensor(curvature, requires_grad=True)
+    u = torch.randn(5, 2, requires_grad=True)
+    for act in (layer, layer._by_autograd):
+        value = act(*exp_origin(u, K), K)
+        gradients = torch.autograd.grad(value.sum(), (u, K, *layer.parameters()))
+        assert all(torch.isfinite(g).all() for g in (value, *gradients))

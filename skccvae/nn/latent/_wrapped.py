@@ -14,6 +14,7 @@ from ...distributions import WrappedNormal, wrapped_normal_step
 from ...distributions._preimages import n_preimages_for
 from ...manifolds import ConstantCurvature, constant_curvature
 from ...manifolds.functional import log_origin
+from .._learned_bounds import learned_bounds
 from ..bounds import (
     bound_size,
     location_bend,
@@ -139,11 +140,9 @@ class WrappedLatent(Latent):
         # One split, whose gradient is one concatenation; two slices would cost twice as much.
         raw, raw_scale = params.split([self.dim, self.n_params - self.dim], dim=-1)
         if isinstance(K, Tensor):
-            location = location_bend(K, self.dim, self.prior_scale, self.riemannian)
-            scale = scale_bend(K, self.dim, self.prior_scale, self.riemannian)
-        else:
-            location, scale = self.location_bend, self.scale_bend
-        return bound_size(raw, location), scale_from_network(raw_scale, scale)
+            limits = (self.dim, self.prior_scale, self.riemannian)
+            return learned_bounds(raw, raw_scale, K, *limits)
+        return bound_size(raw, self.location_bend), scale_from_network(raw_scale, self.scale_bend)
 
     def posterior(self, params: Tensor) -> Distribution:
         tangent, log_scale = self._split(params, self._curvature())
@@ -199,10 +198,10 @@ class WrappedLatent(Latent):
         if not self.flat_part:
             return LatentStep(features, log_ratio)
         # Control variate: the flat model's log-ratio at the flat draw has the flat KL as its mean.
-        variance, scale = self.prior_scale**2, log_scale.exp()
-        flat_draw = torch.addcmul(tangent, scale, noise)
-        kl = tangent.square() + scale.square() - flat_draw.square()
-        kl = (0.5 / variance * kl + 0.5 * (noise.square() - 1)).sum(-1)
+        # The difference, |m|^2 + |s|^2 - |m + s e|^2 over the variance, without its cancellation.
+        scale, rest = log_scale.exp(), 1 - noise.square()
+        kl = (scale * torch.addcmul(scale * rest, tangent, noise, value=-2.0)).sum(-1)
+        kl = torch.sub(kl * (0.5 / self.prior_scale**2), rest.sum(-1), alpha=0.5)
         return LatentStep(features, log_ratio + kl)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

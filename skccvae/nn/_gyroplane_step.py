@@ -1,0 +1,196 @@
+r"""The layer of hyperplane distances in one piece, with its gradient by hand.
+
+With gain ``g = |w|``, offset b and S = sin_K(b), C = cos_K(b), the layer is
+
+.. math:: g \arcsin_K(x), \qquad x = \langle s, w \rangle C / g - c\, S.
+
+What depends on the planes alone is a few hundred numbers, what depends on the rows a matrix of rows
+times planes; at that size a step of training pays for each operation on the matrix, so that there
+are as few as can be.  The curvature is a Python number here; where it is learned its gradient is
+
+.. math:: \frac{\partial \arcsin_K x}{\partial K}
+    = \frac{1}{2K}\Big(\frac{x}{\sqrt{1 - K x^2}} - \arcsin_K x\Big),
+
+by a series where that cancels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..special import cos_k, sin_k
+
+__all__ = ["FARTHEST", "gyroplane_distances"]
+
+#: Largest offset of a plane in curvature radii; beyond it float32 cannot tell how far it is.
+FARTHEST = 20.0
+#: K x^2 within this of 1 is a plane's pole, where the arcsine has an infinite slope.
+_POLE = 2e-6
+#: Curvatures below this count as flat: sqrt|K| x is then below what float32 resolves next to 1.
+_FLAT = 1e-12
+#: A gain that has vanished has no direction; above this its plane is far and counts for nothing.
+SMALLEST_GAIN = 1e-6
+#: Below this |K x^2| derivatives in K are series: 8 terms are exact in float32, 16 in float64.
+_SERIES_BELOW, _TERMS = 0.1, 16
+# (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
+_ARCSINE = [math.comb(2 * n, n) / 4**n * n / (2 * n + 1) for n in range(1, _TERMS + 1)]
+_SINE = [(-1) ** n * n / math.factorial(2 * n + 1) for n in range(1, _TERMS + 1)]
+
+
+def _series(t: Tensor, coefficients: list[float]) -> Tensor:
+    if t.dtype != torch.float64:
+        coefficients = coefficients[: _TERMS // 2]
+    value = torch.full_like(t, coefficients[-1])
+    for a in reversed(coefficients[:-1]):
+        value.mul_(t).add_(a)
+    return value
+
+
+def _arcsine(x: Tensor, K: float) -> tuple[Tensor, Tensor]:
+    """Inverse of sin_K on its middle branch and its slope 1/sqrt(1 - K x^2).
+
+    At a pole of the plane, where the slope is infinite, the ratio of angle to sine is held.
+    """
+    if K == 0:
+        return x, torch.ones_like(x)
+    size = math.sqrt(abs(K))
+    y = x * size
+    square = y * y
+    if K < 0:
+        root = square.add(1.0).sqrt_()
+        # asinh |y| without cancellation, by functions that are vectorised.
+        angle = torch.addcdiv(y.abs(), square, root + 1).log1p_().copysign_(y)
+        return angle.mul_(1 / size), root.reciprocal_()
+    pole = square > 1 - _POLE
+    held = math.asin(math.sqrt(1 - _POLE)) / math.sqrt(1 - _POLE)
+    angle = torch.where(pole, y * held, torch.asin(y.clamp(-1.0, 1.0)))
+    slope = torch.where(pole, held, (1 - square).clamp_(min=_POLE).rsqrt_())
+    return angle.mul_(1 / size), slope
+
+
+def _arcsine_by_K(x: Tensor, y: Tensor, slope: Tensor, K: float) -> Tensor:
+    """Derivative of ``y = arcsin_K(x)`` in K."""
+    t = (x * x).mul_(K)
+    series = _series(t, _ARCSINE).mul_(x).mul_(x).mul_(x)
+    if K == 0:
+        return series
+    closed = torch.addcmul(-y, x, slope).mul_(0.5 / K)
+    closed.masked_fill_(t > 1 - _POLE, 0.0)
+    return torch.where(t.abs() < _SERIES_BELOW, series, closed)
+
+
+def _sine_by_K(b: Tensor, sine: Tensor, cosine: Tensor, K: float) -> Tensor:
+    """Derivative of sin_K(b) in K."""
+    t = K * b * b
+    series = _series(t, _SINE) * b**3
+    if K == 0:
+        return series
+    return torch.where(t.abs() < _SERIES_BELOW, series, (b * cosine - sine) / (2 * K))
+
+
+class _Distances(torch.autograd.Function):
+    """`gyroplane_distances` for a Python-float K, and the tensor that K was read from."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, K: float, learned: Any
+    ) -> Tensor:
+        K = 0.0 if abs(K) < _FLAT else K
+        gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(SMALLEST_GAIN)
+        raw = -bias / gain
+        bend = max(-K, 0.0) / FARTHEST**2
+        shrink = (1 + (bend * raw * raw).square()).rsqrt().sqrt()
+        offset = raw * shrink
+        # Odd and even, so that the sign of the offset needs no care.
+        sine, cosine = sin_k(offset, K), cos_k(offset, K)
+        scaled = weight * (cosine / gain).unsqueeze(-1)
+        rows = s.reshape(-1, s.shape[-1])
+        c = c.reshape(-1, 1)
+        x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-1.0)
+        y, slope = _arcsine(x, K)
+        # Intermediates, not inputs or outputs: kept plainly, which costs less than saving each.
+        ctx.planes = (gain, raw, bend, shrink, offset, sine, cosine, scaled)
+        ctx.rows = (c, rows, weight, x, y, slope)
+        ctx.K, ctx.learned, ctx.shape = K, learned is not None, s.shape
+        ctx.like = None if learned is None else (learned.dtype, learned.device)
+        return (y * gain).reshape(*s.shape[:-1], len(gain))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gain, raw, bend, shrink, offset, sine, cosine, scaled = ctx.planes
+        c, rows, weight, x, y, slope = ctx.rows
+        K = ctx.K
+        grad = grad.reshape(-1, len(gain))
+        g_gain = (grad * y).sum(0)
+        g_y = grad * gain
+        g_x = g_y * slope
+        g_rows = torch.mm(g_x, scaled)
+        g_c = torch.mv(g_x, sine).neg_()
+        g_sine = torch.mv(g_x.T, c.squeeze(-1)).neg_()
+        g_scaled = torch.mm(g_x.T, rows)
+        # The planes: scaled = w C / g, offset = the bounded -bias / g, g = |w|.
+        ratio = cosine / gain
+        g_ratio = (g_scaled * weight).sum(-1)
+        g_cosine = g_ratio / gain
+        g_gain = g_gain - g_cosine * ratio
+        g_offset = g_sine * cosine - K * sine * g_cosine
+        g_raw = g_offset * shrink**5
+        g_bias = -g_raw / gain
+        g_gain = g_gain - g_raw * raw / gain
+        g_weight = torch.addcmul(
+            g_scaled * ratio.unsqueeze(-1), weight, (g_gain / gain).unsqueeze(-1)
+        )
+        g_K = None
+        if ctx.learned:
+            total = (g_y * _arcsine_by_K(x, y, slope, K)).sum()
+            total = total + (g_sine * _sine_by_K(offset, sine, cosine, K)).sum()
+            total = total - 0.5 * (g_cosine * offset * sine).sum()
+            if K < 0:
+                total = total + (0.5 * bend / FARTHEST**2) * (g_offset * offset**5).sum()
+            g_K = total.to(*reversed(ctx.like))
+        shape = ctx.shape
+        return g_c.reshape(shape[:-1]), g_rows.reshape(shape), g_weight, g_bias, None, g_K
+
+
+def gyroplane_distances(
+    c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, K: float, learned: Tensor | None = None
+) -> Tensor:
+    """Gain times signed distance of points to planes, for a curvature whose value is known.
+
+    Parameters
+    ----------
+    c : Tensor of shape (...)
+    s : Tensor of shape (..., d)
+        Polar pair of the points.
+    weight : Tensor of shape (n_planes, d)
+        Directions times gains.
+    bias : Tensor of shape (n_planes,)
+        Minus gain times offset.
+    K : float
+        Curvature.
+    learned : Tensor of shape (), optional
+        The tensor that K is the value of, which gets a gradient.
+
+    Returns
+    -------
+    Tensor of shape (..., n_planes)
+
+    Notes
+    -----
+    The gradient is written by hand and cannot be differentiated again.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn._gyroplane_step import gyroplane_distances
+    >>> w, b = torch.tensor([[3.0, 4.0]]), torch.tensor([-5.0])
+    >>> gyroplane_distances(torch.ones(1), torch.tensor([[3.0, 4.0]]), w, b, 0.0).tolist()
+    [[20.0]]
+    """
+    return _Distances.apply(c, s, weight, bias, K, learned)
