@@ -18,38 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _qm9 import GRAPH, KINDS, LINEAR, SUPERVISED, molecules, rows_of
 from _runs import Runs
-from scikit_mol.fingerprints import MorganFingerprintTransformer
 from sklearn.decomposition import FastICA, TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from skccvae import (
-    GaussianVAETransformer,
-    HyperbolicVAETransformer,
-    SphericalVAETransformer,
-)
-from skccvae.datasets import fetch_qm9
-from skccvae.molecules import FingerprintTransformer
-
 TARGETS = ["alpha", "homo", "gap", "u0_atom", "mu"]
-# Linear maps and one noise for all counts, as in PCA, but on a space.  The warm-up keeps directions
-# that only pay once the noise has been learned to be small.
-LINEAR = {
-    "hidden_layer_sizes": (),
-    "likelihood": "isotropic_gaussian",
-    "beta": 0.02,
-    "kl_warmup_epochs": 5,
-    "max_epochs": 15,
-    "batch_size": 256,
-    "learning_rate": 3e-3,
-}
-SUPERVISED = LINEAR | {
-    "hidden_layer_sizes": (512,),
-    "supervised_weight": 100.0,
-    "kl_warmup_epochs": 3,
-    "max_epochs": 8,
-    "learning_rate": 1e-3,
-}
 KEYS = ["model", "axes", "width", "seed"]
 VALUES = [f"{part}_{target}" for target in TARGETS for part in ("valid", "test")] + [
     "kl",
@@ -58,19 +32,17 @@ VALUES = [f"{part}_{target}" for target in TARGETS for part in ("valid", "test")
 
 
 def models(width: int) -> dict:
-    """Name to (encoder, whether it reads counts, whether it sees the labels)."""
-    kinds = {
-        "Gaussian": GaussianVAETransformer,
-        "spherical": SphericalVAETransformer,
-        "hyperbolic": HyperbolicVAETransformer,
-    }
+    """Name to (encoder, what it reads, whether it sees the labels)."""
     table = {
-        "TruncatedSVD, bits": (TruncatedSVD(width), False, False),
-        "TruncatedSVD, counts": (TruncatedSVD(width), True, False),
+        "TruncatedSVD, bits": (TruncatedSVD(width), "bits", False),
+        "TruncatedSVD, counts": (TruncatedSVD(width), "counts", False),
     }
-    for name, kind in kinds.items():
-        table[f"{name}, linear"] = (kind(width, **LINEAR), True, False)
-        table[f"{name}, supervised"] = (kind(width, **SUPERVISED), True, True)
+    for name, kind in KINDS.items():
+        table[f"{name}, linear"] = (kind(width, **LINEAR), "counts", False)
+        table[f"{name}, supervised"] = (kind(width, **SUPERVISED), "counts", True)
+        unlabelled = kind(width, **GRAPH | {"supervised_weight": 0.0})
+        table[f"{name}, graph"] = (unlabelled, "smiles", False)
+        table[f"{name}, graph, supervised"] = (kind(width, **GRAPH), "smiles", True)
     return table
 
 
@@ -100,7 +72,9 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default=Path("qm9_width.csv"))
     parser.add_argument("--widths", type=int, nargs="+", default=[32])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", default="", help="models whose name contains this")
+    parser.add_argument(
+        "--models", nargs="+", choices=list(models(2)), help="by default all but the graph encoders"
+    )
     parser.add_argument("--table", action="store_true", help="print the file and stop")
     options = parser.parse_args()
     runs = Runs(options.csv, KEYS, VALUES)
@@ -109,25 +83,23 @@ def main() -> None:
             print_table(runs, part)
         return
     torch.set_num_threads(1)
-    qm9 = fetch_qm9(data_home=options.data_home, targets=TARGETS)
-    fingerprint = MorganFingerprintTransformer(radius=2, fpSize=1024, useCounts=True)
-    counts = FingerprintTransformer(fingerprint).fit_transform(qm9.data)
-    bits = (counts > 0).astype(np.float32)
+    qm9 = molecules(options.data_home, TARGETS)
     for seed in options.seeds:
-        order = np.random.default_rng(seed).permutation(len(qm9.data))
+        order = np.random.default_rng(seed).permutation(len(qm9.target))
         parts = {"test": order[:2000], "valid": order[2000:4000], "labels": order[4000:14000]}
         train = order[2000:]
         known = np.full(qm9.target.shape, np.nan)
         known[parts["labels"]] = qm9.target[parts["labels"]]
         for width in options.widths:
-            for name, (encoder, reads_counts, sees_labels) in models(width).items():
+            for name, (encoder, reads, sees_labels) in models(width).items():
                 run = {"model": name, "width": width, "seed": seed}
-                if options.only not in name or runs.has(**run, axes="independent"):
+                wanted = name in options.models if options.models else "graph" not in name
+                if not wanted or runs.has(**run, axes="independent"):
                     continue
-                X = counts if reads_counts else bits
+                X = getattr(qm9, reads)
                 start = time.perf_counter()
                 encoder.set_params(random_state=seed)
-                encoder.fit(X[train], known[train] if sees_labels else None)
+                encoder.fit(rows_of(X, train), known[train] if sees_labels else None)
                 code = encoder.transform(X)
                 cost = {
                     "kl": encoder.history_["kl"][-1] if hasattr(encoder, "history_") else 0.0,

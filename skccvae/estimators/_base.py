@@ -224,7 +224,7 @@ class BaseVAETransformer(
         seen = observed(X, self.encoder)
         likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
-        self._scaling = make_scaling(X, likelihood, divisor, self.binarize)
+        self._scaling = make_scaling(seen, likelihood, divisor, self.binarize)
         wants_y = self.supervised_weight > 0
         self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None
         self.likelihood_ = likelihood

@@ -52,6 +52,8 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
 
     Attributes
     ----------
+    posterior_ : str
+        The family that ``posterior`` stands for.
     {shared_attributes}
 
     See Also
@@ -158,7 +160,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         self.verbose = verbose
 
     def _make_latent(self):
-        family = self._family()
+        family = self.posterior_ = self._family()
         # The flat model's KL is known exactly; only the difference that curvature makes is drawn.
         options = {"flat_part": True} if family == "wrapped_normal" else {}
         return NORMAL_LATENTS[family](

@@ -21,8 +21,8 @@ encoder : {"mlp", "conv", "molecular_graph"}, MolecularGraph, torch.nn.Module or
     a last or first axis of size 1, 3 or 4 holds the channels, the last where both could.
     ``"molecular_graph"`` passes messages along the bonds of molecules: X is a column of SMILES
     strings or RDKit molecules, and the decoder describes their Morgan fingerprints, bits unless
-    ``likelihood="poisson"`` or ``"negative_binomial"`` asks for counts; for settings pass a
-    `skccvae.molecules.MolecularGraph`. A
+    ``likelihood`` asks for counts (``"poisson"``, ``"negative_binomial"``, ``"gaussian"``,
+    ``"isotropic_gaussian"``); for settings pass a `skccvae.molecules.MolecularGraph`. A
     module of yours is copied, so that fitting does not change it; a callable is called with the
     number of features and returns a module. It sees float32 batches of shape (n, n_features), or
     of the shape of the images; of angles all cosines and then all sines, twice as many numbers,

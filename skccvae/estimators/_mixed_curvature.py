@@ -14,6 +14,11 @@ from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
 
 _UNIT = {"e": 0.0, "s": 1.0, "h": -1.0}
+_FAMILY: dict[type, str] = {
+    EuclideanLatent: "normal",
+    SphericalLatent: "von_mises_fisher",
+    WrappedLatent: "wrapped_normal",
+}
 _SPACE = {"e": "Euclidean (0)", "s": "spherical (positive)", "h": "hyperbolic (negative)"}
 
 
@@ -49,6 +54,8 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
 
     Attributes
     ----------
+    posterior_ : list of str
+        Family of each factor: ``"normal"``, ``"von_mises_fisher"`` or ``"wrapped_normal"``.
     {shared_attributes}
 
     See Also
@@ -157,6 +164,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         specs = parse_signature(self.signature)
         curvatures = self._factor_curvatures(specs)
         factors = [self._factor(s, K) for s, K in zip(specs, curvatures, strict=True)]
+        self.posterior_ = [_FAMILY[type(factor)] for factor in factors]
         return ProductLatent(factors, [spec.name for spec in specs])
 
     def _factor(self, spec: FactorSpec, curvature: float) -> Latent:

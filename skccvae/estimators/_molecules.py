@@ -9,9 +9,10 @@ from sklearn.utils.validation import validate_data
 
 from ..molecules import MolecularGraph
 
-# Likelihoods of a fingerprint: of its bits, and of its counts.
+# Likelihoods of a fingerprint: of its bits, and of its counts, as counts or as real numbers.
 BIT_LIKELIHOODS = ("auto", "bernoulli")
 COUNT_LIKELIHOODS = ("poisson", "negative_binomial")
+REAL_LIKELIHOODS = ("gaussian", "isotropic_gaussian")
 
 
 def molecular_graph(encoder: Any) -> MolecularGraph | None:
@@ -69,7 +70,7 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     likelihood = estimator.likelihood if reset else estimator.likelihood_
     graph = molecular_graph(encoder)
     assert graph is not None, "called for molecular encoders"
-    rows = graph.rows(X, counts=likelihood in COUNT_LIKELIHOODS)
+    rows = graph.rows(X, counts=likelihood not in BIT_LIKELIHOODS)
     if rows.shape[0] == 0:
         raise ValueError(
             f"Found array with 0 sample(s) while a minimum of 1 is required by "
@@ -82,11 +83,11 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 
 def _check_settings(estimator: Any) -> None:
-    if estimator.likelihood not in (*BIT_LIKELIHOODS, *COUNT_LIKELIHOODS):
+    if estimator.likelihood not in (*BIT_LIKELIHOODS, *COUNT_LIKELIHOODS, *REAL_LIKELIHOODS):
         raise ValueError(
             f"likelihood={estimator.likelihood!r} does not describe a fingerprint, which is what "
             "the decoder of encoder='molecular_graph' returns. Use 'bernoulli' for bits or "
-            "'poisson' or 'negative_binomial' for counts."
+            "'poisson', 'negative_binomial', 'gaussian' or 'isotropic_gaussian' for counts."
         )
     if estimator.decoder == "conv":
         raise ValueError(

@@ -261,7 +261,23 @@ def choose_likelihood(X: Any, likelihood: str, binarize: Any) -> tuple[str, floa
             "describe. Use likelihood='bernoulli'."
         )
     check_range(low, high, likelihood, divisor)
+    if likelihood == "von_mises" and isinstance(X, np.ndarray):
+        _notice_degrees(X)
     return likelihood, divisor
+
+
+def _notice_degrees(X: np.ndarray) -> None:
+    """Warn where angles run over more turns than radians are likely to."""
+    # Missing angles are NaN, which fmin and fmax pass over.
+    low = min(np.fmin.reduce(X[part], axis=None) for part in row_slices(X))
+    high = max(np.fmax.reduce(X[part], axis=None) for part in row_slices(X))
+    if max(-low, high) > 4 * math.pi:
+        warnings.warn(
+            f"likelihood='von_mises' reads radians, and X runs from {low:g} to {high:g}, which is "
+            "several turns. If X is in degrees, pass numpy.deg2rad(X).",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def check_range(low: float, high: float, likelihood: str, divisor: float) -> None:

@@ -64,6 +64,8 @@ class LatentDisplay:
         The axes; an array of one a factor for a product.
     figure_ : matplotlib Figure
         Its figure.
+    colorbar_ : matplotlib Colorbar or None
+        Scale of colours, where y holds numbers.
     places_ : list of ndarray of shape (n_points, 2) or (n_points, 3)
         Coordinates of the points on the page, for each panel.
 
@@ -226,7 +228,7 @@ class LatentDisplay:
         if class_labels == "auto":
             short = names is not None and all(len(str(name)) <= 3 for name in names)
             class_labels = "map" if short else "legend"
-        self.places_ = []
+        self.places_, self.colorbar_ = [], None
         drawn = None
         for panel, (space, points), name in zip(axes, panels, kinds, strict=True):
             places = draw_map(panel, space, points, name)
@@ -239,6 +241,7 @@ class LatentDisplay:
                 panel.set_anchor("N")  # titles of panels side by side on one line
         if self.y is not None and names is None:
             bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02, panchor=False)
+            self.colorbar_ = bar
             bar.solids.set_alpha(1)
         elif names is not None and (
             class_labels == "legend" or class_labels == "map" and "3d" in kinds

@@ -60,7 +60,11 @@ class RowScaling:
         if self.center is not None:
             # In the dtype of the data (at least float64 statistics): a float64 column around 1e9
             # keeps its digits only if it is centred before it becomes float32.
-            rows = (rows - self.center) / self.scale
+            # What stands behind the columns with a center, a graph for an encoder, comes as it is.
+            seen, behind = np.split(rows, [len(self.center)], axis=1)
+            rows = (seen - self.center) / self.scale
+            if behind.shape[1]:
+                rows = np.concatenate([rows, behind], axis=1)
         elif self.divisor != 1.0:
             rows = rows.astype(np.float32) / np.float32(self.divisor)
         if self.period is not None:

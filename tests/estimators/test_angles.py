@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,15 @@ def test_whole_turns_change_nothing(make, dtype):
     for turned in (once.astype(dtype), more.astype(dtype)):
         np.testing.assert_allclose(vae.transform(turned), vae.transform(few), atol=atol)
         np.testing.assert_allclose(vae.score_samples(turned), vae.score_samples(few), atol=atol)
+
+
+def test_degrees_are_noticed():
+    degrees = np.rad2deg(X)
+    with pytest.warns(UserWarning, match=r"reads radians, and X runs from -.*deg2rad"):
+        GaussianVAETransformer(**FAST).fit(degrees)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GaussianVAETransformer(**FAST).fit(X + TURN)
 
 
 def test_the_two_ends_of_the_range_are_one_point():

@@ -31,6 +31,16 @@ def test_saved_model_is_the_one_that_was_fitted(tmp_path):
     assert np.array_equal(loaded.inverse_transform(loaded.transform(X)), expected)
 
 
+def test_the_family_that_auto_stands_for_is_told(tmp_path):
+    for curvature, dim, family in [(0.5, 2, "riemannian_normal"), (-1.0, 60, "wrapped_normal")]:
+        vae = ConstantCurvatureVAETransformer(dim, curvature=curvature, **FAST).fit(X)
+        vae.save(tmp_path / family)
+        assert vae.posterior_ == skccvae.load(tmp_path / family).posterior_ == family
+        assert vae.posterior == "auto"
+    product = MixedCurvatureVAETransformer("e1,s2,h1", **FAST).fit(X)
+    assert product.posterior_ == ["normal", "von_mises_fisher", "wrapped_normal"]
+
+
 @pytest.mark.parametrize("change", [{"curvature": -3.0}, {"n_components": 5}])
 def test_training_on_refuses_what_it_cannot_follow(change):
     vae = HyperbolicVAETransformer(warm_start=True, **FAST).fit(X)

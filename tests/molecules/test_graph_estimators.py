@@ -114,6 +114,23 @@ def test_counts_under_a_poisson_likelihood(smiles):
     np.testing.assert_allclose(vae.score_samples(smiles), by_hand.numpy(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "isotropic_gaussian"])
+def test_counts_as_real_numbers(likelihood, smiles, tmp_path):
+    """Counts are standardised and their density is one of counts; the graph comes as it is."""
+    vae = AutoencoderTransformer(encoder=SMALL, likelihood=likelihood, **FAST).fit(smiles)
+    counts = SMALL.rows(smiles, counts=True)[:, :64].toarray().astype(np.float64)
+    mean = vae.inverse_transform(vae.transform(smiles))
+    scores = vae.score_samples(smiles)
+    noise = vae.net_.module_.likelihood.distribution(torch.zeros(1, 64)).base_dist.scale
+    scale = noise.detach().double().numpy() * vae._scaling.scale
+    by_hand = -0.5 * ((counts - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(scores, by_hand.sum(axis=1), rtol=1e-4)
+    longer = [*smiles, "C" * 300]
+    np.testing.assert_allclose(vae.transform(longer)[:-1], vae.transform(smiles), rtol=1e-4)
+    vae.save(tmp_path / "model")
+    np.testing.assert_array_equal(skccvae.load(tmp_path / "model").score_samples(smiles), scores)
+
+
 def test_containers_of_molecules(smiles):
     vae = GaussianVAETransformer(encoder=SMALL, **FAST).fit(smiles)
     expected = vae.transform(smiles)
@@ -229,7 +246,7 @@ def test_x_that_is_no_column_of_molecules(X, error, match, smiles):
 @pytest.mark.parametrize(
     ("parameters", "match"),
     [
-        ({"likelihood": "gaussian"}, "does not describe a fingerprint"),
+        ({"likelihood": "von_mises"}, "does not describe a fingerprint"),
         ({"likelihood": "continuous_bernoulli"}, "does not describe a fingerprint"),
         ({"binarize": "dynamic"}, "binarize='dynamic' has no meaning"),
         ({"binarize": 0.5}, "binarize=0.5 has no meaning"),

@@ -199,6 +199,8 @@ def test_panels_beside_each_other_keep_their_titles_on_one_line_with_colour_bars
     _, axes = plt.subplots(1, 2)
     for ax, space in zip(axes, (Euclidean(2), Hyperbolic(2)), strict=True):
         points = space.exp0(numbers(50, 2))
-        LatentDisplay(points, space, y=np.linspace(0, 1, 50)).plot(ax)
-        assert ax.collections[-1].colorbar is not None
+        display = LatentDisplay(points, space, y=np.linspace(0, 1, 50)).plot(ax)
+        assert ax.collections[-1].colorbar is display.colorbar_
+        assert display.colorbar_ is not None
+        assert LatentDisplay(points, space).plot(ax).colorbar_ is None
         assert ax.get_anchor() == "N"
