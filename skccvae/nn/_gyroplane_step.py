@@ -35,6 +35,8 @@ _POLE = 2e-6
 _FLAT = 1e-12
 #: A gain that has vanished has no direction; above this its plane is far and counts for nothing.
 SMALLEST_GAIN = 1e-6
+#: From this |K| on, the sum over a batch keeps its digits in float32 without the series.
+_SMALL = 0.05
 #: Below this |K x^2| derivatives in K are series: 8 terms are exact in float32, 16 in float64.
 _SERIES_BELOW, _TERMS = 0.1, 16
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
@@ -51,37 +53,36 @@ def _series(t: Tensor, coefficients: list[float]) -> Tensor:
     return value
 
 
-def _arcsine(x: Tensor, K: float) -> tuple[Tensor, Tensor]:
-    """Inverse of sin_K on its middle branch and its slope 1/sqrt(1 - K x^2).
+def _arcsine(x: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+    """Inverse of sin, sinh or the identity, and its slope; on a sphere on its middle branch.
 
     At a pole of the plane, where the slope is infinite, the ratio of angle to sine is held.
     """
-    if K == 0:
+    if sign == 0:
         return x, torch.ones_like(x)
-    size = math.sqrt(abs(K))
-    y = x * size
-    square = y * y
-    if K < 0:
+    square = x * x
+    if sign < 0:
         root = square.add(1.0).sqrt_()
-        # asinh |y| without cancellation, by functions that are vectorised.
-        angle = torch.addcdiv(y.abs(), square, root + 1).log1p_().copysign_(y)
-        return angle.mul_(1 / size), root.reciprocal_()
+        # asinh |x| without cancellation, by functions that are vectorised.
+        angle = torch.addcdiv(x.abs(), square, root + 1).log1p_().copysign_(x)
+        return angle, root.reciprocal_()
     pole = square > 1 - _POLE
     held = math.asin(math.sqrt(1 - _POLE)) / math.sqrt(1 - _POLE)
-    angle = torch.where(pole, y * held, torch.asin(y.clamp(-1.0, 1.0)))
-    slope = torch.where(pole, held, (1 - square).clamp_(min=_POLE).rsqrt_())
-    return angle.mul_(1 / size), slope
+    angle = torch.where(pole, x * held, torch.asin(x.clamp(-1.0, 1.0)))
+    return angle, torch.where(pole, held, (1 - square).clamp_(min=_POLE).rsqrt_())
 
 
-def _arcsine_by_K(x: Tensor, y: Tensor, slope: Tensor, K: float) -> Tensor:
-    """Derivative of ``y = arcsin_K(x)`` in K."""
-    t = (x * x).mul_(K)
-    series = _series(t, _ARCSINE).mul_(x).mul_(x).mul_(x)
-    if K == 0:
-        return series
-    closed = torch.addcmul(-y, x, slope).mul_(0.5 / K)
-    closed.masked_fill_(t > 1 - _POLE, 0.0)
-    return torch.where(t.abs() < _SERIES_BELOW, series, closed)
+def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float) -> Tensor:
+    """Sum of gradients in the angle times the derivative of arcsin_K in K, in units of the radius.
+
+    At a pole the ratio of angle to sine is held, and the difference vanishes by itself.
+    """
+    if abs(K) >= _SMALL and x.dtype != torch.float64:
+        return (torch.addcmul(angle.neg(), x, slope) * g_angle).sum() / (2 * K)
+    t = (x * x).mul_(1 if K > 0 else -1)
+    series = _series(t, _ARCSINE).mul_(t).mul_(x).div_(K)
+    closed = torch.addcmul(angle.neg(), x, slope).div_(2 * K)
+    return (torch.where(t.abs() < _SERIES_BELOW, series, closed) * g_angle).sum()
 
 
 def _sine_by_K(b: Tensor, sine: Tensor, cosine: Tensor, K: float) -> Tensor:
@@ -100,7 +101,9 @@ class _Distances(torch.autograd.Function):
     def forward(
         ctx: Any, c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, K: float, learned: Any
     ) -> Tensor:
-        K = 0.0 if abs(K) < _FLAT else K
+        # All lengths in units of the radius, so that the matrix needs no multiplication for it.
+        K, sign = (0.0, 0) if abs(K) < _FLAT else (K, 1 if K > 0 else -1)
+        size = math.sqrt(abs(K)) if sign else 1.0
         gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(SMALLEST_GAIN)
         raw = -bias / gain
         bend = max(-K, 0.0) / FARTHEST**2
@@ -108,49 +111,50 @@ class _Distances(torch.autograd.Function):
         offset = raw * shrink
         # Odd and even, so that the sign of the offset needs no care.
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
-        scaled = weight * (cosine / gain).unsqueeze(-1)
+        ratio = cosine / gain
+        scaled = weight * (ratio * size).unsqueeze(-1)
         rows = s.reshape(-1, s.shape[-1])
         c = c.reshape(-1, 1)
-        x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-1.0)
-        y, slope = _arcsine(x, K)
+        x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-size)
+        angle, slope = _arcsine(x, sign)
         # Intermediates, not inputs or outputs: kept plainly, which costs less than saving each.
-        ctx.planes = (gain, raw, bend, shrink, offset, sine, cosine, scaled)
-        ctx.rows = (c, rows, weight, x, y, slope)
-        ctx.K, ctx.learned, ctx.shape = K, learned is not None, s.shape
+        ctx.planes = (gain, raw, bend, shrink, offset, sine, cosine, ratio, scaled)
+        ctx.rows = (c, rows, weight, x, angle, slope)
+        ctx.K, ctx.size, ctx.shape = K, size, s.shape
         ctx.like = None if learned is None else (learned.dtype, learned.device)
-        return (y * gain).reshape(*s.shape[:-1], len(gain))
+        return (angle * (gain / size)).reshape(*s.shape[:-1], len(gain))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        gain, raw, bend, shrink, offset, sine, cosine, scaled = ctx.planes
-        c, rows, weight, x, y, slope = ctx.rows
-        K = ctx.K
+        gain, raw, bend, shrink, offset, sine, cosine, ratio, scaled = ctx.planes
+        c, rows, weight, x, angle, slope = ctx.rows
+        K, size = ctx.K, ctx.size
         grad = grad.reshape(-1, len(gain))
-        g_gain = (grad * y).sum(0)
-        g_y = grad * gain
-        g_x = g_y * slope
+        g_gain = (grad * angle).sum(0) / size
+        g_angle = grad * (gain / size)
+        g_x = g_angle * slope
         g_rows = torch.mm(g_x, scaled)
-        g_c = torch.mv(g_x, sine).neg_()
-        g_sine = torch.mv(g_x.T, c.squeeze(-1)).neg_()
-        g_scaled = torch.mm(g_x.T, rows)
+        g_c = torch.mv(g_x, sine * -size)
+        g_sine = torch.mv(g_x.T, c.squeeze(-1)) * -size
+        g_scaled = torch.mm(g_x.T, rows) * size
         # The planes: scaled = w C / g, offset = the bounded -bias / g, g = |w|.
-        ratio = cosine / gain
-        g_ratio = (g_scaled * weight).sum(-1)
-        g_cosine = g_ratio / gain
-        g_gain = g_gain - g_cosine * ratio
+        g_cosine = (g_scaled * weight).sum(-1) / gain
         g_offset = g_sine * cosine - K * sine * g_cosine
         g_raw = g_offset * shrink**5
         g_bias = -g_raw / gain
-        g_gain = g_gain - g_raw * raw / gain
+        g_gain = g_gain - g_cosine * ratio - g_raw * raw / gain
         g_weight = torch.addcmul(
             g_scaled * ratio.unsqueeze(-1), weight, (g_gain / gain).unsqueeze(-1)
         )
         g_K = None
-        if ctx.learned:
-            total = (g_y * _arcsine_by_K(x, y, slope, K)).sum()
-            total = total + (g_sine * _sine_by_K(offset, sine, cosine, K)).sum()
+        if ctx.like is not None:
+            total = (g_sine * _sine_by_K(offset, sine, cosine, K)).sum()
             total = total - 0.5 * (g_cosine * offset * sine).sum()
+            if K:
+                total = total + _arcsine_by_K(x, angle, slope, g_angle, K)
+            else:
+                total = total + (g_angle * x**3).sum() / 6
             if K < 0:
                 total = total + (0.5 * bend / FARTHEST**2) * (g_offset * offset**5).sum()
             g_K = total.to(*reversed(ctx.like))

@@ -91,7 +91,9 @@ def test_other_devices_take_the_same_step(curvature):
         assert torch.allclose(a, b, rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("curvature", [-30.0, -1.0, -1e-6, 0.0, 1e-20, 1e-6, 1.0])
+@pytest.mark.parametrize(
+    "curvature", [-30.0, -1.0, -0.06, -0.04, -1e-6, 0.0, 1e-20, 1e-6, 0.06, 1.0]
+)
 def test_float32_keeps_its_digits(curvature):
     torch.manual_seed(2)
     layer = Gyroplanes(4, 50)
