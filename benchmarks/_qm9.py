@@ -38,7 +38,7 @@ SUPERVISED = LINEAR | {
     "max_epochs": 8,
     "learning_rate": 1e-3,
 }
-# Messages along the bonds in place of the fingerprint's layer; the decoder is the same.
+# Messages along the bonds in place of a layer that reads the fingerprint.
 GRAPH = SUPERVISED | {
     "encoder": MolecularGraph(n_bits=1024, n_layers=4),
     "hidden_layer_sizes": (128, 128),

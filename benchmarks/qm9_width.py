@@ -1,10 +1,10 @@
 """Thirty-two numbers for a molecule: codes of QM9 against TruncatedSVD, by a regression's error.
 
-Encoders see the Morgan fingerprint (radius 2, 1024 wide) of all molecules but 2000 test molecules;
-histogram gradient boosting sees the code of 10000 labelled ones.  Settings are compared on 2000
-validation molecules.  Trees split along axes, and a latent space has none of its own: each code is
-used as it is and with independent axes (FastICA of the same width), TruncatedSVD's too.  Rows that
-are in the CSV file are skipped.
+Encoders see the Morgan fingerprint (radius 2, 1024 wide) of all molecules but 2000 test molecules,
+those of graphs the molecules themselves; histogram gradient boosting sees the code of 10000
+labelled ones.  Settings are compared on 2000 validation molecules.  Trees split along axes, and a
+latent space has none of its own: each code is used as it is and with independent axes (FastICA of
+the same width), TruncatedSVD's too.  Rows that are in the CSV file are skipped.
 
     python benchmarks/qm9_width.py --data-home FOLDER --csv qm9_width.csv
     python benchmarks/qm9_width.py --csv qm9_width.csv --table
@@ -60,10 +60,10 @@ def errors(code: np.ndarray, Y: np.ndarray, parts: dict[str, np.ndarray]) -> dic
 
 def print_table(runs: Runs, part: str) -> None:
     """Mean errors over seeds, a line a model, its axes and width."""
-    print(f"{part} rows\n{'model':<26} axes        width " + " ".join(f"{t:>8}" for t in TARGETS))
+    print(f"{part} rows\n{'model':<29} axes        width " + " ".join(f"{t:>8}" for t in TARGETS))
     for (name, axes, width), mean in runs.means().items():
         numbers = " ".join(f"{mean[f'{part}_{target}']:8.4g}" for target in TARGETS)
-        print(f"{name:<26} {axes:<11} {width:>5} {numbers}  {mean['runs']} seed(s)")
+        print(f"{name:<29} {axes:<11} {width:>5} {numbers}  {mean['runs']} seed(s)")
 
 
 def main() -> None:

@@ -14,11 +14,6 @@ from ._base import BaseVAETransformer
 from ._docs import with_shared_docs
 
 _UNIT = {"e": 0.0, "s": 1.0, "h": -1.0}
-_FAMILY: dict[type, str] = {
-    EuclideanLatent: "normal",
-    SphericalLatent: "von_mises_fisher",
-    WrappedLatent: "wrapped_normal",
-}
 _SPACE = {"e": "Euclidean (0)", "s": "spherical (positive)", "h": "hyperbolic (negative)"}
 
 
@@ -164,15 +159,22 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         specs = parse_signature(self.signature)
         curvatures = self._factor_curvatures(specs)
         factors = [self._factor(s, K) for s, K in zip(specs, curvatures, strict=True)]
-        self.posterior_ = [_FAMILY[type(factor)] for factor in factors]
+        self.posterior_ = [self._family(spec) for spec in specs]
         return ProductLatent(factors, [spec.name for spec in specs])
 
+    def _family(self, spec: FactorSpec) -> str:
+        if spec.kind == "e" and not self.learn_curvature:
+            return "normal"
+        return "von_mises_fisher" if self._is_von_mises_fisher(spec) else "wrapped_normal"
+
+    def _is_von_mises_fisher(self, spec: FactorSpec) -> bool:
+        return spec.kind == "s" and self.posterior == "auto" and not self.learn_curvature
+
     def _factor(self, spec: FactorSpec, curvature: float) -> Latent:
-        if not self.learn_curvature:
-            if spec.kind == "e" and self.prior_scale == 1.0:
-                return EuclideanLatent(spec.dim)
-            if spec.kind == "s" and self.posterior == "auto":
-                return SphericalLatent(spec.dim, curvature)
+        if self._is_von_mises_fisher(spec):
+            return SphericalLatent(spec.dim, curvature)
+        if self._family(spec) == "normal" and self.prior_scale == 1.0:
+            return EuclideanLatent(spec.dim)
         # A fixed sphere's ambient coordinates have no cut at the antipode.
         ambient = spec.kind == "s" and not self.learn_curvature
         return WrappedLatent(

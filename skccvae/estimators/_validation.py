@@ -76,6 +76,8 @@ def _samples_of_a_dataset(X: Any) -> bool:
 
 def _refuse_strings(X: Any) -> None:
     """Say what to do about a column of SMILES, which is what one-dimensional strings may be."""
+    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and X.shape[1] == 1:
+        X = X.iloc[:, 0]
     if not (isinstance(X, list) or getattr(X, "ndim", 0) == 1):
         return
     first = next(iter(X), None)
@@ -261,16 +263,19 @@ def choose_likelihood(X: Any, likelihood: str, binarize: Any) -> tuple[str, floa
             "describe. Use likelihood='bernoulli'."
         )
     check_range(low, high, likelihood, divisor)
-    if likelihood == "von_mises" and isinstance(X, np.ndarray):
-        _notice_degrees(X)
+    if likelihood == "von_mises":
+        _notice_degrees(X, low, high)
     return likelihood, divisor
 
 
-def _notice_degrees(X: np.ndarray) -> None:
+def _notice_degrees(X: Any, low: float, high: float) -> None:
     """Warn where angles run over more turns than radians are likely to."""
-    # Missing angles are NaN, which fmin and fmax pass over.
-    low = min(np.fmin.reduce(X[part], axis=None) for part in row_slices(X))
-    high = max(np.fmax.reduce(X[part], axis=None) for part in row_slices(X))
+    if math.isnan(low):  # angles are missing: once more, without them
+        # Of a Dataset those columns are known in which none is.
+        whole = isinstance(X, DatasetRows)
+        parts = [np.stack(X.limits())] if whole else (X[part] for part in row_slices(X))
+        ends = np.array([[f.reduce(p, axis=None) for f in (np.fmin, np.fmax)] for p in parts])
+        low, high = float(np.fmin.reduce(ends[:, 0])), float(np.fmax.reduce(ends[:, 1]))
     if max(-low, high) > 4 * math.pi:
         warnings.warn(
             f"likelihood='von_mises' reads radians, and X runs from {low:g} to {high:g}, which is "

@@ -24,14 +24,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..special import cos_k, sin_k
+from .bounds import farthest
 
 __all__ = ["FARTHEST", "gyroplane_distances"]
 
 #: Largest offset of a plane in curvature radii; beyond it float32 cannot tell how far it is.
 FARTHEST = 20.0
 #: K x^2 within this of 1 is a plane's pole, where the arcsine has an infinite slope.
-_POLE = 2e-6
-#: Curvatures below this count as flat: sqrt|K| x is then below what float32 resolves next to 1.
+POLE = 2e-6
+#: Curvatures below this count as flat, as in the steps of the posteriors.
 _FLAT = 1e-12
 #: A gain that has vanished has no direction; above this its plane is far and counts for nothing.
 SMALLEST_GAIN = 1e-6
@@ -66,10 +67,10 @@ def _arcsine(x: Tensor, sign: int) -> tuple[Tensor, Tensor]:
         # asinh |x| without cancellation, by functions that are vectorised.
         angle = torch.addcdiv(x.abs(), square, root + 1).log1p_().copysign_(x)
         return angle, root.reciprocal_()
-    pole = square > 1 - _POLE
-    held = math.asin(math.sqrt(1 - _POLE)) / math.sqrt(1 - _POLE)
+    pole = square > 1 - POLE
+    held = math.asin(math.sqrt(1 - POLE)) / math.sqrt(1 - POLE)
     angle = torch.where(pole, x * held, torch.asin(x.clamp(-1.0, 1.0)))
-    return angle, torch.where(pole, held, (1 - square).clamp_(min=_POLE).rsqrt_())
+    return angle, torch.where(pole, held, (1 - square).clamp_(min=POLE).rsqrt_())
 
 
 def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float) -> Tensor:
@@ -105,9 +106,9 @@ class _Distances(torch.autograd.Function):
         K, sign = (0.0, 0) if abs(K) < _FLAT else (K, 1 if K > 0 else -1)
         size = math.sqrt(abs(K)) if sign else 1.0
         gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(SMALLEST_GAIN)
-        raw = -bias / gain
         bend = max(-K, 0.0) / FARTHEST**2
-        shrink = (1 + (bend * raw * raw).square()).rsqrt().sqrt()
+        raw = (-bias / gain).clamp_(-farthest(bend), farthest(bend))
+        shrink = (bend * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
         offset = raw * shrink
         # Odd and even, so that the sign of the offset needs no care.
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
@@ -117,9 +118,10 @@ class _Distances(torch.autograd.Function):
         c = c.reshape(-1, 1)
         x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-size)
         angle, slope = _arcsine(x, sign)
+        ctx.save_for_backward(c, rows, weight)
         # Intermediates, not inputs or outputs: kept plainly, which costs less than saving each.
         ctx.planes = (gain, raw, bend, shrink, offset, sine, cosine, ratio, scaled)
-        ctx.rows = (c, rows, weight, x, angle, slope)
+        ctx.rows = (x, angle, slope)
         ctx.K, ctx.size, ctx.shape = K, size, s.shape
         ctx.like = None if learned is None else (learned.dtype, learned.device)
         return (angle * (gain / size)).reshape(*s.shape[:-1], len(gain))
@@ -128,7 +130,8 @@ class _Distances(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         gain, raw, bend, shrink, offset, sine, cosine, ratio, scaled = ctx.planes
-        c, rows, weight, x, angle, slope = ctx.rows
+        c, rows, weight = ctx.saved_tensors
+        x, angle, slope = ctx.rows
         K, size = ctx.K, ctx.size
         grad = grad.reshape(-1, len(gain))
         g_gain = (grad * angle).sum(0) / size

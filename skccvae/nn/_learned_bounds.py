@@ -17,6 +17,7 @@ from .bounds import (
     LOG_SCALE_BOUND,
     REACH,
     bound_size,
+    farthest,
     learned_reach,
     location_bend,
     scale_bend,
@@ -52,7 +53,9 @@ class _LearnedBounds(torch.autograd.Function):
     def forward(
         ctx: Any, raw: Tensor, raw_scale: Tensor, K: Tensor, bends: _Bends
     ) -> tuple[Tensor, Tensor]:
-        total = torch.add(1.0, raw.square().square_(), alpha=bends.location**2)
+        far = farthest(bends.location)
+        raw = raw.clamp(-far, far)
+        total = (raw.square() * bends.location).square_().add_(1.0)
         factor = total.rsqrt().sqrt_()
         tangent = raw * factor
         unit = torch.tanh(raw_scale * (1 / LOG_SCALE_BOUND))

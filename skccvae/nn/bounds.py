@@ -154,12 +154,21 @@ def location_bend(
     return -K * dim / (REACH - draw_reach(dim, prior_scale, K, riemannian)) ** 2
 
 
+def farthest(bend: float) -> float:
+    """Size from which a number is taken as this size, which its bound cannot tell apart.
+
+    Beyond it fourth powers leave float32, and the bounded number would be 0 and not the bound.
+    """
+    return 1e9 / math.sqrt(max(bend, 1e-18))
+
+
 class _BoundSize(torch.autograd.Function):
     """`bound_size` for a fixed bend, with its slope ``(1 + (bend x^2)^2)^(-5/4)`` by hand."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, bend: float) -> Tensor:
-        total = torch.add(1.0, x.square().square_(), alpha=bend * bend)
+        x = x.clamp(-farthest(bend), farthest(bend))
+        total = (x.square() * bend).square_().add_(1.0)
         factor = total.rsqrt().sqrt_()
         ctx.save_for_backward(factor / total)
         return x * factor
@@ -192,6 +201,8 @@ def bound_size(x: Tensor, bend: float | Tensor) -> Tensor:
     proportional to |K|, smooth in K through 0.
     """
     if isinstance(bend, Tensor):
+        limit = 1e9 * bend.detach().clamp(min=1e-18).rsqrt()
+        x = torch.clamp(x, -limit, limit)
         return x * (1 + (x.square() * bend).square()).rsqrt().sqrt()
     return x if bend == 0.0 else _BoundSize.apply(x, bend)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..special import cos_k, sin_k
 from ..special._entire import arcsin_root
-from ._gyroplane_step import FARTHEST, SMALLEST_GAIN, gyroplane_distances
+from ._gyroplane_step import FARTHEST, POLE, SMALLEST_GAIN, gyroplane_distances
 from .bounds import bound_size
 
 __all__ = ["Gyroplanes"]
@@ -92,9 +92,7 @@ class Gyroplanes(nn.Module):
         gain = torch.linalg.vector_norm(self.weight, dim=-1).clamp_min(SMALLEST_GAIN)
         # A small gain means a far plane; beyond 20 curvature radii float32 cannot tell how far.
         offset = bound_size(-self.bias / gain, K.clamp(max=0.0) * -(FARTHEST**-2))
-        # gain cos_K(b) <w, s> - gain sin_K(b) c; sin_K is odd, its argument must not be negative.
-        sine = sin_k(offset.abs(), K) * offset.sign()
-        cosine = cos_k(offset.abs(), K)
+        sine, cosine = sin_k(offset, K), cos_k(offset, K)
         scaled = (s @ self.weight.T) * cosine - c.unsqueeze(-1) * (gain * sine)
         return gain * _arcsine(scaled / gain, K)
 
@@ -105,4 +103,4 @@ def _arcsine(x: Tensor, K: Tensor) -> Tensor:
     The distance to a plane has a cone at the plane's pole, where K x^2 = 1 and the slope of the
     arcsine is infinite; within 1e-6 of it the ratio of angle to sine is held.
     """
-    return x * arcsin_root((K * x * x).clamp(max=1 - 2e-6))
+    return x * arcsin_root((K * x * x).clamp(max=1 - POLE))

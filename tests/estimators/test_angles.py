@@ -95,9 +95,13 @@ def test_degrees_are_noticed():
     degrees = np.rad2deg(X)
     with pytest.warns(UserWarning, match=r"reads radians, and X runs from -.*deg2rad"):
         GaussianVAETransformer(**FAST).fit(degrees)
+    with pytest.warns(UserWarning, match="reads radians"):
+        GaussianVAETransformer(**FAST).fit(Computed(np.nan_to_num(degrees)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         GaussianVAETransformer(**FAST).fit(X + TURN)
+        for dtype in (np.uint8, np.int8, bool, np.float16):
+            GaussianVAETransformer(**FAST).fit(np.arange(1, 5).reshape(2, 2).astype(dtype))
 
 
 def test_the_two_ends_of_the_range_are_one_point():

@@ -39,6 +39,10 @@ def test_the_family_that_auto_stands_for_is_told(tmp_path):
         assert vae.posterior == "auto"
     product = MixedCurvatureVAETransformer("e1,s2,h1", **FAST).fit(X)
     assert product.posterior_ == ["normal", "von_mises_fisher", "wrapped_normal"]
+    product.set_params(prior_scale=0.5).fit(X)
+    assert product.posterior_ == ["normal", "von_mises_fisher", "wrapped_normal"]
+    product.set_params(learn_curvature=True).fit(X)
+    assert product.posterior_ == ["wrapped_normal"] * 3
 
 
 @pytest.mark.parametrize("change", [{"curvature": -3.0}, {"n_components": 5}])

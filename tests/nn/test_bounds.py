@@ -34,6 +34,22 @@ def test_fixed_and_tensor_bends_agree_and_gradients_are_right(bend):
     assert torch.allclose(bound_log_scale(x, bend), bound_size(x.exp(), bend).log(), atol=1e-9)
 
 
+@pytest.mark.parametrize("curvature", [-1.0, -1e-6, 0.0, 1.0])
+def test_numbers_far_out_keep_their_bound(curvature):
+    """Fourth powers of them leave float32."""
+    raw = torch.tensor([[1e3, -1e9], [1e10, -3e16]], requires_grad=True)
+    K = torch.tensor(curvature, requires_grad=True)
+    limits = (2, 1.0, False)
+    tangent, log_scale = learned_bounds(raw, raw, K, *limits)
+    fixed = bound_size(raw, location_bend(curvature, *limits))
+    by_tensor = bound_size(raw, location_bend(K, *limits))
+    assert torch.allclose(tangent, fixed, rtol=1e-6)
+    assert torch.allclose(tangent, by_tensor, rtol=1e-6)
+    assert (tangent.abs() >= 1).all()
+    gradients = torch.autograd.grad((tangent.sum(), log_scale.sum()), (raw, K))
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
 def test_sizes_stay_below_the_bound_and_small_ones_as_they_are():
     x = torch.tensor([1e-3, 0.1, 1.0, 1e3, 1e9])
     bounded = bound_size(x, 0.01)

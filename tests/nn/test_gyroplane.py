@@ -114,6 +114,39 @@ def test_float32_keeps_its_digits(curvature):
     assert abs(single.grad.double() - double.grad) <= 1e-4 * max(1.0, abs(double.grad))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_at_a_pole_of_a_plane_the_ratio_of_angle_to_sine_is_held(dtype):
+    """A quarter of a great circle from the equator, where the distance has a cone."""
+    layer = Gyroplanes(2, 1).to(dtype)
+    with torch.no_grad():
+        layer.linear.weight.copy_(torch.tensor([[0.6, 0.8]]))
+        layer.linear.bias.zero_()
+    for K in (0.25, 1.0, 9.0):
+        radius = K**-0.5
+        c = torch.zeros(1, dtype=dtype)
+        s = (radius * layer.weight.detach()).requires_grad_()
+        curvature = torch.tensor(K, dtype=dtype, requires_grad=True)
+        inputs = (s, layer.weight, layer.bias, curvature)
+        value = layer(c, s, curvature)
+        quarter = torch.tensor([[torch.pi / 2 * radius]], dtype=dtype)
+        assert torch.allclose(value, quarter, rtol=1e-3)  # 1e-6 from the pole the slope is 1e3
+        other = layer._by_autograd(c, s, curvature)
+        assert torch.allclose(value, other, rtol=1e-5)
+        expected = torch.autograd.grad(other, inputs)
+        for g, h in zip(torch.autograd.grad(value, inputs), expected, strict=True):
+            assert torch.allclose(g, h, rtol=1e-4, atol=1e-5)
+            assert g.abs().max() < 10
+
+
+def test_weights_that_changed_before_the_backward_pass_are_noticed():
+    layer = Gyroplanes(2, 3)
+    value = layer(torch.ones(4), torch.randn(4, 2), -1.0).sum()
+    with torch.no_grad():
+        layer.linear.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
 @pytest.mark.parametrize("curvature", [-1.0, 0.0, 0.3])
 def test_a_plane_whose_gain_vanished_is_finite(curvature):
     layer = Gyroplanes(2, 3)
