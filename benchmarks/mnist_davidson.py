@@ -55,7 +55,10 @@ def print_table(runs: Runs) -> None:
     """Both tables, a line a model."""
     labels = " ".join(f"knn {n:>5}" for n in LABELS)
     print(f"  d model        log-lik     elbo   recon.     kl {labels}  epochs  paper's budget")
-    for row in sorted(runs.rows(), key=lambda r: (int(r["d"]), list(KINDS).index(r["model"]))):
+    names = list(KINDS)
+    rows = runs.rows()
+    rows.sort(key=lambda r: (int(r["max_epochs"]), int(r["d"]), names.index(r["model"])))
+    for row in rows:
         numbers = " ".join(f"{float(row[v]):8.2f}" for v in VALUES[2:5])
         accuracy = " ".join(f"{100 * float(row[f'knn_{n}']):9.1f}" for n in LABELS)
         print(
@@ -64,26 +67,35 @@ def print_table(runs: Runs) -> None:
         )
 
 
+def curves(runs: Runs, column: str) -> dict[tuple[str, int], list[tuple[int, float]]]:
+    """Points (d, value) of each model and budget of epochs."""
+    found: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    for row in runs.rows():
+        key = (row["model"], int(row["max_epochs"]))
+        found.setdefault(key, []).append((int(row["d"]), float(row[column])))
+    return found
+
+
 def draw_figure(runs: Runs, path: Path) -> None:
-    """Log-likelihood, ELBO and accuracy against dimension."""
+    """Log-likelihood, ELBO and accuracy against dimension; budgets below the paper's are dotted."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), layout="constrained")
     panels = [("log_likelihood", "log-likelihood (nats)"), ("elbo", "ELBO (nats)")]
     panels.append(("knn_100", "accuracy, 100 labels"))
     colours = {"gaussian": "#0072B2", "spherical": "#D55E00", "hyperbolic": "#009E73"}
     for axis, (column, label) in zip(axes, panels, strict=True):
-        for name, colour in colours.items():
-            rows = sorted(
-                (int(r["d"]), float(r[column])) for r in runs.rows() if r["model"] == name
-            )
-            if rows:  # a geometry may not have been run
-                dims, values = zip(*rows, strict=True)
-                axis.plot(dims, values, "o-", color=colour, label=name)
+        for (name, budget), points in curves(runs, column).items():
+            dims, values = zip(*sorted(points), strict=True)
+            style = {"color": colours[name], "label": f"{name}, {budget} epochs at most"}
+            if budget < PAPER[0]:
+                style |= {"markerfacecolor": "white", "linestyle": ":"}
+            axis.plot(dims, values, marker="o", **style)
         axis.set(xscale="log", xlabel="intrinsic dimension d", ylabel=label)
         axis.set_xticks([2, 5, 10, 20, 40], ["2", "5", "10", "20", "40"])
         axis.minorticks_off()
-    axes[0].legend(frameon=False)
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=120)
 
 
