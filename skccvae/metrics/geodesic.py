@@ -86,7 +86,7 @@ def _points(Z: ArrayLike, manifold: Manifold, coordinates: str, name: str) -> Te
             f"manifold_; got {type(manifold).__name__}."
         )
     width = manifold.chart_dim(coordinates)
-    array = np.array(Z, dtype=np.float64)
+    array = np.array(np.asarray(Z), dtype=np.float64)  # torch tensors too; a copy
     if array.ndim != 2:
         raise ValueError(
             f"{name} must have two dimensions, one row a point of {width} {coordinates} "
@@ -155,6 +155,10 @@ class GeodesicDistance:
     therefore taken to a point of it first (on the sphere radially, and the zero vector to the
     origin; in hyperbolic space by the spatial coordinates), which keeps the triangle inequality
     that trees rely on. Points of the space are unchanged by that.
+
+    In hyperbolic spaces of many dimensions the way between two far points leads past the origin, and
+    the nearest neighbour of nearly all is the point nearest to the origin. There a flatter space, or
+    the Euclidean metric on tangent coordinates, finds better neighbours.
 
     Examples
     --------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -121,6 +122,14 @@ def test_a_tree_whose_nodes_are_centred_on_nothing():
     metric = GeodesicDistance(Sphere(2))
     knn = KNeighborsClassifier(1, metric=metric, algorithm="ball_tree", leaf_size=1)
     assert knn.fit(Z, np.arange(6)).predict(0.3 * Z).tolist() == list(range(6))
+
+
+def test_a_tensor_is_as_good_as_an_array():
+    Z = torch.randn(5, 3, dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = pairwise_geodesic_distances(Z, manifold=Euclidean(3))
+    assert np.array_equal(found, pairwise_geodesic_distances(Z.numpy(), manifold=Euclidean(3)))
 
 
 def test_the_argument_is_not_changed():
