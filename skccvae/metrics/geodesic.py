@@ -156,9 +156,9 @@ class GeodesicDistance:
     origin; in hyperbolic space by the spatial coordinates), which keeps the triangle inequality
     that trees rely on. Points of the space are unchanged by that.
 
-    In hyperbolic spaces of many dimensions the way between two far points leads past the origin, and
-    the nearest neighbour of nearly all is the point nearest to the origin. There a flatter space, or
-    the Euclidean metric on tangent coordinates, finds better neighbours.
+    In hyperbolic spaces of many dimensions the way between two far points leads past the origin,
+    and the nearest neighbour of nearly all is the point nearest to the origin. There a flatter
+    space, or the Euclidean metric on tangent coordinates, finds better neighbours.
 
     Examples
     --------
