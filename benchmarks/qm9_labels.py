@@ -2,11 +2,12 @@
 
 Encoders see counts of fragments (Morgan, radius 2, 1024 wide) of all molecules but 2000 test
 molecules, without labels, and make 32 numbers of each.  Ridge regression, histogram gradient
-boosting (on independent axes, FastICA of the same width, since trees split along axes) and ten
-neighbours by geodesic distance then see the first 100, 1000, 10000 and 100000 labelled molecules.
-The supervised model is fitted anew for each number of labels and has these labels for as many
-molecules and none for the others.  Energies are in eV.  Errors on 2000 other molecules, the
-validation rows, choose a regressor for the figure.  Rows that are in the CSV file are skipped.
+boosting and ten neighbours by geodesic distance then see the first 100, 1000, 10000 and 100000
+labelled molecules.  Trees split along axes: boosting reads independent axes (FastICA of the same
+width), but those of the supervised model as they are, since labels gave it axes.  That model is
+fitted anew for each number of labels and has these labels for as many molecules and none for the
+others.  Energies are in eV.  Errors on 2000 other molecules, the validation rows, choose a
+regressor for the figure.  Rows that are in the CSV file are skipped.
 
     python benchmarks/qm9_labels.py --data-home FOLDER --csv qm9_labels.csv
     python benchmarks/qm9_labels.py --csv qm9_labels.csv --table --figure qm9_labels.png
@@ -80,8 +81,11 @@ def neighbours(code: np.ndarray, y: np.ndarray, goal: np.ndarray, space: dict) -
     return np.concatenate(out)
 
 
-def regressors(encoder: Any, independent: Callable) -> dict:
-    """Name to a function of (labelled codes, targets, codes to predict)."""
+def regressors(encoder: Any, independent: Callable | None) -> dict:
+    """Name to a function of (labelled codes, targets, codes to predict).
+
+    Boosting reads the code through ``independent``, or as it is where that is None.
+    """
     if encoder is None:
         return {"ridge": ridge, "boosting": boosting}
     space = {"manifold": Euclidean(WIDTH), "coordinates": "ambient"}
@@ -89,6 +93,8 @@ def regressors(encoder: Any, independent: Callable) -> dict:
         space = {"manifold": encoder.manifold_, "coordinates": encoder.coordinates}
 
     def turned(code: np.ndarray, y: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        if independent is None:
+            return boosting(code, y, goal)
         return boosting(independent(code), y, independent(goal))
 
     return {
@@ -145,7 +151,7 @@ def measure(options: argparse.Namespace, runs: Runs) -> None:
         test, valid, train, pool = order[:2000], order[2000:4000], order[2000:], order[4000:]
         goals = np.concatenate([test, valid])
         for name, (encoder, sees_labels) in encoders(seed).items():
-            code = None
+            code = independent = None
             for n_labels in options.labels:
                 labelled = pool[:n_labels]
                 if runs.has(model=name, regressor="ridge", labels=n_labels, seed=seed):
@@ -154,17 +160,16 @@ def measure(options: argparse.Namespace, runs: Runs) -> None:
                     index = np.concatenate([goals, labelled])
                     code = np.zeros((len(qm9.target), qm9.counts.shape[1]), dtype=np.float32)
                     code[index] = qm9.counts[index].toarray()
-                elif code is None or sees_labels:
-                    known = None
-                    if sees_labels:
-                        known = np.full(qm9.target.shape, np.nan)
-                        known[labelled] = qm9.target[labelled]
-                        known = known[train]
-                    code = np.asarray(encoder.fit(qm9.counts[train], known).transform(qm9.counts))
+                elif sees_labels:
+                    known = np.full(qm9.target.shape, np.nan)
+                    known[labelled] = qm9.target[labelled]
+                    code = encoder.fit(qm9.counts[train], known[train]).transform(qm9.counts)
+                elif code is None:
+                    code = encoder.fit(qm9.counts[train]).transform(qm9.counts)
                     ica = FastICA(
                         WIDTH, whiten="unit-variance", random_state=seed, max_iter=200
                     ).fit(code[train])
-                independent = None if encoder is None else ica.transform
+                    independent = ica.transform
                 # Last the one whose line says that the others are there.
                 todo = dict(reversed(regressors(encoder, independent).items()))
                 for regressor, predict in todo.items():
