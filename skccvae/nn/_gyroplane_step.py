@@ -37,7 +37,7 @@ _FLAT = 1e-12
 #: A gain that has vanished has no direction; above this its plane is far and counts for nothing.
 SMALLEST_GAIN = 1e-6
 #: From this |K| on, the sum over a batch keeps its digits in float32 without the series.
-_SMALL = 0.05
+_SMALL = 2e-3
 #: Below this |K x^2| derivatives in K are series: 8 terms are exact in float32, 16 in float64.
 _SERIES_BELOW, _TERMS = 0.1, 16
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
