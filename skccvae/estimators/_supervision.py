@@ -151,10 +151,11 @@ def _columns(y: Any, n_rows: int) -> list[np.ndarray]:
             )
         return [_plain(_finite(part), number) for number, part in enumerate(parts)]
     y = np.asarray(y)
+    shape = y.shape
     if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
         y = column_or_1d(y, dtype=None, input_name="y")[:, None]
     if y.ndim != 2 or y.shape[0] != n_rows:
-        raise ValueError(f"y must have shape ({n_rows},) or ({n_rows}, n_targets); got {y.shape}.")
+        raise ValueError(f"y must have shape ({n_rows},) or ({n_rows}, n_targets); got {shape}.")
     return [_plain(_finite(y[:, number]), number) for number in range(y.shape[1])]
 
 

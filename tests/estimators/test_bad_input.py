@@ -266,7 +266,7 @@ def test_too_few_rows_for_early_stopping():
 def test_y_for_a_supervised_model():
     vae = GaussianVAETransformer(supervised_weight=1.0, **FAST)
     refused(vae, "supervised_weight > 0 needs y; pass y to fit, with NaN for rows without label")
-    refused(vae, r"y must have shape \(20,\) or \(20, n_targets\); got \(3", y=[1, 2, 3])
+    refused(vae, r"y must have shape \(20,\) or \(20, n_targets\); got \(3,\)", y=[1, 2, 3])
     refused(vae, "y contains infinity; use NaN for rows without label", y=[np.inf] * 20)
     refused(vae, "target 0 of y has none", y=np.full(20, np.nan))
     vae.fit(X, np.arange(20) % 2)
