@@ -125,7 +125,7 @@ def draw_figure(runs: Runs, path: Path) -> None:
         for target in TARGETS:
             key, found = (target, name, int(labels)), (mean[f"valid_{target}"], mean[target])
             best[key] = min(found, best.get(key, found))
-    figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(2, 3, figsize=(10, 6), layout="constrained", sharex=True)
     colours = ["#000000", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7"]
     markers = "xsov^D"
     names = list(dict.fromkeys(name for _, name, _ in best))
@@ -136,9 +136,11 @@ def draw_figure(runs: Runs, path: Path) -> None:
             points = sorted(own.items())
             axis.plot(*zip(*points, strict=True), marker=marker, color=colour, label=name, ms=5)
         axis.set(xscale="log", yscale="log", title=target, ylabel=f"mean absolute error ({unit})")
+        for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            which("{x:.2g}")
     for axis in axes[1]:
         axis.set_xlabel("labelled molecules")
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=110)
 
 
@@ -154,7 +156,8 @@ def measure(options: argparse.Namespace, runs: Runs) -> None:
             code = independent = None
             for n_labels in options.labels:
                 labelled = pool[:n_labels]
-                if runs.has(model=name, regressor="ridge", labels=n_labels, seed=seed):
+                row = {"model": name, "labels": n_labels, "seed": seed}
+                if all(runs.has(**row, regressor=r) for r in regressors(encoder, None)):
                     continue
                 if encoder is None:
                     index = np.concatenate([goals, labelled])
@@ -170,22 +173,16 @@ def measure(options: argparse.Namespace, runs: Runs) -> None:
                         WIDTH, whiten="unit-variance", random_state=seed, max_iter=200
                     ).fit(code[train])
                     independent = ica.transform
-                # Last the one whose line says that the others are there.
-                todo = dict(reversed(regressors(encoder, independent).items()))
-                for regressor, predict in todo.items():
-                    if encoder is None and regressor == "boosting" and n_labels > 10000:
-                        continue  # many minutes for 1024 columns
-                    if runs.has(model=name, regressor=regressor, labels=n_labels, seed=seed):
+                for regressor, predict in regressors(encoder, independent).items():
+                    if runs.has(**row, regressor=regressor):
                         continue
                     start = time.perf_counter()
                     found = predict(code[labelled], qm9.target[labelled], code[goals])
                     errors = np.abs(found - qm9.target[goals])
                     error, unseen = (part.mean(axis=0) for part in np.split(errors, [len(test)]))
                     runs.add(
-                        model=name,
+                        **row,
                         regressor=regressor,
-                        labels=n_labels,
-                        seed=seed,
                         **{t: f"{e:.4g}" for t, e in zip(TARGETS, error, strict=True)},
                         **{f"valid_{t}": f"{e:.4g}" for t, e in zip(TARGETS, unseen, strict=True)},
                         seconds=time.perf_counter() - start,
