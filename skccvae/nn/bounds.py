@@ -157,9 +157,10 @@ def location_bend(
 def farthest(bend: float) -> float:
     """Size from which a number is taken as this size, which its bound cannot tell apart.
 
-    Beyond it fourth powers leave float32, and the bounded number would be 0 and not the bound.
+    Its bound is reached there to 16 digits; far beyond it fourth powers leave float32, and the
+    bounded number would be 0 and not the bound.  Without a bend squares must stay finite.
     """
-    return 1e9 / math.sqrt(max(bend, 1e-18))
+    return 1e4 / math.sqrt(max(bend, 1e-10)) if bend else 1e18
 
 
 class _BoundSize(torch.autograd.Function):
@@ -168,7 +169,7 @@ class _BoundSize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bend: float) -> Tensor:
         x = x.clamp(-farthest(bend), farthest(bend))
-        total = (x.square() * bend).square_().add_(1.0)
+        total = torch.add(1.0, x.square().square_(), alpha=bend * bend)
         factor = total.rsqrt().sqrt_()
         ctx.save_for_backward(factor / total)
         return x * factor
@@ -201,7 +202,8 @@ def bound_size(x: Tensor, bend: float | Tensor) -> Tensor:
     proportional to |K|, smooth in K through 0.
     """
     if isinstance(bend, Tensor):
-        limit = 1e9 * bend.detach().clamp(min=1e-18).rsqrt()
+        limit = 1e4 * bend.detach().clamp(min=1e-10).rsqrt()
+        limit = torch.where(bend == 0, 1e18, limit)
         x = torch.clamp(x, -limit, limit)
         return x * (1 + (x.square() * bend).square()).rsqrt().sqrt()
     return x if bend == 0.0 else _BoundSize.apply(x, bend)
