@@ -63,7 +63,8 @@ class _LearnedBounds(torch.autograd.Function):
         quartic = torch.exp(unit * (4 * LOG_SCALE_BOUND)).mul_(bends.scale**2)
         log_scale = torch.add(quartic.log1p().mul_(-0.25), unit, alpha=LOG_SCALE_BOUND)
         # Intermediates, not inputs or outputs: kept plainly, which costs less than saving each.
-        ctx.saved = (tangent, factor.div_(total), unit, quartic.add_(1.0).reciprocal_())
+        kept = (1 + quartic).reciprocal_()
+        ctx.saved = (tangent, factor.div_(total), unit, kept, quartic.mul_(kept))
         ctx.bends, ctx.like = bends, (K.dtype, K.device)
         ctx.set_materialize_grads(False)
         # `detach` makes another object of the same numbers: what is saved must not be an output.
@@ -72,7 +73,7 @@ class _LearnedBounds(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_tangent: Tensor | None, g_log: Tensor | None) -> tuple[Any, ...]:
-        tangent, slope, unit, kept = ctx.saved
+        tangent, slope, unit, kept, taken = ctx.saved
         bends: _Bends = ctx.bends
         g_raw = g_scale = None
         g_K = torch.zeros((), dtype=ctx.like[0], device=ctx.like[1])
@@ -83,8 +84,9 @@ class _LearnedBounds(torch.autograd.Function):
                 g_K.add_(moved, alpha=-0.5 * bends.location * bends.location_slope)
         if g_log is not None:
             g_scale = torch.addcmul(kept, kept, unit * unit, value=-1).mul_(g_log)
-            if bends.scale:  # what is not kept is bend^2 scale^4 of the sum
-                moved = torch.addcmul(g_log, g_log, kept, value=-1).sum()
+            if bends.scale:
+                # 1 - kept would round to nothing near K = 0, where it is divided by the bend.
+                moved = (g_log * taken).sum()
                 g_K.add_(moved, alpha=-0.5 * bends.scale_slope / bends.scale)
         return g_raw, g_scale, g_K, None
 

@@ -34,6 +34,19 @@ def test_fixed_and_tensor_bends_agree_and_gradients_are_right(bend):
     assert torch.allclose(bound_log_scale(x, bend), bound_size(x.exp(), bend).log(), atol=1e-9)
 
 
+@pytest.mark.parametrize("curvature", [-0.3, -1e-6, 1e-7, 1e-6, 0.3])
+def test_the_gradient_of_a_learned_curvature_keeps_its_digits_in_float32(curvature):
+    """Near 0 the bounds take off less than float32 resolves next to 1."""
+    raw = torch.linspace(-3, 3, 40).reshape(20, 2)
+    raw_scale = torch.linspace(3.0, 6.0, 40).reshape(20, 2)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        K = torch.tensor(curvature, dtype=dtype, requires_grad=True)
+        _, log_scale = learned_bounds(raw.to(dtype), raw_scale.to(dtype), K, 2, 1.0, False)
+        found.append(torch.autograd.grad(log_scale.sum(), K)[0].item())
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("curvature", [-1.0, -1e-6, 0.0, 1.0])
 def test_numbers_far_out_keep_their_bound(curvature):
     """Fourth powers of them leave float32."""
