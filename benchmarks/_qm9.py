@@ -20,7 +20,7 @@ KINDS = {
     "spherical": SphericalVAETransformer,
     "hyperbolic": HyperbolicVAETransformer,
 }
-# Linear maps and one noise for all counts, as in PCA, but on a space.  The warm-up keeps directions
+# Linear maps and one noise for all counts, as in PCA, but on a space. The warm-up keeps directions
 # that only pay once the noise has been learned to be small.
 LINEAR = {
     "hidden_layer_sizes": (),

@@ -1,6 +1,6 @@
 """Cost of the convolutional networks: a training step against the perceptron's, and an epoch.
 
-Batch 128, d = 10, binary cross-entropy, random images.  The first figure is the median over
+Batch 128, d = 10, binary cross-entropy, random images. The first figure is the median over
 rounds of the ratio of an epoch's time (conv / mlp, layers 256-128) on 28 x 28 images, the two in
 turn so that drift of the machine's speed hits both; the second is the time of an epoch over
 64 x 64 x 3 images.

@@ -1,7 +1,7 @@
 """Does the search over K find the geometry that the data have, and does a learned K move there?
 
 Two data sets whose geometry is known: the noisy observations of a branching diffusion (a tree) and
-a mixture on a sphere behind a random map.  For each seed, the held-out log-likelihood of a
+a mixture on a sphere behind a random map. For each seed, the held-out log-likelihood of a
 two-dimensional model at each curvature of a grid that crosses the sign, and the curvature that
 training reaches from a start at 0.
 

@@ -1,4 +1,4 @@
-"""What should the decoder read of a curved space?  The three choices on data of known geometry.
+"""What should the decoder read of a curved space? The three choices on data of known geometry.
 
 Held-out log-likelihood of two-dimensional models on the branching diffusion (a tree) and on the
 mixture on a sphere, means over seeds: plain coordinates, the log map at the origin, and

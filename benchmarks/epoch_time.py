@@ -1,8 +1,8 @@
 """Cost of a training epoch and of `transform`, as ratios in one interleaved run.
 
-Batch 128, layers 256-128, 784 inputs, one thread.  In each round every model runs one epoch, in an
+Batch 128, layers 256-128, 784 inputs, one thread. In each round every model runs one epoch, in an
 order that rotates, so that drift of the machine's speed hits all alike; the figure is the median
-over rounds of the ratio within a round.  The hand-written loop has the same layers and the same
+over rounds of the ratio within a round. The hand-written loop has the same layers and the same
 arithmetic in the plainest torch code.
 
 With ``--posteriors`` it runs every posterior and products of k factors instead.

@@ -1,8 +1,8 @@
 """Memory that colour images add to the process: fit, transform, inverse_transform.
 
 Each figure comes from a process of its own: the rise of its peak resident memory over what it held
-with the images (or the latent points) in memory.  Convolutional networks on random 8-bit images;
-fit runs one epoch, and scoring takes 200 images.  ``--dataset`` reads the images from a torch
+with the images (or the latent points) in memory. Convolutional networks on random 8-bit images;
+fit runs one epoch, and scoring takes 200 images. ``--dataset`` reads the images from a torch
 ``Dataset`` that makes each when it is asked for, so that no data are in memory at all.
 
     python benchmarks/image_memory.py [--rows 2000] [--side 64] [--likelihood NAME] [--dataset]

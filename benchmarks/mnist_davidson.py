@@ -3,12 +3,12 @@
 The paper's protocol: layers 256-128 with a mirrored decoder, Adam 1e-3, batch 64, training and
 test images binarised by fresh draws, KL warm-up over 100 of up to 500 epochs, patience 50 on 10000
 images held out, 500 importance samples; k-nearest neighbours by geodesic distance on the embedding,
-with 100, 600 and 1000 labelled training images.  Two things differ: the concentration is not
+with 100, 600 and 1000 labelled training images. Two things differ: the concentration is not
 ``softplus + 1`` but the package's own function, and the neighbours are 5, over ten draws of the
 labelled images.
 
-Without arguments this runs for hours.  ``--epochs`` and ``--warmup`` shorten it; each line of the
-CSV file says for how many epochs it ran and whether that was the paper's budget.  Runs that are
+Without arguments this runs for hours. ``--epochs`` and ``--warmup`` shorten it; each line of the
+CSV file says for how many epochs it ran and whether that was the paper's budget. Runs that are
 there are skipped.
 
     python benchmarks/mnist_davidson.py --folder FOLDER_WITH_IDX_FILES --csv davidson.csv

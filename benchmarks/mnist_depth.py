@@ -1,7 +1,7 @@
 """One, two and three hidden layers on grey MNIST, at 2 to 50 latent dimensions, three geometries.
 
 Grey pixels as targets of the cross-entropy (no binarisation), hidden layers of 128, batch 128,
-Adam 1e-3, KL warm-up over five of twenty epochs.  The test ELBO, its parts and the log-likelihood
+Adam 1e-3, KL warm-up over five of twenty epochs. The test ELBO, its parts and the log-likelihood
 of each model go into a CSV file, one line a run; runs that are there are skipped.
 
     python benchmarks/mnist_depth.py --folder FOLDER_WITH_IDX_FILES --csv depth.csv

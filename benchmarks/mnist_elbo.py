@@ -1,7 +1,7 @@
 """Test ELBO of the three geometries on MNIST at equal budget.
 
 Dynamic binarisation of training and test images, MLP 256-128, batch 128, ten epochs with the KL
-warmed up over three.  Prints one line a model: ELBO, reconstruction, KL and the importance-weighted
+warmed up over three. Prints one line a model: ELBO, reconstruction, KL and the importance-weighted
 bound in nats an image, and the difference from the Gaussian model of the same dimension.
 
     python benchmarks/mnist_elbo.py --folder FOLDER_WITH_IDX_FILES [--dims 10 40] [--epochs 10]

@@ -1,7 +1,7 @@
 """One space or a product: E, S, H and two products on MNIST at equal intrinsic dimension.
 
 Dynamic binarisation of training and test images, MLP 256-128, batch 128, Adam 1e-3, KL warm-up over
-five of thirty epochs.  Writes one line a run to a CSV file and skips runs that are already there,
+five of thirty epochs. Writes one line a run to a CSV file and skips runs that are already there,
 so that it can be stopped and started again.
 
     python benchmarks/mnist_products.py --folder FOLDER_WITH_IDX_FILES --csv results.csv

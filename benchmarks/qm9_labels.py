@@ -1,13 +1,13 @@
 """How far labels go: error of a property against the number of labelled molecules, on QM9.
 
 Encoders see counts of fragments (Morgan, radius 2, 1024 wide) of all molecules but 2000 test
-molecules, without labels, and make 32 numbers of each.  Ridge regression, histogram gradient
+molecules, without labels, and make 32 numbers of each. Ridge regression, histogram gradient
 boosting and ten neighbours by geodesic distance then see the first 100, 1000, 10000 and 100000
-labelled molecules.  Trees split along axes: boosting reads independent axes (FastICA of the same
-width), but those of the supervised model as they are, since labels gave it axes.  That model is
+labelled molecules. Trees split along axes: boosting reads independent axes (FastICA of the same
+width), but those of the supervised model as they are, since labels gave it axes. That model is
 fitted anew for each number of labels and has these labels for as many molecules and none for the
-others.  Energies are in eV.  Errors on 2000 other molecules, the validation rows, choose a
-regressor for the figure.  Rows that are in the CSV file are skipped.
+others. Energies are in eV. Errors on 2000 other molecules, the validation rows, choose a
+regressor for the figure. Rows that are in the CSV file are skipped.
 
     python benchmarks/qm9_labels.py --data-home FOLDER --csv qm9_labels.csv
     python benchmarks/qm9_labels.py --csv qm9_labels.csv --table --figure qm9_labels.png

@@ -1,8 +1,8 @@
 """A search over curvature and dimension in front of a regression, as `GridSearchCV` does it.
 
 Fingerprints (counts, Morgan, radius 2, 1024 wide) are made once; the pipeline is a space of any
-constant curvature with Riemannian normals, one family for every K, and ridge regression.  The score
-is the mean absolute error of a property of QM9 over folds.  One sweep goes through hyperbolic, flat
+constant curvature with Riemannian normals, one family for every K, and ridge regression. The score
+is the mean absolute error of a property of QM9 over folds. One sweep goes through hyperbolic, flat
 and spherical spaces.
 
     python benchmarks/qm9_search.py --data-home FOLDER [--target gap] [--n-jobs 2]

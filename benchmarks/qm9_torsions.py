@@ -1,8 +1,8 @@
 """Three latent geometries on the torsion angles of QM9 molecules, under von Mises likelihoods.
 
 One ETKDG conformer a molecule, one torsion for every bond with heavy neighbours on both ends,
-padded with NaN; MLP 256-128, batch 128, Adam 1e-3, KL warm-up over five epochs.  Bounds are of the
-angles of held-out molecules, in nats a molecule.  The baselines know each column alone: uniform
+padded with NaN; MLP 256-128, batch 128, Adam 1e-3, KL warm-up over five epochs. Bounds are of the
+angles of held-out molecules, in nats a molecule. The baselines know each column alone: uniform
 angles, one von Mises law, and a histogram of 72 bins, all fitted to the same training molecules.
 Writes one line a run to a CSV file and skips runs that are already there, so that it can be stopped
 and started again.

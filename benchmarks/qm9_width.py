@@ -2,9 +2,9 @@
 
 Encoders see the Morgan fingerprint (radius 2, 1024 wide) of all molecules but 2000 test molecules,
 those of graphs the molecules themselves; histogram gradient boosting sees the code of 10000
-labelled ones.  Settings are compared on 2000 validation molecules.  Trees split along axes, and a
+labelled ones. Settings are compared on 2000 validation molecules. Trees split along axes, and a
 latent space has none of its own: each code is used as it is and with independent axes (FastICA of
-the same width), TruncatedSVD's too.  Rows that are in the CSV file are skipped.
+the same width), TruncatedSVD's too. Rows that are in the CSV file are skipped.
 
     python benchmarks/qm9_width.py --data-home FOLDER --csv qm9_width.csv
     python benchmarks/qm9_width.py --csv qm9_width.csv --table

@@ -1,7 +1,7 @@
 """Memory that fitting a large sparse matrix adds to the process.
 
 A random CSR matrix of 150000 x 2048 bits with about 45 ones a row (the shape of a set of molecular
-fingerprints; 1.2 GB as dense float32) is fitted for one epoch and transformed.  The figure is the
+fingerprints; 1.2 GB as dense float32) is fitted for one epoch and transformed. The figure is the
 rise of the process's peak resident memory over what it held with the matrix in memory.
 
     python benchmarks/sparse_memory.py [--rows 150000]

@@ -1,6 +1,6 @@
 """Variational autoencoders with latent spaces of constant curvature, as scikit-learn estimators."""
 
-from .estimators import (
+from skccvae.estimators import (
     AutoencoderTransformer,
     ConstantCurvatureVAETransformer,
     GaussianVAETransformer,
@@ -9,7 +9,7 @@ from .estimators import (
     SphericalVAETransformer,
     load,
 )
-from .training import DivergenceError
+from skccvae.training import DivergenceError
 
 __version__ = "0.1.0"
 

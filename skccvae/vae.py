@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .nn import (
+from skccvae.nn import (
     Latent,
     Likelihood,
     PredictionHead,
@@ -81,7 +81,7 @@ class VAE(nn.Module):
     likelihood : Likelihood
         Meaning of the outputs.
     n_features : int
-        Columns p of a row.  The likelihood describes the first of them; an encoder may read more.
+        Columns p of a row. The likelihood describes the first of them; an encoder may read more.
     predictor : PredictionHead, optional
         Likelihood of targets given latent features.
     supervised_weight : float, default=0.0
@@ -197,7 +197,7 @@ class VAE(nn.Module):
         """Reconstruction, KL and importance-weighted bound with repeatable draws.
 
         The noise of a row depends on its content, its position among the draws and the seed only,
-        so a row's numbers do not depend on which rows stand beside it or in which order.  Densities
+        so a row's numbers do not depend on which rows stand beside it or in which order. Densities
         are taken in float64: vector instructions round an exponential differently at the end of an
         array, and in float32 that would show in the last digit of a row that stands there.
 

@@ -1,10 +1,10 @@
 """Data sets: fetchers with scikit-learn's signature, and generators of known geometry."""
 
-from ._branching import make_branching_diffusion
-from ._celeba import fetch_celeba
-from ._mnist import fetch_mnist
-from ._qm9 import fetch_qm9
-from ._sphere_mixture import make_sphere_mixture
+from skccvae.datasets._branching import make_branching_diffusion
+from skccvae.datasets._celeba import fetch_celeba
+from skccvae.datasets._mnist import fetch_mnist
+from skccvae.datasets._qm9 import fetch_qm9
+from skccvae.datasets._sphere_mixture import make_sphere_mixture
 
 __all__ = [
     "fetch_celeba",

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._base import pack
+from skccvae._sklearn import Interval, StrOptions, validate_params
+from skccvae.datasets._base import pack
 
 # The matrix of tree distances has n_nodes^2 entries of two bytes: half a GiB at this size.
 _MAX_NODES = 16384

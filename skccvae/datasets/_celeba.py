@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._base import candidate_folders, pack
-from ._celeba_cache import ImageCache
-from ._celeba_lists import check_folder, read_attributes, read_partition
+from skccvae._sklearn import Interval, StrOptions, validate_params
+from skccvae.datasets._base import candidate_folders, pack
+from skccvae.datasets._celeba_cache import ImageCache
+from skccvae.datasets._celeba_lists import check_folder, read_attributes, read_partition
 
 _SUBFOLDERS = ("celeba", "CelebA")
 _PARTITION = {"train": 0, "validation": 1, "test": 2}

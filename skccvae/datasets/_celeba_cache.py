@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from joblib import effective_n_jobs
 
-from ._base import atomic_write, optional_import
-from ._celeba_pool import decode_chunks
+from skccvae.datasets._base import atomic_write, optional_import
+from skccvae.datasets._celeba_pool import decode_chunks
 
 # Images per chunk: about 0.1 s of work, and at 64 x 64 1.5 MB of memory per process.
 CHUNK = 128

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ._base import optional_import
+from skccvae.datasets._base import optional_import
 
 _SCRIPT = Path(__file__).with_name("_celeba_worker.py")
 
@@ -36,7 +36,7 @@ def decode_chunks(
     """
     optional_import("PIL", "fetch_celeba", "pip install pillow")
     if n_jobs == 1 or len(jobs) == 1 or not sys.executable:
-        from ._celeba_worker import decode_chunk
+        from skccvae.datasets._celeba_worker import decode_chunk
 
         for job in jobs:
             yield job["chunk"], decode_chunk(**{k: v for k, v in job.items() if k != "chunk"})

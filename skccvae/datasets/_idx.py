@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._base import atomic_write, read_maybe_gzipped
+from skccvae.datasets._base import atomic_write, read_maybe_gzipped
 
 # Third byte 8: unsigned bytes. Fourth byte: the number of dimensions.
 IMAGES_MAGIC = 2051

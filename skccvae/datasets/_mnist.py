@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
 
-from ._base import candidate_folders, data_homes, pack
-from ._idx import IMAGES_MAGIC, LABELS_MAGIC, idx_header, read_idx, write_idx
+from skccvae._sklearn import StrOptions, validate_params
+from skccvae.datasets._base import candidate_folders, data_homes, pack
+from skccvae.datasets._idx import IMAGES_MAGIC, LABELS_MAGIC, idx_header, read_idx, write_idx
 
 _SUBFOLDERS = ("mnist", "MNIST/raw")
 _PARTS = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}

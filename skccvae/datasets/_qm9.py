@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._base import candidate_folders, data_homes, download, pack
-from ._qm9_files import (
+from skccvae._sklearn import Interval, StrOptions, validate_params
+from skccvae.datasets._base import candidate_folders, data_homes, download, pack
+from skccvae.datasets._qm9_files import (
     PROPERTIES,
     PUBLISHED_UNITS,
     Table,
@@ -21,7 +21,7 @@ from ._qm9_files import (
     read_table,
     read_uncharacterized,
 )
-from ._qm9_uncharacterized import uncharacterized_ids
+from skccvae.datasets._qm9_uncharacterized import uncharacterized_ids
 
 QM9_URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/qm9.csv"
 QM9_SHA256 = "3e668f8c34e4bc392a90d417a50a5eed3b64b842a817a633024bdc054c68ccb4"

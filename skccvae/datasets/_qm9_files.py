@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._base import optional_import, read_maybe_gzipped
+from skccvae.datasets._base import optional_import, read_maybe_gzipped
 
 # Unit of each property as published, in the order of the columns.
 PUBLISHED_UNITS = {

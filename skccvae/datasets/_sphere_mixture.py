@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
-from ._base import pack
+from skccvae._sklearn import Interval, validate_params
+from skccvae.datasets._base import pack
 
 _DESCR = """\
 Mixture on the sphere

@@ -1,13 +1,13 @@
 """The estimators, and reading saved ones."""
 
-from ._autoencoder import AutoencoderTransformer
-from ._base import BaseVAETransformer
-from ._constant_curvature import ConstantCurvatureVAETransformer
-from ._gaussian import GaussianVAETransformer
-from ._hyperbolic import HyperbolicVAETransformer
-from ._mixed_curvature import MixedCurvatureVAETransformer
-from ._persistence import load
-from ._spherical import SphericalVAETransformer
+from skccvae.estimators._autoencoder import AutoencoderTransformer
+from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._constant_curvature import ConstantCurvatureVAETransformer
+from skccvae.estimators._gaussian import GaussianVAETransformer
+from skccvae.estimators._hyperbolic import HyperbolicVAETransformer
+from skccvae.estimators._mixed_curvature import MixedCurvatureVAETransformer
+from skccvae.estimators._persistence import load
+from skccvae.estimators._spherical import SphericalVAETransformer
 
 ESTIMATORS: dict[str, type[BaseVAETransformer]] = {
     cls.__name__: cls

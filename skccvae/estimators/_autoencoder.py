@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..nn import DeterministicLatent
-from ._base import BaseVAETransformer
-from ._docs import with_shared_docs
+from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._docs import with_shared_docs
+from skccvae.nn import DeterministicLatent
 
 
 @with_shared_docs

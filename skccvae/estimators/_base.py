@@ -9,11 +9,29 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
-from ..nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Likelihood
-from ..training import (
+from skccvae._sklearn import Interval, InvalidParameterError, StrOptions, fit_context
+from skccvae.estimators._device import resolve_device
+from skccvae.estimators._inference import InferenceMixin, rows_at_once
+from skccvae.estimators._molecules import observed, row_layout, same_setting
+from skccvae.estimators._networks import (
+    ENCODERS,
+    NETWORKS,
+    decoder_network,
+    encoder_network,
+    hidden_sizes,
+)
+from skccvae.estimators._persistence import STRUCTURAL, PersistenceMixin
+from skccvae.estimators._supervision import TargetEncoder
+from skccvae.estimators._validation import (
+    check_objective,
+    choose_likelihood,
+    make_scaling,
+    targets_for,
+    validate_rows,
+)
+from skccvae.nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Likelihood
+from skccvae.training import (
     Batches,
     EpochPrinter,
     KeepBest,
@@ -25,20 +43,7 @@ from ..training import (
     entropy_from,
     isolated_random_state,
 )
-from ..vae import VAE
-from ._device import resolve_device
-from ._inference import InferenceMixin, rows_at_once
-from ._molecules import observed, row_layout, same_setting
-from ._networks import ENCODERS, NETWORKS, decoder_network, encoder_network, hidden_sizes
-from ._persistence import STRUCTURAL, PersistenceMixin
-from ._supervision import TargetEncoder
-from ._validation import (
-    check_objective,
-    choose_likelihood,
-    make_scaling,
-    targets_for,
-    validate_rows,
-)
+from skccvae.vae import VAE
 
 # What the streams of random numbers of an estimator are for.
 _INIT, _SPLIT, _TRAIN = 0, 1, 2
@@ -156,9 +161,9 @@ class BaseVAETransformer(
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows, or images with more than two dimensions, which are flattened.  Bytes (uint8)
+            Rows, or images with more than two dimensions, which are flattened. Bytes (uint8)
             with values above 1 are read as 8-bit intensities where the likelihood lives on
-            [0, 1].  A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
+            [0, 1]. A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
             ``numpy.memmap``, are read batch by batch, after a pass for the range of the data (two
             for a Gaussian likelihood; bytes only up to the first above 1).
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..nn import NORMAL_LATENTS, riemannian_prior_fits
-from ._base import BaseVAETransformer
-from ._docs import with_shared_docs
+from skccvae._sklearn import Interval, StrOptions
+from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._docs import with_shared_docs
+from skccvae.nn import NORMAL_LATENTS, riemannian_prior_fits
 
 
 @with_shared_docs

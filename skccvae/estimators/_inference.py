@@ -10,12 +10,12 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..manifolds import inside_the_ball
-from ..metrics import pairwise_geodesic_distances
-from ..training import RowSource, derive_seed, entropy_from, isolated_random_state
-from ._molecules import observed
-from ._parameter_method import ParameterMethod
-from ._validation import check_range, check_units, data_range, validate_rows
+from skccvae.estimators._molecules import observed
+from skccvae.estimators._parameter_method import ParameterMethod
+from skccvae.estimators._validation import check_range, check_units, data_range, validate_rows
+from skccvae.manifolds import inside_the_ball
+from skccvae.metrics import pairwise_geodesic_distances
+from skccvae.training import RowSource, derive_seed, entropy_from, isolated_random_state
 
 # What the streams of random numbers are for; training uses 0 to 2.
 _SCORE, _SAMPLE = 3, 4
@@ -74,7 +74,7 @@ class InferenceMixin:
         Parameters
         ----------
         Z : array-like of shape (n_points, n_outputs)
-            Points in the chart named by ``coordinates``.  Ambient points are projected radially
+            Points in the chart named by ``coordinates``. Ambient points are projected radially
             onto the space first, so that a mean of latent points is a fair input.
 
         Returns
@@ -140,7 +140,7 @@ class InferenceMixin:
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,), float32
-            Nats.  A row's value does not depend on the rows beside it, and is the same at each
+            Nats. A row's value does not depend on the rows beside it, and is the same at each
             call.
 
         References
@@ -172,7 +172,7 @@ class InferenceMixin:
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.  With ``binarize="dynamic"`` each pixel is drawn once.
+            Rows as in `fit`. With ``binarize="dynamic"`` each pixel is drawn once.
         n_importance_samples : int, default=64
             Draws a row.
 
@@ -180,7 +180,7 @@ class InferenceMixin:
         -------
         dict
             ``elbo``, ``reconstruction``, ``kl`` and ``log_likelihood`` (the importance-weighted
-            bound), in nats a row; ``elbo`` is ``reconstruction - kl``.  A product space adds
+            bound), in nats a row; ``elbo`` is ``reconstruction - kl``. A product space adds
             the KL of each factor, ``kl_s0`` and so on.
         """
         means = self._evidence(X, n_importance_samples).mean(axis=0).tolist()
@@ -233,7 +233,7 @@ class InferenceMixin:
         Returns
         -------
         torch.distributions.Distribution
-            Batch shape ``(n_samples,)``, over ambient points.  Distributions with a
+            Batch shape ``(n_samples,)``, over ambient points. Distributions with a
             ``concentration`` live on the unit sphere, whatever the curvature.
         """
         check_is_fitted(self)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..manifolds import FactorSpec, parse_signature
-from ..nn import EuclideanLatent, Latent, ProductLatent, SphericalLatent, WrappedLatent
-from ._base import BaseVAETransformer
-from ._docs import with_shared_docs
+from skccvae._sklearn import Interval, StrOptions
+from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._docs import with_shared_docs
+from skccvae.manifolds import FactorSpec, parse_signature
+from skccvae.nn import EuclideanLatent, Latent, ProductLatent, SphericalLatent, WrappedLatent
 
 _UNIT = {"e": 0.0, "s": 1.0, "h": -1.0}
 _SPACE = {"e": "Euclidean (0)", "s": "spherical (positive)", "h": "hyperbolic (negative)"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ..molecules import MolecularGraph
+from skccvae.molecules import MolecularGraph
 
 # Likelihoods of a fingerprint: of its bits, and of its counts, as counts or as real numbers.
 BIT_LIKELIHOODS = ("auto", "bernoulli")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
-from ..molecules import MolecularGraph
-from ..nn import (
+from skccvae._sklearn import StrOptions
+from skccvae.estimators._molecules import molecular_graph
+from skccvae.molecules import MolecularGraph
+from skccvae.nn import (
     ACTIVATIONS,
     ConvDecoder,
     ConvEncoder,
@@ -19,7 +20,6 @@ from ..nn import (
     build_module,
     mlp,
 )
-from ._molecules import molecular_graph
 
 # What `encoder` and `decoder` may be called by name, and all that `encoder` may be.
 NETWORKS = ("mlp", "conv")

@@ -1,13 +1,13 @@
 """One name that is both a constructor parameter and a public method.
 
 ``SphericalVAETransformer(posterior="power_spherical")`` names a family of distributions, and
-``vae.posterior(X)`` gives one of that family.  scikit-learn stores a parameter as an attribute of
+``vae.posterior(X)`` gives one of that family. scikit-learn stores a parameter as an attribute of
 the same name, which would hide the method.
 
 The rule here: the *stored* value, in the instance's ``__dict__``, is the plain object that the
-user passed.  ``get_params`` returns that very object, so that clone, pickle, ``repr``, parameter
+user passed. ``get_params`` returns that very object, so that clone, pickle, ``repr``, parameter
 validation and saving see nothing unusual (clone insists that a new estimator gives back the same
-object it was given).  Only *attribute access* is special: it returns a string that can be called.
+object it was given). Only *attribute access* is special: it returns a string that can be called.
 """
 
 from __future__ import annotations

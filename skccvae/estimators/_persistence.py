@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ..molecules import MolecularGraph
-from ..training import RowScaling, isolated_random_state
-from ._device import resolve_device
+from skccvae.estimators._device import resolve_device
+from skccvae.molecules import MolecularGraph
+from skccvae.training import RowScaling, isolated_random_state
 
 FORMAT = 2
 _SKIPPED = ("callbacks",)
@@ -33,7 +33,7 @@ class PersistenceMixin:
         """Write the fitted estimator to one file, without pickle.
 
         The file is a zip archive of JSON and NumPy arrays: parameters, fitted attributes,
-        history and weights.  Reading it runs no code.  `skccvae.load` reads it, on any device.
+        history and weights. Reading it runs no code. `skccvae.load` reads it, on any device.
         Training does go on from a loaded model, with the optimiser's averages starting anew.
 
         Parameters
@@ -47,7 +47,7 @@ class PersistenceMixin:
             If the estimator is not fitted.
         TypeError
             If ``encoder`` or ``decoder`` is a module or callable of yours, which only pickle
-            could store.  ``callbacks`` are left out.
+            could store. ``callbacks`` are left out.
         """
         check_is_fitted(self)
         params = {}
@@ -92,7 +92,7 @@ class PersistenceMixin:
                     np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
 
     def _restore(self, meta: dict[str, Any], arrays: dict[str, np.ndarray], device: Any) -> None:
-        from ._supervision import TargetEncoder
+        from skccvae.estimators._supervision import TargetEncoder
 
         self.n_features_in_ = meta["n_features_in"]
         if meta["feature_names_in"]:
@@ -161,7 +161,7 @@ def load(path: str | PathLike, device: Any = "auto"):
     >>> bool((skccvae.load(path).transform(X) == vae.transform(X)).all())
     True
     """
-    from . import ESTIMATORS
+    from skccvae.estimators import ESTIMATORS
 
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..distributions import PowerSpherical, VonMisesFisher
-from ..nn import NORMAL_LATENTS, SphericalLatent
-from ._base import BaseVAETransformer
-from ._docs import with_shared_docs
+from skccvae._sklearn import Interval, StrOptions
+from skccvae.distributions import PowerSpherical, VonMisesFisher
+from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._docs import with_shared_docs
+from skccvae.nn import NORMAL_LATENTS, SphericalLatent
 
 _FAMILIES: dict[str, type[VonMisesFisher | PowerSpherical]] = {
     "von_mises_fisher": VonMisesFisher,

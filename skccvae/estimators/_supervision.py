@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from ..nn import PredictionHead
+from skccvae.nn import PredictionHead
 
 
 @dataclass
@@ -107,7 +107,7 @@ def _missing(column: np.ndarray) -> np.ndarray:
 def _is_real(known: np.ndarray) -> bool:
     """Whether the known values of a target are measured numbers and not the names of classes.
 
-    Fractions are.  Whole numbers are where they take many values: more than 20, and more than a
+    Fractions are. Whole numbers are where they take many values: more than 20, and more than a
     tenth as many as there are labels; digits from 0 to 9 are classes, counts up to 1000 are not.
     """
     if known.dtype.kind not in "fiu":

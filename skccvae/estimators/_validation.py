@@ -14,8 +14,8 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
-from ..training import DatasetRows, RowScaling, column_limits, is_memory_mapped, row_slices
-from ._molecules import COUNT_LIKELIHOODS, molecular_graph, molecule_rows
+from skccvae.estimators._molecules import COUNT_LIKELIHOODS, molecular_graph, molecule_rows
+from skccvae.training import DatasetRows, RowScaling, column_limits, is_memory_mapped, row_slices
 
 
 class DataRange(NamedTuple):

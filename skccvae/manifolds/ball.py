@@ -15,7 +15,7 @@ def inside_the_ball(manifold: Manifold, coordinates: Tensor) -> Tensor:
     """Move stereographic coordinates off the rim of the ball, onto which rounding put them.
 
     A point further out than about 16 curvature radii in float32 has a norm that rounds to the
-    radius of the ball or above, where no point of hyperbolic space is.  The nearest radius that the
+    radius of the ball or above, where no point of hyperbolic space is. The nearest radius that the
     dtype can tell from the rim is what is left of its distance.
 
     Parameters

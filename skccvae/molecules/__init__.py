@@ -4,9 +4,9 @@ Needs the optional packages of ``pip install "skccvae[molecules]"``, which are i
 are first used and not before.
 """
 
-from ._fingerprints import FingerprintTransformer
-from ._graph import MolecularGraph
-from ._smiles import read_smiles
-from ._torsions import torsion_angles
+from skccvae.molecules._fingerprints import FingerprintTransformer
+from skccvae.molecules._graph import MolecularGraph
+from skccvae.molecules._smiles import read_smiles
+from skccvae.molecules._torsions import torsion_angles
 
 __all__ = ["FingerprintTransformer", "MolecularGraph", "read_smiles", "torsion_angles"]

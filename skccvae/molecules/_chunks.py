@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed, effective_n_jobs
 
-from ._smiles import Invalid, parse
+from skccvae.molecules._smiles import Invalid, parse
 
 # From a list of molecules to their rows, any two-dimensional array or sparse matrix.
 Featuriser = Callable[[list[Any]], Any]
@@ -29,7 +29,7 @@ def featurise(
     chunk_size : int
         Molecules at a time: what is dense is never more than that.
     n_jobs : int or None
-        Processes, as joblib counts them.  Fewer start where there are fewer chunks.
+        Processes, as joblib counts them. Fewer start where there are fewer chunks.
 
     Returns
     -------

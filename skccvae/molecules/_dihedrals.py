@@ -56,8 +56,8 @@ def heavy_atom_torsions(molecule: Any, points: np.ndarray) -> np.ndarray:
     Notes
     -----
     A bond's torsion is that of the two outer neighbours of lowest canonical rank; bonds come in the
-    order of the ranks of their ends.  Ranks are those of the constitution alone, so that a mirror
-    image has the same torsions with other signs.  Between atoms that the constitution cannot tell
+    order of the ranks of their ends. Ranks are those of the constitution alone, so that a mirror
+    image has the same torsions with other signs. Between atoms that the constitution cannot tell
     apart the angles themselves decide: the smallest first, the positive one of two as large.
     Bonds at an sp atom, on a line with the next, have no torsion.
     """

@@ -2,7 +2,7 @@
 
 The graph part of a row is ``[atoms, bonds, codes of each atom, ends and codes of each bond]``, as
 long as the molecule is large; a row says itself where it ends, so that rows of other molecules may
-be wider.  No code depends on the order of the atoms.
+be wider. No code depends on the order of the atoms.
 """
 
 from __future__ import annotations

@@ -9,28 +9,28 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ._chunks import featurise
-from ._optional import require
-from ._smiles import molecule_column, report
+from skccvae._sklearn import HasMethods, Interval, StrOptions
+from skccvae.molecules._chunks import featurise
+from skccvae.molecules._optional import require
+from skccvae.molecules._smiles import molecule_column, report
 
 
 class FingerprintTransformer(TransformerMixin, BaseEstimator):
     """Molecular fingerprints as a sparse matrix.
 
     scikit-mol's fingerprint transformers return dense arrays: 2 GB for a million molecules and
-    2048 bits, of which some tens are set.  This one wraps any of them, works through the molecules
-    chunk by chunk and keeps what is not zero.  It needs no fit.
+    2048 bits, of which some tens are set. This one wraps any of them, works through the molecules
+    chunk by chunk and keeps what is not zero. It needs no fit.
 
     Parameters
     ----------
     fingerprint : scikit-mol fingerprint transformer, default=None
         Turns a list of RDKit molecules into an array with one row each; None stands for
-        ``scikit_mol.fingerprints.MorganFingerprintTransformer()``, 2048 bits of radius 2.  With
+        ``scikit_mol.fingerprints.MorganFingerprintTransformer()``, 2048 bits of radius 2. With
         ``useCounts=True`` the entries are counts.
     on_invalid : {"raise", "skip"}, default="raise"
-        What to do with rows that are no molecule.  ``"skip"`` leaves them out, with a warning, so
+        What to do with rows that are no molecule. ``"skip"`` leaves them out, with a warning, so
         that there are fewer rows than in X; where there are targets too, use `read_smiles` first,
         which drops them from both.
     sparse_output : {"csr_array", "csr_matrix"} or bool, default="csr_array"

@@ -8,11 +8,11 @@ from typing import Any
 
 import scipy.sparse as sp
 
-from ._cache import CACHE, content_key
-from ._chunks import featurise
-from ._encoding import ATOM_SIZES, BOND_SIZES, MoleculeRows
-from ._optional import require
-from ._smiles import molecule_column, report
+from skccvae.molecules._cache import CACHE, content_key
+from skccvae.molecules._chunks import featurise
+from skccvae.molecules._encoding import ATOM_SIZES, BOND_SIZES, MoleculeRows
+from skccvae.molecules._optional import require
+from skccvae.molecules._smiles import molecule_column, report
 
 _CHUNK = 1024
 # Below this, starting processes costs more time than they save.
@@ -23,8 +23,8 @@ _FEWEST_FOR_PROCESSES = 20_000
 class MolecularGraph:
     """Encoder of an estimator that reads molecules as graphs.
 
-    ``encoder=MolecularGraph()`` is what ``encoder="molecular_graph"`` stands for.  The estimator's
-    X is then one column of SMILES strings or RDKit molecules.  The encoder passes messages along
+    ``encoder=MolecularGraph()`` is what ``encoder="molecular_graph"`` stands for. The estimator's
+    X is then one column of SMILES strings or RDKit molecules. The encoder passes messages along
     the bonds; the decoder describes the molecule's Morgan fingerprint, so that likelihoods can be
     compared with those of a model that encodes the same fingerprint.
 
@@ -35,10 +35,10 @@ class MolecularGraph:
     n_bits : int, default=2048
         Its length.
     n_layers : int, default=3
-        Rounds of messages.  Their width is the first of ``hidden_layer_sizes`` (128 where there
+        Rounds of messages. Their width is the first of ``hidden_layer_sizes`` (128 where there
         is none); the others are those of dense layers behind.
     n_jobs : int, default=None
-        Processes that turn molecules into graphs, from 20000 molecules on.  Without effect on the
+        Processes that turn molecules into graphs, from 20000 molecules on. Without effect on the
         model.
 
     Raises
@@ -54,8 +54,8 @@ class MolecularGraph:
     -----
     Atoms have their element, degree, hydrogens, charge, hybridisation, aromaticity, smallest ring,
     radical electrons, R or S, and isotope; bonds their order, conjugation, ring membership, and E
-    or Z.  None of these depends on the order of the atoms.  Charges beyond 5, degrees beyond 7 and
-    the like count as the last value.  Coordinates are not read.
+    or Z. None of these depends on the order of the atoms. Charges beyond 5, degrees beyond 7 and
+    the like count as the last value. Coordinates are not read.
 
     The graphs of the last few X are kept in memory, up to 256 MB a process (some 700 bytes for a
     molecule of nine atoms), so that `fit` and then `transform` of the same molecules makes them

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import _safe_indexing, check_consistent_length
 
-from ._optional import require
+from skccvae.molecules._optional import require
 
 _SHOWN = 5
 

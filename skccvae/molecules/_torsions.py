@@ -11,8 +11,8 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.utils import check_random_state, gen_even_slices
 
-from ._dihedrals import heavy_atom_torsions
-from ._smiles import molecule_column, parse, report
+from skccvae.molecules._dihedrals import heavy_atom_torsions
+from skccvae.molecules._smiles import molecule_column, parse, report
 
 __all__ = ["torsion_angles"]
 

@@ -1,11 +1,11 @@
 """Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
 
-from .bounds import riemannian_prior_fits
-from .convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
-from .discretized_logistic import DiscretizedLogistic
-from .graph import GraphEncoder, read_graphs
-from .gyroplane import Gyroplanes
-from .latent import (
+from skccvae.nn.bounds import riemannian_prior_fits
+from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
+from skccvae.nn.discretized_logistic import DiscretizedLogistic
+from skccvae.nn.graph import GraphEncoder, read_graphs
+from skccvae.nn.gyroplane import Gyroplanes
+from skccvae.nn.latent import (
     NORMAL_LATENTS,
     DeterministicLatent,
     EuclideanLatent,
@@ -16,7 +16,7 @@ from .latent import (
     SphericalLatent,
     WrappedLatent,
 )
-from .likelihoods import (
+from skccvae.nn.likelihoods import (
     LIKELIHOODS,
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
@@ -28,9 +28,9 @@ from .likelihoods import (
     PoissonLikelihood,
     VonMisesLikelihood,
 )
-from .networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
-from .row_noise import normal_noise, row_keys, uniform_noise
-from .supervision import PredictionHead
+from skccvae.nn.networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
+from skccvae.nn.row_noise import normal_noise, row_keys, uniform_noise
+from skccvae.nn.supervision import PredictionHead
 
 __all__ = [
     "ACTIVATIONS",

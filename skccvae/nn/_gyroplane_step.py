@@ -6,7 +6,7 @@ With gain ``g = |w|``, offset b and S = sin_K(b), C = cos_K(b), the layer is
 
 What depends on the planes alone is a few hundred numbers, what depends on the rows a matrix of rows
 times planes; at that size a step of training pays for each operation on the matrix, so that there
-are as few as can be.  The curvature is a Python number here; where it is learned its gradient is
+are as few as can be. The curvature is a Python number here; where it is learned its gradient is
 
 .. math:: \frac{\partial \arcsin_K x}{\partial K}
     = \frac{1}{2K}\Big(\frac{x}{\sqrt{1 - K x^2}} - \arcsin_K x\Big),
@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..special import cos_k, sin_k
-from .bounds import farthest
+from skccvae.nn.bounds import farthest
+from skccvae.special import cos_k, sin_k
 
 __all__ = ["FARTHEST", "gyroplane_distances"]
 

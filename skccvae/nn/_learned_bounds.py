@@ -1,7 +1,7 @@
 """The bounds of a posterior at a curvature that is learned, in one piece.
 
 `bounds` moves with the curvature, and each of its formulas is a handful of operations, which cost a
-step of training more than their arithmetic.  Where the value of the curvature can be read without
+step of training more than their arithmetic. Where the value of the curvature can be read without
 waiting for a device, both bounds are taken here at once, with their gradients by hand.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .bounds import (
+from skccvae.nn.bounds import (
     LOG_SCALE_BOUND,
     REACH,
     bound_size,

@@ -1,6 +1,6 @@
 """Smooth bounds on what a network says of a posterior on a curved space, for any curvature.
 
-A row far from the training data makes a network put out large numbers.  On a hyperbolic space a
+A row far from the training data makes a network put out large numbers. On a hyperbolic space a
 location or a draw at distance 44 curvature radii overflows float32, so both are bounded smoothly,
 by bounds that recede as 1/sqrt|K|: they are gone in the limit K -> 0, and there the space, the
 densities and the parameterisation are those of the Gaussian model.
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Distance from the origin, in curvature radii, up to which float32 holds the squares of hyperboloid
-# coordinates.  Location and draw share it.
+# coordinates. Location and draw share it.
 REACH = 42.0
 # Largest logarithm of a scale, of either sign, whatever the space.
 LOG_SCALE_BOUND = 10.0
@@ -158,7 +158,7 @@ def farthest(bend: float) -> float:
     """Size from which a number is taken as this size, which its bound cannot tell apart.
 
     Its bound is reached there to 16 digits; far beyond it fourth powers leave float32, and the
-    bounded number would be 0 and not the bound.  Without a bend squares must stay finite.
+    bounded number would be 0 and not the bound. Without a bend squares must stay finite.
     """
     return 1e4 / math.sqrt(max(bend, 1e-10)) if bend else 1e18
 

@@ -1,9 +1,9 @@
 """Compact residual convolutional encoder and decoder for images of any size.
 
 Rows reach a network flattened in the user's own axis order and leave it in that order, so a
-convolutional network stands where a perceptron stands.  Cost decides the layout: the first layer
+convolutional network stands where a perceptron stands. Cost decides the layout: the first layer
 halves the image already, large maps have few channels, and residual blocks work on the small maps
-only.  There is no BatchNorm, whose statistics a batch of one row does not have.
+only. There is no BatchNorm, whose statistics a batch of one row does not have.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .networks import ACTIVATIONS
+from skccvae.nn.networks import ACTIVATIONS
 
 __all__ = ["ConvDecoder", "ConvEncoder", "ImageLayout", "image_layout"]
 
@@ -64,7 +64,7 @@ def image_layout(shape: tuple[int, ...] | None) -> ImageLayout:
     Parameters
     ----------
     shape : tuple of int or None
-        ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``.  A last or first axis of size 1, 3 or 4 is the
+        ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. A last or first axis of size 1, 3 or 4 is the
         channel axis; where both are, it is the last.
 
     Returns
@@ -263,7 +263,7 @@ class ConvDecoder(nn.Module):
         A key of ``ACTIVATIONS``.
     n_outputs : int, optional
         Numbers a row in the output: a whole multiple of the numbers in an image, one image's
-        parameters after the other.  By default as many as the image has.
+        parameters after the other. By default as many as the image has.
 
     Raises
     ------

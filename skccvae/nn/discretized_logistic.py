@@ -17,7 +17,7 @@ LAST = N_LEVELS - 1
 # Levels on either side of the location beyond which a logistic of scale at most one level has
 # less than exp(-24) of its probability.
 WINDOW = 25
-# Numbers whose means are taken at once: some 20 temporaries of 1 MiB.  A power of two, so that no
+# Numbers whose means are taken at once: some 20 temporaries of 1 MiB. A power of two, so that no
 # piece but the last ends within a vector instruction, which rounds an exponential otherwise.
 PIECE = 2**18
 
@@ -43,7 +43,7 @@ class DiscretizedLogistic(Distribution):
     Notes
     -----
     The difference of sigmoids is the product ``sigmoid(b) sigmoid(-a) (1 - exp(a - b))``, whose
-    logarithm loses no digits in the tails.  Values between levels count as the nearest level.
+    logarithm loses no digits in the tails. Values between levels count as the nearest level.
 
     References
     ----------
@@ -113,7 +113,7 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
     Notes
     -----
     The mean is ``sum_j sigmoid((loc - e_j) / s) / 255`` over the 255 edges e_j between levels, a
-    midpoint rule on [0, 1].  For scales of at least one level its integral with the first three
+    midpoint rule on [0, 1]. For scales of at least one level its integral with the first three
     Euler-Maclaurin corrections is exact to 3e-9; for smaller ones the edges near the location
     are summed, since those further away count 0 or 1 to within exp(-24).
     """

@@ -2,7 +2,7 @@
 
 A row is ``[observed columns | n_nodes, n_edges, codes of each node, ends and codes of each edge]``.
 What the likelihood describes comes first; behind it stands the graph, of any size, as small
-integers, and zeros fill the row up.  So graphs travel through everything that is made for rows:
+integers, and zeros fill the row up. So graphs travel through everything that is made for rows:
 sparse storage, batches, splits.
 """
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .networks import ACTIVATIONS, mlp
+from skccvae.nn.networks import ACTIVATIONS, mlp
 
 # The sum over nodes is divided by this, so that sum and mean are of like size where graphs have
 # some tens of nodes, as most molecules do.
@@ -131,8 +131,8 @@ class GraphEncoder(nn.Module):
     -----
     Each round adds to a node's features what a network makes of them and of the sum of its
     neighbours' messages ``relu(neighbour + edge)`` [1]_, with layer normalisation before it: a
-    graph's features do not depend on the other graphs of the batch.  The readout is the sum and
-    the mean over nodes, since one tells sizes apart and the other stays calm on large graphs.  A
+    graph's features do not depend on the other graphs of the batch. The readout is the sum and
+    the mean over nodes, since one tells sizes apart and the other stays calm on large graphs. A
     graph without nodes has zeros there.
 
     References

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..special import cos_k, sin_k
-from ..special._entire import arcsin_root
-from ._gyroplane_step import FARTHEST, POLE, SMALLEST_GAIN, gyroplane_distances
-from .bounds import bound_size
+from skccvae.nn._gyroplane_step import FARTHEST, POLE, SMALLEST_GAIN, gyroplane_distances
+from skccvae.nn.bounds import bound_size
+from skccvae.special import cos_k, sin_k
+from skccvae.special._entire import arcsin_root
 
 __all__ = ["Gyroplanes"]
 
@@ -17,12 +17,12 @@ class Gyroplanes(nn.Module):
     r"""Signed geodesic distances of points to learned hyperplanes, one formula for every K.
 
     The plane with unit direction w and offset b is the totally geodesic hyperplane orthogonal to
-    the geodesic from the origin along w, at signed distance b.  A point with polar pair (c, s)
+    the geodesic from the origin along w, at signed distance b. A point with polar pair (c, s)
     has the signed distance delta with
 
     .. math:: \sin_K \delta = \cos_K(b) \langle w, s \rangle - \sin_K(b)\, c,
 
-    at K = 0 the affine map <w, x> - b.  The layer returns delta times a learned gain, as a linear
+    at K = 0 the affine map <w, x> - b. The layer returns delta times a learned gain, as a linear
     layer returns |w| times the distance.
 
     Parameters

@@ -25,10 +25,10 @@ from torch.distributions import (
 )
 from torch.distributions import Poisson as TorchPoisson
 
-from ..special import log_sinc_k
-from .discretized_logistic import DiscretizedLogistic, level_log_prob, level_mean
-from .negative_binomial import negative_binomial_log_prob
-from .von_mises import angle_cells, cos_and_sin, natural_parameters, von_mises_log_prob
+from skccvae.nn.discretized_logistic import DiscretizedLogistic, level_log_prob, level_mean
+from skccvae.nn.negative_binomial import negative_binomial_log_prob
+from skccvae.nn.von_mises import angle_cells, cos_and_sin, natural_parameters, von_mises_log_prob
+from skccvae.special import log_sinc_k
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -83,7 +83,7 @@ class Likelihood(nn.Module):
 class BernoulliLikelihood(Likelihood):
     """Independent Bernoulli pixels; for grey values in (0, 1) the soft cross-entropy.
 
-    With x in {0, 1} this is a probability.  With grey x it is the cross-entropy that much of the
+    With x in {0, 1} this is a probability. With grey x it is the cross-entropy that much of the
     literature reports, and no log-density; `ContinuousBernoulliLikelihood` is.
 
     Parameters
@@ -130,7 +130,7 @@ class ContinuousBernoulliLikelihood(Likelihood):
         return ((x - 0.5) * outputs - log_sinc_k(outputs.abs() / 2, -1.0)).sum(-1)
 
     def mean(self, outputs: Tensor) -> Tensor:
-        # 1/(1 - exp(-l)) - 1/l, with its series where the two cancel.  torch's own clamps the
+        # 1/(1 - exp(-l)) - 1/l, with its series where the two cancel. torch's own clamps the
         # probability, which is 0.015 off at l = 80.
         near = outputs.abs() < 0.3
         safe = torch.where(near, 1.0, outputs)
@@ -217,7 +217,7 @@ class IsotropicGaussianLikelihood(GaussianLikelihood):
 class DiscretizedLogisticLikelihood(Likelihood):
     """Independent 8-bit intensities: a logistic on [0, 1] rounded to 256 levels.
 
-    A probability of the levels, so that bits per dimension of images can be reported.  Rows hold
+    A probability of the levels, so that bits per dimension of images can be reported. Rows hold
     levels / 255; values between levels count as the nearest one.
 
     Parameters
@@ -228,7 +228,7 @@ class DiscretizedLogisticLikelihood(Likelihood):
     Notes
     -----
     The location is ``0.5 + output / 4``, whose slope is the one a sigmoid has at 0, and unbounded,
-    so that black and white pixels can have all of the probability.  The learned scale of a column
+    so that black and white pixels can have all of the probability. The learned scale of a column
     is ``min_scale + softplus(parameter)``, from a tenth of the range at the start down to a tenth
     of a level.
 
@@ -296,7 +296,7 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
 
     Notes
     -----
-    With mean mu the variance is ``mu + mu^2 / r``.  The size r of a column is learned from 10 on,
+    With mean mu the variance is ``mu + mu^2 / r``. The size r of a column is learned from 10 on,
     and bounded to (3e-7, 3e6), where the distribution is the Poisson's to float32's digits.
     """
 
@@ -327,7 +327,7 @@ class VonMisesLikelihood(Likelihood):
     """Independent angles in radians, with a direction and a concentration a column.
 
     -pi and pi are one point, for the density and for the encoder, which reads the cosine and the
-    sine.  NaN is a missing angle: it adds 0 to the log-probability, and the encoder reads (0, 0).
+    sine. NaN is a missing angle: it adds 0 to the log-probability, and the encoder reads (0, 0).
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ class VonMisesLikelihood(Likelihood):
 
     Notes
     -----
-    The decoder gives a vector in the plane for each column, `natural_parameters` its law.  `mean`
+    The decoder gives a vector in the plane for each column, `natural_parameters` its law. `mean`
     is the mean direction, in [-pi, pi].
     """
 

@@ -22,7 +22,7 @@ def negative_binomial_log_prob(x: Tensor, log_mean: Tensor, log_size: Tensor) ->
     log_mean : Tensor
         Logarithm of the mean mu.
     log_size : Tensor
-        Logarithm of the size r, the inverse dispersion: the variance is mu + mu^2 / r.  All
+        Logarithm of the size r, the inverse dispersion: the variance is mu + mu^2 / r. All
         arguments broadcast.
 
     Returns

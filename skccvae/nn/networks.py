@@ -1,7 +1,7 @@
 """Encoder and decoder trunks: multilayer perceptrons and a user's own modules.
 
 An encoder turns a batch of rows into hidden features, from which a linear head reads the
-posterior's parameters.  A decoder turns latent features into the likelihood's parameters.
+posterior's parameters. A decoder turns latent features into the likelihood's parameters.
 """
 
 from __future__ import annotations

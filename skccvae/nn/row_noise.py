@@ -1,8 +1,8 @@
 """Repeatable noise that belongs to a row and not to its place in a batch.
 
 Scoring draws random numbers, yet a user expects the score of a row to be the same whichever rows
-stand beside it.  Sharing one set of draws among all rows would do that too, but it correlates the
-errors of the rows, so that a mean over many rows stays noisy.  Here each row's content is hashed
+stand beside it. Sharing one set of draws among all rows would do that too, but it correlates the
+errors of the rows, so that a mean over many rows stays noisy. Here each row's content is hashed
 to a key, and a counter-based generator turns key, stream and counter into numbers.
 """
 

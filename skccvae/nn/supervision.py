@@ -55,7 +55,7 @@ class PredictionHead(nn.Module):
         Returns
         -------
         Tensor
-            Scalar.  Divided by all rows, labelled or not, so that the bound stays one of the
+            Scalar. Divided by all rows, labelled or not, so that the bound stays one of the
             whole data set.
         """
         scale = 0.1 + F.softplus(self.raw_scale)

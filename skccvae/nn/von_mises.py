@@ -1,6 +1,6 @@
 """Von Mises density of angles in natural parameters, and what a network reads of an angle.
 
-An angle is a point of the circle: -pi and pi are one.  NaN is an angle that is not there, as in
+An angle is a point of the circle: -pi and pi are one. NaN is an angle that is not there, as in
 rows that are padded to the length of the longest; it adds nothing to a log-probability.
 """
 
@@ -39,7 +39,7 @@ def natural_parameters(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Notes
     -----
-    The direction is that of the raw vector.  With its length r the concentration is
+    The direction is that of the raw vector. With its length r the concentration is
 
     .. math:: \kappa = r \left(\frac{1}{1 + r^2} + \frac{r^2}{B^2}\right)^{-1/2} < B = 10^4,
 
@@ -82,7 +82,7 @@ def von_mises_log_prob(x: Tensor, a: Tensor, b: Tensor, kappa: Tensor) -> Tensor
     missing = x.isnan()
     angle = torch.where(missing, 0.0, x)
     distance = (a - kappa * angle.cos()).square() + (b - kappa * angle.sin()).square()
-    # In float64 for the slope, I_1 / I_0 - 1, which is 1 / (2 kappa) where kappa is large.  For
+    # In float64 for the slope, I_1 / I_0 - 1, which is 1 / (2 kappa) where kappa is large. For
     # this one order torch's own function has the digits of `special.log_bessel_i` in less time.
     log_bessel = torch.special.i0e(kappa.double()).log().to(kappa.dtype)
     return torch.where(missing, 0.0, -0.5 * distance / kappa - log_bessel - LOG_TWO_PI)

@@ -1,12 +1,12 @@
 """Training: in-memory batches, the skorch net, callbacks, isolated random numbers."""
 
-from .batches import Batches, RowScaling, RowSource
-from .callbacks import EpochPrinter, KeepBest, ProgressBar
-from .dataset_rows import DatasetRows
-from .exceptions import DivergenceError
-from .net import NegativeELBO, StopTraining, VAENet
-from .random import derive_seed, entropy_from, isolated_random_state
-from .row_access import column_limits, is_memory_mapped, row_slices
+from skccvae.training.batches import Batches, RowScaling, RowSource
+from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
+from skccvae.training.dataset_rows import DatasetRows
+from skccvae.training.exceptions import DivergenceError
+from skccvae.training.net import NegativeELBO, StopTraining, VAENet
+from skccvae.training.random import derive_seed, entropy_from, isolated_random_state
+from skccvae.training.row_access import column_limits, is_memory_mapped, row_slices
 
 __all__ = [
     "Batches",

@@ -1,9 +1,9 @@
 """Rows to float32 batches on a device, without a worker or a copy of the data.
 
 A torch ``DataLoader`` fetches one row at a time; for data in memory that costs more than the
-model.  Here a batch is one indexing call.  Sparse matrices are made dense batch by batch, bytes
+model. Here a batch is one indexing call. Sparse matrices are made dense batch by batch, bytes
 are scaled batch by batch, and real values are centred and scaled batch by batch unless they fit
-once.  Memory maps and torch Datasets are read batch by batch.
+once. Memory maps and torch Datasets are read batch by batch.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from .dataset_rows import DatasetRows
-from .row_access import is_memory_mapped, release_pages
+from skccvae.training.dataset_rows import DatasetRows
+from skccvae.training.row_access import is_memory_mapped, release_pages
 
 # Bytes of a memory map that may be brought in before its pages are let go, and what reading a
 # single row brings in: the system maps the pages around it too.

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
-from .row_access import column_limits, row_slices
+from skccvae.training.row_access import column_limits, row_slices
 
 
 class DatasetRows:
     """The samples of a map-style Dataset as rows that are read when they are asked for.
 
     It has the part of an array's interface that training uses: ``shape``, ``dtype``, ``len`` and
-    indexing by rows.  A sample is a tensor or array (or anything NumPy makes a numeric array of),
-    alone or first in a tuple ``(sample,)`` or ``(sample, label)``.  Where the Dataset has torch's
+    indexing by rows. A sample is a tensor or array (or anything NumPy makes a numeric array of),
+    alone or first in a tuple ``(sample,)`` or ``(sample, label)``. Where the Dataset has torch's
     ``__getitems__``, a batch is one call of it.
 
     Parameters

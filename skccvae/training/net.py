@@ -13,8 +13,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from .callbacks import ProgressBar
-from .exceptions import DivergenceError
+from skccvae.training.callbacks import ProgressBar
+from skccvae.training.exceptions import DivergenceError
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
@@ -33,13 +33,13 @@ class NegativeELBO(nn.Module):
     warmup_epochs : int, default=0
         Epochs over which the weight grows linearly from 0.
     objective : {"elbo", "iwae"}, default="elbo"
-        The bound that is maximised.  The importance-weighted bound holds the KL inside it, so
+        The bound that is maximised. The importance-weighted bound holds the KL inside it, so
         warm-up and ``beta`` do not apply to it.
     n_latent_samples : int, default=1
         Draws a row.
     free_bits : float, default=0.0
         Nats a latent dimension below which the mean KL of a batch, factor by factor, is not
-        penalised.  The whole KL of a space counts: a posterior on a sphere has only one.
+        penalised. The whole KL of a space counts: a posterior on a sphere has only one.
 
     References
     ----------
@@ -95,7 +95,7 @@ class NegativeELBO(nn.Module):
 class VAENet(NeuralNet):
     """skorch net that trains a `VAE` from in-memory batches.
 
-    It keeps skorch's callbacks, history and parameters.  What it changes: batches are slices of
+    It keeps skorch's callbacks, history and parameters. What it changes: batches are slices of
     one array; an epoch reads the losses from the device once, not at every step; per-batch
     callbacks cost nothing unless one is there; a diverged epoch ends training with the last
     finite weights in place; Ctrl-C is not swallowed; pickles hold CPU tensors and no optimiser

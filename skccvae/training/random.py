@@ -1,6 +1,6 @@
 """Random numbers that are the estimator's own.
 
-Layers, dropout and samplers of torch draw from global generators.  Every method of an estimator
+Layers, dropout and samplers of torch draw from global generators. Every method of an estimator
 that draws does so inside `isolated_random_state`, which seeds those generators and puts back what
 was there, so that a user's own stream of random numbers never notices.
 """

@@ -52,7 +52,7 @@ def release_pages(array: Any) -> None:
     """Let go of the pages that reading a memory map brought into this process.
 
     They count as its memory until the system needs them elsewhere, and a pass over a file would
-    look like the whole file in memory.  The system's own cache keeps them, so that reading them
+    look like the whole file in memory. The system's own cache keeps them, so that reading them
     again is cheap.
 
     Parameters

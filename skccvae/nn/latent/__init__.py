@@ -1,10 +1,10 @@
 """Latent spaces of a model: posterior heads, priors, and what the decoder reads."""
 
-from ._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
-from ._product import ProductLatent
-from ._riemannian import RiemannianLatent
-from ._sphere import SphericalLatent
-from ._wrapped import WrappedLatent
+from skccvae.nn.latent._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
+from skccvae.nn.latent._product import ProductLatent
+from skccvae.nn.latent._riemannian import RiemannianLatent
+from skccvae.nn.latent._sphere import SphericalLatent
+from skccvae.nn.latent._wrapped import WrappedLatent
 
 NORMAL_LATENTS: dict[str, type[WrappedLatent]] = {
     "wrapped_normal": WrappedLatent,

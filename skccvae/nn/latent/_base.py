@@ -1,7 +1,7 @@
 """What every latent space offers a model, and the flat ones.
 
 A latent space turns the numbers of the encoder's head into a posterior, draws from it, knows the
-prior, and says what the decoder reads at a point.  Noise comes in from outside, as standard
+prior, and says what the decoder reads at a point. Noise comes in from outside, as standard
 normal numbers, so that the caller decides whether draws are fresh or repeatable.
 """
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from ...manifolds import ConstantCurvature, Euclidean, Manifold
-from ..bounds import bounded_log_scale
+from skccvae.manifolds import ConstantCurvature, Euclidean, Manifold
+from skccvae.nn.bounds import bounded_log_scale
 
 
 class LatentStep(NamedTuple):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ...distributions import ProductDistribution
-from ...manifolds import Product
-from ._base import Latent, LatentStep
+from skccvae.distributions import ProductDistribution
+from skccvae.manifolds import Product
+from skccvae.nn.latent._base import Latent, LatentStep
 
 
 class ProductLatent(Latent):

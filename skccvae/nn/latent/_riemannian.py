@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ...distributions import RiemannianNormal, riemannian_normal_step
-from ._wrapped import WrappedLatent
+from skccvae.distributions import RiemannianNormal, riemannian_normal_step
+from skccvae.nn.latent._wrapped import WrappedLatent
 
 
 class RiemannianLatent(WrappedLatent):

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ...distributions import (
+from skccvae.distributions import (
     HypersphericalUniform,
     PowerSpherical,
     VonMisesFisher,
     axial_step,
 )
-from ...manifolds import Sphere
-from ..bounds import bounded_log_scale
-from ._base import Latent, LatentStep
+from skccvae.manifolds import Sphere
+from skccvae.nn.bounds import bounded_log_scale
+from skccvae.nn.latent._base import Latent, LatentStep
 
 
 def unit_vectors(raw: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class SphericalLatent(Latent):
     dim : int
         Intrinsic dimension d; points have d + 1 coordinates.
     curvature : float, default=1.0
-        K > 0.  Posterior and prior are distributions on the unit sphere; K only sets the radius
+        K > 0. Posterior and prior are distributions on the unit sphere; K only sets the radius
         ``1 / sqrt(K)`` of the coordinates that the decoder and the user read.
     family : type, default=VonMisesFisher
         ``VonMisesFisher`` or another distribution with the parameters (loc, concentration) and a

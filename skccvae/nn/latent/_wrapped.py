@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ...distributions import WrappedNormal, wrapped_normal_step
-from ...distributions._preimages import n_preimages_for
-from ...manifolds import ConstantCurvature, constant_curvature
-from ...manifolds.functional import log_origin
-from .._learned_bounds import learned_bounds
-from ..bounds import (
+from skccvae.distributions import WrappedNormal, wrapped_normal_step
+from skccvae.distributions._preimages import n_preimages_for
+from skccvae.manifolds import ConstantCurvature, constant_curvature
+from skccvae.manifolds.functional import log_origin
+from skccvae.nn._learned_bounds import learned_bounds
+from skccvae.nn.bounds import (
     bound_size,
     location_bend,
     scale_bend,
     scale_from_network,
 )
-from ..gyroplane import Gyroplanes
-from ._base import DiagonalNormal, Latent, LatentStep
+from skccvae.nn.gyroplane import Gyroplanes
+from skccvae.nn.latent._base import DiagonalNormal, Latent, LatentStep
 
 # Adam moves a parameter by about the learning rate a step; a curvature should cross a range of
 # order 1 within a few hundred steps.
@@ -50,7 +50,7 @@ class WrappedLatent(Latent):
         Whether K is a parameter, which may change its sign.
     flat_part : bool, default=False
         Whether the KL is estimated as that of the flat model, which is known exactly, plus the
-        difference that curvature makes to the drawn point.  The mean is the same; the estimate
+        difference that curvature makes to the drawn point. The mean is the same; the estimate
         is that of the Gaussian model in the limit K -> 0.
 
     References

@@ -1,0 +1,26 @@
+"""The private names of scikit-learn that this package uses, in one place.
+
+scikit-learn validates the parameters of its own estimators with these classes, and other packages
+follow it: an error for a bad parameter then reads the same here as there. They carry an underscore,
+so a new version may move them. Then this file is the one to mend.
+"""
+
+from __future__ import annotations
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_params,
+)
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "InvalidParameterError",
+    "StrOptions",
+    "fit_context",
+    "validate_params",
+]
