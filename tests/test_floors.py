@@ -15,7 +15,16 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "skccvae"
 
 # From the ground up; the root of the package (``skccvae/__init__.py``) is the roof.
-FLOORS = ("special", "manifolds", "distributions", "nn", "vae", "training", "estimators")
+FLOORS = (
+    "special",
+    "manifolds",
+    "distributions",
+    "kernels",
+    "nn",
+    "vae",
+    "training",
+    "estimators",
+)
 # Beside the house: they see the manifolds and what those stand on, and not each other.
 BESIDE = ("datasets", "plotting", "metrics", "molecules")
 BESIDE_SEES = ("special", "manifolds")
@@ -28,7 +37,9 @@ SKLEARN = "_sklearn"
 TRAINING_STEP = {"torch"}
 AROUND_IT = {"torch", "numpy", "scipy", "sklearn", "skorch", "tqdm", "joblib", "safetensors"}
 THIRD_PARTY = {
-    **dict.fromkeys(("special", "manifolds", "distributions", "nn", "vae"), TRAINING_STEP),
+    **dict.fromkeys(
+        ("special", "manifolds", "distributions", "kernels", "nn", "vae"), TRAINING_STEP
+    ),
     "nn": TRAINING_STEP | {"torch_geometric"},  # optional: graph.py imports it when it is used
     "training": AROUND_IT,
     "estimators": AROUND_IT,
@@ -111,6 +122,16 @@ def test_private_names_of_scikit_learn_stand_in_one_file() -> None:
         for name in imported_names(path.read_text(encoding="utf-8"), "skccvae.x", False):
             private = name.startswith("sklearn.") and "._" in name
             assert not private, f"{path} imports {name}; add it to skccvae/_sklearn.py"
+
+
+def test_one_file_knows_laws_and_their_accelerators() -> None:
+    for path in (PACKAGE / "kernels").glob("*.py"):
+        names = imported_names(path.read_text(encoding="utf-8"), "skccvae.kernels.x", False)
+        laws = {n for n in names if n.startswith("skccvae.distributions")}
+        if path.stem == "registry":
+            assert laws == {"skccvae.distributions"}
+        else:  # the number of terms of a sum is no law
+            assert laws <= {"skccvae.distributions.preimages"}, path
 
 
 def import_circles() -> list[list[str]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import skccvae.distributions.kl  # noqa: F401  (registers the divergences)
-from skccvae.distributions.axial_step import axial_step
 from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
 from skccvae.distributions.product import ProductDistribution
-from skccvae.distributions.riemannian_normal import RiemannianNormal, riemannian_normal_step
+from skccvae.distributions.riemannian_normal import RiemannianNormal
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
-from skccvae.distributions.wrapped_normal import WrappedNormal, wrapped_normal_step
+from skccvae.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "HypersphericalUniform",
@@ -18,7 +17,4 @@ __all__ = [
     "ProductDistribution",
     "VonMisesFisher",
     "WrappedNormal",
-    "axial_step",
-    "riemannian_normal_step",
-    "wrapped_normal_step",
 ]

@@ -8,8 +8,8 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution
 
-from skccvae.distributions._axial import log_sphere_area
 from skccvae.distributions.constraints import unit_vector
+from skccvae.distributions.rotationally_symmetric import log_sphere_area
 
 __all__ = ["HypersphericalUniform"]
 

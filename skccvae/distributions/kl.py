@@ -5,17 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 from torch.distributions import register_kl
 
-from skccvae.distributions._axial import AxialDistribution, log_sphere_area
 from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
 from skccvae.distributions.riemannian_normal import RiemannianNormal
+from skccvae.distributions.rotationally_symmetric import RotationallySymmetric, log_sphere_area
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
 from skccvae.special.bessel import bessel_ratio, log_hyp0f1
 from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer
 
 __all__: list[str] = []
 
-_OnSphere = AxialDistribution | HypersphericalUniform
+_OnSphere = RotationallySymmetric | HypersphericalUniform
 
 
 def _check_same_sphere(p: _OnSphere, q: _OnSphere) -> None:

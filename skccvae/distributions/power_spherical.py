@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skccvae.distributions._axial import AxialDistribution
+from skccvae.distributions.rotationally_symmetric import RotationallySymmetric
 from skccvae.special.power_spherical import (
     power_spherical_kl_uniform,
     power_spherical_log_normalizer,
@@ -15,7 +15,7 @@ from skccvae.special.power_spherical import (
 __all__ = ["PowerSpherical"]
 
 
-class PowerSpherical(AxialDistribution):
+class PowerSpherical(RotationallySymmetric):
     r"""Power spherical distribution, with density proportional to (1 + <mu, z>)^kappa.
 
     Parameters

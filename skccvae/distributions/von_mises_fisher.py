@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from skccvae.distributions._axial import AxialDistribution
+from skccvae.distributions.rotationally_symmetric import RotationallySymmetric
 from skccvae.special.bessel import bessel_ratio
 from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer, vmf_log_tangent
 
 __all__ = ["VonMisesFisher"]
 
 
-class VonMisesFisher(AxialDistribution):
+class VonMisesFisher(RotationallySymmetric):
     r"""von Mises-Fisher distribution, with density proportional to exp(kappa <mu, z>).
 
     Parameters

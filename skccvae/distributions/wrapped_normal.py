@@ -13,45 +13,21 @@ the exponential map, ``(sin_K(r)/r)^(d-1)``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
-from skccvae.distributions._preimages import log_preimage_sum, n_preimages_for
-from skccvae.distributions._wrapped_step import wrapped_normal_step
-from skccvae.manifolds import functional as polar
-from skccvae.manifolds.base import ConstantCurvature
+from skccvae.distributions.normal_on_manifold import NormalOnManifold
+from skccvae.distributions.preimages import log_preimage_sum, n_preimages
+from skccvae.manifolds.functional import _norm, log_transported
+from skccvae.manifolds.polar import exp_from_tangent
 from skccvae.special.trigonometry import log_sinc_k
 
-__all__ = ["WrappedNormal", "wrapped_normal_step"]
-
-_LOG_2PI = math.log(2 * math.pi)
+__all__ = ["WrappedNormal"]
 
 
-class _OnManifold(constraints.Constraint):
-    """Points of a space of constant curvature, in ambient coordinates."""
-
-    event_dim = 1
-
-    def __init__(self, manifold: ConstantCurvature) -> None:
-        self.manifold = manifold
-        super().__init__()
-
-    def __repr__(self) -> str:
-        return f"on {self.manifold!r}"
-
-    def check(self, value: Tensor) -> Tensor:
-        if value.shape[-1:] != (self.manifold.ambient_dim,):
-            raise ValueError(
-                f"Points of {self.manifold!r} have {self.manifold.ambient_dim} (ambient) "
-                f"coordinates; got shape {tuple(value.shape)}."
-            )
-        return self.manifold.belongs(value)
-
-
-class WrappedNormal(Distribution):
+class WrappedNormal(NormalOnManifold):
     r"""Normal distribution of a tangent space, wrapped onto the space by the exponential map.
 
     Parameters
@@ -90,7 +66,7 @@ class WrappedNormal(Distribution):
 
     Euclidean space gives the normal distribution, and K -> 0 tends to it from both sides.
     `log_prob` forms a logarithm map, which float32 cannot do far out in hyperbolic space (1e-3 up
-    to a radius of about 9 R); training goes through :func:`wrapped_normal_step`, which does not.
+    to a radius of about 5 R); `rsample_with_log_prob`, which training uses, does not.
 
     References
     ----------
@@ -111,132 +87,12 @@ class WrappedNormal(Distribution):
     """
 
     arg_constraints = {"scale": constraints.independent(constraints.positive, 1)}
-    has_rsample = True
-
-    def __init__(
-        self,
-        loc: Tensor,
-        scale: Tensor | float,
-        manifold: ConstantCurvature,
-        validate_args: bool | None = None,
-    ) -> None:
-        if not isinstance(manifold, ConstantCurvature):
-            raise TypeError(
-                "manifold must be Euclidean, Sphere or Hyperbolic; got "
-                f"{type(manifold).__name__}. For a product, make one distribution a factor."
-            )
-        if loc.shape[-1:] != (manifold.ambient_dim,):
-            raise ValueError(
-                f"loc must hold points of {manifold!r}, with {manifold.ambient_dim} (ambient) "
-                f"coordinates; got shape {tuple(loc.shape)}."
-            )
-        if self._should_validate(validate_args) and not bool(manifold.belongs(loc).all()):
-            raise ValueError(
-                f"loc must lie on {manifold!r}; some of its points do not (or are NaN). Use "
-                "manifold.project(loc) or manifold.exp0(u)."
-            )
-        self.manifold: ConstantCurvature | None = manifold
-        c, s = manifold.to_polar(loc)
-        self._setup(c, s, scale, manifold.curvature, validate_args)
-
-    @staticmethod
-    def _should_validate(validate_args: bool | None) -> bool:
-        return Distribution._validate_args if validate_args is None else validate_args
-
-    @classmethod
-    def _from_polar(
-        cls,
-        c: Tensor,
-        s: Tensor,
-        scale: Tensor | float,
-        curvature: float | Tensor,
-        manifold: ConstantCurvature | None = None,
-        validate_args: bool | None = None,
-    ) -> WrappedNormal:
-        """Distribution from a polar location, whose curvature may be a tensor with a gradient.
-
-        With a manifold, draws are its ambient points, as usual. Without one they are polar rows
-        ``(c, s_1, ..., s_d)``, which have a limit at K = 0 where the embedding has none, and so
-        are the values that log_prob takes.
-        """
-        self = cls.__new__(cls)
-        self.manifold = manifold
-        self._setup(c, s, scale, curvature, validate_args)
-        return self
-
-    def _setup(
-        self,
-        c: Tensor,
-        s: Tensor,
-        scale: Tensor | float,
-        K: float | Tensor,
-        validate_args: bool | None,
-    ) -> None:
-        d = s.shape[-1]
-        scale = torch.as_tensor(scale, dtype=s.dtype, device=s.device)
-        if scale.ndim == 0:
-            scale = scale.unsqueeze(0)
-        if scale.shape[-1] not in (1, d):
-            raise ValueError(
-                f"scale must have {d} (intrinsic) entries along its last dimension, or 1 to use "
-                f"for all; got shape {tuple(scale.shape)}."
-            )
-        try:
-            batch = torch.broadcast_shapes(c.shape, scale.shape[:-1])
-        except RuntimeError as error:
-            raise ValueError(
-                f"loc of batch shape {tuple(c.shape)} and scale of batch shape "
-                f"{tuple(scale.shape[:-1])} do not broadcast."
-            ) from error
-        self._K = K
-        self._c, self._s = c.expand(batch), s.expand(*batch, d)
-        self.scale = scale.expand(*batch, d)
-        width = d + 1 if self.manifold is None else self.manifold.ambient_dim
-        super().__init__(batch, torch.Size([width]), validate_args=validate_args)
-
-    def _pack(self, c: Tensor, s: Tensor) -> Tensor:
-        if self.manifold is None:
-            return torch.cat([c.unsqueeze(-1), s], -1)
-        return self.manifold.from_polar(c, s)
-
-    def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return (z[..., 0], z[..., 1:]) if self.manifold is None else self.manifold.to_polar(z)
+    _scale_dims = 1
 
     @property
     def noise_dim(self) -> int:
         """Numbers of standard normal noise that one draw takes: d."""
-        return self._s.shape[-1]
-
-    @property
-    def loc(self) -> Tensor:
-        """Location, shape batch_shape + event_shape."""
-        return self._pack(self._c, self._s)
-
-    @property
-    def mode(self) -> Tensor:
-        """Location: where the first preimage's density is greatest."""
-        return self.loc
-
-    @constraints.dependent_property(is_discrete=False, event_dim=1)
-    def support(self) -> constraints.Constraint:
-        """The manifold."""
-        if self.manifold is None:
-            return constraints.real_vector
-        return _OnManifold(self.manifold)
-
-    def expand(
-        self, batch_shape: Sequence[int], _instance: WrappedNormal | None = None
-    ) -> WrappedNormal:
-        """Distribution with a larger batch shape, sharing memory."""
-        new = self._get_checked_instance(WrappedNormal, _instance)
-        batch_shape = torch.Size(batch_shape)
-        new.manifold, new._K = self.manifold, self._K
-        new._c = self._c.expand(batch_shape)
-        new._s = self._s.expand(*batch_shape, self.noise_dim)
-        new.scale = self.scale.expand(*batch_shape, self.noise_dim)
-        super(WrappedNormal, new).__init__(batch_shape, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
+        return self._dim
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
         """Draw made from given noise.
@@ -249,22 +105,22 @@ class WrappedNormal(Distribution):
         Returns
         -------
         Tensor of shape (..., ambient_dim)
-            Differentiable in location, scale and curvature.
-        """
-        if noise.shape[-1:] != (self.noise_dim,):
-            raise ValueError(
-                f"noise must have {self.noise_dim} columns (noise_dim, the intrinsic dimension); "
-                f"got shape {tuple(noise.shape)}."
-            )
-        zc, zs, _ = polar.exp_transported(self._c, self._s, self.scale * noise, self._K)
-        return self._pack(zc, zs)
+            Differentiable in location, scale and a curvature that is a tensor.
 
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """Draws with a pathwise gradient, shape sample_shape + batch_shape + event_shape."""
-        shape = torch.Size(sample_shape) + self._batch_shape + (self.noise_dim,)
-        return self.rsample_from_noise(
-            torch.randn(shape, dtype=self._s.dtype, device=self._s.device)
-        )
+        Raises
+        ------
+        ValueError
+            If the last dimension of the noise is not noise_dim.
+        """
+        self._check_noise(noise)
+        return self._exp(self.scale * noise)
+
+    def rsample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        self._check_noise(noise)
+        v = self.scale * noise
+        # The sum over preimages is centred on the vector that was drawn. That vector may itself
+        # wind round the sphere as often as the sum reaches: hence twice as many terms.
+        return self._exp(v), self._tangent_log_prob(v, noise.square().sum(-1), turns=2)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density against the Riemannian volume.
@@ -278,25 +134,23 @@ class WrappedNormal(Distribution):
         -------
         Tensor of shape (...)
         """
-        if value.shape[-1:] != self._event_shape:
-            raise ValueError(
-                f"value must have {self._event_shape[0]} (ambient) coordinates in its last "
-                f"dimension; got shape {tuple(value.shape)}."
-            )
-        if self._validate_args:
-            self._validate_sample(value)
-        zc, zs = self._unpack(value)
-        v = polar.log_transported(self._c, self._s, zc, zs, self._K)
-        d = self.noise_dim
-        r = polar._norm(v)
-        square = (v / self.scale).square().sum(-1)
-        result = -0.5 * square - self.scale.log().sum(-1) - 0.5 * d * _LOG_2PI
+        self._check_value(value)
+        there, here = self.manifold.to_polar(value), self.manifold.to_polar(self.loc)
+        v = log_transported(*here, *there, self._K)
+        return self._tangent_log_prob(v, (v / self.scale).square().sum(-1), turns=1)
+
+    def _exp(self, v: Tensor) -> Tensor:
+        """Point to which a tangent vector leads, carried from the origin to the location."""
+        return self.manifold.from_polar(*exp_from_tangent(self._tangent, v, self._K))
+
+    def _tangent_log_prob(self, v: Tensor, square: Tensor, turns: int) -> Tensor:
+        """Log-density of the point to which v leads; `square` is |v/scale|^2."""
+        d, K, r = self._dim, self._K, _norm(v)
+        result = -0.5 * square - self.scale.log().sum(-1) - 0.5 * d * math.log(2 * math.pi)
         if d > 1:
-            result = result - (d - 1) * log_sinc_k(r, self._K)
-        K = float(self._K.detach() if isinstance(self._K, Tensor) else self._K)
-        if K > 0:
-            top = float(self.scale.detach().max()) if self.scale.numel() else 1.0
-            n = n_preimages_for(top, d, K)
-            safe = torch.where(r > 0, r, 1.0)
-            result = result + log_preimage_sum(r, square / safe.square(), d, self._K, n)
+            result = result - (d - 1) * log_sinc_k(r, K)
+        n = turns * n_preimages(self.scale, K)
+        if n > 0:
+            precision = square / torch.where(r > 0, r, 1.0).square()
+            result = result + log_preimage_sum(r, precision, d, K, n)
         return result

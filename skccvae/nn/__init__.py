@@ -1,6 +1,5 @@
 """Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
 
-from skccvae.nn.bounds import riemannian_prior_fits
 from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
 from skccvae.nn.discretized_logistic import DiscretizedLogistic
 from skccvae.nn.graph import GraphEncoder, read_graphs
@@ -28,6 +27,7 @@ from skccvae.nn.likelihoods import (
     PoissonLikelihood,
     VonMisesLikelihood,
 )
+from skccvae.nn.limits import riemannian_prior_fits
 from skccvae.nn.networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
 from skccvae.nn.row_noise import normal_noise, row_keys, uniform_noise
 from skccvae.nn.supervision import PredictionHead

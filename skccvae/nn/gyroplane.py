@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skccvae.nn._gyroplane_step import FARTHEST, POLE, SMALLEST_GAIN, gyroplane_distances
-from skccvae.nn.bounds import bound_size
+from skccvae.kernels import accelerator
+from skccvae.kernels.hyperplanes import FARTHEST, POLE, SMALLEST_GAIN
 from skccvae.special import cos_k, sin_k
-from skccvae.special._entire import arcsin_root
+from skccvae.special.smooth_limit import limit_size
+from skccvae.special.stumpff import arcsin_root
 
 __all__ = ["Gyroplanes"]
 
@@ -78,26 +79,20 @@ class Gyroplanes(nn.Module):
         -------
         Tensor of shape (..., n_planes)
         """
+        fused = accelerator("hyperplanes", s, curvature=K)
+        if fused is not None:
+            return fused(c, s, self.weight, self.bias, K)
         if not isinstance(K, Tensor) and K == 0:
             return self.linear(s)
-        if not isinstance(K, Tensor):
-            return gyroplane_distances(c, s, self.weight, self.bias, K)
-        if K.device.type == "cpu":  # elsewhere reading its value would wait for the device
-            learned = K if K.requires_grad else None
-            return gyroplane_distances(c, s, self.weight, self.bias, float(K.detach()), learned)
-        return self._by_autograd(c, s, K)
-
-    def _by_autograd(self, c: Tensor, s: Tensor, K: Tensor) -> Tensor:
-        """The same with operations that hold for every K at once."""
         gain = torch.linalg.vector_norm(self.weight, dim=-1).clamp_min(SMALLEST_GAIN)
-        # A small gain means a far plane; beyond 20 curvature radii float32 cannot tell how far.
-        offset = bound_size(-self.bias / gain, K.clamp(max=0.0) * -(FARTHEST**-2))
+        negative = K.clamp(max=0.0) if isinstance(K, Tensor) else min(K, 0.0)
+        offset = limit_size(-self.bias / gain, negative * -(FARTHEST**-2))
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
-        scaled = (s @ self.weight.T) * cosine - c.unsqueeze(-1) * (gain * sine)
-        return gain * _arcsine(scaled / gain, K)
+        x = (s @ self.weight.T) * (cosine / gain) - c.unsqueeze(-1) * sine
+        return gain * _arcsine(x, K)
 
 
-def _arcsine(x: Tensor, K: Tensor) -> Tensor:
+def _arcsine(x: Tensor, K: float | Tensor) -> Tensor:
     """Inverse of sin_K on its middle branch, smooth in K through 0.
 
     The distance to a plane has a cone at the plane's pole, where K x^2 = 1 and the slope of the

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skccvae.special._autograd import first_order_only
+from skccvae.special._autograd import with_derivative
 from skccvae.special._debye import debye_coefficients
 
 __all__ = ["bessel_ratio", "log_bessel_i", "log_hyp0f1"]
@@ -100,32 +100,6 @@ def bessel_family(order: float, kappa: Tensor) -> BesselFamily:
     return BesselFamily(log_f, log_f_scaled, kappa * rho, slope)
 
 
-class _LogHyp0F1(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, order: float, kappa: Tensor, scaled: bool) -> Tensor:
-        family = bessel_family(order, kappa)
-        ctx.save_for_backward((family.ratio - 1 if scaled else family.ratio).to(kappa.dtype))
-        return (family.log_f_scaled if scaled else family.log_f).to(kappa.dtype)
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None]:
-        return None, grads[0] * ctx.saved_tensors[0], None
-
-
-class _BesselRatio(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, order: float, kappa: Tensor) -> Tensor:
-        family = bessel_family(order, kappa)
-        ctx.save_for_backward(family.slope.to(kappa.dtype))
-        return family.ratio.to(kappa.dtype)
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        return None, grads[0] * ctx.saved_tensors[0]
-
-
 def _check_order(order: float) -> float:
     if not (isinstance(order, (int, float)) and 0 <= order < math.inf):
         raise ValueError(f"order must be a finite number >= 0, got {order!r}; use v = m / 2 - 1.")
@@ -173,7 +147,15 @@ def log_hyp0f1(order: float, x: Tensor, scaled: bool = False) -> Tensor:
     tensor([0.5952], dtype=torch.float64)
     """
     _check_argument(x)
-    return _LogHyp0F1.apply(_check_order(order), x, scaled)
+    order = _check_order(order)
+
+    def value_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+        family = bessel_family(order, x)
+        if scaled:
+            return family.log_f_scaled, family.ratio - 1
+        return family.log_f, family.ratio
+
+    return with_derivative(x, value_and_slope)
 
 
 def log_bessel_i(order: float, x: Tensor) -> Tensor:
@@ -242,4 +224,10 @@ def bessel_ratio(order: float, x: Tensor) -> Tensor:
     tensor([0.5373])
     """
     _check_argument(x)
-    return _BesselRatio.apply(_check_order(order), x)
+    order = _check_order(order)
+
+    def value_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+        family = bessel_family(order, x)
+        return family.ratio, family.slope
+
+    return with_derivative(x, value_and_slope)

@@ -7,12 +7,11 @@ alpha = kappa + beta and beta = (m - 1) / 2, so that everything is a matter of g
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from skccvae.special._autograd import first_order_only
+from skccvae.special._autograd import with_derivative
 from skccvae.special.bessel import working_dtype
 from skccvae.special.quantile import RadialQuantile
 from skccvae.special.von_mises_fisher import ConcentrationGrid, bounded_quantile
@@ -50,45 +49,6 @@ def _log_normalizer(kappa: Tensor, beta: float) -> Tensor:
     return torch.lgamma(kappa + beta) - torch.lgamma(kappa + 2 * beta) - at_zero
 
 
-class _LogNormalizer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kappa: Tensor, m: int) -> Tensor:
-        beta = 0.5 * (m - 1)
-        wide = kappa.to(working_dtype(kappa.device))
-        ctx.save_for_backward(_log_mean(wide, beta).to(kappa.dtype))
-        return _log_normalizer(wide, beta).to(kappa.dtype)
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.saved_tensors[0], None
-
-
-class _KLUniform(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kappa: Tensor, m: int) -> Tensor:
-        beta = 0.5 * (m - 1)
-        wide = kappa.to(working_dtype(kappa.device))
-        slope = wide * _log_variance(wide, beta)
-        # kappa E[log t] - log M cancels as kappa -> 0. There the integral of the derivative is
-        # taken instead; up to kappa = beta its integrand is smooth and positive, and Gauss's rule
-        # exact.
-        small = wide.clamp(max=beta)
-        integral = torch.zeros_like(wide)
-        for node, weight in _gauss_legendre():
-            integral = integral + weight * node * _log_variance(node * small, beta)
-        integral = small * small * integral
-        closed = wide * _log_mean(wide, beta) - _log_normalizer(wide, beta)
-        ctx.save_for_backward(slope.to(kappa.dtype))
-        # a NaN fails the comparison and stays in the closed form
-        return torch.where(wide <= beta, integral, closed).to(kappa.dtype)
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.saved_tensors[0], None
-
-
 def power_spherical_log_normalizer(kappa: Tensor, m: int) -> Tensor:
     r"""Logarithm of the mean of ((1 + w) / 2)^kappa over the uniform law on the sphere.
 
@@ -114,7 +74,13 @@ def power_spherical_log_normalizer(kappa: Tensor, m: int) -> Tensor:
     >>> power_spherical_log_normalizer(torch.tensor([1.0]), 3)  # log(1 / 2)
     tensor([-0.6931])
     """
-    return _LogNormalizer.apply(kappa, m)
+    beta = 0.5 * (m - 1)
+
+    def value_and_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
+        kappa = kappa.to(working_dtype(kappa.device))
+        return _log_normalizer(kappa, beta), _log_mean(kappa, beta)
+
+    return with_derivative(kappa, value_and_slope)
 
 
 def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
@@ -141,7 +107,24 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
     >>> power_spherical_kl_uniform(torch.tensor([0.0, 1.0]), 3)  # the second is log(2) - 1 / 2
     tensor([0.0000, 0.1931])
     """
-    return _KLUniform.apply(kappa, m)
+    beta = 0.5 * (m - 1)
+
+    def value_and_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
+        kappa = kappa.to(working_dtype(kappa.device))
+        # kappa E[log t] - log M cancels as kappa -> 0. There the integral of the derivative is
+        # taken instead; up to kappa = beta its integrand is smooth and positive, and Gauss's rule
+        # exact.
+        small = kappa.clamp(max=beta)
+        integral = torch.zeros_like(kappa)
+        for node, weight in _gauss_legendre():
+            integral = integral + weight * node * _log_variance(node * small, beta)
+        integral = small * small * integral
+        closed = kappa * _log_mean(kappa, beta) - _log_normalizer(kappa, beta)
+        # a NaN fails the comparison and stays in the closed form
+        value = torch.where(kappa <= beta, integral, closed)
+        return value, kappa * _log_variance(kappa, beta)
+
+    return with_derivative(kappa, value_and_slope)
 
 
 @lru_cache(maxsize=256)

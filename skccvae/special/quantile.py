@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from skccvae.special._autograd import first_order_only
-from skccvae.special._piecewise import cell_nodes, fit_surface, locate, read_surface
+from skccvae.special._autograd import with_derivative
+from skccvae.special.piecewise_polynomial import cell_nodes, fit_surface, locate, read_surface
 
 __all__ = ["SCORE_LIMIT", "RadialQuantile"]
 
@@ -146,21 +145,7 @@ class RadialQuantile:
 
     def __call__(self, score: Tensor, x: Tensor) -> Tensor:
         """Quantile as a differentiable function of x (the score is noise and gets no gradient)."""
-        return _Quantile.apply(self, score, x)
-
-
-class _Quantile(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, table: RadialQuantile, score: Tensor, x: Tensor) -> Tensor:
-        y, slope = table.evaluate(score, x)
-        ctx.save_for_backward(slope)
-        ctx.parameter_shape = x.shape
-        return y
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, (grads[0] * ctx.saved_tensors[0]).sum_to_size(ctx.parameter_shape)
+        return with_derivative(x, lambda x: self.evaluate(score, x))
 
 
 def _find_modes(log_density: LogDensity, x: Tensor, bracket: tuple[float, float]) -> Tensor:

@@ -13,8 +13,8 @@ elsewhere, so that values and gradients in ``r`` and in ``K`` are right at ``r =
 and across the change of sign. When ``K`` is a Python float its sign is settled in Python, and most
 functions are two or three tensor operations.
 
-A Python float with ``|K| < 1e-30`` is taken as flat: ``sqrt(|K|)`` would leave the range of
-float32, and the difference is below its rounding for every ``r < 1e11``.
+A Python float with ``|K| < FLAT`` is taken as flat: the difference is below float64's rounding for
+every ``r < 10``, and ``sqrt(|K|)`` and its powers stay far inside the range of float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor
 
-from skccvae.special._entire import (
+from skccvae.special.stumpff import (
     SERIES_BELOW,
     arcsin_root,
     cos_root,
@@ -46,8 +46,11 @@ __all__ = [
     "versin_k",
 ]
 
-#: A Python-float curvature smaller than this is taken as zero.
-FLAT_BELOW = 1e-30
+#: A curvature that is a number and smaller than this is taken as zero, everywhere in the package.
+FLAT = 1e-18
+#: From this size of a curvature on, a derivative in K that is a difference over K keeps its digits
+#: in float32; below, whoever takes such a derivative takes it by other means.
+SMALL = 2e-3
 
 
 def _sign_of(K: float | Tensor) -> int | None:
@@ -57,7 +60,7 @@ def _sign_of(K: float | Tensor) -> int | None:
     K = float(K)
     if not math.isfinite(K):
         raise ValueError(f"curvature must be a finite number; got {K!r}.")
-    return 0 if abs(K) < FLAT_BELOW else (1 if K > 0 else -1)
+    return 0 if abs(K) < FLAT else (1 if K > 0 else -1)
 
 
 def _root(K: float | Tensor) -> float:

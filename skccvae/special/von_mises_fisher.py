@@ -15,14 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skccvae.special._autograd import first_order_only
-from skccvae.special._piecewise import cell_nodes, fit_curves, locate, read_curves
+from skccvae.special._autograd import with_derivative
 from skccvae.special.bessel import BesselFamily, bessel_family
+from skccvae.special.piecewise_polynomial import cell_nodes, fit_curves, locate, read_curves
 from skccvae.special.quantile import RadialQuantile
 
 __all__ = ["vmf_kl_uniform", "vmf_log_normalizer"]
@@ -99,48 +99,6 @@ def _kl_from_table(kappa: Tensor, m: int, h: Tensor, grid: ConcentrationGrid) ->
     return growth.addcmul_(h * grid.xi, grid.xi)
 
 
-class _KLUniform(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kappa: Tensor, m: int, grid: ConcentrationGrid | None) -> Tensor:
-        if kappa.dtype == torch.float32:
-            grid = concentration_grid(kappa, m) if grid is None else grid
-            h, d, _ = read_curves(_curves(m, kappa.device), grid.cell, grid.local)
-            kl = _kl_from_table(kappa, m, h, grid)
-            slope = d.mul(kappa).div_((kappa * kappa).add_(0.5 * m * (m - 1)))
-        else:
-            family = bessel_family(0.5 * m - 1, kappa)
-            kl = _kl(kappa, family).to(kappa.dtype)
-            slope = (kappa * family.slope).to(kappa.dtype)
-        ctx.save_for_backward(slope)
-        return kl
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0] * ctx.saved_tensors[0], None, None
-
-
-class _LogNormalizer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kappa: Tensor, m: int, grid: ConcentrationGrid | None) -> Tensor:
-        if kappa.dtype == torch.float32:
-            grid = concentration_grid(kappa, m) if grid is None else grid
-            h, _, e = read_curves(_curves(m, kappa.device), grid.cell, grid.local)
-            value = -_kl_from_table(kappa, m, h, grid) - e * grid.xi
-            slope = -e * grid.inverse
-        else:
-            family = bessel_family(0.5 * m - 1, kappa)
-            value = family.log_f_scaled.to(kappa.dtype)
-            slope = (family.ratio - 1).to(kappa.dtype)
-        ctx.save_for_backward(slope)
-        return value
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0] * ctx.saved_tensors[0], None, None
-
-
 def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
     r"""Kullback-Leibler divergence of a von Mises-Fisher law from the uniform law on the sphere.
 
@@ -167,7 +125,17 @@ def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None)
     >>> vmf_kl_uniform(torch.tensor([0.0, 1.0, 100.0], dtype=torch.float64), 3)
     tensor([0.0000, 0.1516, 4.2983], dtype=torch.float64)
     """
-    return _KLUniform.apply(kappa, m, grid)
+
+    def value_and_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
+        if kappa.dtype != torch.float32:
+            family = bessel_family(0.5 * m - 1, kappa)
+            return _kl(kappa, family), kappa * family.slope
+        place = concentration_grid(kappa, m) if grid is None else grid
+        h, d, _ = read_curves(_curves(m, kappa.device), place.cell, place.local)
+        slope = d.mul(kappa).div_((kappa * kappa).add_(0.5 * m * (m - 1)))
+        return _kl_from_table(kappa, m, h, place), slope
+
+    return with_derivative(kappa, value_and_slope)
 
 
 def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
@@ -192,7 +160,16 @@ def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = N
     >>> vmf_log_normalizer(torch.tensor([2.0], dtype=torch.float64), 3)  # log(sinh(2) / 2) - 2
     tensor([-1.4048], dtype=torch.float64)
     """
-    return _LogNormalizer.apply(kappa, m, grid)
+
+    def value_and_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
+        if kappa.dtype != torch.float32:
+            family = bessel_family(0.5 * m - 1, kappa)
+            return family.log_f_scaled, family.ratio - 1
+        place = concentration_grid(kappa, m) if grid is None else grid
+        h, _, e = read_curves(_curves(m, kappa.device), place.cell, place.local)
+        return -_kl_from_table(kappa, m, h, place) - e * place.xi, -e * place.inverse
+
+    return with_derivative(kappa, value_and_slope)
 
 
 def bounded_quantile(

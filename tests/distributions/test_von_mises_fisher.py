@@ -14,7 +14,8 @@ import scipy.stats
 import torch
 from torch.distributions import kl_divergence
 
-from skccvae.distributions import HypersphericalUniform, VonMisesFisher, axial_step
+from skccvae.distributions import HypersphericalUniform, VonMisesFisher
+from skccvae.kernels import accelerator
 from skccvae.special.bessel import bessel_family
 
 DIMENSIONS = [2, 3, 4, 5, 9, 17, 41, 101]
@@ -54,7 +55,14 @@ def cosines_and_slopes(m: int, concentration: float, n: int, fused: bool):
     noise = torch.randn(n, m + 1)
     if fused:
         raw = torch.full((n,), math.log(concentration / (m - 1)), requires_grad=True)
-        w = axial_step(mu.expand(n, m), raw, noise)[0][:, 0]
+        direction = mu.expand(n, m)
+        step = accelerator(VonMisesFisher, direction, noise)
+        if step is None:
+            assert m == 2
+            law = VonMisesFisher(direction, (m - 1) * raw.exp())
+            w = law.rsample_from_noise(noise)[:, 0]
+        else:
+            w = step(direction, raw, noise)[0][:, 0]
         (slope,) = torch.autograd.grad(w.sum(), raw)
         return w.detach(), slope / concentration
     kappa = torch.full((n,), concentration, requires_grad=True)

@@ -1,12 +1,11 @@
 """Latent spaces of a model: posterior heads, priors, and what the decoder reads."""
 
 from skccvae.nn.latent._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
+from skccvae.nn.latent._normal import NormalLatent, RiemannianLatent, WrappedLatent
 from skccvae.nn.latent._product import ProductLatent
-from skccvae.nn.latent._riemannian import RiemannianLatent
 from skccvae.nn.latent._sphere import SphericalLatent
-from skccvae.nn.latent._wrapped import WrappedLatent
 
-NORMAL_LATENTS: dict[str, type[WrappedLatent]] = {
+NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
     "wrapped_normal": WrappedLatent,
     "riemannian_normal": RiemannianLatent,
 }

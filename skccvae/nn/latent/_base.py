@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 from skccvae.manifolds import ConstantCurvature, Euclidean, Manifold
-from skccvae.nn.bounds import bounded_log_scale
+from skccvae.nn.limits import LOG_SCALE_BOUND
+from skccvae.special.smooth_limit import soft_bound
 
 
 class LatentStep(NamedTuple):
@@ -39,6 +40,11 @@ class LatentStep(NamedTuple):
 class Latent(nn.Module):
     """Base of the latent spaces.
 
+    A new posterior is a law and a subclass of this class. The subclass sets ``n_params`` and
+    ``noise_dim``, and gives `posterior`, `prior` and `location`. The law is any torch distribution
+    over points of the manifold with a ``log_prob`` and a method ``rsample_from_noise(noise)`` that
+    turns standard normal noise into draws with a gradient. Training, scoring and sampling follow.
+
     Parameters
     ----------
     manifold : Manifold
@@ -47,13 +53,36 @@ class Latent(nn.Module):
     Attributes
     ----------
     n_params : int
-        Numbers the encoder's head gives for a row.
+        Numbers that the encoder's head gives for each row.
     n_features : int
-        Numbers the decoder reads for a point.
+        Numbers that the decoder reads for each point; the ambient dimension by default.
     noise_dim : int
         Standard normal numbers that one draw needs.
     factor_names : list of str
         Names of the factors of a product; empty for a single space.
+
+    Examples
+    --------
+    A von Mises-Fisher posterior of one fixed concentration for all rows, and the uniform prior:
+
+    >>> import torch
+    >>> from skccvae.distributions import HypersphericalUniform, VonMisesFisher
+    >>> from skccvae.manifolds import Sphere
+    >>> from skccvae.nn import Latent
+    >>> class FixedWidth(Latent):
+    ...     def __init__(self, dim):
+    ...         super().__init__(Sphere(dim))
+    ...         self.n_params, self.noise_dim = dim + 1, dim + 2
+    ...     def posterior(self, params):
+    ...         return VonMisesFisher(self.location(params), 20.0)
+    ...     def prior(self):
+    ...         return HypersphericalUniform(self.dim + 1)
+    ...     def location(self, params):
+    ...         return torch.nn.functional.normalize(params, dim=-1)
+    >>> latent = FixedWidth(2)
+    >>> step = latent.step(torch.eye(3), torch.randn(3, latent.noise_dim))
+    >>> step.features.shape, step.kl
+    (torch.Size([3, 3]), tensor([2.6889, 2.6889, 2.6889]))
     """
 
     n_params: int
@@ -65,6 +94,7 @@ class Latent(nn.Module):
     def __init__(self, manifold: Manifold) -> None:
         super().__init__()
         self.manifold = manifold
+        self.n_features = manifold.ambient_dim
         # Set where the decoder reads distances to learned hyperplanes.
         self.gyroplanes: nn.Module | None = None
         # Tells the device and dtype of a latent space that has no parameters.
@@ -89,15 +119,28 @@ class Latent(nn.Module):
         raise TypeError(f"{type(self).__name__} has no prior.")
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
-        """Draw with the noise given, shape (..., rows, noise_dim), and give the KL."""
-        raise TypeError(f"{type(self).__name__} has no sampling step.")
+        """Draw with the noise given, shape (..., rows, noise_dim), and give the KL.
+
+        The KL is the one that is registered with torch for the two laws, else minus the log-ratio
+        of the draw, whose mean is the KL.
+        """
+        posterior: Any = self.posterior(params)  # with the noise protocol, which torch lacks
+        try:
+            kl = kl_divergence(posterior, self.prior())
+        except NotImplementedError:
+            features, log_ratio = self.weighted(params, noise)
+            return LatentStep(features, -log_ratio)
+        return LatentStep(self.features(self.to_ambient(posterior.rsample_from_noise(noise))), kl)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Features of draws and their log p(z) - log q(z), for importance weights."""
-        posterior: Any = self.posterior(params)  # with the noise protocol, which torch lacks
-        z = posterior.rsample_from_noise(noise)
-        log_ratio = self.prior().log_prob(z) - posterior.log_prob(z)
-        return self.features(self.to_ambient(z)), log_ratio
+        posterior: Any = self.posterior(params)
+        if hasattr(posterior, "rsample_with_log_prob"):
+            z, log_q = posterior.rsample_with_log_prob(noise)
+        else:
+            z = posterior.rsample_from_noise(noise)
+            log_q = posterior.log_prob(z)
+        return self.features(self.to_ambient(z)), self.prior().log_prob(z) - log_q
 
     def location(self, params: Tensor) -> Tensor:
         """Location of each row's posterior as ambient points of ``manifold``."""
@@ -198,7 +241,7 @@ class EuclideanLatent(Latent):
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         loc, raw = params.chunk(2, dim=-1)
-        return loc, bounded_log_scale(raw)
+        return loc, soft_bound(raw, LOG_SCALE_BOUND)
 
     def posterior(self, params: Tensor) -> DiagonalNormal:
         loc, log_scale = self._split(params)

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from skccvae.distributions import (
-    HypersphericalUniform,
-    PowerSpherical,
-    VonMisesFisher,
-    axial_step,
-)
+from skccvae.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher
+from skccvae.kernels import accelerator
 from skccvae.manifolds import Sphere
-from skccvae.nn.bounds import bounded_log_scale
 from skccvae.nn.latent._base import Latent, LatentStep
+from skccvae.nn.limits import LOG_SCALE_BOUND
+from skccvae.special.smooth_limit import soft_bound
 
 
 def unit_vectors(raw: Tensor) -> Tensor:
@@ -88,7 +85,7 @@ class SphericalLatent(Latent):
         """Direction of any length and log(kappa / d) of each row."""
         direction = params[..., :-1]
         log_norm = torch.linalg.vector_norm(direction, dim=-1).log()
-        return direction, bounded_log_scale(params[..., -1] + log_norm)
+        return direction, soft_bound(params[..., -1] + log_norm, LOG_SCALE_BOUND)
 
     def posterior(self, params: Tensor) -> Distribution:
         direction, log_relative = self._split(params)
@@ -102,14 +99,10 @@ class SphericalLatent(Latent):
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         direction, log_relative = self._split(params)
-        z, kl = axial_step(
-            direction,
-            log_relative,
-            noise,
-            self.radius * self.feature_scale,
-            self.family,
-        )
-        return LatentStep(z, kl)
+        fused = accelerator(self.family, direction, noise)
+        if fused is None:
+            return super().step(params, noise)
+        return LatentStep(*fused(direction, log_relative, noise, self.radius * self.feature_scale))
 
     def location(self, params: Tensor) -> Tensor:
         return unit_vectors(params[..., :-1]) * self.radius

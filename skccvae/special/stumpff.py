@@ -1,7 +1,8 @@
-r"""Entire functions behind the generalised trigonometry, as functions of x = K r^2.
+r"""Stumpff functions and their relatives: trigonometry as functions of x = K r^2.
 
-``cos(sqrt(x))`` and ``sin(sqrt(x))/sqrt(x)`` have power series in x that converge everywhere, so
-they pass through x = 0 from trigonometric to hyperbolic functions without a seam. Each is the
+Stumpff's ``c_0(x) = cos(sqrt(x))`` and ``c_1(x) = sin(sqrt(x))/sqrt(x)`` have power series in x
+that converge everywhere, so they pass through x = 0 from trigonometric to hyperbolic functions
+without a seam. Each is the
 series where ``|x| < 0.1`` and the closed forms elsewhere, with gradients that are right in all
 three regions.
 """

@@ -1,4 +1,4 @@
-"""The training step against the distribution, against autograd, and in float32 far out."""
+"""The fused step of the wrapped normal against its law, and in float32 far out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,34 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from skccvae.distributions import WrappedNormal
-from skccvae.distributions._preimages import log_preimage_sum, n_preimages_for
-from skccvae.distributions._wrapped_step import _any_curvature, wrapped_normal_step
+from skccvae.distributions.preimages import log_preimage_sum, n_preimages_for
+from skccvae.kernels import accelerator
 from skccvae.manifolds import constant_curvature
-from skccvae.manifolds.functional import radius
+from skccvae.manifolds.functional import log_origin, radius
+from skccvae.manifolds.polar import PolarSpace
 
 CURVATURES = [-4.0, -1.0, -0.01, -1e-6, 0.0, 1e-6, 0.01, 1.0, 4.0]
+
+
+def plain(law, u, log_scale, noise, K, prior_scale=1.0, log_map=False):
+    """The same numbers from the laws alone."""
+    space = PolarSpace(u.shape[-1], K)
+    q = law.from_tangent(u, log_scale.exp(), space, validate_args=False)
+    origin = torch.zeros(u.shape[-1], dtype=u.dtype)
+    p = law.from_tangent(origin, prior_scale, space, validate_args=False)
+    z, log_q = q.rsample_with_log_prob(noise)
+    zc, zs = space.to_polar(z)
+    return zc, log_origin(zc, zs, K) if log_map else zs, log_q - p.log_prob(z)
+
+
+def step(u, log_scale, eps, K, prior_scale=1.0, log_map=False):
+    """What a training step takes: the fused form, but for a curvature that is flat."""
+    fused = accelerator(WrappedNormal, u, eps, K)
+    if fused is None:
+        assert not isinstance(K, torch.Tensor)
+        assert K == 0
+        return plain(WrappedNormal, u, log_scale, eps, K, prior_scale, log_map)
+    return fused(u, log_scale, eps, K, prior_scale, log_map)
 
 
 def inputs(d, K=1.0, n=9, size=1.0, scale=0.6, dtype=torch.float64, seed=0):
@@ -37,7 +59,7 @@ def test_the_ratio_is_that_of_the_distributions(K, d, scale):
     u, log_scale, eps = inputs(d, K, scale=scale)
     space = constant_curvature(d, K)
     prior_scale = 0.9 * min(1.0, space.radius_)
-    zc, zs, ratio = wrapped_normal_step(u, log_scale.exp(), eps, K, prior_scale)
+    zc, zs, ratio = step(u, log_scale, eps, K, prior_scale)
     q = WrappedNormal(space.exp0(u), log_scale.exp(), space)
     p = WrappedNormal(space.origin(torch.float64), prior_scale, space)
     z = q.rsample_from_noise(eps)
@@ -52,15 +74,15 @@ def test_gradient_by_hand_against_differences(K, tangent):
     u, log_scale, eps = inputs(3, K, n=4)
     Kt = torch.tensor(K, dtype=torch.float64, requires_grad=True)
 
-    def of_log_scale(u, log_scale, Kt):
-        return wrapped_normal_step(u, None, eps, Kt, 0.8, log_scale=log_scale, tangent=tangent)
+    def of_learned(u, log_scale, Kt):
+        return step(u, log_scale, eps, Kt, 0.8, tangent)
 
-    def of_scale(u, scale):
-        return wrapped_normal_step(u, scale, eps, K, 0.8, tangent=tangent)
+    def of_fixed(u, log_scale):
+        return step(u, log_scale, eps, K, 0.8, tangent)
 
-    assert torch.autograd.gradcheck(of_log_scale, (u, log_scale, Kt))
+    assert torch.autograd.gradcheck(of_learned, (u, log_scale, Kt))
     if K != 0:  # at K = 0 the first output is a constant
-        assert torch.autograd.gradcheck(of_scale, (u, log_scale.exp().detach().requires_grad_()))
+        assert torch.autograd.gradcheck(of_fixed, (u, log_scale))
 
 
 @pytest.mark.parametrize("K", CURVATURES)
@@ -74,10 +96,9 @@ def test_gradient_by_hand_against_autograd(K, d, tangent):
     results = []
     for by_hand in (True, False):
         if by_hand:
-            out = wrapped_normal_step(u, None, eps, Kt, 1.3, log_scale=log_scale, tangent=tangent)
+            out = step(u, log_scale, eps, Kt, 1.3, tangent)
         else:
-            n = n_preimages_for(10.0, d, K)
-            out = _any_curvature(u, log_scale.exp(), eps, Kt, 1.3, n, tangent)
+            out = plain(WrappedNormal, u, log_scale, eps, Kt, 1.3, tangent)
         total = (out[0] * a).sum() + (out[1] * b).sum() + (out[2] * c).sum()
         results.append([*out, *torch.autograd.grad(total, [u, log_scale, Kt])])
     *most, K_by_hand = results[0]
@@ -93,7 +114,7 @@ def test_the_gradient_in_a_learned_curvature_holds_in_float32(K):
     for dtype in (torch.float32, torch.float64):
         u, log_scale, eps = inputs(5, K, dtype=dtype)
         Kt = torch.tensor(K, dtype=dtype, requires_grad=True)
-        _, zs, ratio = wrapped_normal_step(u, None, eps, Kt, log_scale=log_scale)
+        _, zs, ratio = step(u, log_scale, eps, Kt)
         (g,) = torch.autograd.grad((ratio + zs.sum(-1)).sum(), Kt)
         results.append(g.item())
     assert abs(results[0] - results[1]) < 1e-4 * max(1, abs(results[1]))
@@ -105,7 +126,7 @@ def test_continuity_at_zero(K, dtype):
     results = []
     for k in (K, 0.0):
         u, log_scale, eps = inputs(4, dtype=dtype)
-        zc, zs, ratio = wrapped_normal_step(u, None, eps, k, log_scale=log_scale)
+        zc, zs, ratio = step(u, log_scale, eps, k)
         results.append(
             [zc, zs, ratio, *torch.autograd.grad((ratio + zs.sum(-1)).sum(), [u, log_scale])]
         )
@@ -117,7 +138,7 @@ def test_flat_mean_is_the_kl_divergence():
     torch.manual_seed(0)
     u, log_scale, _ = inputs(3)
     eps = torch.randn(20000, 9, 3, dtype=torch.float64)
-    _, _, ratio = wrapped_normal_step(u, log_scale.exp(), eps, 0.0, 1.5)
+    _, _, ratio = step(u, log_scale, eps, 0.0, 1.5)
     exact = kl_divergence(Normal(u, log_scale.exp()), Normal(0.0, 1.5)).sum(-1)
     error = ratio.std(0) / math.sqrt(20000)
     assert ((ratio.mean(0) - exact).abs() < 5 * error).all()
@@ -130,7 +151,7 @@ def test_float32_follows_float64(d, K, tangent):
     results = []
     for dtype in (torch.float32, torch.float64):
         u, log_scale, eps = inputs(d, K, n=20, size=1 / math.sqrt(d), scale=0.3, dtype=dtype)
-        zc, zs, ratio = wrapped_normal_step(u, None, eps, K, log_scale=log_scale, tangent=tangent)
+        zc, zs, ratio = step(u, log_scale, eps, K, log_map=tangent)
         g = torch.autograd.grad((ratio + zs.sum(-1)).sum(), [u, log_scale])
         results.append([zs, ratio, *g])
     for x, y in zip(*results, strict=True):
@@ -145,7 +166,7 @@ def test_float32_far_out(rho):
     for dtype in (torch.float32, torch.float64):
         u, log_scale, eps = inputs(5, n=50, scale=0.3, dtype=dtype)
         u = (u / u.norm(dim=-1, keepdim=True) * rho).detach().requires_grad_()
-        zc, zs, ratio = wrapped_normal_step(u, None, eps, -1.0, log_scale=log_scale)
+        zc, zs, ratio = step(u, log_scale, eps, -1.0)
         g = torch.autograd.grad(ratio.sum(), [u, log_scale])
         results.append([radius(zc, zs, -1.0), ratio / rho, *g])
     for x, y in zip(*results, strict=True):
@@ -164,7 +185,7 @@ def test_float32_is_finite_at_the_hard_places(K, d, tangent):
             for eps in (torch.randn(6, d), torch.zeros(6, d)):
                 u = torch.full((6, d), length / math.sqrt(d), requires_grad=True)
                 log_scale = torch.full((6, d), math.log(top * 10.0**-k), requires_grad=True)
-                out = wrapped_normal_step(u, None, eps, K, log_scale=log_scale, tangent=tangent)
+                out = step(u, log_scale, eps, K, log_map=tangent)
                 total = sum(x.sum() for x in out)
                 assert torch.isfinite(total)
                 for g in torch.autograd.grad(total, [u, log_scale]):
@@ -175,18 +196,18 @@ def test_noise_may_have_more_dimensions():
     u, log_scale, _ = inputs(3)
     eps = torch.randn(4, 1, 3, dtype=torch.float64)
     for K in (-1.0, 0.0, 1.0, torch.tensor(0.3)):
-        zc, zs, ratio = wrapped_normal_step(u, log_scale[:, :1].exp(), eps, K)
+        zc, zs, ratio = step(u, log_scale[:, :1], eps, K)
         assert (zc.shape, zs.shape, ratio.shape) == ((4, 9), (4, 9, 3), (4, 9))
         g_u, g_s = torch.autograd.grad(ratio.sum(), [u, log_scale])
         assert (g_u.shape, g_s.shape) == ((9, 3), (9, 3))
-        row = wrapped_normal_step(u[2], log_scale[2, :1].exp(), eps[1, 0], K)
+        row = step(u[2], log_scale[2, :1], eps[1, 0], K)
         assert torch.allclose(row[2], ratio[1, 2])
 
 
 @pytest.mark.parametrize("K", [-1.0, 1.0])
 def test_outputs_that_are_not_used_have_no_part_in_the_gradient(K):
     u, log_scale, eps = inputs(3)
-    full = wrapped_normal_step(u, None, eps, K, log_scale=log_scale)
+    full = step(u, log_scale, eps, K)
     for i in range(3):
         alone = torch.autograd.grad(full[i].sum(), [u, log_scale], retain_graph=True)
         padded = sum(x.sum() * (1.0 if i == j else 0.0) for j, x in enumerate(full))
@@ -207,19 +228,11 @@ def test_graphs_are_freed():
             try:
                 eps = eps.clone()
                 watch = weakref.ref(eps)
-                out = wrapped_normal_step(u, None, eps, K, log_scale=log_scale, tangent=tangent)
+                out = step(u, log_scale, eps, K, log_map=tangent)
                 del out, eps
                 assert watch() is None  # no cycle that only the collector would break
             finally:
                 gc.enable()
-
-
-def test_exactly_one_scale():
-    u, log_scale, eps = inputs(2)
-    with pytest.raises(ValueError, match="exactly one"):
-        wrapped_normal_step(u, None, eps, -1.0)
-    with pytest.raises(ValueError, match="exactly one"):
-        wrapped_normal_step(u, log_scale, eps, -1.0, log_scale=log_scale)
 
 
 @pytest.mark.parametrize("d", [1, 2, 10])
@@ -239,5 +252,5 @@ def test_posterior_equal_to_the_prior_has_no_divergence_on_a_sphere(dim, curvatu
     torch.manual_seed(0)
     zeros = torch.zeros(500, dim, dtype=torch.float64)
     noise = torch.randn(500, dim, dtype=torch.float64)
-    _, _, ratio = wrapped_normal_step(zeros, None, noise, curvature, log_scale=zeros)
+    _, _, ratio = step(zeros, zeros, noise, curvature)
     assert ratio.abs().max() < 1e-6

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from skccvae.special import log_sinc_k, vmf_log_normalizer
-from skccvae.special._normal_radius import LARGEST, log_integral
-from skccvae.special.normal_radius import (
+from skccvae.special.riemannian_normal import (
     normal_radius,
     partition_number,
     radial_log_partition,
     radial_mean_square,
 )
+from skccvae.special.riemannian_quadrature import LARGEST, log_integral
 
 F64 = torch.float64
 

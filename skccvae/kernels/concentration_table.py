@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from skccvae.special._piecewise import cell_nodes, fit_curves, fit_surface
 from skccvae.special.bessel import bessel_family
+from skccvae.special.piecewise_polynomial import cell_nodes, fit_curves, fit_surface
 from skccvae.special.power_spherical import power_spherical_kl_uniform, power_spherical_quantile
 from skccvae.special.quantile import SCORE_LIMIT, RadialQuantile
 from skccvae.special.von_mises_fisher import vmf_quantile
 
-__all__ = ["AxialTable", "power_spherical_table", "von_mises_fisher_table"]
+__all__ = ["ConcentrationTable", "power_spherical_table", "von_mises_fisher_table"]
 
 _N_CELLS = 64
 _DEGREE = 3
@@ -32,17 +32,17 @@ _DEGREE = 3
 KLWithSlope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-class AxialValues(NamedTuple):
+class ConcentrationValues(NamedTuple):
     """What a step needs of each row; all of shape (n,)."""
 
     cosine: Tensor  # w, of the angle to the axis
     versine: Tensor  # (1 - w) / 2
-    pull: Tensor  # -1/2 dy/dlog(kappa), y = 2 log tan(theta / 2)
+    angle_slope: Tensor  # -1/2 dy/dlog(kappa), y = 2 log tan(theta / 2)
     kl: Tensor  # divergence from the uniform law
     kl_slope: Tensor  # dKL/dlog(kappa)
 
 
-class AxialTable:
+class ConcentrationTable:
     r"""Table of one law in one ambient dimension.
 
     Parameters
@@ -70,7 +70,7 @@ class AxialTable:
             score = nodes * (2 * SCORE_LIMIT / n) - SCORE_LIMIT
             xi = nodes / n
             y, slope = quantile.evaluate(*torch.broadcast_tensors(score.unsqueeze(-1), xi))
-            pull = 0.5 * xi * (1 - slope * (1 - xi))
+            angle_slope = 0.5 * xi * (1 - slope * (1 - xi))
             # the curves' limits are finite; so near to the ends they are met to 1e-7
             inner = xi.clamp(1e-7, 1 - 1e-7)
             kappa = (m - 1) * inner / (1 - inner)
@@ -78,7 +78,7 @@ class AxialTable:
             growth = 0.25 * (m - 1) * torch.log1p(kappa * kappa * (2 / (m * (m - 1))))
             square = inner * inner
             curves = torch.stack(((kl - growth) / square, kl_slope / square), -1)
-            surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in (y, pull)], -1)
+            surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in (y, angle_slope)], -1)
             # (cell, power of score, power of xi, 2) -> (cell, power of xi, interleaved)
             by_xi = surfaces.transpose(1, 2).reshape(n * n, degree + 1, -1)
             curve_rows = fit_curves(curves, n, degree).repeat(n, 1, 1)
@@ -104,7 +104,7 @@ class AxialTable:
             self._copies[device] = found
         return found
 
-    def evaluate(self, score: Tensor, log_relative: Tensor) -> AxialValues:
+    def evaluate(self, score: Tensor, log_relative: Tensor) -> ConcentrationValues:
         """Read the table, outside of autograd.
 
         Parameters
@@ -116,7 +116,7 @@ class AxialTable:
 
         Returns
         -------
-        AxialValues
+        ConcentrationValues
             NaN where an argument is NaN.
         """
         rows, scale, offset, growth_shift, one = self.on(score.device)
@@ -133,29 +133,29 @@ class AxialTable:
         pair = torch.addcmul(
             c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_score), t_score), t_score
         )
-        y_shifted, pull = pair.unbind(-1)
+        y_shifted, angle_slope = pair.unbind(-1)
         versine = torch.sigmoid(y_shifted - softplus(log_relative))
         kl, kl_slope = (curves * (xi * xi).unsqueeze(-1)).unbind(-1)
         growth = softplus(torch.add(growth_shift, log_relative, alpha=2))
         cosine = torch.add(one, versine, alpha=-2)
-        return AxialValues(
-            cosine, versine, pull, torch.add(kl, growth, alpha=0.25 * (self.m - 1)), kl_slope
+        return ConcentrationValues(
+            cosine, versine, angle_slope, torch.add(kl, growth, alpha=0.25 * (self.m - 1)), kl_slope
         )
 
 
 @lru_cache(maxsize=128)
-def von_mises_fisher_table(m: int) -> AxialTable:
+def von_mises_fisher_table(m: int) -> ConcentrationTable:
     """Table of the von Mises-Fisher law in R^m."""
 
     def kl_with_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
         family = bessel_family(0.5 * m - 1, kappa)
         return kappa * family.ratio - family.log_f, kappa * kappa * family.slope
 
-    return AxialTable(m, vmf_quantile(m, torch.float64), kl_with_slope)
+    return ConcentrationTable(m, vmf_quantile(m, torch.float64), kl_with_slope)
 
 
 @lru_cache(maxsize=128)
-def power_spherical_table(m: int) -> AxialTable:
+def power_spherical_table(m: int) -> ConcentrationTable:
     """Table of the power spherical law in R^m."""
 
     def kl_with_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,4 +165,4 @@ def power_spherical_table(m: int) -> AxialTable:
             (slope,) = torch.autograd.grad(kl.sum(), kappa)
         return kl.detach(), kappa.detach() * slope
 
-    return AxialTable(m, power_spherical_quantile(m, torch.float64), kl_with_slope)
+    return ConcentrationTable(m, power_spherical_quantile(m, torch.float64), kl_with_slope)

@@ -2,29 +2,29 @@ r"""Distance of a Riemannian normal draw to its location: normaliser, moments, q
 
 In units of the scale s the distance rho has the density ``exp(-rho^2/2) sin_c(rho)^(d-1) / Z(c)``,
 one family in the signed number c = K s^2. Everything here is a smooth function of c through 0, read
-from tables that `skccvae.special._normal_radius` builds once per dimension by exact quadrature.
+from tables that `riemannian_quadrature` builds once per dimension by exact quadrature.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skccvae.special._autograd import first_order_only
-from skccvae.special._normal_radius import (
+from skccvae.special._autograd import with_derivative
+from skccvae.special.bessel import working_dtype
+from skccvae.special.piecewise_polynomial import locate
+from skccvae.special.quantile import SCORE_LIMIT
+from skccvae.special.riemannian_quadrature import (
     LARGEST,
     curves,
     log_chi_mass,
     negative_end,
     quantile,
 )
-from skccvae.special._piecewise import locate
-from skccvae.special.bessel import working_dtype
-from skccvae.special.quantile import SCORE_LIMIT
 
 __all__ = ["normal_radius", "radial_log_partition", "radial_mean_square"]
 
@@ -72,7 +72,7 @@ def _negative_partition(c: Tensor, d: int) -> Partition:
 
 
 def _read(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The curves of `_normal_radius.moments`, and the derivative in x of the second."""
+    """The curves of `riemannian_quadrature.moments`, and the derivative in x of the second."""
     table = curves(d, sign, x.device, x.dtype)
     n_cells, n_coefficients = table.shape[:2]
     per_x = n_cells / (negative_end() if sign < 0 else 1.0)
@@ -150,21 +150,6 @@ def _horner(coefficients: list[float], t: float) -> float:
     return value
 
 
-class _Read(torch.autograd.Function):
-    """One of the values of `partition`, whose derivative is the next."""
-
-    @staticmethod
-    def forward(ctx: Any, c: Tensor, d: int, sign: int | None, which: int) -> Tensor:
-        values = partition(c, d, sign)
-        ctx.save_for_backward(values[which + 1].to(c.dtype))
-        return values[which].to(c.dtype)
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        return grads[0] * ctx.saved_tensors[0], None, None, None
-
-
 def radial_log_partition(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     r"""Logarithm of the integral of exp(-rho^2 / 2) sin_c(rho)^(d-1) over rho > 0.
 
@@ -203,7 +188,12 @@ def radial_log_partition(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     >>> round(value[1].item() - exact, 9)
     0.0
     """
-    return _Read.apply(c, d, sign, 0)
+
+    def value_and_slope(c: Tensor) -> tuple[Tensor, Tensor]:
+        values = partition(c, d, sign)
+        return values.log_mass, values.slope
+
+    return with_derivative(c, value_and_slope)
 
 
 def radial_mean_square(c: Tensor, d: int, sign: int | None = None) -> Tensor:
@@ -226,7 +216,12 @@ def radial_mean_square(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     >>> radial_mean_square(torch.tensor([0.0, -1.0]), 1)  # a line is flat
     tensor([1., 1.])
     """
-    return _Read.apply(c, d, sign, 2)
+
+    def value_and_slope(c: Tensor) -> tuple[Tensor, Tensor]:
+        values = partition(c, d, sign)
+        return values.square, values.square_slope
+
+    return with_derivative(c, value_and_slope)
 
 
 def _positive_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
@@ -277,22 +272,6 @@ def radius_and_slope(score: Tensor, c: Tensor, d: int, sign: int | None) -> tupl
     return rho, slope
 
 
-class _Radius(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, score: Tensor, c: Tensor, d: int, sign: int | None) -> Tensor:
-        score, wide = torch.broadcast_tensors(score, c.to(score.dtype))
-        rho, slope = radius_and_slope(score, wide, d, sign)
-        ctx.save_for_backward(slope)
-        ctx.like = c.shape, c.dtype
-        return rho
-
-    @staticmethod
-    @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, None]:
-        shape, dtype = ctx.like
-        return None, (grads[0] * ctx.saved_tensors[0]).sum_to_size(shape).to(dtype), None, None
-
-
 def normal_radius(score: Tensor, c: Tensor, d: int, sign: int | None = None) -> Tensor:
     r"""Quantile of the radius in units of the scale, by its normal score.
 
@@ -323,4 +302,9 @@ def normal_radius(score: Tensor, c: Tensor, d: int, sign: int | None = None) -> 
     >>> round(rho.item(), 5)
     1.17741
     """
-    return _Radius.apply(score, c, d, sign)
+
+    def value_and_slope(c: Tensor) -> tuple[Tensor, Tensor]:
+        scores, wide = torch.broadcast_tensors(score, c)
+        return radius_and_slope(scores, wide, d, sign)
+
+    return with_derivative(c.to(score.dtype), value_and_slope)

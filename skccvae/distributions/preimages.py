@@ -7,10 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["log_preimage_sum", "n_preimages_for"]
+__all__ = ["ON_DEVICE", "log_preimage_sum", "n_preimages", "n_preimages_for"]
 
 #: Largest number of turns on either side that a density is summed over.
 _MOST = 2000
+#: Turns that are summed over where the scale cannot be read without waiting for the device. They
+#: suffice while ``scale (sqrt(d) + 6) <= 31 pi R``.
+ON_DEVICE = 16
 
 
 def n_preimages_for(scale: float, dim: int, curvature: float) -> int:
@@ -49,6 +52,21 @@ def n_preimages_for(scale: float, dim: int, curvature: float) -> int:
             "or a smaller curvature."
         )
     return max(2, math.ceil((reach + 1) / 2))
+
+
+def n_preimages(scale: Tensor, K: float | Tensor) -> int:
+    """`n_preimages_for` the largest of the scales (..., d), without waiting for a device."""
+    if isinstance(K, Tensor):
+        if K.device.type != "cpu":
+            return ON_DEVICE
+        K = float(K.detach())
+    if not K > 0:
+        return 0
+    if scale.device.type != "cpu":
+        return ON_DEVICE
+    top = float(scale.detach().max()) if scale.numel() else 0.0
+    # With a NaN the density is NaN whatever is summed, and the training loop reports it.
+    return 0 if math.isnan(top) else n_preimages_for(top, scale.shape[-1], K)
 
 
 def log_preimage_sum(

@@ -1,4 +1,6 @@
-r"""The layer of hyperplane distances in one piece, with its gradient by hand.
+r"""Signed distances to geodesic hyperplanes in one operation, with its gradient by hand.
+
+Plain path: `skccvae.nn.gyroplane.Gyroplanes` without an accelerator. What this buys: TODO
 
 With gain ``g = |w|``, offset b and S = sin_K(b), C = cos_K(b), the layer is
 
@@ -21,23 +23,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from skccvae.nn.bounds import farthest
 from skccvae.special import cos_k, sin_k
+from skccvae.special._autograd import first_order_only
+from skccvae.special.smooth_limit import farthest
+from skccvae.special.trigonometry import FLAT, SMALL
 
-__all__ = ["FARTHEST", "gyroplane_distances"]
+__all__ = ["FARTHEST", "POLE", "SMALLEST_GAIN", "step"]
 
 #: Largest offset of a plane in curvature radii; beyond it float32 cannot tell how far it is.
 FARTHEST = 20.0
 #: K x^2 within this of 1 is a plane's pole, where the arcsine has an infinite slope.
 POLE = 2e-6
-#: Curvatures below this count as flat, as in the steps of the posteriors.
-_FLAT = 1e-12
 #: A gain that has vanished has no direction; above this its plane is far and counts for nothing.
 SMALLEST_GAIN = 1e-6
-#: From this |K| on, the sum over a batch keeps its digits in float32 without the series.
-_SMALL = 2e-3
 #: Below this |K x^2| derivatives in K are series: 8 terms are exact in float32, 16 in float64.
 _SERIES_BELOW, _TERMS = 0.1, 16
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
@@ -78,7 +77,7 @@ def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: f
 
     At a pole the ratio of angle to sine is held, and the difference vanishes by itself.
     """
-    if abs(K) >= _SMALL and x.dtype != torch.float64:
+    if abs(K) >= SMALL and x.dtype != torch.float64:
         return (torch.addcmul(angle.neg(), x, slope) * g_angle).sum() / (2 * K)
     t = (x * x).mul_(1 if K > 0 else -1)
     series = _series(t, _ARCSINE).mul_(t).mul_(x).div_(K)
@@ -96,19 +95,19 @@ def _sine_by_K(b: Tensor, sine: Tensor, cosine: Tensor, K: float) -> Tensor:
 
 
 class _Distances(torch.autograd.Function):
-    """`gyroplane_distances` for a Python-float K, and the tensor that K was read from."""
+    """The step for a curvature that is a number, and the tensor that it was read from, if any."""
 
     @staticmethod
     def forward(
         ctx: Any, c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, K: float, learned: Any
     ) -> Tensor:
         # All lengths in units of the radius, so that the matrix needs no multiplication for it.
-        K, sign = (0.0, 0) if abs(K) < _FLAT else (K, 1 if K > 0 else -1)
+        K, sign = (0.0, 0) if abs(K) < FLAT else (K, 1 if K > 0 else -1)
         size = math.sqrt(abs(K)) if sign else 1.0
         gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(SMALLEST_GAIN)
-        bend = max(-K, 0.0) / FARTHEST**2
-        raw = (-bias / gain).clamp_(-farthest(bend), farthest(bend))
-        shrink = (bend * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
+        limit = max(-K, 0.0) / FARTHEST**2
+        raw = (-bias / gain).clamp_(-farthest(limit), farthest(limit))
+        shrink = (limit * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
         offset = raw * shrink
         # Odd and even, so that the sign of the offset needs no care.
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
@@ -120,16 +119,17 @@ class _Distances(torch.autograd.Function):
         angle, slope = _arcsine(x, sign)
         ctx.save_for_backward(c, rows, weight)
         # Intermediates, not inputs or outputs: kept plainly, which costs less than saving each.
-        ctx.planes = (gain, raw, bend, shrink, offset, sine, cosine, ratio, scaled)
+        ctx.planes = (gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled)
         ctx.rows = (x, angle, slope)
         ctx.K, ctx.size, ctx.shape = K, size, s.shape
         ctx.like = None if learned is None else (learned.dtype, learned.device)
         return (angle * (gain / size)).reshape(*s.shape[:-1], len(gain))
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        gain, raw, bend, shrink, offset, sine, cosine, ratio, scaled = ctx.planes
+    @first_order_only
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled = ctx.planes
         c, rows, weight = ctx.saved_tensors
         x, angle, slope = ctx.rows
         K, size = ctx.K, ctx.size
@@ -159,16 +159,14 @@ class _Distances(torch.autograd.Function):
             else:
                 total = total + (g_angle * x**3).sum() / 6
             if K < 0:
-                total = total + (0.5 * bend / FARTHEST**2) * (g_offset * offset**5).sum()
+                total = total + (0.5 * limit / FARTHEST**2) * (g_offset * offset**5).sum()
             g_K = total.to(*reversed(ctx.like))
         shape = ctx.shape
         return g_c.reshape(shape[:-1]), g_rows.reshape(shape), g_weight, g_bias, None, g_K
 
 
-def gyroplane_distances(
-    c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, K: float, learned: Tensor | None = None
-) -> Tensor:
-    """Gain times signed distance of points to planes, for a curvature whose value is known.
+def step(c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, curvature: float | Tensor) -> Tensor:
+    """Gain times signed distance of points to planes.
 
     Parameters
     ----------
@@ -179,25 +177,21 @@ def gyroplane_distances(
         Directions times gains.
     bias : Tensor of shape (n_planes,)
         Minus gain times offset.
-    K : float
-        Curvature.
-    learned : Tensor of shape (), optional
-        The tensor that K is the value of, which gets a gradient.
+    curvature : float or Tensor of shape ()
+        Curvature; a tensor on the CPU gets a gradient.
 
     Returns
     -------
     Tensor of shape (..., n_planes)
 
-    Notes
-    -----
-    The gradient is written by hand and cannot be differentiated again.
-
     Examples
     --------
     >>> import torch
-    >>> from skccvae.nn._gyroplane_step import gyroplane_distances
+    >>> from skccvae.kernels import hyperplanes
     >>> w, b = torch.tensor([[3.0, 4.0]]), torch.tensor([-5.0])
-    >>> gyroplane_distances(torch.ones(1), torch.tensor([[3.0, 4.0]]), w, b, 0.0).tolist()
+    >>> hyperplanes.step(torch.ones(1), torch.tensor([[3.0, 4.0]]), w, b, 0.0).tolist()
     [[20.0]]
     """
+    learned = curvature if isinstance(curvature, Tensor) and curvature.requires_grad else None
+    K = float(curvature.detach() if isinstance(curvature, Tensor) else curvature)
     return _Distances.apply(c, s, weight, bias, K, learned)

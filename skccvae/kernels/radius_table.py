@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from skccvae.special._normal_radius import LARGEST, negative_end, quantile
-from skccvae.special._piecewise import (
+from skccvae.special.piecewise_polynomial import (
     cell_nodes,
     fit_curves,
     fit_surface,
 )
-from skccvae.special.normal_radius import partition, radius_and_slope
 from skccvae.special.quantile import SCORE_LIMIT
+from skccvae.special.riemannian_normal import partition, radius_and_slope
+from skccvae.special.riemannian_quadrature import LARGEST, negative_end, quantile
 
-__all__ = ["RadialTable", "radial_table"]
+__all__ = ["RadiusTable", "radius_table"]
 
 _N_CELLS = 64
 _DEGREE = 3
@@ -34,18 +34,18 @@ _N_CHI = 128
 _CHI_DEGREE = 4
 
 
-class RadialValues(NamedTuple):
+class RadiusValues(NamedTuple):
     """What a step needs of each row; all of shape (n, 1)."""
 
     theta: Tensor  # sqrt(|c|) rho
-    growth: Tensor  # derivative in log s of log(theta); for c > 0 of log(tan(theta/2))
+    log_theta_slope: Tensor  # derivative in log s of log(theta); for c > 0 of log(tan(theta/2))
     log_mass: Tensor  # d log s + log Z(c)/Z(0)
     square: Tensor  # E[rho^2], the derivative of log_mass in log s
-    bend: Tensor  # derivative of log(rho) in w = |c| d
-    tilt: Tensor  # derivative of log Z in w; for c > 0 times 1 + w
+    log_rho_slope: Tensor  # derivative of log(rho) in w = |c| d
+    log_mass_slope: Tensor  # derivative of log Z in w; for c > 0 times 1 + w
 
 
-class RadialTable:
+class RadiusTable:
     r"""Table of one dimension and one sign of the curvature.
 
     Parameters
@@ -57,7 +57,7 @@ class RadialTable:
 
     Notes
     -----
-    With w = |c| d and Y as in `skccvae.special._normal_radius`,
+    With w = |c| d and Y as in `skccvae.special.riemannian_quadrature`,
 
     * c < 0: theta = exp(Y) sqrt(w (1 + w)/d), to w = 255. There a draw's coordinates have long
       left the range of float32; beyond, the polynomials of the last cell are continued.
@@ -80,32 +80,32 @@ class RadialTable:
             y = y - 0.5 * math.log(d) - (math.log(2) if sign > 0 else 0.0)
             if sign > 0:
                 # x has the derivative 2 x (1 - x) in log s
-                growth = 2 * x * (1 - x) * slope + (1 - x)
+                log_theta_slope = 2 * x * (1 - x) * slope + (1 - x)
                 # c = infinity so nearly that the limits are met
                 inner = x.clamp(max=1 - 1e-9)
                 w = inner / (1 - inner)
                 values = partition(w / d, d, 1)
                 curves = (values.log_mass + 0.5 * d * torch.log1p(w), values.square * (1 + w))
-                tilt = values.slope * (1 + w) / d
+                log_mass_slope = values.slope * (1 + w) / d
             else:
                 w = torch.expm1(x).clamp(max=LARGEST)
                 # theta has the logarithmic derivative 1 + w/(1 + w) beside that of Y
                 w = 0 * w if d == 1 else w
                 fraction = -torch.expm1(-x)
-                growth = 2 * fraction * slope + 1 + fraction
+                log_theta_slope = 2 * fraction * slope + 1 + fraction
                 if d == 1:
-                    y, growth = y[:, :1].expand_as(y), torch.ones_like(growth)
+                    y, log_theta_slope = y[:, :1].expand_as(y), torch.ones_like(log_theta_slope)
                 values = partition(-w / d, d, -1)
                 curves = (values.log_mass, values.square)
-                tilt = values.slope * (-1 / d)
+                log_mass_slope = values.slope * (-1 / d)
             log_mass = curves[0] - partition(x.new_zeros(1), d, 1).log_mass
             scores, c = torch.broadcast_tensors(score.unsqueeze(-1), sign * w / d)
-            rho, bend = radius_and_slope(scores, c, d, sign)
-            parts = (y, growth, bend / rho * (sign / d))
+            rho, log_rho_slope = radius_and_slope(scores, c, d, sign)
+            parts = (y, log_theta_slope, log_rho_slope / rho * (sign / d))
             surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in parts], -1)
             # (cell, power of score, power of x, 3) -> (cell, power of x, interleaved)
             by_x = surfaces.transpose(1, 2).reshape(n * n, degree + 1, -1)
-            columns = torch.stack((log_mass, curves[1], tilt), -1)
+            columns = torch.stack((log_mass, curves[1], log_mass_slope), -1)
             curve_rows = fit_curves(columns, n, degree).repeat(n, 1, 1)
             self._rows = torch.cat((by_x, curve_rows), -1).to(torch.float32).contiguous()
             # numbers as tensors: torch wraps a Python number anew in every operation that takes one
@@ -130,7 +130,7 @@ class RadialTable:
             self._copies[device] = found
         return found
 
-    def evaluate(self, score: Tensor, log_scale: Tensor, shift: Tensor | float) -> RadialValues:
+    def evaluate(self, score: Tensor, log_scale: Tensor, shift: Tensor | float) -> RadiusValues:
         """Read the table, outside of autograd.
 
         Parameters
@@ -144,7 +144,7 @@ class RadialTable:
 
         Returns
         -------
-        RadialValues
+        RadiusValues
             Of shape (n, 1); NaN where an argument is NaN.
         """
         rows, scale, offset, low, high = self.on(score.device)
@@ -165,18 +165,20 @@ class RadialTable:
         surfaces = torch.addcmul(
             c0, torch.addcmul(c1, torch.addcmul(c2, c3, t_score), t_score), t_score
         )
-        y, growth, bend = surfaces.split(1, -1)
-        log_mass, square, tilt = curves.split(1, -1)
+        y, log_theta_slope, log_rho_slope = surfaces.split(1, -1)
+        log_mass, square, log_mass_slope = curves.split(1, -1)
         log_mass = torch.add(log_mass, log_scale, alpha=self.d)
         if sphere:
             half = torch.add(y, log_relative - log1p_w, alpha=0.5).exp_()
             log_mass.sub_(log1p_w, alpha=0.5 * self.d)
             theta = half.atan_().mul_(2)
-            return RadialValues(theta, growth, log_mass, square * (1 - x), bend, tilt)
+            return RadiusValues(
+                theta, log_theta_slope, log_mass, square * (1 - x), log_rho_slope, log_mass_slope
+            )
         if self.d > 1:
             log_relative.add_(log1p_w)
         theta = torch.add(y, log_relative, alpha=0.5).exp_()
-        return RadialValues(theta, growth, log_mass, square, bend, tilt)
+        return RadiusValues(theta, log_theta_slope, log_mass, square, log_rho_slope, log_mass_slope)
 
 
 @lru_cache(maxsize=256)
@@ -210,6 +212,6 @@ def chi_radius(score: Tensor, d: int) -> Tensor:
 
 
 @lru_cache(maxsize=256)
-def radial_table(d: int, sign: int) -> RadialTable:
+def radius_table(d: int, sign: int) -> RadiusTable:
     """Table of dimension d for one sign of the curvature."""
-    return RadialTable(d, sign)
+    return RadiusTable(d, sign)

@@ -24,8 +24,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from skccvae.special._entire import log_sinc_root
-from skccvae.special._piecewise import cell_nodes, fit_curves
+from skccvae.special.piecewise_polynomial import cell_nodes, fit_curves
 from skccvae.special.quantile import (
     LogDensity,
     RadialQuantile,
@@ -33,6 +32,7 @@ from skccvae.special.quantile import (
     _find_modes,
     _integrate,
 )
+from skccvae.special.stumpff import log_sinc_root
 
 __all__ = [
     "LARGEST",
@@ -217,7 +217,7 @@ def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @lru_cache(maxsize=256)
 def curves(d: int, sign: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Table of the three curves of `moments`, for `skccvae.special._piecewise.read_curves`."""
+    """Table of the three curves of `moments`, for `piecewise_polynomial.read_curves`."""
     with torch.inference_mode(False), torch.no_grad():
         x = cell_nodes(_N_CURVE_CELLS, _CURVE_DEGREE) / _N_CURVE_CELLS
         x = x * (negative_end() if sign < 0 else 1.0)

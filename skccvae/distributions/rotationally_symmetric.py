@@ -1,7 +1,8 @@
-r"""What distributions on the sphere with one axis of rotational symmetry have in common.
+r"""What rotationally symmetric distributions on the sphere have in common.
 
 A point of the unit sphere is z = w mu + sqrt(1 - w^2) v, with w = <mu, z> and v a unit vector
-orthogonal to mu. Where the density depends on w alone, v is uniform and independent of w.
+orthogonal to mu. Where the density depends on w alone, v is uniform and independent of w: the
+tangent-normal decomposition of Mardia and Jupp, "Directional statistics", 2000, section 9.3.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 
 from skccvae.distributions.constraints import unit_vector
-from skccvae.special._autograd import first_order_only
+from skccvae.special._autograd import first_order_only, with_derivative
 from skccvae.special.von_mises_fisher import ConcentrationGrid, concentration_grid
 
 LogTangent = Callable[[Tensor, Tensor, int, ConcentrationGrid], tuple[Tensor, Tensor]]
@@ -26,75 +27,45 @@ def log_sphere_area(m: int) -> float:
     return math.log(2) + 0.5 * m * math.log(math.pi) - math.lgamma(0.5 * m)
 
 
-class _AxialDraw(torch.autograd.Function):
-    r"""Draw from (loc, concentration, noise), with the exact pathwise gradient written by hand.
+class _Rotated(torch.autograd.Function):
+    r"""A draw z that turns with its location mu: z itself, with a gradient in mu.
 
-    In the concentration the draw moves along the great circle through mu, at the rate that keeps
-    the quantile of the angle fixed (implicit reparameterisation).
-
-    In mu the draw is *rotated*: dz = dmu <mu, z> - mu <dmu, z> is the infinitesimal rotation that
-    takes mu to mu + dmu. It carries the whole law along, whatever the construction of v, and is
-    bounded. Differentiating v = normalise(g - <g, mu> mu) instead gives another valid pathwise
-    gradient, but one with the factor 1 / |g - <g, mu> mu|, whose variance is infinite for m = 3 and
-    which is undefined for m = 2. Frames (Householder's reflection of e_1 to mu) are singular at one
-    mu.
+    dz = dmu <mu, z> - mu <dmu, z> is the infinitesimal rotation that takes mu to mu + dmu. It
+    carries the whole law along, however z was made, and it is bounded. To differentiate the
+    construction of z, v = normalise(g - <g, mu> mu), is another valid pathwise gradient, but it has
+    the factor 1 / |g - <g, mu> mu|, whose variance is infinite for m = 3 and which is undefined for
+    m = 2. Frames (Householder's reflection of e_1 to mu) are singular at one mu.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        loc: Tensor,
-        kappa: Tensor,
-        noise: Tensor,
-        log_tangent: LogTangent,
-        grid: ConcentrationGrid,
-    ) -> Tensor:
-        m = loc.shape[-1]
-        y, slope = log_tangent(noise[..., 0], kappa, m, grid)
-        versine = torch.sigmoid(y)  # (1 - w) / 2 = sin^2(theta / 2)
-        w = torch.add(1, versine, alpha=-2).unsqueeze(-1)
-        # not from 1 - versine, which keeps no digits next to the antipode
-        half_sine = (versine * torch.sigmoid(-y)).sqrt_()
-        gaussian = noise[..., 1:]
-        if m == 2:
-            # only a sign is random; the projection below would lose its digits too often
-            normal = torch.stack((-loc[..., 1], loc[..., 0]), -1)
-            side = (gaussian * normal).sum(-1, keepdim=True)
-            v = normal * torch.copysign(torch.ones_like(side), side)
-        else:
-            along = (gaussian * loc).sum(-1, keepdim=True)
-            v = torch.addcmul(gaussian, along, loc, value=-1)
-            length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
-            v = v / length.clamp_min_(torch.finfo(v.dtype).tiny)
-        z = torch.addcmul(w * loc, half_sine.unsqueeze(-1), v, value=2)
-        # a direction g almost parallel to mu leaves v not quite orthogonal
-        z = z / torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-        ctx.save_for_backward(loc, z, v, w, half_sine, slope)
-        ctx.kappa_shape = kappa.shape
-        return z
+    def forward(ctx: Any, loc: Tensor, z: Tensor) -> Tensor:
+        ctx.save_for_backward(loc, z)
+        return z.view_as(z)
 
     @staticmethod
     @first_order_only
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         (grad,) = grads
-        loc, z, v, w, half_sine, slope = ctx.saved_tensors
+        loc, z = ctx.saved_tensors
+        cosine = (loc * z).sum(-1, keepdim=True)
         along = (loc * grad).sum(-1, keepdim=True)
-        grad_loc = grad_kappa = None
-        if ctx.needs_input_grad[0]:
-            grad_loc = torch.addcmul(w * grad, along, z, value=-1)
-            if grad_loc.shape != loc.shape:
-                grad_loc = grad_loc.sum_to_size(loc.shape)
-        if ctx.needs_input_grad[1]:
-            # dw/dy = -s^2 / 2 and ds/dy = w s / 2, where s = 2 half_sine
-            across = (v * grad).sum(-1)
-            change = torch.addcmul(w.squeeze(-1) * across, half_sine, along.squeeze(-1), value=-2)
-            grad_kappa = change.mul_(half_sine).mul_(slope)
-            if grad_kappa.shape != ctx.kappa_shape:
-                grad_kappa = grad_kappa.sum_to_size(ctx.kappa_shape)
-        return grad_loc, grad_kappa, None, None, None
+        return (cosine * grad - along * z).sum_to_size(loc.shape), grad
 
 
-class AxialDistribution(Distribution):
+def _unit_tangent(loc: Tensor, gaussian: Tensor) -> Tensor:
+    """Unit vectors orthogonal to loc, uniform among them where the noise is normal."""
+    if loc.shape[-1] == 2:
+        # only a sign is random; the projection below would lose its digits too often
+        normal = torch.stack((-loc[..., 1], loc[..., 0]), -1)
+        side = (gaussian * normal).sum(-1, keepdim=True)
+        return normal * torch.copysign(torch.ones_like(side), side)
+    along = (gaussian * loc).sum(-1, keepdim=True)
+    v = torch.addcmul(gaussian, along, loc, value=-1)
+    length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    return v / length.clamp_min_(torch.finfo(v.dtype).tiny)
+
+
+class RotationallySymmetric(Distribution):
     """Base of the distributions on the unit sphere whose density depends on <loc, z> alone.
 
     A subclass gives `_log_tangent` (the quantile function of the angle), `_log_ratio` (log-density
@@ -138,7 +109,7 @@ class AxialDistribution(Distribution):
         self._grid_cache: ConcentrationGrid | None = None
         super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> AxialDistribution:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> RotationallySymmetric:
         """Distribution with a larger batch shape that shares the parameters."""
         new = self._get_checked_instance(type(self), _instance)
         batch_shape = Size(batch_shape)
@@ -188,8 +159,18 @@ class AxialDistribution(Distribution):
                 f"the last dimension of the noise must be noise_dim = {self.noise_dim}, got shape "
                 f"{tuple(noise.shape)}."
             )
-        log_tangent = type(self)._log_tangent
-        return _AxialDraw.apply(self.loc, self.concentration, noise, log_tangent, self._grid)
+        loc, m, score = self.loc.detach(), self.loc.shape[-1], noise[..., 0]
+        # y = 2 log tan(theta/2), with theta the angle to the location. At a fixed score it moves
+        # with the concentration (implicit reparameterisation), along the great circle through mu.
+        y = with_derivative(
+            self.concentration, lambda kappa: self._log_tangent(score, kappa, m, self._grid)
+        )
+        cosine, sine = 1 - 2 * torch.sigmoid(y), 1 / torch.cosh(y / 2)
+        v = _unit_tangent(loc, noise[..., 1:])
+        z = cosine.unsqueeze(-1) * loc + sine.unsqueeze(-1) * v
+        # a direction g almost parallel to mu leaves v not quite orthogonal
+        z = z / torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+        return _Rotated.apply(self.loc, z)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draws of shape sample_shape + batch_shape + (m,), differentiable in both parameters."""

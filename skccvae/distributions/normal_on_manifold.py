@@ -1,0 +1,221 @@
+"""What the normal distributions on a space of constant curvature have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from skccvae.manifolds.base import ConstantCurvature
+from skccvae.manifolds.polar import PolarSpace
+
+__all__ = ["NormalOnManifold"]
+
+
+class _OnManifold(constraints.Constraint):
+    """Points of a space of constant curvature, in ambient coordinates."""
+
+    event_dim = 1
+
+    def __init__(self, manifold: ConstantCurvature | PolarSpace) -> None:
+        self.manifold = manifold
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return f"on {self.manifold!r}"
+
+    def check(self, value: Tensor) -> Tensor:
+        if value.shape[-1:] != (self.manifold.ambient_dim,):
+            raise ValueError(
+                f"Points of {self.manifold!r} have {self.manifold.ambient_dim} (ambient) "
+                f"coordinates; got shape {tuple(value.shape)}."
+            )
+        return self.manifold.belongs(value)
+
+
+class NormalOnManifold(Distribution):
+    """Base of the normals: a location on a space, a scale, and draws from standard normal noise.
+
+    The location is held as a tangent vector at the origin, which every number is fair for; the
+    draw and its density are written in it. A subclass gives `noise_dim`, `rsample_with_log_prob`
+    and `log_prob`, and says in `_scale_dims` whether a scale has one number (0) or one for each
+    direction (1).
+    """
+
+    has_rsample = True
+    _scale_dims: int
+
+    def __init__(
+        self,
+        loc: Tensor,
+        scale: Tensor | float,
+        manifold: ConstantCurvature,
+        validate_args: bool | None = None,
+    ) -> None:
+        if not isinstance(manifold, ConstantCurvature):
+            raise TypeError(
+                "manifold must be Euclidean, Sphere or Hyperbolic; got "
+                f"{type(manifold).__name__}. For a product, make a distribution for each factor "
+                "and join them in a ProductDistribution."
+            )
+        if loc.shape[-1:] != (manifold.ambient_dim,):
+            raise ValueError(
+                f"loc must hold points of {manifold!r}, with {manifold.ambient_dim} (ambient) "
+                f"coordinates; got shape {tuple(loc.shape)}."
+            )
+        check = Distribution._validate_args if validate_args is None else validate_args
+        if check and not bool(manifold.belongs(loc).all()):
+            raise ValueError(
+                f"loc must lie on {manifold!r}; some of its points do not (or are NaN). Use "
+                "manifold.project(loc) or manifold.exp0(u)."
+            )
+        self._setup(manifold.log0(loc), loc, scale, manifold, validate_args)
+
+    @classmethod
+    def from_tangent(
+        cls,
+        tangent: Tensor,
+        scale: Tensor | float,
+        manifold: ConstantCurvature | PolarSpace,
+        validate_args: bool | None = None,
+    ) -> Self:
+        """Distribution located at ``exp_0`` of a tangent vector.
+
+        Parameters
+        ----------
+        tangent : Tensor of shape (..., d)
+            Tangent vector at the origin, of any length.
+        scale : Tensor or float
+            As in the constructor.
+        manifold : Euclidean, Sphere, Hyperbolic or PolarSpace
+            The space. A `PolarSpace` may have a curvature that is a tensor with a gradient; draws
+            and values are then polar rows, which have a limit at K = 0 where ambient points have
+            none.
+        validate_args : bool, optional
+            Whether to check the scale and the values given to ``log_prob``.
+        """
+        self = cls.__new__(cls)
+        self._setup(tangent, None, scale, manifold, validate_args)
+        return self
+
+    def _setup(
+        self,
+        tangent: Tensor,
+        loc: Tensor | None,
+        scale: Tensor | float,
+        manifold: ConstantCurvature | PolarSpace,
+        validate_args: bool | None,
+    ) -> None:
+        d = manifold.dim
+        scale = torch.as_tensor(scale, dtype=tangent.dtype, device=tangent.device)
+        if self._scale_dims and scale.ndim == 0:
+            scale = scale.unsqueeze(0)
+        if self._scale_dims and scale.shape[-1] not in (1, d):
+            raise ValueError(
+                f"scale must have {d} (intrinsic) entries along its last dimension, or 1 to use "
+                f"for all; got shape {tuple(scale.shape)}."
+            )
+        try:
+            batch = torch.broadcast_shapes(
+                tangent.shape[:-1], scale.shape[: scale.ndim - self._scale_dims]
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"loc of batch shape {tuple(tangent.shape[:-1])} and scale of shape "
+                f"{tuple(scale.shape)} do not broadcast; the scale has "
+                f"{'an entry for each direction' if self._scale_dims else 'one number'} for each "
+                "location."
+            ) from error
+        self.manifold = manifold
+        self._tangent = tangent.expand(*batch, d)
+        self._loc = None if loc is None else loc.expand(*batch, loc.shape[-1])
+        self.scale = scale.expand(*batch, d) if self._scale_dims else scale.expand(batch)
+        super().__init__(batch, torch.Size([manifold.ambient_dim]), validate_args=validate_args)
+
+    @property
+    def _K(self) -> float | Tensor:
+        return self.manifold.curvature
+
+    @property
+    def _dim(self) -> int:
+        return self.manifold.dim
+
+    @property
+    def loc(self) -> Tensor:
+        """Location, shape batch_shape + event_shape."""
+        return self.manifold.exp0(self._tangent) if self._loc is None else self._loc
+
+    @property
+    def mode(self) -> Tensor:
+        """Location."""
+        return self.loc
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        """The manifold."""
+        return _OnManifold(self.manifold)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
+        """Distribution with a larger batch shape, sharing memory."""
+        new = self._get_checked_instance(type(self), _instance)
+        batch = torch.Size(batch_shape)
+        new.manifold = self.manifold
+        new._tangent = self._tangent.expand(*batch, self._dim)
+        new._loc = None if self._loc is None else self._loc.expand(batch + self.event_shape)
+        new.scale = self.scale.expand(batch + self.scale.shape[len(self.batch_shape) :])
+        Distribution.__init__(new, batch, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def noise_dim(self) -> int:
+        """Numbers of standard normal noise that one draw takes."""
+        raise NotImplementedError
+
+    def rsample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw made from given noise, and its log-density.
+
+        The density is taken from the tangent vector that made the draw: no logarithm map is
+        formed, so float32 keeps its digits where that map would not.
+
+        Parameters
+        ----------
+        noise : Tensor of shape (..., noise_dim)
+            Standard normal; broadcasts against the batch shape.
+
+        Returns
+        -------
+        z : Tensor of shape (..., ambient_dim)
+        log_prob : Tensor of shape (...)
+            Both differentiable in location, scale and a curvature that is a tensor.
+        """
+        raise NotImplementedError
+
+    def rsample_from_noise(self, noise: Tensor) -> Tensor:
+        """Draw made from given noise; see `rsample_with_log_prob`."""
+        raise NotImplementedError
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """Draws with a pathwise gradient, shape sample_shape + batch_shape + event_shape."""
+        like = self._tangent
+        shape = torch.Size(sample_shape) + self._batch_shape + (self.noise_dim,)
+        return self.rsample_from_noise(torch.randn(shape, dtype=like.dtype, device=like.device))
+
+    def _check_noise(self, noise: Tensor) -> None:
+        if noise.shape[-1:] != (self.noise_dim,):
+            raise ValueError(
+                f"noise must have noise_dim = {self.noise_dim} columns; got shape "
+                f"{tuple(noise.shape)}."
+            )
+
+    def _check_value(self, value: Tensor) -> None:
+        if value.shape[-1:] != self._event_shape:
+            raise ValueError(
+                f"value must have {self._event_shape[0]} (ambient) coordinates in its last "
+                f"dimension; got shape {tuple(value.shape)}."
+            )
+        if self._validate_args:
+            self._validate_sample(value)

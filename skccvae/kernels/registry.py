@@ -1,0 +1,141 @@
+"""Which law or layer has an accelerator, and when it applies.
+
+A model asks here before each of its operations that has a fast form. The answer is a function or
+None; with None the model takes the plain path. Laws and layers know nothing of accelerators: this
+is the only file of the package that knows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skccvae.distributions import PowerSpherical, RiemannianNormal, VonMisesFisher, WrappedNormal
+from skccvae.kernels import (
+    hyperplanes,
+    limits,
+    riemannian_normal,
+    rotationally_symmetric,
+    wrapped_normal,
+)
+from skccvae.kernels.concentration_table import (
+    ConcentrationTable,
+    power_spherical_table,
+    von_mises_fisher_table,
+)
+from skccvae.special.trigonometry import FLAT
+
+__all__ = ["accelerator", "disabled"]
+
+_enabled: ContextVar[bool] = ContextVar("skccvae_kernels_enabled", default=True)
+
+_TABLES: dict[type | str, Callable[[int], ConcentrationTable]] = {
+    VonMisesFisher: von_mises_fisher_table,
+    PowerSpherical: power_spherical_table,
+}
+_STEPS: dict[type | str, Callable[..., Any]] = {
+    WrappedNormal: wrapped_normal.step,
+    RiemannianNormal: riemannian_normal.step,
+    "hyperplanes": hyperplanes.step,
+    "limits": limits.step,
+}
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Turn all accelerators off inside the block.
+
+    Every model still trains, and gives the same numbers to rounding, from the plain path alone:
+    for reading, debugging, and for derivatives of second order in what the plain path leaves to
+    autograd. The switch belongs to the thread (or task) that enters the block; threads that are
+    started inside keep their accelerators.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import skccvae
+    >>> X = np.random.default_rng(0).random((60, 5))
+    >>> vae = skccvae.HyperbolicVAETransformer(max_epochs=2, random_state=0)
+    >>> fast = vae.fit_transform(X)
+    >>> with skccvae.kernels.disabled():
+    ...     plain = vae.fit_transform(X)
+    >>> bool(np.allclose(fast, plain, atol=1e-4))
+    True
+    """
+    token = _enabled.set(False)
+    try:
+        yield
+    finally:
+        _enabled.reset(token)
+
+
+def accelerator(
+    of: type | str, x: Tensor, noise: Tensor | None = None, curvature: float | Tensor = 0.0
+) -> Callable[..., Any] | None:
+    """Fast form of a law's training step or of a layer, where there is one for these tensors.
+
+    Parameters
+    ----------
+    of : type or {"hyperplanes", "limits"}
+        A class of `skccvae.distributions`, or a layer.
+    x : Tensor
+        The location of the posterior as the network gives it, or the input of the layer.
+    noise : Tensor, optional
+        Standard normal noise of the draw.
+    curvature : float or Tensor, default=0.0
+        Curvature of the space; a tensor where it is learned.
+
+    Returns
+    -------
+    callable or None
+        The ``step`` of the file in `skccvae.kernels` that is about the law or layer. None where
+        there is none, where its conditions are not met, or inside `disabled`.
+
+    Notes
+    -----
+    =====================  ====================================================================
+    law or layer           conditions
+    =====================  ====================================================================
+    von Mises-Fisher,      float32, rows of at least three ambient coordinates, one draw a row
+    power spherical
+    wrapped normal         a curvature that is a number and not flat, or a tensor on the CPU
+    Riemannian normal      a curvature that is a number, or a tensor on the CPU
+    hyperplanes            as the wrapped normal
+    limits                 as the Riemannian normal
+    =====================  ====================================================================
+
+    A learned curvature that is not on the CPU has no accelerator: to read its value would wait for
+    the device.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.distributions import VonMisesFisher
+    >>> from skccvae.kernels import accelerator
+    >>> direction, noise = torch.eye(3), torch.zeros(3, 4)
+    >>> step = accelerator(VonMisesFisher, direction, noise)
+    >>> z, kl = step(direction, torch.zeros(3), noise)
+    >>> kl  # of concentration 2 on the sphere in R^3
+    tensor([0.4794, 0.4794, 0.4794])
+    >>> accelerator(VonMisesFisher, direction.double(), noise.double()) is None
+    True
+    """
+    if not _enabled.get():
+        return None
+    if of in _TABLES:
+        assert noise is not None, "a draw needs noise"
+        if not rotationally_symmetric.applies(x, noise):
+            return None
+        return partial(rotationally_symmetric.step, _TABLES[of](x.shape[-1]))
+    step = _STEPS.get(of)
+    known = not isinstance(curvature, Tensor) or curvature.device.type == "cpu"
+    if step is None or not known or x.dtype not in (torch.float32, torch.float64):
+        return None
+    flat = not isinstance(curvature, Tensor) and abs(curvature) < FLAT
+    return None if flat and of in (WrappedNormal, "hyperplanes") else step

@@ -1,0 +1,270 @@
+"""Latent spaces of any curvature with a normal posterior and a normal prior on the space.
+
+The network gives the location as a tangent vector at the origin, which every number is fair for,
+and training draws in polar form from it, so that no chart of the space can overflow or saturate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from skccvae.distributions import RiemannianNormal, WrappedNormal
+from skccvae.distributions.preimages import n_preimages_for
+from skccvae.kernels import accelerator
+from skccvae.manifolds import ConstantCurvature, constant_curvature
+from skccvae.manifolds.functional import log_origin
+from skccvae.manifolds.polar import PolarSpace
+from skccvae.nn.gyroplane import Gyroplanes
+from skccvae.nn.latent._base import DiagonalNormal, Latent, LatentStep
+from skccvae.nn.limits import limited, posterior_limits
+
+# Adam moves a parameter by about the learning rate a step; a curvature should cross a range of
+# order 1 within a few hundred steps.
+CURVATURE_GAIN = 3.0
+
+
+class NormalLatent(Latent):
+    """Normal posterior and prior on the space of constant curvature K.
+
+    Subclasses are `WrappedLatent` and `RiemannianLatent`; they name the law and its parameters.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension d.
+    curvature : float
+        K, of any sign; where it is learned, the start.
+    prior_scale : float, default=1.0
+        Scale of the prior, the same law at the origin.
+    decoder_input : {"tangent", "coordinates", "gyroplane"}, default="tangent"
+        What the decoder reads: the log map at the origin, d numbers and smooth in K; plain
+        coordinates, d + 1 ambient ones on a sphere of fixed curvature, else stereographic ones
+        times 2, which are those of R^d in the limit; or signed distances to hyperplanes.
+    n_planes : int, default=128
+        Number of those hyperplanes.
+    learn_curvature : bool, default=False
+        Whether K is a parameter, which may change its sign.
+    """
+
+    manifold: ConstantCurvature
+    law: type[WrappedNormal | RiemannianNormal]
+
+    def __init__(
+        self,
+        dim: int,
+        curvature: float,
+        prior_scale: float = 1.0,
+        decoder_input: str = "tangent",
+        n_planes: int = 128,
+        learn_curvature: bool = False,
+    ) -> None:
+        # NumPy numbers, which a grid is made of, become Python's.
+        dim, curvature, prior_scale = int(dim), float(curvature), float(prior_scale)
+        super().__init__(constant_curvature(dim, curvature))
+        self.prior_scale = prior_scale
+        self.decoder_input = decoder_input
+        self.n_params = 2 * dim if self.law._scale_dims else dim + 1
+        self.noise_dim = dim if self.law._scale_dims else dim + 1
+        self.K = curvature
+        self.learned = (
+            nn.Parameter(torch.tensor(self.K / CURVATURE_GAIN)) if learn_curvature else None
+        )
+        ambient = decoder_input == "coordinates" and not learn_curvature and curvature > 0
+        self.ambient_features = ambient
+        self.n_features = dim + 1 if ambient else dim
+        if decoder_input == "gyroplane":
+            self.gyroplanes = Gyroplanes(dim, n_planes)
+            self.n_features = n_planes
+        limits = posterior_limits(self.K, dim, prior_scale, self._riemannian)
+        self.limits = None if learn_curvature else limits
+        # Terms of the wrapped densities on a sphere, from the limit of the scale; twice, since a
+        # drawn vector may itself wind round as often.
+        self.n_preimages = None
+        if self.K > 0 and not learn_curvature and not self._riemannian:
+            largest = max(limits.scale**-0.5, prior_scale)
+            self.n_preimages = 2 * n_preimages_for(largest, dim, self.K)
+
+    @property
+    def _riemannian(self) -> bool:
+        return self.law is RiemannianNormal
+
+    # --- curvature ------------------------------------------------------------------------------
+
+    def _curvature(self) -> float | Tensor:
+        return self.K if self.learned is None else self.learned * CURVATURE_GAIN
+
+    def curvature(self) -> float:
+        return self.K if self.learned is None else float(self.learned.detach()) * CURVATURE_GAIN
+
+    def fitted_manifold(self) -> ConstantCurvature:
+        return constant_curvature(self.dim, self.curvature())
+
+    def train_curvature(self, active: bool) -> None:
+        if self.learned is not None:
+            self.learned.requires_grad_(active)
+
+    @property
+    def kind(self) -> tuple | None:
+        if self.learned is not None or self.gyroplanes is not None:
+            return None
+        return (type(self), self.dim, self.K, self.prior_scale, self.decoder_input)
+
+    def history(self) -> dict[str, float]:
+        return {} if self.learned is None else {"curvature": self.curvature()}
+
+    # --- posterior and prior ----------------------------------------------------------------------
+
+    def _split(self, params: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Tangent location and log-scale of each row."""
+        # One split, whose gradient is one concatenation; two slices would cost twice as much.
+        raw, raw_scale = params.split([self.dim, self.n_params - self.dim], dim=-1)
+        return limited(raw, raw_scale, K, self.dim, self.prior_scale, self._riemannian, self.limits)
+
+    def _posterior_at(
+        self, tangent: Tensor, log_scale: Tensor, space: ConstantCurvature | PolarSpace
+    ) -> WrappedNormal | RiemannianNormal:
+        scale = log_scale.exp() if self.law._scale_dims else log_scale.squeeze(-1).exp()
+        return self.law.from_tangent(tangent, scale, space, validate_args=False)
+
+    def _prior_on(self, space: ConstantCurvature | PolarSpace) -> WrappedNormal | RiemannianNormal:
+        tangent = self._like.new_zeros(self.dim)
+        return self.law.from_tangent(tangent, self.prior_scale, space, validate_args=False)
+
+    def posterior(self, params: Tensor) -> Distribution:
+        return self._posterior_at(*self._split(params, self._curvature()), self.fitted_manifold())
+
+    def prior(self) -> Distribution:
+        return self._prior_on(self.fitted_manifold())
+
+    # --- draws ------------------------------------------------------------------------------------
+
+    def _draw(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Decoder features of a draw, log q - log p there, tangent location and log-scale."""
+        K = self._curvature()
+        tangent, log_scale = self._split(params, K)
+        log_map = self.decoder_input == "tangent"
+        fused = accelerator(self.law, tangent, noise, K)
+        if fused is not None:
+            zc, zs, log_ratio = fused(
+                tangent, log_scale, noise, K, self.prior_scale, log_map, self.n_preimages
+            )
+        else:
+            # Polar rows, in which a learned curvature may cross 0.
+            space = PolarSpace(self.dim, K)
+            z, log_q = self._posterior_at(tangent, log_scale, space).rsample_with_log_prob(noise)
+            log_ratio = log_q - self._prior_on(space).log_prob(z)
+            zc, zs = space.to_polar(z)
+            zs = log_origin(zc, zs, K) if log_map else zs
+        features = zs if log_map else self._read(zc, zs, K)
+        return features, log_ratio, tangent, log_scale
+
+    def _read(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
+        """What the decoder reads at polar pairs, the log map aside."""
+        if self.gyroplanes is not None:
+            return self.gyroplanes(zc, zs, K)
+        if self.ambient_features:
+            return torch.cat([(zc * self.manifold.radius_).unsqueeze(-1), zs], dim=-1)
+        return 2 * zs / (1 + zc).unsqueeze(-1)
+
+    def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        features, log_ratio, _, _ = self._draw(params, noise)
+        return LatentStep(features, log_ratio)
+
+    def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        features, log_ratio, _, _ = self._draw(params, noise)
+        return features, -log_ratio
+
+    def location(self, params: Tensor) -> Tensor:
+        # With the tensor where K is learned: its limits are those of the curvature it has now.
+        tangent, _ = self._split(params, self._curvature())
+        return self.fitted_manifold().exp0(tangent)
+
+    def features(self, points: Tensor) -> Tensor:
+        manifold = self.fitted_manifold()
+        zc, zs = manifold.to_polar(points)
+        if self.decoder_input == "tangent":
+            return log_origin(zc, zs, manifold.curvature)
+        # The planes are float32 parameters; coordinates may come in float64.
+        like = self._like
+        return self._read(zc.to(like), zs.to(like), manifold.curvature)
+
+
+class WrappedLatent(NormalLatent):
+    """Wrapped normal posterior and prior on the space of constant curvature K.
+
+    Parameters
+    ----------
+    dim, curvature, prior_scale
+        As for `NormalLatent`.
+    flat_part : bool, default=False
+        Whether the KL is estimated as that of the flat model, which is known exactly, plus the
+        difference that curvature makes to the drawn point. The mean is the same; the estimate is
+        that of the Gaussian model in the limit K -> 0.
+    **options
+        ``decoder_input``, ``n_planes`` and ``learn_curvature`` as for `NormalLatent`.
+
+    References
+    ----------
+    Nagano et al., "A wrapped normal distribution on hyperbolic space for gradient-based
+    learning", ICML 2019; Skopek et al., "Mixed-curvature variational autoencoders", ICLR 2020.
+    """
+
+    law = WrappedNormal
+
+    def __init__(
+        self,
+        dim: int,
+        curvature: float,
+        prior_scale: float = 1.0,
+        *,
+        flat_part: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(dim, curvature, prior_scale, **options)
+        self.flat_part = flat_part
+
+    @property
+    def kind(self) -> tuple | None:
+        kind = super().kind
+        return kind and (*kind, self.flat_part)
+
+    def posterior(self, params: Tensor) -> Distribution:
+        if self.curvature() == 0:
+            tangent, log_scale = self._split(params, self._curvature())
+            return DiagonalNormal(tangent, log_scale.exp())
+        return super().posterior(params)
+
+    def prior(self) -> Distribution:
+        if self.curvature() == 0:
+            zeros = self._like.new_zeros(self.dim)
+            return DiagonalNormal(zeros, torch.full_like(zeros, self.prior_scale))
+        return super().prior()
+
+    def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        if not self.flat_part:
+            return super().step(params, noise)
+        features, log_ratio, tangent, log_scale = self._draw(params, noise)
+        # Control variate: the flat model's log-ratio at the flat draw has the flat KL as its mean.
+        # The difference, |m|^2 + |s|^2 - |m + s e|^2 over the variance, without its cancellation.
+        scale, rest = log_scale.exp(), 1 - noise.square()
+        kl = (scale * torch.addcmul(scale * rest, tangent, noise, value=-2.0)).sum(-1)
+        kl = torch.sub(kl * (0.5 / self.prior_scale**2), rest.sum(-1), alpha=0.5)
+        return LatentStep(features, log_ratio + kl)
+
+
+class RiemannianLatent(NormalLatent):
+    """Riemannian normal posterior and prior on the space of constant curvature K.
+
+    Parameters are those of `NormalLatent`.
+
+    References
+    ----------
+    Mathieu et al., "Continuous hierarchical representations with Poincare variational
+    auto-encoders", NeurIPS 2019, section 3.1.
+    """
+
+    law = RiemannianNormal

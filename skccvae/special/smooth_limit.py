@@ -1,0 +1,94 @@
+"""Smooth limits on the size of a number, which recede to infinity as the curvature goes to 0."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["farthest", "limit_log_scale", "limit_size", "soft_bound"]
+
+
+def soft_bound(raw: Tensor, bound: float) -> Tensor:
+    """Map the real line onto (-bound, bound): ``bound * tanh(raw / bound)``.
+
+    Parameters
+    ----------
+    raw : Tensor
+        Any numbers.
+    bound : float
+        Largest absolute value of the result, positive.
+
+    Returns
+    -------
+    Tensor
+        The identity to one per cent where ``|raw| < 0.17 bound``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> soft_bound(torch.tensor([0.1, 1000.0]), 10.0)
+    tensor([ 0.1000, 10.0000])
+    """
+    return bound * torch.tanh(raw / bound)
+
+
+def farthest(inverse_square: float) -> float:
+    """Size from which `limit_size` takes a number as this size, which it cannot tell apart.
+
+    The limit is reached there to 16 digits; far beyond it fourth powers leave float32, and the
+    result would be 0 and not the limit. Without a limit squares must stay finite.
+    """
+    return 1e4 / math.sqrt(max(inverse_square, 1e-10)) if inverse_square else 1e18
+
+
+def limit_size(x: Tensor, inverse_square: float | Tensor) -> Tensor:
+    """Shorten numbers smoothly to a size below a limit.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any numbers.
+    inverse_square : float or Tensor of shape ()
+        ``q = 1 / limit^2``, at least 0; 0 is no limit. A tensor gets a gradient.
+
+    Returns
+    -------
+    Tensor
+        ``x / (1 + (q x^2)^2)^(1/4)``: the identity up to fourth order in x. Where q is proportional
+        to |K| it is smooth in K through 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> limit_size(torch.tensor([0.1, 1.0, 1000.0]), 1.0)
+    tensor([0.1000, 0.8409, 1.0000])
+    """
+    if isinstance(inverse_square, Tensor):
+        limit = 1e4 * inverse_square.detach().clamp(min=1e-10).rsqrt()
+        limit = torch.where(inverse_square == 0, 1e18, limit)
+        x = torch.clamp(x, -limit, limit)
+    elif inverse_square == 0:
+        return x
+    else:
+        x = x.clamp(-farthest(inverse_square), farthest(inverse_square))
+    return x * (1 + (x.square() * inverse_square).square()).rsqrt().sqrt()
+
+
+def limit_log_scale(log_scale: Tensor, inverse_square: float | Tensor) -> Tensor:
+    """Logarithm of `limit_size` of a scale, from its logarithm.
+
+    Examples
+    --------
+    >>> import torch
+    >>> limit_log_scale(torch.tensor([-2.0, 0.0, 1.0]), 1.0)
+    tensor([-2.0001, -0.1733, -0.0045])
+    """
+    if isinstance(inverse_square, Tensor):
+        return log_scale - 0.25 * torch.log1p((4 * log_scale).exp() * inverse_square.square())
+    if inverse_square == 0:
+        return log_scale
+    excess = 4 * log_scale + 2 * math.log(inverse_square)
+    # torch's default threshold of 20 is too near: exp(-20) is far above float64's rounding.
+    return log_scale - 0.25 * torch.nn.functional.softplus(excess, threshold=40)

@@ -1,0 +1,95 @@
+"""Limits on what a network says of a posterior."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skccvae import kernels
+from skccvae.nn.limits import draw_reach, limited, riemannian_prior_fits
+from skccvae.special.smooth_limit import limit_log_scale, limit_size
+
+
+@pytest.mark.parametrize("limit", [1e-6, 0.01, 2.0])
+def test_fixed_and_tensor_limits_agree_and_gradients_are_right(limit):
+    torch.manual_seed(0)
+    x = 2 * torch.randn(50, dtype=torch.float64)
+    x.requires_grad_(True)
+    tensor = torch.tensor(limit, dtype=torch.float64)
+    for function in (limit_size, limit_log_scale):
+        assert torch.allclose(function(x, limit), function(x, tensor), atol=1e-12)
+        assert torch.autograd.gradcheck(lambda t, f=function: f(t, limit), (x,))
+    assert torch.allclose(limit_log_scale(x, limit), limit_size(x.exp(), limit).log(), atol=1e-9)
+
+
+@pytest.mark.parametrize("curvature", [-0.3, -1e-6, 1e-7, 1e-6, 0.3])
+def test_the_gradient_of_a_learned_curvature_keeps_its_digits_in_float32(curvature):
+    """Near 0 the bounds take off less than float32 resolves next to 1."""
+    raw = torch.linspace(-3, 3, 40).reshape(20, 2)
+    raw_scale = torch.linspace(3.0, 6.0, 40).reshape(20, 2)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        K = torch.tensor(curvature, dtype=dtype, requires_grad=True)
+        _, log_scale = limited(raw.to(dtype), raw_scale.to(dtype), K, 2, 1.0, False)
+        found.append(torch.autograd.grad(log_scale.sum(), K)[0].item())
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("curvature", [-1.0, -1e-6, 0.0, 1.0])
+def test_numbers_far_out_keep_their_limit(curvature):
+    """Fourth powers of them leave float32."""
+    raw = torch.tensor([[1e3, -1e9], [1e10, -3e16]], requires_grad=True)
+    K = torch.tensor(curvature, requires_grad=True)
+    tangent, log_scale = limited(raw, raw, K, 2, 1.0, False)
+    fixed = limited(raw, raw, curvature, 2, 1.0, False)[0]
+    with kernels.disabled():
+        plain = limited(raw, raw, K, 2, 1.0, False)[0]
+    assert torch.allclose(tangent, fixed, rtol=1e-6)
+    assert torch.allclose(tangent, plain, rtol=1e-6)
+    assert (tangent.abs() >= 1).all()
+    gradients = torch.autograd.grad((tangent.sum(), log_scale.sum()), (raw, K))
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
+def test_sizes_stay_below_the_limit_and_small_ones_as_they_are():
+    x = torch.tensor([1e-3, 0.1, 1.0, 1e3, 1e9])
+    bounded = limit_size(x, 0.01)
+    assert bool((bounded <= 10.0 * (1 + 1e-6)).all())
+    assert torch.allclose(bounded[:3], x[:3], rtol=1e-4)
+    assert torch.equal(limit_size(x, 0.0), x)
+
+
+def test_range_of_float32():
+    assert draw_reach(2, 1.0, -1.0) == pytest.approx(0.55 * 42)
+    with pytest.raises(ValueError, match="too far out for float32"):
+        draw_reach(40, 1.0, -1.0, riemannian=True)
+    assert riemannian_prior_fits(40, 1.0, -0.25)
+    assert not riemannian_prior_fits(40, 1.0, -1.0)
+    assert riemannian_prior_fits(400, 1.0, 5.0)
+
+
+@pytest.mark.parametrize("riemannian", [False, True])
+@pytest.mark.parametrize("curvature", [-8.0, -0.5, -1e-6, 0.0, 1e-6, 0.5, 100.0])
+def test_the_fused_limits_are_those_of_autograd(curvature, riemannian):
+    """Values and gradients in one piece against the plain path."""
+    torch.manual_seed(0)
+    raw = (20 * torch.randn(8, 3, dtype=torch.float64)).requires_grad_()
+    raw_scale = (8 * torch.randn(8, 3, dtype=torch.float64)).requires_grad_()
+    K = torch.tensor(curvature, dtype=torch.float64, requires_grad=True)
+    for k in (curvature, K):
+        inputs = (raw, raw_scale, K)[: 2 + isinstance(k, torch.Tensor)]
+        fused = limited(raw, raw_scale, k, 3, 0.7, riemannian)
+        with kernels.disabled():
+            plain = limited(raw, raw_scale, k, 3, 0.7, riemannian)
+        for a, b in zip(fused, plain, strict=True):
+            assert torch.isfinite(a).all()
+            assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
+            weights = torch.randn_like(a)
+            first, second = (
+                torch.autograd.grad(
+                    (t * weights).sum(), inputs, retain_graph=True, materialize_grads=True
+                )
+                for t in (a, b)
+            )
+            for g, h in zip(first, second, strict=True):
+                assert torch.allclose(g, h, rtol=1e-9, atol=1e-11)
