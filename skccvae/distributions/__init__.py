@@ -8,6 +8,7 @@ from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
 from skccvae.distributions.product import ProductDistribution
 from skccvae.distributions.riemannian_normal import RiemannianNormal, riemannian_normal_step
+from skccvae.distributions.spherical_cauchy import SphericalCauchy
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
 from skccvae.distributions.wrapped_normal import WrappedNormal, wrapped_normal_step
 
@@ -16,6 +17,7 @@ __all__ = [
     "PowerSpherical",
     "RiemannianNormal",
     "ProductDistribution",
+    "SphericalCauchy",
     "VonMisesFisher",
     "WrappedNormal",
     "axial_step",
