@@ -7,6 +7,7 @@ from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
 from skccvae.distributions.product import ProductDistribution
 from skccvae.distributions.riemannian_normal import RiemannianNormal
+from skccvae.distributions.spherical_cauchy import SphericalCauchy
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
 from skccvae.distributions.wrapped_normal import WrappedNormal
 
@@ -15,6 +16,7 @@ __all__ = [
     "PowerSpherical",
     "RiemannianNormal",
     "ProductDistribution",
+    "SphericalCauchy",
     "VonMisesFisher",
     "WrappedNormal",
 ]

@@ -9,6 +9,7 @@ from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
 from skccvae.distributions.riemannian_normal import RiemannianNormal
 from skccvae.distributions.rotationally_symmetric import RotationallySymmetric, log_sphere_area
+from skccvae.distributions.spherical_cauchy import SphericalCauchy
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
 from skccvae.special.bessel import bessel_ratio, log_hyp0f1
 from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer
@@ -39,6 +40,12 @@ def _kl_von_mises_fisher_uniform(p: VonMisesFisher, q: HypersphericalUniform) ->
 
 @register_kl(PowerSpherical, HypersphericalUniform)
 def _kl_power_spherical_uniform(p: PowerSpherical, q: HypersphericalUniform) -> Tensor:
+    _check_same_sphere(p, q)
+    return _broadcast(p._kl_uniform(), q)
+
+
+@register_kl(SphericalCauchy, HypersphericalUniform)
+def _kl_spherical_cauchy_uniform(p: SphericalCauchy, q: HypersphericalUniform) -> Tensor:
     _check_same_sphere(p, q)
     return _broadcast(p._kl_uniform(), q)
 

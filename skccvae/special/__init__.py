@@ -8,6 +8,10 @@ from skccvae.special.power_spherical import (
     power_spherical_log_normalizer,
 )
 from skccvae.special.quantile import RadialQuantile
+from skccvae.special.spherical_cauchy import (
+    spherical_cauchy_kl_uniform,
+    spherical_cauchy_mean_resultant_length,
+)
 from skccvae.special.trigonometry import (
     arctan_k,
     cos_k,
@@ -31,6 +35,8 @@ __all__ = [
     "power_spherical_log_normalizer",
     "sin_k",
     "sinc_k",
+    "spherical_cauchy_kl_uniform",
+    "spherical_cauchy_mean_resultant_length",
     "tan_k",
     "versin_k",
     "vmf_kl_uniform",

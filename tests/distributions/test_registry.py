@@ -23,6 +23,7 @@ from skccvae.distributions import (
     HypersphericalUniform,
     PowerSpherical,
     RiemannianNormal,
+    SphericalCauchy,
     VonMisesFisher,
     WrappedNormal,
 )
@@ -67,6 +68,10 @@ def power(loc, size, space, **options):
     return PowerSpherical(loc, size, **options)
 
 
+def cauchy(loc, size, space, **options):
+    return SphericalCauchy(loc, size, **options)
+
+
 def uniform(loc, size, space, **options):
     return HypersphericalUniform(loc.shape[-1], loc.shape[:-1], dtype=loc.dtype, **options)
 
@@ -87,6 +92,10 @@ def eight_decades(middle):
     return [middle * 10.0**k for k in range(-4, 5)]
 
 
+def up_to_one(d):
+    return [0.0, *(10.0**-k for k in range(6, 0, -1)), 0.5, *(1 - 10.0**-k for k in range(1, 7))]
+
+
 def hyperbolic_scales(far):
     """Eight decades below the largest scale whose draws (to 5 deviations) lie within 38 radii."""
     return lambda d: [far(d) * 10.0**-k for k in range(9)]
@@ -104,6 +113,7 @@ REGISTRY = {
     "power_spherical": Family(
         PowerSpherical, Sphere, power, lambda d: 3.0 * d, lambda d: [0.0, *eight_decades(10.0)]
     ),
+    "spherical_cauchy": Family(SphericalCauchy, Sphere, cauchy, lambda d: 0.4, up_to_one),
     "uniform": Family(HypersphericalUniform, Sphere, uniform, lambda d: 1.0, lambda d: [1.0]),
     "wrapped_normal_E": Family(
         WrappedNormal, Euclidean, wrapped, unit_scale, lambda d: eight_decades(1.0)
@@ -258,6 +268,7 @@ PAIRS = [
     ("von_mises_fisher", "uniform"),
     ("von_mises_fisher", "von_mises_fisher"),
     ("power_spherical", "uniform"),
+    ("spherical_cauchy", "uniform"),
     ("uniform", "uniform"),
     ("uniform", "von_mises_fisher"),
     ("riemannian_normal_S", "uniform"),

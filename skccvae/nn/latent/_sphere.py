@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from skccvae.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher
+from skccvae.distributions import (
+    HypersphericalUniform,
+    SphericalCauchy,
+    VonMisesFisher,
+)
+from skccvae.distributions.rotationally_symmetric import RotationallySymmetric
 from skccvae.kernels import accelerator
 from skccvae.manifolds import Sphere
 from skccvae.nn.latent._base import Latent, LatentStep
@@ -65,14 +70,14 @@ class SphericalLatent(Latent):
         self,
         dim: int,
         curvature: float = 1.0,
-        family: type[VonMisesFisher | PowerSpherical] = VonMisesFisher,
+        family: type[RotationallySymmetric] = VonMisesFisher,
     ) -> None:
         super().__init__(Sphere(dim, curvature))
         self.family = family
         self.radius = 1.0 / math.sqrt(curvature)
         self.n_params = dim + 2
         self.n_features = dim + 1
-        self.noise_dim = dim + 2
+        self.noise_dim = dim + 2  # a score for the angle, and a direction
         # Coordinates of a uniform point have variance 1 / (d + 1): read by the decoder in units
         # in which it is 1, its first layer starts as alive as a Gaussian model's.
         self.feature_scale = math.sqrt(dim + 1.0)
@@ -89,8 +94,12 @@ class SphericalLatent(Latent):
 
     def posterior(self, params: Tensor) -> Distribution:
         direction, log_relative = self._split(params)
-        concentration = self.dim * log_relative.exp()
+        concentration = self._concentration(log_relative)
         return self.family(unit_vectors(direction), concentration, validate_args=False)
+
+    def _concentration(self, log_relative: Tensor) -> Tensor:
+        """Concentration of the law from the logarithm of s, kappa = d s."""
+        return self.dim * log_relative.exp()
 
     def prior(self) -> HypersphericalUniform:
         return HypersphericalUniform(
@@ -112,3 +121,37 @@ class SphericalLatent(Latent):
 
     def features(self, points: Tensor) -> Tensor:
         return points * self.feature_scale
+
+
+class SphericalCauchyLatent(SphericalLatent):
+    r"""Sphere of curvature K > 0 with the spherical Cauchy posterior and the uniform prior.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension d; points have d + 1 coordinates.
+    curvature : float, default=1.0
+        K > 0, which sets the radius of the coordinates, as in `SphericalLatent`.
+
+    Notes
+    -----
+    The network gives the same numbers as for a von Mises-Fisher posterior, ``s = |v| exp(a)``. In
+    high dimension a spherical Cauchy law of concentration ``tanh(L / 2)`` has the angular width of
+    a von Mises-Fisher law with ``kappa = d sinh(2 L) / 2``, so ``s = sinh(2 L) / 2``: the same
+    outputs mean about the same widths in both families. Near the uniform law the concentration is
+    ``s / 2``, so the draw is linear in v there and its gradients are alive.
+
+    References
+    ----------
+    Sablica and Hornik, "Hyperspherical variational autoencoders using efficient spherical Cauchy
+    distribution", 2025.
+    """
+
+    def __init__(self, dim: int, curvature: float = 1.0) -> None:
+        super().__init__(dim, curvature, SphericalCauchy)
+        self.noise_dim = dim + 1
+
+    def _concentration(self, log_relative: Tensor) -> Tensor:
+        s = log_relative.exp()
+        sinh = s * (2 / (1 + (1 + 4 * s.square()).sqrt())).sqrt()
+        return sinh / (1 + (1 + sinh.square()).sqrt())
