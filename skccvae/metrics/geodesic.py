@@ -64,18 +64,8 @@ def pairwise_geodesic_distances(
            [1., 4., 0.]])
     """
     z = _points(Z, manifold, coordinates, "Z")
-    w = z if W is None else _points(W, manifold, coordinates, "W")
-    out = np.empty((len(z), len(w)))
-    rows = max(1, _CHUNK // max(1, len(w)))
-    for start in range(0, len(z), rows):
-        block = _matrix(manifold, z[start : start + rows], w)
-        out[start : start + rows] = block.numpy()
-    if W is None:
-        # Matrix products may round differently above and below the diagonal.
-        lower = np.tril_indices(len(z), -1)
-        out[lower] = out.T[lower]
-        np.fill_diagonal(out, 0.0)
-    return out
+    w = None if W is None else _points(W, manifold, coordinates, "W")
+    return manifold.pairwise(z, w).numpy()
 
 
 def _points(Z: ArrayLike, manifold: Manifold, coordinates: str, name: str) -> Tensor:
@@ -93,41 +83,6 @@ def _points(Z: ArrayLike, manifold: Manifold, coordinates: str, name: str) -> Te
             f"coordinates; got shape {array.shape}."
         )
     return manifold.from_chart(torch.from_numpy(array), coordinates)
-
-
-def _matrix(manifold: Manifold, z: Tensor, w: Tensor) -> Tensor:
-    """Distances between all rows of z and all rows of w."""
-    if isinstance(manifold, Product):
-        parts = zip(manifold.factors, manifold.split(z), manifold.split(w), strict=True)
-        total: Tensor | float = 0.0
-        for factor, a, b in parts:
-            total = total + _matrix(factor, a, b).square()
-        return torch.as_tensor(total).sqrt()
-    assert isinstance(manifold, ConstantCurvature)
-    if manifold.curvature == 0:
-        return _gaps(z, w)
-    R = manifold.radius_
-    if manifold.curvature > 0:
-        return 2 * R * torch.atan2(_gaps(z, w), _gaps(z, -w))
-    return 2 * R * torch.asinh(_haversine_root(z[:, 1:] / R, w[:, 1:] / R))
-
-
-def _gaps(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances from differences, without the matrix product that cancels."""
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _haversine_root(s: Tensor, t: Tensor) -> Tensor:
-    """sinh(dist/2) at curvature -1 from spatial parts, a sum of squares throughout.
-
-    sinh^2(dist/2) = sinh^2((a - b)/2) + sinh(a) sinh(b) |m - n|^2/4 for radii a, b and unit
-    directions m, n; the zero vector may stand for the direction of the origin, as sinh(0) = 0.
-    """
-    p = torch.linalg.vector_norm(s, dim=-1, keepdim=True)
-    q = torch.linalg.vector_norm(t, dim=-1, keepdim=True)
-    turn = _gaps(s / torch.where(p > 0, p, 1.0), t / torch.where(q > 0, q, 1.0))
-    radial = torch.sinh((torch.asinh(p) - torch.asinh(q).T) / 2)
-    return torch.hypot(radial, turn.mul_((p.sqrt() * q.sqrt().T) / 2))
 
 
 class GeodesicDistance:
