@@ -182,7 +182,7 @@ class ManifoldGridDisplay:
         # The points of the plane as points of the whole space, other directions and factors at 0.
         ambient = manifold.origin(dtype=torch.float64).repeat(len(points), 1)
         start = _first_column(manifold, index)
-        lift = int(plane.curvature != 0)
+        lift = plane.ambient_dim - plane.dim
         if lift:
             ambient[:, start] = points[:, 0]
         for column, direction in enumerate(directions):
@@ -263,25 +263,24 @@ class ManifoldGridDisplay:
 
 
 def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:
-    if isinstance(manifold, Product):
-        n = len(manifold.factors)
-        if factor is None or factor not in range(n):
-            raise ValueError(
-                f"{manifold!r} is a product: pass factor=0, ..., {n - 1} to say which of its "
-                f"factors to show; got {factor!r}."
-            )
-        return manifold.factors[factor], factor
-    if not isinstance(manifold, ConstantCurvature):
+    """The factor to show and its place among all; a space that is no product has only itself."""
+    if not isinstance(manifold, Manifold):
         raise TypeError(f"Expected a transformer of skccvae; got manifold_ = {manifold!r}.")
-    if factor is not None:
-        raise ValueError(f"factor is for products; {manifold!r} is none.")
-    return manifold, 0
+    if not isinstance(manifold, Product):
+        if factor is not None:
+            raise ValueError(f"factor is for products; {manifold!r} is not one.")
+        return manifold.factors[0], 0
+    n = len(manifold.factors)
+    if factor is None or factor not in range(n):
+        raise ValueError(
+            f"{manifold!r} is a product: pass factor=0, ..., {n - 1} to say which of its "
+            f"factors to show; got {factor!r}."
+        )
+    return manifold.factors[factor], factor
 
 
 def _first_column(manifold: Manifold, index: int) -> int:
     """Where the coordinates of a factor begin among the ambient ones."""
-    if not isinstance(manifold, Product):
-        return 0
     return sum(factor.ambient_dim for factor in manifold.factors[:index])
 
 
