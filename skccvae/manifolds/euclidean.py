@@ -12,7 +12,7 @@ __all__ = ["Euclidean"]
 
 
 class Euclidean(ConstantCurvature):
-    """Euclidean space R^d, the curvature 0 case.
+    """Euclidean space R^d, of curvature 0.
 
     Parameters
     ----------

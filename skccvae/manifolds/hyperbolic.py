@@ -21,8 +21,8 @@ class Hyperbolic(ConstantCurvature):
     r"""Hyperbolic space H^d of curvature K < 0, as the upper sheet of a hyperboloid.
 
     A point has d + 1 coordinates with ``x_0 = sqrt(R^2 + x_1^2 + ... + x_d^2)``, R = 1/sqrt(-K).
-    Float32 keeps 1e-3 of distance between points up to a radius of 9 R, and the distance to the
-    origin up to 40 R; nothing is clamped.
+    In float32, distances between points are accurate to 1e-3 up to a radius of 9 R, and distances
+    from the origin to 1e-6 up to 40 R. Nothing is clamped.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Hyperbolic(ConstantCurvature):
     Raises
     ------
     TypeError, ValueError
-        If dim is not a positive integer or curvature not a negative finite number.
+        If dim is not a positive integer, or curvature is not a negative finite number.
 
     Examples
     --------
@@ -75,23 +75,23 @@ class Hyperbolic(ConstantCurvature):
     def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Riemannian inner product of two tangent vectors at x, shape (...).
 
-        Taken in the frame at the origin, where it is a plain dot product and cannot turn negative
-        by rounding.
+        Computed in the frame at the origin, where it is a plain dot product: no rounding turns the
+        square of a length negative.
         """
         return (self.to_frame(x, u) * self.to_frame(x, v)).sum(-1)
 
     def project(self, x: Tensor) -> Tensor:
         """Point of the hyperboloid on the ray through x.
 
-        A point that lies on the hyperboloid but for rounding keeps its spatial coordinates: far
-        out the ray's scale is lost in rounding. Points in float64 whose numbers all fit float32
-        are taken to have been rounded to it.
+        A point that lies on the hyperboloid up to rounding keeps its spatial coordinates: far out,
+        rounding hides the scale of the ray. A float64 point whose coordinates are all float32
+        numbers counts as rounded to float32.
 
         Raises
         ------
         ValueError
             For a vector that is space-like, light-like or points down, whose ray misses the
-            hyperboloid, and for NaN, infinity or a wrong width.
+            hyperboloid, for NaN or infinity, and for a wrong number of columns.
         """
         self._check_points(x, self.ambient_dim)
         near = self.belongs(x, 16 * torch.finfo(x.dtype).eps)

@@ -33,7 +33,7 @@ class Sphere(ConstantCurvature):
     Raises
     ------
     TypeError, ValueError
-        If dim is not a positive integer or curvature not a positive finite number.
+        If dim is not a positive integer, or curvature is not a positive finite number.
 
     Examples
     --------
@@ -55,14 +55,14 @@ class Sphere(ConstantCurvature):
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         """Shortest tangent vector at x that leads to y.
 
-        At the antipode, where all directions are equally short, one of them, of length pi R.
+        To the antipode all directions are equally short; this is one of them, of length pi R.
         """
         K = self.curvature
-        # Twice: next to the antipode the first leaves rounding, which points anywhere.
+        # Twice: next to the antipode the first projection leaves rounding, which points anywhere.
         u = self.project_tangent(x, self.project_tangent(x, y - x))
         cosine = K * (x * y).sum(-1)
         n = polar._norm(u)
-        # Some tangent direction for the antipode: the axis that x uses least, made tangent.
+        # A tangent direction for the antipode: the axis along which x is shortest, made tangent.
         axis = torch.zeros_like(x).scatter(-1, x.abs().argmin(-1, keepdim=True), 1.0)
         spare = self.project_tangent(x, axis) * torch.finfo(x.dtype).tiny ** 0.5
         u = torch.where(((n == 0) & (cosine < 0)).unsqueeze(-1), spare, u)
@@ -74,14 +74,14 @@ class Sphere(ConstantCurvature):
         Raises
         ------
         ValueError
-            If x and y are antipodes, where the result depends on the way taken.
+            If x and y are antipodes, since the result then depends on the geodesic.
         """
         z = x + y
         total = (z * z).sum(-1, keepdim=True)
         if bool((total * self.curvature < 1e-12).any()):
             raise ValueError(
-                "Parallel transport between antipodes depends on the great circle taken; go "
-                "through a point in between."
+                "Parallel transport between antipodes depends on the great circle; go through a "
+                "point in between."
             )
         return u - 2 * (y * u).sum(-1, keepdim=True) / total * z
 
@@ -99,10 +99,11 @@ class Sphere(ConstantCurvature):
         Raises
         ------
         ValueError
-            For the zero vector, which has no nearest point, NaN, infinity or a wrong width.
+            For the zero vector, which has no nearest point, for NaN or infinity, and for a wrong
+            number of columns.
         """
         self._check_points(x, self.ambient_dim)
-        # Divide by the largest entry first: no length under- or overflows.
+        # Divide by the largest entry first, so that no length under- or overflows.
         largest = x.abs().amax(-1, keepdim=True)
         if bool((largest == 0).any()):
             raise ValueError(
@@ -131,8 +132,8 @@ class Sphere(ConstantCurvature):
     def to_frame(self, x: Tensor, u: Tensor) -> Tensor:
         """Coordinates (..., dim) of a tangent vector at x in the frame carried from the origin.
 
-        The frame is carried along the geodesic from the origin; it has no limit at the antipode,
-        where the unmoved frame is used.
+        The frame is carried along the geodesic from the origin. It has no limit at the antipode,
+        where the unmoved frame stands in.
         """
         c, s = self.to_polar(x)
         factor = polar._frame_factor(c, s, self.curvature, 1) / self.curvature
