@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,10 +70,10 @@ class Product(Manifold):
         """The factors, in the order of their coordinates."""
         return self._factors
 
-    def _each(self, method: str, *parts: Sequence[object]) -> list[Tensor]:
-        """Results of a method of the factors, each called with its own part of each argument."""
+    def _each(self, method: str, *parts: Sequence[Tensor], **same: Any) -> list[Tensor]:
+        """Call a method of each factor with its parts of the arguments, and the same keywords."""
         calls = zip(self.factors, *parts, strict=True)
-        return [getattr(factor, method)(*arguments) for factor, *arguments in calls]
+        return [getattr(factor, method)(*own, **same) for factor, *own in calls]
 
     def _map(self, method: str, *points: Tensor) -> Tensor:
         """Apply a method of the factors to ambient points, and put the results side by side."""
@@ -119,8 +120,7 @@ class Product(Manifold):
 
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:
         """Whether every part lies on its factor, a Boolean of shape (...)."""
-        parts = zip(self.factors, self.split(x), strict=True)
-        return torch.stack([f.belongs(part, atol) for f, part in parts], -1).all(-1)
+        return torch.stack(self._each("belongs", self.split(x), atol=atol), -1).all(-1)
 
     def exp0(self, u: Tensor) -> Tensor:
         return torch.cat(self._each("exp0", self.split(u, "tangent")), -1)
@@ -142,17 +142,14 @@ class Product(Manifold):
         return sum(f.chart_dim(chart) for f in self.factors)
 
     def to_chart(self, x: Tensor, chart: str) -> Tensor:
-        parts = zip(self.factors, self.split(x), strict=True)
-        return torch.cat([f.to_chart(part, chart) for f, part in parts], -1)
+        return torch.cat(self._each("to_chart", self.split(x), chart=chart), -1)
 
     def from_chart(self, coords: Tensor, chart: str) -> Tensor:
         self._check_points(coords, self.chart_dim(chart), f"{chart} coordinates")
-        parts = zip(self.factors, self.split(coords, chart), strict=True)
-        return torch.cat([f.from_chart(part, chart) for f, part in parts], -1)
+        return torch.cat(self._each("from_chart", self.split(coords, chart), chart=chart), -1)
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
-        parts = zip(self.factors, self.split(x), self.split(y), strict=True)
-        return torch.cat([f.geodesic(a, b, t) for f, a, b in parts], -1)
+        return torch.cat(self._each("geodesic", self.split(x), self.split(y), t=t), -1)
 
     def _distance_block(self, x: Tensor, y: Tensor) -> Tensor:
         total = x.new_zeros(len(x), len(y))
@@ -161,5 +158,4 @@ class Product(Manifold):
         return total.sqrt()
 
     def _mean(self, points: Tensor, w: Tensor) -> Tensor:
-        parts = zip(self.factors, self.split(points), strict=True)
-        return torch.cat([f._mean(part, w) for f, part in parts], -1)
+        return torch.cat(self._each("_mean", self.split(points), w=w), -1)

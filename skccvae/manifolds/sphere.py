@@ -177,17 +177,17 @@ class Sphere(ConstantCurvature):
                 "The Frechet mean could not be found: from every start the descent met the "
                 "antipode of a point, so the mean is not unique. Drop or move antipodal points."
             )
-        values = [float((w * self.dist(m, points).square()).sum()) for m in candidates]
-        best = min(range(len(values)), key=values.__getitem__)
-        for m, value in zip(candidates, values, strict=True):
-            apart = float(self.dist(m, candidates[best])) > 1e-4 * half_turn
-            if apart and value <= values[best] * (1 + 1e-9):
-                raise ValueError(
-                    "The Frechet mean of these points is not unique: they are spread over more "
-                    "than a hemisphere, and at least two points of the sphere are equally good "
-                    "(as for antipodes or a whole great circle). Average a more concentrated set."
-                )
-        return candidates[best]
+        values = torch.stack([(w * self.dist(m, points).square()).sum() for m in candidates])
+        best = candidates[int(values.argmin())]
+        as_good = values <= values.min() * (1 + 1e-9)
+        elsewhere = self.dist(torch.stack(candidates), best) > 1e-4 * half_turn
+        if bool((as_good & elsewhere).any()):
+            raise ValueError(
+                "The Frechet mean of these points is not unique: they are spread over more than a "
+                "hemisphere, and at least two points of the sphere are equally good (as for "
+                "antipodes or a whole great circle). Average a more concentrated set."
+            )
+        return best
 
     def _descend(self, start: Tensor, points: Tensor, w: Tensor) -> Tensor | None:
         """Descent to a Frechet mean; None where it meets the antipode of a point."""
