@@ -1,4 +1,4 @@
-"""Flat space."""
+"""Euclidean space."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from skccvae.manifolds.base import ConstantCurvature
+from skccvae.manifolds.pairwise import euclidean_distances
 
 __all__ = ["Euclidean"]
 
 
 class Euclidean(ConstantCurvature):
-    """Euclidean space R^d, the curvature 0 case.
+    """Euclidean space R^d, of curvature 0.
 
     Parameters
     ----------
@@ -37,6 +38,14 @@ class Euclidean(ConstantCurvature):
     def __repr__(self) -> str:
         return f"Euclidean(dim={self.dim})"
 
+    def to_polar(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Polar pair (1, x) of a point."""
+        return torch.ones_like(x[..., 0]), x
+
+    def from_polar(self, c: Tensor, s: Tensor) -> Tensor:
+        """Point s of a polar pair (1, s)."""
+        return s
+
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
         """Point x + u."""
         return x + u
@@ -46,21 +55,17 @@ class Euclidean(ConstantCurvature):
         return y - x
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """Vector u itself, broadcast."""
-        return u.expand(torch.broadcast_shapes(x.shape, y.shape, u.shape))
-
-    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """Dot product, shape (...)."""
-        return (u * v).sum(-1)
+        """Vector u itself."""
+        return torch.broadcast_tensors(u, x, y)[0]
 
     def project(self, x: Tensor) -> Tensor:
-        """Return x after a check: ValueError for a wrong number of columns, NaN or infinity."""
+        """Return x itself; ValueError for a wrong number of columns, NaN or infinity."""
         self._check_points(x, self.dim)
         return x
 
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
         """Vector u itself."""
-        return u
+        return torch.broadcast_tensors(u, x)[0]
 
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:
         """Whether x is finite, a Boolean of shape (...)."""
@@ -68,8 +73,14 @@ class Euclidean(ConstantCurvature):
 
     def to_frame(self, x: Tensor, u: Tensor) -> Tensor:
         """Coordinates of a tangent vector at x in the frame of the origin: u itself."""
-        return u
+        return torch.broadcast_tensors(u, x)[0]
 
     def from_frame(self, x: Tensor, v: Tensor) -> Tensor:
         """Tangent vector at x with the given frame coordinates: v itself."""
-        return v
+        return torch.broadcast_tensors(v, x)[0]
+
+    def _distance_block(self, x: Tensor, y: Tensor) -> Tensor:
+        return euclidean_distances(x, y)
+
+    def _mean(self, points: Tensor, w: Tensor) -> Tensor:
+        return (w.unsqueeze(-1) * points).sum(0)

@@ -1,4 +1,4 @@
-"""A space from its dimension and signed curvature."""
+"""Pick the space of a given curvature by its sign."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def constant_curvature(dim: int, curvature: float) -> ConstantCurvature:
     dim : int
         Intrinsic dimension, at least 1.
     curvature : float
-        Any finite real number; its sign picks the space.
+        Any finite number; its sign picks the space.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def constant_curvature(dim: int, curvature: float) -> ConstantCurvature:
     Raises
     ------
     TypeError, ValueError
-        If dim is not a positive integer or curvature not a finite number.
+        If dim is not a positive integer, or curvature is not a finite number.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def constant_curvature(dim: int, curvature: float) -> ConstantCurvature:
     """
     if isinstance(curvature, (int, float)) and not isinstance(curvature, bool) and curvature == 0:
         return Euclidean(dim)
-    # Anything that is not a positive number goes to one constructor, whose checks explain it.
+    # Anything else goes to a constructor all the same, whose checks say what is wrong with it.
     try:
         positive = curvature > 0
     except TypeError:

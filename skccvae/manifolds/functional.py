@@ -5,14 +5,14 @@ and ``s = sin_K(rho) n`` of shape ``(..., d)``, with rho the distance to the ori
 direction; ``c^2 + K |s|^2 = 1``. At K = 0 the pair is ``(1, x)``. For K != 0 it is the usual
 embedding with its first coordinate divided by the radius R = 1/sqrt(|K|): ``x = (R c, s)``.
 
-Everything is smooth in K through 0 when K is a tensor (shape () or broadcasting against c), and
-every tangent vector is given by its d coordinates in the frame at the origin, carried to the point
-by parallel transport along the geodesic. No logarithm map, no division by zero at the origin, no
-clamp.
+When K is a tensor (of shape () or one that broadcasts against c), everything is smooth in K through
+0. A tangent vector is given by its d coordinates in the frame at the origin, which parallel
+transport along the geodesic carries to the point. Nothing divides by zero at the origin, and
+nothing is clamped.
 
 **float32.** A stored pair resolves directions to about 6e-8 ``sin_K(rho)`` of distance. At K = -1
-the radius keeps 1e-6 up to rho = 40, distances between two points keep 1e-3 up to rho = 9, and the
-pair overflows at rho = 88 (its squares at 44). For another curvature divide by sqrt(-K).
+radii are accurate to 1e-6 up to rho = 40, and distances between points to 1e-3 up to rho = 9. The
+pair overflows at rho = 88, its squares at 44. For another curvature divide by sqrt(-K).
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def _norm(a: Tensor) -> Tensor:
 
 
 def _safe_sqrt(x: Tensor) -> Tensor:
-    """Square root of a quantity that is >= 0 but for rounding; value and gradient 0 at 0."""
+    """Square root of what is >= 0 up to rounding; value and gradient are 0 at and below 0."""
     positive = x > 0
     return torch.where(positive, torch.where(positive, x, 1.0).sqrt(), 0.0)
 
 
 def _cosine(c: Tensor, s: Tensor, K: float | Tensor, sign: int | None) -> Tensor:
-    """Cosine again from s where K < 0: there sqrt(1 + |K| |s|^2) never leaves the hyperboloid."""
+    """Replace c by sqrt(1 + |K| |s|^2) where K < 0, which no rounding takes off the hyperboloid."""
     if sign == 0 or sign == 1:
         return c
     if sign == -1:
@@ -71,7 +71,7 @@ def exp_origin(u: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     u : Tensor of shape (..., d)
-        Tangent vector at the origin; any length (for K > 0 it may wind round the sphere).
+        Tangent vector at the origin, of any length (for K > 0 it may wind round the sphere).
     K : float or Tensor
         Curvature.
 
@@ -111,9 +111,10 @@ def _radius_ratio(n: Tensor, c: Tensor, K: float | Tensor, sign: int | None) -> 
 
 
 def _direction_at_antipode(s: Tensor, n: Tensor, c: Tensor) -> Tensor:
-    """A tiny first coordinate in place of the zero vector at the antipode of the origin.
+    """Replace the zero vector at the antipode of the origin by a tiny one along the first axis.
 
-    There every direction is a shortest way; the first axis is as good as any, and exp(log(z)) = z.
+    All directions lead there on shortest geodesics. The first axis is as good as any, and
+    exp(log(z)) = z.
     """
     tiny = torch.zeros_like(s)
     tiny[..., 0] = torch.finfo(s.dtype).tiny ** 0.5
@@ -152,7 +153,7 @@ def log_origin(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
 
 
 def radius(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
-    """Distance to the origin.
+    """Distance from the origin.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def radius(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (...)
-        Its gradient at the origin itself, where the distance has a cone, is 0.
+        Its gradient is 0 at the origin itself, where the distance is not differentiable.
 
     Examples
     --------
@@ -178,7 +179,7 @@ def radius(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
 def exp_transported(
     c: Tensor, s: Tensor, v: Tensor, K: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Exponential map at (c, s) of a vector transported there from the origin.
+    r"""Exponential map at (c, s) of a tangent vector transported there from the origin.
 
     Parameters
     ----------
@@ -194,13 +195,13 @@ def exp_transported(
     zc : Tensor of shape (...)
     zs : Tensor of shape (..., d)
     r : Tensor of shape (...)
-        Length of v, for the density's volume ratio.
+        Length of v, which the volume ratio of a density needs.
 
     Notes
     -----
     With g = sinc_K(r), ``zs = cos_K(r) s + g (v - K <s, v>/(1 + c) s)`` and
     ``zc = cos_K(r) c - K g <s, v>``. On a sphere the frame has no limit at the antipode of the
-    origin; near it ``K/(1 + c)`` is taken as ``(1 - c)/|s|^2``, which does not cancel, and at the
+    origin. Near it ``K/(1 + c)`` is computed as ``(1 - c)/|s|^2``, which does not cancel. At the
     antipode itself the result is that of the unmoved frame.
 
     Examples
@@ -247,8 +248,8 @@ def log_transported(c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Ten
     Returns
     -------
     Tensor of shape (..., d)
-        The vector v of least length. At antipodes, where many are shortest, one along the first
-        axis.
+        The shortest such vector. Between antipodes many are equally short; this is one along the
+        first axis.
 
     Examples
     --------
@@ -262,8 +263,8 @@ def log_transported(c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Ten
     sign = _sign_of(K)
     if sign == 0:
         return zs - s
-    # The isometry that takes (c, s) to the origin, applied to z. Written in the differences, so
-    # that near points keep their digits.
+    # Apply to z the isometry that takes (c, s) to the origin, in terms of differences: near points
+    # keep their digits.
     ds, dc = zs - s, zc - c
     rise = -K * _dot(ds, zs + s)
     if sign == -1:
@@ -296,8 +297,8 @@ def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | T
 
     Notes
     -----
-    For K >= 0 the chord is a sum of squares. For K < 0 it is a difference, which float32 cannot
-    form far out; there it is replaced by the hyperbolic haversine, again a sum of squares.
+    For K >= 0 the squared chord is a sum of squares. For K < 0 it is a difference, in which float32
+    loses all digits far out. There the hyperbolic haversine replaces it, again a sum of squares.
 
     Examples
     --------
@@ -312,16 +313,16 @@ def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | T
     if sign == 0:
         return flat
     q1, q2 = _dot(s1, s1), _dot(s2, s2)
-    h1, h2 = _height(c1, q1, K, sign), _height(c2, q2, K, sign)
+    h1, h2 = _versine(c1, q1, K, sign), _versine(c2, q2, K, sign)
     chord = flat + K * (h1 - h2).square() / 2
     if sign == 1:
         return chord
     a1, a2 = _norm(s1), _norm(s2)
     minus = torch.where(K < 0, K, 0.0) if isinstance(K, Tensor) else K
     low, high = torch.minimum(a1, a2).square() * -minus, torch.maximum(a1, a2).square() * -minus
-    # One point near the origin, the other far: 1 - cos cos + sin sin, expanded.
+    # One point near the origin, the other far out: (1 - cos cos + sin sin)/K, expanded.
     mixed = h1 + h2 - K * h1 * h2 - _dot(s1, s2)
-    # Both far: radial part and angular part apart.
+    # Both far out: the radial and the angular part separately.
     gap = a1 * arcsin_root(minus * q1, -1) - a2 * arcsin_root(minus * q2, -1)
     tiny = torch.finfo(s1.dtype).tiny ** 0.5
     turn = s1 / a1.clamp_min(tiny).unsqueeze(-1) - s2 / a2.clamp_min(tiny).unsqueeze(-1)
@@ -330,8 +331,8 @@ def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | T
     return torch.where(high < 1, chord, torch.where(low < 0.25, mixed, apart))
 
 
-def _height(c: Tensor, q: Tensor, K: float | Tensor, sign: int | None) -> Tensor:
-    """(1 - c)/K without cancellation, from c and q = |s|^2."""
+def _versine(c: Tensor, q: Tensor, K: float | Tensor, sign: int | None) -> Tensor:
+    """Versine (1 - c)/K of a point against the origin, free of cancellation; q is |s|^2."""
     if sign == -1:
         return q / (1 + c)
     far = c < 0

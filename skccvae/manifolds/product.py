@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from skccvae.manifolds.base import ConstantCurvature, Manifold, check_chart
+from skccvae.manifolds.base import ConstantCurvature
 from skccvae.manifolds.functional import _safe_sqrt
+from skccvae.manifolds.manifold import Manifold
 
 __all__ = ["Product"]
 
@@ -42,17 +44,17 @@ class Product(Manifold):
     """
 
     def __init__(self, factors: Sequence[ConstantCurvature]) -> None:
-        self.factors = tuple(factors)
-        if not self.factors:
+        self._factors = tuple(factors)
+        if not self._factors:
             raise ValueError(
                 "A product needs at least one factor, as in Product([Sphere(2), Euclidean(2)])."
             )
-        for factor in self.factors:
+        for factor in self._factors:
             if not isinstance(factor, ConstantCurvature):
                 raise TypeError(f"Factors must be Euclidean, Sphere or Hyperbolic; got {factor!r}.")
-        self.dim = sum(f.dim for f in self.factors)
-        self.ambient_dim = sum(f.ambient_dim for f in self.factors)
-        self.curvature = tuple(f.curvature for f in self.factors)
+        self.dim = sum(f.dim for f in self._factors)
+        self.ambient_dim = sum(f.ambient_dim for f in self._factors)
+        self.curvature = tuple(f.curvature for f in self._factors)
 
     def __repr__(self) -> str:
         return f"Product([{', '.join(map(repr, self.factors))}])"
@@ -63,14 +65,23 @@ class Product(Manifold):
     def __hash__(self) -> int:
         return hash(self.factors)
 
-    def split(self, x: Tensor, chart: str = "ambient") -> tuple[Tensor, ...]:
-        """Parts of a point (or of its coordinates in a chart), one a factor."""
-        return x.split([f.chart_dim(chart) for f in self.factors], -1)
+    @property
+    def factors(self) -> tuple[ConstantCurvature, ...]:
+        """The factors, in the order of their coordinates."""
+        return self._factors
 
-    def _map(self, name: str, *points: Tensor) -> Tensor:
-        """Apply a method of the factors part by part and put the results side by side."""
-        parts = zip(self.factors, *(self.split(p) for p in points), strict=True)
-        return torch.cat([getattr(f, name)(*p) for f, *p in parts], -1)
+    def _each(self, method: str, *parts: Sequence[Tensor], **same: Any) -> list[Tensor]:
+        """Call a method of each factor with its parts of the arguments, and the same keywords."""
+        calls = zip(self.factors, *parts, strict=True)
+        return [getattr(factor, method)(*own, **same) for factor, *own in calls]
+
+    def _map(self, method: str, *points: Tensor) -> Tensor:
+        """Apply a method of the factors to ambient points, and put the results side by side."""
+        return torch.cat(self._each(method, *map(self.split, points)), -1)
+
+    def _stack(self, method: str, *points: Tensor) -> Tensor:
+        """Apply a method of the factors to ambient points, shape (..., n_factors)."""
+        return torch.stack(self._each(method, *map(self.split, points)), -1)
 
     def origin(
         self, dtype: torch.dtype | None = None, device: torch.device | str | None = None
@@ -79,19 +90,15 @@ class Product(Manifold):
         return torch.cat([f.origin(dtype, device) for f in self.factors])
 
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """Point reached from x along the tangent vector u."""
         return self._map("exp", x, u)
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
-        """Shortest tangent vector at x that leads to y."""
         return self._map("log", x, y)
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """Tangent vector u at x carried to y, factor by factor."""
         return self._map("transport", x, y, u)
 
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
-        """Orthogonal projection of an ambient vector on the tangent space at x."""
         return self._map("project_tangent", x, u)
 
     def project(self, x: Tensor) -> Tensor:
@@ -101,8 +108,7 @@ class Product(Manifold):
 
     def factor_dists(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance within each factor, shape (..., n_factors)."""
-        parts = zip(self.factors, self.split(x), self.split(y), strict=True)
-        return torch.stack([f.dist(a, b) for f, a, b in parts], -1)
+        return self._stack("dist", x, y)
 
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
         """Geodesic distance: root of the sum of squared factor distances, shape (...)."""
@@ -110,62 +116,46 @@ class Product(Manifold):
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Riemannian inner product, the sum over the factors, shape (...)."""
-        parts = zip(self.factors, self.split(x), self.split(u), self.split(v), strict=True)
-        return torch.stack([f.inner(*p) for f, *p in parts], -1).sum(-1)
+        return self._stack("inner", x, u, v).sum(-1)
 
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:
         """Whether every part lies on its factor, a Boolean of shape (...)."""
-        parts = zip(self.factors, self.split(x), strict=True)
-        return torch.stack([f.belongs(p, atol) for f, p in parts], -1).all(-1)
+        return torch.stack(self._each("belongs", self.split(x), atol=atol), -1).all(-1)
 
     def exp0(self, u: Tensor) -> Tensor:
-        """Exponential map at the origin of d tangent coordinates, (..., dim) to ambient."""
-        parts = zip(self.factors, self.split(u, "tangent"), strict=True)
-        return torch.cat([f.exp0(p) for f, p in parts], -1)
+        return torch.cat(self._each("exp0", self.split(u, "tangent")), -1)
 
     def log0(self, x: Tensor) -> Tensor:
-        """Logarithm map at the origin in d tangent coordinates, ambient to (..., dim)."""
         return self._map("log0", x)
 
     def to_frame(self, x: Tensor, u: Tensor) -> Tensor:
-        """Coordinates (..., dim) of a tangent vector at x in the frame carried from the origin."""
         return self._map("to_frame", x, u)
 
     def from_frame(self, x: Tensor, v: Tensor) -> Tensor:
-        """Tangent vector at x with the given frame coordinates (..., dim)."""
-        parts = zip(self.factors, self.split(x), self.split(v, "tangent"), strict=True)
-        return torch.cat([f.from_frame(*p) for f, *p in parts], -1)
+        return torch.cat(self._each("from_frame", self.split(x), self.split(v, "tangent")), -1)
 
     def log_volume_ratio(self, r: Tensor) -> Tensor:
         """Sum over the factors of (d - 1) log(sin_K(r)/r), from their radii (..., n_factors)."""
-        return torch.stack(
-            [f.log_volume_ratio(r[..., i]) for i, f in enumerate(self.factors)], -1
-        ).sum(-1)
+        return torch.stack(self._each("log_volume_ratio", r.unbind(-1)), -1).sum(-1)
 
     def chart_dim(self, chart: str) -> int:
-        """Number of coordinates of a chart, the sum over the factors."""
-        check_chart(chart)
         return sum(f.chart_dim(chart) for f in self.factors)
 
     def to_chart(self, x: Tensor, chart: str) -> Tensor:
-        """Coordinates of ambient points, the same chart on every factor."""
-        check_chart(chart)
-        parts = zip(self.factors, self.split(x), strict=True)
-        return torch.cat([f.to_chart(p, chart) for f, p in parts], -1)
+        return torch.cat(self._each("to_chart", self.split(x), chart=chart), -1)
 
     def from_chart(self, coords: Tensor, chart: str) -> Tensor:
-        """Ambient points with the given coordinates; ValueError where a part has none."""
         self._check_points(coords, self.chart_dim(chart), f"{chart} coordinates")
-        parts = zip(self.factors, self.split(coords, chart), strict=True)
-        return torch.cat([f.from_chart(p, chart) for f, p in parts], -1)
+        return torch.cat(self._each("from_chart", self.split(coords, chart), chart=chart), -1)
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
-        """Point at fraction t of the shortest geodesic from x to y; t of shape (...)."""
-        parts = zip(self.factors, self.split(x), self.split(y), strict=True)
-        return torch.cat([f.geodesic(a, b, t) for f, a, b in parts], -1)
+        return torch.cat(self._each("geodesic", self.split(x), self.split(y), t=t), -1)
 
-    def frechet_mean(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Frechet mean of the rows of x, factor by factor; ValueError where not unique."""
-        self._check_points(x, self.ambient_dim)
-        parts = zip(self.factors, self.split(x), strict=True)
-        return torch.cat([f.frechet_mean(p, weights) for f, p in parts], -1)
+    def _distance_block(self, x: Tensor, y: Tensor) -> Tensor:
+        total = x.new_zeros(len(x), len(y))
+        for block in self._each("_distance_block", self.split(x), self.split(y)):
+            total += block.square()
+        return total.sqrt()
+
+    def _mean(self, points: Tensor, w: Tensor) -> Tensor:
+        return torch.cat(self._each("_mean", self.split(points), w=w), -1)

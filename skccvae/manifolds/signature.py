@@ -1,4 +1,4 @@
-"""Signatures: a product of spaces as one short string."""
+"""Signatures, which describe a product of spaces in one short string."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 __all__ = ["FactorSpec", "parse_signature"]
 
 _FACTOR = re.compile(r"([0-9]*)([esh])([0-9]+)")
-MOST_FACTORS = 1000
+_MOST_FACTORS = 1000
 _EXAMPLE = "write factors with commas between them, such as 'h2,s2,e2' or '3s5,e2'"
 
 
@@ -47,18 +47,18 @@ def parse_signature(signature: str) -> list[FactorSpec]:
     Parameters
     ----------
     signature : str
-        Factors with commas between them: a letter ``e``, ``s`` or ``h`` with the intrinsic
-        dimension behind it, and optionally a count before it.
+        Factors separated by commas. Each is a letter ``e``, ``s`` or ``h`` followed by the
+        intrinsic dimension, with an optional count in front.
 
     Returns
     -------
     list of FactorSpec
-        In the order of the string, counts written out.
+        In the order of the string, with counts written out.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no string or malformed; the message shows a correct one.
+        If it is not a string, or malformed; the message shows a correct one.
 
     Examples
     --------
@@ -81,9 +81,9 @@ def parse_signature(signature: str) -> list[FactorSpec]:
                 f"Counts and dimensions in a signature are at least 1; got {part!r} in "
                 f"{signature!r}: {_EXAMPLE}."
             )
-        if len(factors) + count > MOST_FACTORS:
+        if len(factors) + count > _MOST_FACTORS:
             raise ValueError(
-                f"signature {signature!r} asks for more than {MOST_FACTORS} factors: {_EXAMPLE}."
+                f"signature {signature!r} asks for more than {_MOST_FACTORS} factors: {_EXAMPLE}."
             )
         for _ in range(count):
             factors.append(FactorSpec(kind, dim, f"{kind}{counts[kind]}"))

@@ -1,15 +1,23 @@
-"""The sphere of any radius."""
+"""The sphere of any positive curvature."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from skccvae.manifolds import functional as polar
-from skccvae.manifolds.base import ConstantCurvature, check_curvature
+from skccvae.manifolds.base import ConstantCurvature
+from skccvae.manifolds.checks import check_curvature
+from skccvae.manifolds.mean import descend
+from skccvae.manifolds.pairwise import euclidean_distances
 from skccvae.special.trigonometry import cos_root, sinc_root
 
 __all__ = ["Sphere"]
+
+#: Points from which the search for a second Frechet mean starts, at least.
+_N_STARTS = 8
 
 
 class Sphere(ConstantCurvature):
@@ -25,7 +33,7 @@ class Sphere(ConstantCurvature):
     Raises
     ------
     TypeError, ValueError
-        If dim is not a positive integer or curvature not a positive finite number.
+        If dim is not a positive integer, or curvature is not a positive finite number.
 
     Examples
     --------
@@ -47,14 +55,14 @@ class Sphere(ConstantCurvature):
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         """Shortest tangent vector at x that leads to y.
 
-        At the antipode, where all directions are equally short, one of them, of length pi R.
+        To the antipode all directions are equally short; this is one of them, of length pi R.
         """
         K = self.curvature
-        # Twice: next to the antipode the first leaves rounding, which points anywhere.
+        # Twice: next to the antipode the first projection leaves rounding, which points anywhere.
         u = self.project_tangent(x, self.project_tangent(x, y - x))
         cosine = K * (x * y).sum(-1)
         n = polar._norm(u)
-        # Some tangent direction for the antipode: the axis that x uses least, made tangent.
+        # A tangent direction for the antipode: the axis along which x is shortest, made tangent.
         axis = torch.zeros_like(x).scatter(-1, x.abs().argmin(-1, keepdim=True), 1.0)
         spare = self.project_tangent(x, axis) * torch.finfo(x.dtype).tiny ** 0.5
         u = torch.where(((n == 0) & (cosine < 0)).unsqueeze(-1), spare, u)
@@ -66,20 +74,24 @@ class Sphere(ConstantCurvature):
         Raises
         ------
         ValueError
-            If x and y are antipodes, where the result depends on the way taken.
+            If x and y are antipodes, since the result then depends on the geodesic.
         """
         z = x + y
         total = (z * z).sum(-1, keepdim=True)
         if bool((total * self.curvature < 1e-12).any()):
             raise ValueError(
-                "Parallel transport between antipodes depends on the great circle taken; go "
-                "through a point in between."
+                "Parallel transport between antipodes depends on the great circle; go through a "
+                "point in between."
             )
         return u - 2 * (y * u).sum(-1, keepdim=True) / total * z
 
-    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """Dot product of two tangent vectors, shape (...)."""
-        return (u * v).sum(-1)
+    def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        if bool((self.dist(x, y) * math.sqrt(self.curvature) > math.pi - 1e-6).any()):
+            raise ValueError(
+                "Two of the points are antipodes of each other, and many geodesics between them "
+                "are equally short. Move one of the two a little."
+            )
+        return super().geodesic(x, y, t)
 
     def project(self, x: Tensor) -> Tensor:
         """Point of the sphere on the ray through x.
@@ -87,10 +99,11 @@ class Sphere(ConstantCurvature):
         Raises
         ------
         ValueError
-            For the zero vector, which has no nearest point, NaN, infinity or a wrong width.
+            For the zero vector, which has no nearest point, for NaN or infinity, and for a wrong
+            number of columns.
         """
         self._check_points(x, self.ambient_dim)
-        # Divide by the largest entry first: no length under- or overflows.
+        # Divide by the largest entry first, so that no length under- or overflows.
         largest = x.abs().amax(-1, keepdim=True)
         if bool((largest == 0).any()):
             raise ValueError(
@@ -119,8 +132,8 @@ class Sphere(ConstantCurvature):
     def to_frame(self, x: Tensor, u: Tensor) -> Tensor:
         """Coordinates (..., dim) of a tangent vector at x in the frame carried from the origin.
 
-        The frame is carried along the geodesic from the origin; it has no limit at the antipode,
-        where the unmoved frame is used.
+        The frame is carried along the geodesic from the origin. It has no limit at the antipode,
+        where the unmoved frame stands in.
         """
         c, s = self.to_polar(x)
         factor = polar._frame_factor(c, s, self.curvature, 1) / self.curvature
@@ -132,6 +145,59 @@ class Sphere(ConstantCurvature):
         sv = self.curvature * (s * v).sum(-1, keepdim=True)
         factor = polar._frame_factor(c, s, self.curvature, 1).unsqueeze(-1) / self.curvature
         return torch.cat([-sv * self.radius_, v - sv * factor * s], -1)
+
+    def _stereographic(self, c: Tensor, s: Tensor) -> Tensor:
+        if bool(((c <= -1) | ((c < 0) & (s == 0).all(-1))).any()):
+            raise ValueError(
+                "The antipode of the origin has no stereographic coordinates (they would be "
+                "infinite); use chart='ambient' for data that covers the whole sphere."
+            )
+        factor = polar._frame_factor(c, s, self.curvature, 1) / self.curvature
+        return s * factor.unsqueeze(-1)
+
+    def _distance_block(self, x: Tensor, y: Tensor) -> Tensor:
+        sine, cosine = euclidean_distances(x, y), euclidean_distances(x, -y)
+        return 2 * self.radius_ * torch.atan2(sine, cosine)
+
+    def _mean(self, points: Tensor, w: Tensor) -> Tensor:
+        half_turn = math.pi * self.radius_
+        chord = (w.unsqueeze(-1) * points).sum(0)
+        starts = list(points[:: max(1, len(points) // _N_STARTS)])
+        if bool(torch.linalg.vector_norm(chord) > 1e-8 * self.radius_):
+            starts.insert(0, self.project(chord))
+            found = self._descend(starts[0], points, w)
+            # Afsari: at most one mean in an open hemisphere that holds all the points.
+            if found is not None and bool(
+                (self.dist(found, points) < half_turn / 2 * (1 - 1e-9)).all()
+            ):
+                return found
+        candidates = [m for s in starts if (m := self._descend(s, points, w)) is not None]
+        if not candidates:
+            raise ValueError(
+                "The Frechet mean could not be found: from every start the descent met the "
+                "antipode of a point, so the mean is not unique. Drop or move antipodal points."
+            )
+        values = torch.stack([(w * self.dist(m, points).square()).sum() for m in candidates])
+        best = candidates[int(values.argmin())]
+        as_good = values <= values.min() * (1 + 1e-9)
+        elsewhere = self.dist(torch.stack(candidates), best) > 1e-4 * half_turn
+        if bool((as_good & elsewhere).any()):
+            raise ValueError(
+                "The Frechet mean of these points is not unique: they are spread over more than a "
+                "hemisphere, and at least two points of the sphere are equally good (as for "
+                "antipodes or a whole great circle). Average a more concentrated set."
+            )
+        return best
+
+    def _descend(self, start: Tensor, points: Tensor, w: Tensor) -> Tensor | None:
+        """Descent to a Frechet mean; None where it meets the antipode of a point."""
+
+        def step(m: Tensor) -> Tensor | None:
+            if bool((self.dist(m, points) * math.sqrt(self.curvature) > math.pi - 1e-7).any()):
+                return None
+            return (w.unsqueeze(-1) * self.log(m, points)).sum(0)
+
+        return descend(start, step, self.exp, self.norm, 1e-12 * self.radius_)
 
     def _restore(self, x: Tensor) -> Tensor:
         return x * (self.radius_ / torch.linalg.vector_norm(x, dim=-1, keepdim=True))

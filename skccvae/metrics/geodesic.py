@@ -9,13 +9,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from skccvae.manifolds import ConstantCurvature, Manifold, Product
-from skccvae.manifolds.base import check_chart
+from skccvae.manifolds import Manifold
 
 __all__ = ["GeodesicDistance", "pairwise_geodesic_distances"]
-
-#: Pairs worked on at a time: some ten float64 arrays of this many entries are held.
-_CHUNK = 1 << 20
 
 
 def pairwise_geodesic_distances(
@@ -30,7 +26,7 @@ def pairwise_geodesic_distances(
     Parameters
     ----------
     Z : array-like of shape (n, n_coordinates)
-        Points, as a transformer with these coordinates puts them out.
+        Points, as a transformer with these coordinates returns them.
     W : array-like of shape (m, n_coordinates), optional
         Other points; Z itself by default.
     manifold : Manifold
@@ -41,10 +37,12 @@ def pairwise_geodesic_distances(
     Returns
     -------
     ndarray of shape (n, m), float64
-        With W left out it is symmetric and its diagonal exactly 0.
+        With W left out, exactly symmetric with zeros on the diagonal.
 
     Raises
     ------
+    TypeError
+        If manifold is not a space of skccvae.manifolds.
     ValueError
         For a wrong number of dimensions or columns, NaN or infinity, points that are not in the
         chart, or an unknown chart.
@@ -52,7 +50,8 @@ def pairwise_geodesic_distances(
     Notes
     -----
     Computed in float64 from differences of coordinates, not from inner products: near points keep
-    their digits. Rows are worked off in chunks, so that little more than the result is held.
+    their digits. Beside the result about 5 MB are held. See :meth:`Manifold.pairwise
+    <skccvae.manifolds.Manifold.pairwise>`.
 
     Examples
     --------
@@ -64,78 +63,37 @@ def pairwise_geodesic_distances(
            [1., 4., 0.]])
     """
     z = _points(Z, manifold, coordinates, "Z")
-    w = z if W is None else _points(W, manifold, coordinates, "W")
-    out = np.empty((len(z), len(w)))
-    rows = max(1, _CHUNK // max(1, len(w)))
-    for start in range(0, len(z), rows):
-        block = _matrix(manifold, z[start : start + rows], w)
-        out[start : start + rows] = block.numpy()
-    if W is None:
-        # Matrix products may round differently above and below the diagonal.
-        lower = np.tril_indices(len(z), -1)
-        out[lower] = out.T[lower]
-        np.fill_diagonal(out, 0.0)
-    return out
+    w = None if W is None else _points(W, manifold, coordinates, "W")
+    return manifold.pairwise(z, w).numpy()
 
 
-def _points(Z: ArrayLike, manifold: Manifold, coordinates: str, name: str) -> Tensor:
-    """Checked ambient points in float64 on the CPU."""
+def _check_manifold(manifold: object) -> None:
     if not isinstance(manifold, Manifold):
         raise TypeError(
             "manifold must be a space of skccvae.manifolds, such as a fitted transformer's "
             f"manifold_; got {type(manifold).__name__}."
         )
+
+
+def _points(Z: ArrayLike, manifold: Manifold, coordinates: str, name: str) -> Tensor:
+    """Checked ambient points in float64 on the CPU."""
+    _check_manifold(manifold)
     width = manifold.chart_dim(coordinates)
-    array = np.array(np.asarray(Z), dtype=np.float64)  # torch tensors too; a copy
+    array = np.array(np.asarray(Z), dtype=np.float64)  # takes torch tensors too; a copy
     if array.ndim != 2:
         raise ValueError(
-            f"{name} must have two dimensions, one row a point of {width} {coordinates} "
-            f"coordinates; got shape {array.shape}."
+            f"{name} must have two dimensions, with {width} {coordinates} coordinates in each row; "
+            f"got shape {array.shape}."
         )
     return manifold.from_chart(torch.from_numpy(array), coordinates)
-
-
-def _matrix(manifold: Manifold, z: Tensor, w: Tensor) -> Tensor:
-    """Distances between all rows of z and all rows of w."""
-    if isinstance(manifold, Product):
-        parts = zip(manifold.factors, manifold.split(z), manifold.split(w), strict=True)
-        total: Tensor | float = 0.0
-        for factor, a, b in parts:
-            total = total + _matrix(factor, a, b).square()
-        return torch.as_tensor(total).sqrt()
-    assert isinstance(manifold, ConstantCurvature)
-    if manifold.curvature == 0:
-        return _gaps(z, w)
-    R = manifold.radius_
-    if manifold.curvature > 0:
-        return 2 * R * torch.atan2(_gaps(z, w), _gaps(z, -w))
-    return 2 * R * torch.asinh(_haversine_root(z[:, 1:] / R, w[:, 1:] / R))
-
-
-def _gaps(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances from differences, without the matrix product that cancels."""
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _haversine_root(s: Tensor, t: Tensor) -> Tensor:
-    """sinh(dist/2) at curvature -1 from spatial parts, a sum of squares throughout.
-
-    sinh^2(dist/2) = sinh^2((a - b)/2) + sinh(a) sinh(b) |m - n|^2/4 for radii a, b and unit
-    directions m, n; the zero vector may stand for the direction of the origin, as sinh(0) = 0.
-    """
-    p = torch.linalg.vector_norm(s, dim=-1, keepdim=True)
-    q = torch.linalg.vector_norm(t, dim=-1, keepdim=True)
-    turn = _gaps(s / torch.where(p > 0, p, 1.0), t / torch.where(q > 0, q, 1.0))
-    radial = torch.sinh((torch.asinh(p) - torch.asinh(q).T) / 2)
-    return torch.hypot(radial, turn.mul_((p.sqrt() * q.sqrt().T) / 2))
 
 
 class GeodesicDistance:
     """Geodesic distance between two points, as a metric for scikit-learn.
 
-    Usable as ``metric=`` wherever scikit-learn takes a callable. It is called for one pair at a
-    time, some ten microseconds each: with more than a few thousand points use `pairwise` and
-    ``metric="precomputed"``, which is a hundred times faster.
+    Pass it as ``metric=`` wherever scikit-learn takes a callable. scikit-learn calls it for one
+    pair at a time, which takes about ten microseconds. With more than a few thousand points use
+    `pairwise` and ``metric="precomputed"``, which is a hundred times faster.
 
     Parameters
     ----------
@@ -147,18 +105,18 @@ class GeodesicDistance:
     Raises
     ------
     TypeError, ValueError
-        If manifold is not one of ours or the chart is unknown.
+        If manifold is not a space of skccvae.manifolds, or the chart is unknown.
 
     Notes
     -----
-    Tree algorithms also measure distances to means of points, which leave the space. Any vector is
-    therefore taken to a point of it first (on the sphere radially, and the zero vector to the
-    origin; in hyperbolic space by the spatial coordinates), which keeps the triangle inequality
-    that trees rely on. Points of the space are unchanged by that.
+    Tree algorithms also measure distances to means of points, which are not points of the space.
+    Any vector is therefore first taken to a point of the space: on the sphere radially, and the
+    zero vector to the origin; in hyperbolic space by its spatial coordinates. This keeps the
+    triangle inequality that trees rely on, and does not change points of the space.
 
-    In hyperbolic spaces of many dimensions the way between two far points leads past the origin,
-    and the nearest neighbour of nearly all is the point nearest to the origin. There a flatter
-    space, or the Euclidean metric on tangent coordinates, finds better neighbours.
+    In hyperbolic spaces of many dimensions the geodesic between two far points passes near the
+    origin, and the point nearest to the origin is the nearest neighbour of almost all others.
+    There a flatter space, or the Euclidean metric on tangent coordinates, finds better neighbours.
 
     Examples
     --------
@@ -172,26 +130,14 @@ class GeodesicDistance:
     """
 
     def __init__(self, manifold: Manifold, coordinates: str = "ambient") -> None:
-        if not isinstance(manifold, Manifold):
-            raise TypeError(
-                "manifold must be a space of skccvae.manifolds, such as a fitted transformer's "
-                f"manifold_; got {type(manifold).__name__}."
-            )
-        check_chart(coordinates)
+        _check_manifold(manifold)
         self.manifold = manifold
         self.coordinates = coordinates
-        factors: tuple[ConstantCurvature, ...]
-        if isinstance(manifold, Product):
-            factors = manifold.factors
-        else:
-            assert isinstance(manifold, ConstantCurvature)
-            factors = (manifold,)
-        widths = [f.chart_dim(coordinates) for f in factors]
-        ends = np.cumsum(widths).tolist()
-        self._width = ends[-1]
+        self._width = manifold.chart_dim(coordinates)
+        ends = np.cumsum([f.chart_dim(coordinates) for f in manifold.factors]).tolist()
         self._parts = [
-            (slice(end - width, end), float(f.curvature))
-            for f, end, width in zip(factors, ends, widths, strict=True)
+            (slice(start, end), float(factor.curvature))
+            for start, end, factor in zip([0, *ends[:-1]], ends, manifold.factors, strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -217,13 +163,8 @@ class GeodesicDistance:
             raise ValueError(
                 f"{self!r} takes points of {self._width} coordinates; got {len(x)} and {len(y)}."
             )
-        total = [
-            _distance(
-                _spatial(x[part], K, self.coordinates), _spatial(y[part], K, self.coordinates), K
-            )
-            for part, K in self._parts
-        ]
-        return total[0] if len(total) == 1 else math.hypot(*total)
+        distances = [_distance(x[part], y[part], K, self.coordinates) for part, K in self._parts]
+        return distances[0] if len(distances) == 1 else math.hypot(*distances)
 
     def pairwise(self, Z: ArrayLike, W: ArrayLike | None = None) -> NDArray[np.float64]:
         """Matrix of distances, see :func:`pairwise_geodesic_distances`."""
@@ -232,11 +173,30 @@ class GeodesicDistance:
         )
 
 
+# The distance of one pair once more, in NumPy. Only overhead counts there, and the methods of the
+# space, which work on tensors, take at least twenty times as long. A test compares the two.
+
+
 def _norm(x: NDArray[np.float64]) -> float:
     return math.sqrt(float(x @ x))
 
 
-def _spatial(x: NDArray[np.float64], K: float, coordinates: str) -> NDArray[np.float64]:
+def _distance(x: NDArray[np.float64], y: NDArray[np.float64], K: float, coordinates: str) -> float:
+    """Distance between two points of one factor, as `Manifold.pairwise` computes it."""
+    p, q = _embed(x, K, coordinates), _embed(y, K, coordinates)
+    if K == 0:
+        return _norm(p - q)
+    if K > 0:
+        return 2 * math.atan2(_norm(p - q), _norm(p + q)) / math.sqrt(K)
+    a, b = _norm(p), _norm(q)
+    # For a point at the origin `turn` counts for nothing, whatever its direction.
+    turn = p / a - q / b if a > 0 and b > 0 else p
+    radial = math.sinh((math.asinh(a) - math.asinh(b)) / 2)
+    root = math.hypot(radial, _norm(turn) * math.sqrt(a) * math.sqrt(b) / 2)
+    return 2 * math.asinh(root) / math.sqrt(-K)
+
+
+def _embed(x: NDArray[np.float64], K: float, coordinates: str) -> NDArray[np.float64]:
     """Euclidean point, unit vector of the sphere, or spatial part on the unit hyperboloid."""
     if K == 0:
         return 2 * x if coordinates == "stereographic" else x
@@ -258,16 +218,3 @@ def _spatial(x: NDArray[np.float64], K: float, coordinates: str) -> NDArray[np.f
         ratio = 2 / (1 + n * n)
     s = a * ratio * x
     return s if K < 0 else np.concatenate(([math.cos(angle)], s))
-
-
-def _distance(p: NDArray[np.float64], q: NDArray[np.float64], K: float) -> float:
-    if K == 0:
-        return _norm(p - q)
-    if K > 0:
-        return 2 * math.atan2(_norm(p - q), _norm(p + q)) / math.sqrt(K)
-    a, b = _norm(p), _norm(q)
-    turn = p / a - q / b if a > 0 and b > 0 else p
-    radial = math.sinh((math.asinh(a) - math.asinh(b)) / 2)
-    # For a point at the origin the second term is 0 whatever the direction.
-    root = math.hypot(radial, _norm(turn) * math.sqrt(a) * math.sqrt(b) / 2)
-    return 2 * math.asinh(root) / math.sqrt(-K)

@@ -15,6 +15,7 @@ from skccvae.manifolds import ConstantCurvature, Manifold, Product, constant_cur
 from skccvae.plotting import _maps as maps
 from skccvae.plotting._images import as_images, find_image_shape, to_unit, value_range
 from skccvae.plotting._latent import ambient_points
+from skccvae.plotting._panels import natural_map
 from skccvae.plotting._style import make_axes, require_pyplot
 
 Array = NDArray[np.float64]
@@ -170,19 +171,20 @@ class ManifoldGridDisplay:
         directions = _directions(whole, dims)
         plane = constant_curvature(2, whole.curvature)
         n = _n_tiles(plane, n_tiles)
-        if radius is not None and (plane.curvature >= 0 or not 0 < radius < math.inf):
+        shown_map = natural_map(plane)
+        if radius is not None and (shown_map != "disk" or not 0 < radius < math.inf):
             raise ValueError(
                 f"radius is a positive distance in a hyperbolic plane; got {radius!r} for "
                 f"{plane!r}."
             )
         points, places, sizes = _layout(plane, n, radius)
-        if X is not None and plane.curvature > 0:
+        if X is not None and shown_map == "hammer":
             points = points @ torch.from_numpy(_turn(vae, X, whole, index, dims))
 
         # The points of the plane as points of the whole space, other directions and factors at 0.
         ambient = manifold.origin(dtype=torch.float64).repeat(len(points), 1)
         start = _first_column(manifold, index)
-        lift = int(plane.curvature != 0)
+        lift = plane.ambient_dim - plane.dim
         if lift:
             ambient[:, start] = points[:, 0]
         for column, direction in enumerate(directions):
@@ -212,8 +214,8 @@ class ManifoldGridDisplay:
             The display itself.
         """
         require_pyplot()
-        K = self.space.curvature
-        size = (8.0, 4.2) if K > 0 else (6.4, 6.6)
+        name = natural_map(self.space)
+        size = (8.0, 4.2) if name == "hammer" else (6.4, 6.6)
         self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=size)
         ax = self.ax_
         low, high = value_range(self.tiles)
@@ -228,10 +230,10 @@ class ManifoldGridDisplay:
             image = ax.imshow(tile, extent=(left, right, bottom, top), **style | kwargs)
             if outline is not None:
                 image.set_clip_path(outline)
-        if K == 0:
+        if name == "plane":
             self._quantile_axes(edges)
             ax.set_title("Plane (equal steps of probability)", fontsize=13)
-        elif K > 0:
+        elif name == "hammer":
             maps.draw_hammer_outline(ax)
             ax.set_title("Sphere (Hammer projection)", fontsize=13)
         else:
@@ -244,7 +246,7 @@ class ManifoldGridDisplay:
         """What the sphere's tiles are cut at."""
         from matplotlib.patches import Ellipse
 
-        if self.space.curvature <= 0:
+        if natural_map(self.space) != "hammer":
             return None
         wide, high = maps.HAMMER_AXES
         return Ellipse((0, 0), 2 * wide, 2 * high, transform=self.ax_.transData)
@@ -263,25 +265,24 @@ class ManifoldGridDisplay:
 
 
 def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:
-    if isinstance(manifold, Product):
-        n = len(manifold.factors)
-        if factor is None or factor not in range(n):
-            raise ValueError(
-                f"{manifold!r} is a product: pass factor=0, ..., {n - 1} to say which of its "
-                f"factors to show; got {factor!r}."
-            )
-        return manifold.factors[factor], factor
-    if not isinstance(manifold, ConstantCurvature):
+    """The factor to show and its place among all; a space that is no product has only itself."""
+    if not isinstance(manifold, Manifold):
         raise TypeError(f"Expected a transformer of skccvae; got manifold_ = {manifold!r}.")
-    if factor is not None:
-        raise ValueError(f"factor is for products; {manifold!r} is none.")
-    return manifold, 0
+    if not isinstance(manifold, Product):
+        if factor is not None:
+            raise ValueError(f"factor is for products; {manifold!r} is not one.")
+        return manifold.factors[0], 0
+    n = len(manifold.factors)
+    if factor is None or factor not in range(n):
+        raise ValueError(
+            f"{manifold!r} is a product: pass factor=0, ..., {n - 1} to say which of its "
+            f"factors to show; got {factor!r}."
+        )
+    return manifold.factors[factor], factor
 
 
 def _first_column(manifold: Manifold, index: int) -> int:
     """Where the coordinates of a factor begin among the ambient ones."""
-    if not isinstance(manifold, Product):
-        return 0
     return sum(factor.ambient_dim for factor in manifold.factors[:index])
 
 
@@ -312,7 +313,7 @@ def _directions(space: ConstantCurvature, dims: tuple[int, int] | None) -> tuple
 
 def _n_tiles(plane: ConstantCurvature, n_tiles: int | None) -> int:
     if n_tiles is None:
-        return 15 if plane.curvature == 0 else 24 if plane.curvature > 0 else 5
+        return {"plane": 15, "hammer": 24, "disk": 5}[natural_map(plane)]
     if n_tiles < 1:
         raise ValueError(f"n_tiles must be at least 1; got {n_tiles!r}.")
     return int(n_tiles)
@@ -322,11 +323,11 @@ def _layout(
     plane: ConstantCurvature, n: int, radius: float | None
 ) -> tuple[torch.Tensor, Array, Array]:
     """Ambient points of the plane, their centres on the map, and the sizes of the tiles there."""
-    if plane.curvature == 0:
+    if natural_map(plane) == "plane":
         steps = (np.arange(n) + 0.5) / n
         places = np.stack(np.meshgrid(steps, steps[::-1]), -1).reshape(-1, 2)
         return torch.from_numpy(norm.ppf(places)), places, np.full(n * n, _FILL / n)
-    if plane.curvature > 0:
+    if natural_map(plane) == "hammer":
         wide, high = maps.HAMMER_AXES
         side = 2 * wide / n
         x = (np.arange(n) - (n - 1) / 2) * side

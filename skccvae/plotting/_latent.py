@@ -100,7 +100,7 @@ class LatentDisplay:
     def __init__(
         self, points: ArrayLike, manifold: Manifold, *, y: ArrayLike | None = None
     ) -> None:
-        if not isinstance(manifold, Product | ConstantCurvature):
+        if not isinstance(manifold, Manifold):
             raise TypeError(
                 f"manifold must be a space of skccvae.manifolds; got {type(manifold).__name__}."
             )
@@ -251,11 +251,9 @@ class LatentDisplay:
         return self
 
     def _parts(self) -> list[tuple[ConstantCurvature, NDArray[np.float64]]]:
-        if isinstance(self.manifold, Product):
-            parts = self.manifold.split(torch.from_numpy(self.points))
-            return [(f, p.numpy()) for f, p in zip(self.manifold.factors, parts, strict=True)]
-        assert isinstance(self.manifold, ConstantCurvature)
-        return [(self.manifold, self.points)]
+        """Each factor of the space and the points in it."""
+        parts = self.manifold.split(torch.from_numpy(self.points))
+        return [(f, p.numpy()) for f, p in zip(self.manifold.factors, parts, strict=True)]
 
     def _scatter(
         self, ax: Any, places: NDArray[np.float64], names: Any, kwargs: dict[str, Any]
@@ -304,7 +302,7 @@ class LatentDisplay:
             if len(own) > _LABEL_ROWS:
                 own = own[np.linspace(0, len(own) - 1, _LABEL_ROWS).astype(int)]
             p = torch.from_numpy(points[own])
-            ranked = np.sort(space.dist(p[:, None], p[None]).numpy(), axis=1)
+            ranked = np.sort(space.pairwise(p).numpy(), axis=1)
             ax.annotate(
                 str(name),
                 places[own[ranked[:, len(own) // 3].argmin()]],

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from skccvae.manifolds import ConstantCurvature, Euclidean, constant_curvature
+from skccvae.manifolds import ConstantCurvature, constant_curvature
 from skccvae.plotting._style import GRID, text_outline
 
 Array = NDArray[np.float64]
@@ -84,10 +84,10 @@ def two_dimensional(
     if space.dim <= 2:
         return space, points
     i, j = check_dims(dims, space.dim)
-    if isinstance(space, Euclidean):
-        return Euclidean(2), points[:, [i, j]]
     plane = constant_curvature(2, space.curvature)
-    return plane, plane.project(torch.from_numpy(points[:, [0, 1 + i, 1 + j]])).numpy()
+    lift = space.ambient_dim - space.dim  # 1 where the first ambient coordinate is not a direction
+    columns = [*range(lift), lift + i, lift + j]
+    return plane, plane.project(torch.from_numpy(points[:, columns])).numpy()
 
 
 def check_dims(dims: Any, dim: int) -> tuple[int, int]:

@@ -12,17 +12,23 @@ from skccvae.manifolds import ConstantCurvature
 from skccvae.plotting import _maps as maps
 
 
-def map_of(space: ConstantCurvature, kind: str, in_product: bool) -> str:
-    """Name of the map for a space, checked against the kind that was asked for."""
+def natural_map(space: ConstantCurvature) -> str:
+    """Name of the map that suits a space of one or two dimensions."""
     K = space.curvature
     if space.dim == 1:
         return "circle" if K > 0 else "line"
-    natural = "plane" if K == 0 else "hammer" if K > 0 else "disk"
-    if kind == "auto" or kind == natural:
+    return "plane" if K == 0 else "hammer" if K > 0 else "disk"
+
+
+def map_of(space: ConstantCurvature, kind: str, in_product: bool) -> str:
+    """Name of the map for a space, checked against the kind that was asked for."""
+    natural = natural_map(space)
+    if space.dim == 1 or kind in ("auto", natural):
         return natural
-    if kind == "3d" and (K > 0 or in_product):
-        return "3d" if K > 0 else natural
-    fitting = "'hammer' or '3d'" if K > 0 else repr(natural)
+    sphere = natural == "hammer"
+    if kind == "3d" and (sphere or in_product):
+        return "3d" if sphere else natural
+    fitting = "'hammer' or '3d'" if sphere else repr(natural)
     raise ValueError(f"kind={kind!r} does not fit {space!r}; use 'auto', {fitting}.")
 
 
