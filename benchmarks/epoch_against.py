@@ -1,0 +1,150 @@
+"""Cost of a training epoch of every geometry and posterior against another checkout or setting.
+
+Two processes train the same models in turn, one epoch at a time, in one interleaved run: drift of
+the machine's speed hits both alike. The figure is the median over rounds of the ratio within a
+round, below 1 where this checkout is faster. Batch 128, layers 256-128, 784 inputs, one thread.
+
+    python benchmarks/epoch_against.py --checkout ../other      # another version of the package
+    python benchmarks/epoch_against.py --without all            # this one, without accelerators
+    python benchmarks/epoch_against.py --without limits         # ... or without one of them
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+N_FEATURES = 784
+
+
+def models(dim: int) -> dict:
+    """An estimator for each geometry and posterior that every version of the package has."""
+    import skccvae
+
+    sphere, hyperbolic = skccvae.SphericalVAETransformer, skccvae.HyperbolicVAETransformer
+    constant = skccvae.ConstantCurvatureVAETransformer
+    # At K = -1 a Riemannian normal of scale 1 in 40 dimensions leaves the range of float32.
+    K = -1.0 if dim <= 10 else -0.25
+    found = {
+        "gaussian": skccvae.GaussianVAETransformer(dim),
+        "vMF": sphere(dim),
+        "power spherical": sphere(dim, posterior="power_spherical"),
+        "wrapped, K>0": sphere(dim, posterior="wrapped_normal"),
+        "Riemannian, K>0": sphere(dim, posterior="riemannian_normal"),
+        "wrapped, K<0": hyperbolic(dim),
+        "Riemannian, K<0": hyperbolic(dim, curvature=K, posterior="riemannian_normal"),
+        "constant, K=0": constant(dim),
+        "constant, K<0": constant(dim, curvature=K),
+        "constant, learned": constant(dim, learn_curvature=True),
+        "wrapped, learned": constant(dim, learn_curvature=True, posterior="wrapped_normal"),
+    }
+    if dim % 2 == 0:
+        found[f"2s{dim // 2}"] = skccvae.MixedCurvatureVAETransformer(f"2s{dim // 2}")
+    settings = {"max_epochs": 1, "warm_start": True, "random_state": 0}
+    return {name: model.set_params(**settings) for name, model in found.items()}
+
+
+@contextlib.contextmanager
+def without(name: str | None):
+    """Accelerators off: all of them, or those of one kernel."""
+    if name is None:
+        yield
+        return
+    from skccvae import kernels
+    from skccvae.kernels import registry
+
+    if name == "all":
+        with kernels.disabled():
+            yield
+        return
+    table = registry._STEPS
+    keys = [key for key in table if name in (key, getattr(key, "__name__", None))]
+    if not keys:
+        raise SystemExit(f"no accelerator of the name {name!r}; there are {list(table)}")
+    kept = {key: table.pop(key) for key in keys}
+    yield
+    table.update(kept)
+
+
+def work(dim: int, rows: int, off: str | None) -> None:
+    """Train one epoch of the model named on each line of standard input, and answer the seconds."""
+    torch.set_num_threads(1)
+    X = np.random.default_rng(0).random((rows, N_FEATURES), dtype=np.float32)
+    found = models(dim)
+    print(" | ".join(found), flush=True)
+    with without(off):
+        for line in sys.stdin:
+            model = found[line.strip()]
+            start = time.perf_counter()
+            model.fit(X)
+            print(time.perf_counter() - start, flush=True)
+
+
+def start(path: Path, dim: int, rows: int, off: str | None = None) -> subprocess.Popen:
+    command = [sys.executable, __file__, "--work", "--dims", str(dim), "--rows", str(rows)]
+    command += [] if off is None else ["--without", off]
+    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def ask(process: subprocess.Popen, name: str) -> float:
+    process.stdin.write(name + "\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkout", type=Path, help="folder of another version of the package")
+    parser.add_argument("--without", help="all, or the name of one accelerator")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rows", type=int, default=6400)
+    parser.add_argument("--dims", type=int, nargs="+", default=[2, 10, 40])
+    parser.add_argument("--models", nargs="+", help="names of the models to run")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.dims[0], options.rows, options.without)
+        return
+    here = Path(__file__).resolve().parents[1]
+    other = here if options.checkout is None else options.checkout.resolve()
+    print(f"{options.rows} rows, {options.rounds} rounds: median (quartiles) of this / other,")
+    print("and of each to its own Gaussian model")
+    for dim in options.dims:
+        pair = start(here, dim, options.rows), start(other, dim, options.rows, options.without)
+        names = [set(process.stdout.readline().strip().split(" | ")) for process in pair]
+        chosen = [n for n in models(dim) if n in names[0] & names[1]]
+        if options.models:
+            chosen = [n for n in chosen if n in options.models or n == "gaussian"]
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
+        for number in range(options.rounds + 1):
+            for name in chosen:
+                order = (0, 1) if number % 2 else (1, 0)
+                took = {i: ask(pair[i], name) for i in order}
+                if number:  # the first builds models and tables
+                    seconds[name].append((took[0], took[1]))
+        print(f"d = {dim}")
+        base = [np.array([s[i] for s in seconds["gaussian"]]) for i in (0, 1)]
+        for name, pairs in seconds.items():
+            low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
+            own = [np.median(np.array([s[i] for s in pairs]) / base[i]) for i in (0, 1)]
+            line = f"  {name:<18} {middle:.3f}  ({low:.3f} .. {high:.3f})"
+            print(f"{line}   {own[0]:.3f}  {own[1]:.3f}", flush=True)
+        for process in pair:
+            process.stdin.close()
+            process.wait()
+
+
+if __name__ == "__main__":
+    main()
