@@ -27,7 +27,7 @@ class BernoulliLikelihood(UnitIntervalLikelihood, name="bernoulli"):
     fingerprint = "bits"
 
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
-        x = x.expand_as(outputs)
+        outputs, x = torch.broadcast_tensors(outputs, x)
         return -F.binary_cross_entropy_with_logits(outputs, x, reduction="none")
 
     def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
