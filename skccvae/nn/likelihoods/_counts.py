@@ -113,8 +113,8 @@ def negative_binomial_log_prob(x: Tensor, log_mean: Tensor, log_size: Tensor) ->
     .. math:: \log p(x) = \log\frac{\Gamma(x + r)}{\Gamma(r)\, x!}
               - r \log(1 + \mu / r) + x \log\frac{\mu}{r + \mu} .
 
-    Where r is large, the difference of the two log-gammas, less x log r, is taken from Stirling's
-    series, since the two agree in all digits of float32 from r = 1e6 on.
+    Where r is large, the difference of the two log-gammas, less x log r, comes from Stirling's
+    series: from r = 1e6 on the two log-gammas agree in all digits of float32.
 
     References
     ----------

@@ -18,8 +18,8 @@ LAST = N_LEVELS - 1
 # Levels on either side of the location beyond which a logistic of scale at most one level has
 # less than exp(-24) of its probability.
 WINDOW = 25
-# Numbers whose means are taken at once: some 20 temporaries of 1 MiB. A power of two, so that no
-# piece but the last ends within a vector instruction, which rounds an exponential otherwise.
+# How many means are taken at once: some 20 temporaries of 1 MiB. It is a power of two, so that only
+# the last piece ends within a vector instruction, which would round an exponential differently.
 PIECE = 2**18
 
 
@@ -148,7 +148,7 @@ def level_log_prob(x: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     level = (LAST * x).round()
     half = 0.5 / (LAST * scale)
     z = (level / LAST - loc) / scale
-    # log sigmoid(b), log sigmoid(-a) and log(1 - exp(a - b)), each left out at an open end.
+    # log sigmoid(b), log sigmoid(-a) and log(1 - exp(a - b)), each omitted at an open end.
     below = torch.where(level < LAST, F.logsigmoid(z + half), 0.0)
     above = torch.where(level > 0, F.logsigmoid(half - z), 0.0)
     width = torch.log(-torch.expm1(-2 * half))
@@ -167,7 +167,7 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
     """
     if scale.dim() != 1 or loc.shape[-1:] != scale.shape:
         loc, scale = torch.broadcast_tensors(loc, scale)
-    # One scale a column, as a likelihood has, sorts whole columns; else each entry is sorted.
+    # With one scale for each column, as a likelihood has, whole columns are wide or narrow.
     wide = scale * LAST >= 1
     if bool(wide.all()):
         return _in_pieces(_smooth_mean, loc, scale)
@@ -178,7 +178,7 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
 
 
 def _in_pieces(function: Callable[[Tensor, Tensor], Tensor], loc: Tensor, scale: Tensor) -> Tensor:
-    """Apply a mean to some rows at a time, lest its temporaries be as many as the result is large.
+    """Apply a mean to some rows at a time, which bounds the memory of its temporaries.
 
     The scale has the shape of the locations, or is one row for all of them.
     """
@@ -187,7 +187,7 @@ def _in_pieces(function: Callable[[Tensor, Tensor], Tensor], loc: Tensor, scale:
     if scale.shape == loc.shape:
         pairs = zip(loc.flatten().split(PIECE), scale.flatten().split(PIECE), strict=True)
         return torch.cat([function(*pair) for pair in pairs]).reshape(loc.shape)
-    # Whole multiples of 64 rows, for the same reason as a power of two.
+    # Whole multiples of 64 rows, for the reason given at `PIECE`.
     rows = loc.reshape(-1, loc.shape[-1])
     n = 64 * max(1, PIECE // (64 * rows.shape[1]))
     return torch.cat([function(part, scale) for part in rows.split(n)]).reshape(loc.shape)

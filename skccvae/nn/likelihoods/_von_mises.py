@@ -15,13 +15,13 @@ from torch.distributions import Distribution, Independent, VonMises
 from skccvae.nn.likelihoods._base import Likelihood
 
 LOG_TWO_PI = math.log(2 * math.pi)
-# A standard deviation of 0.01, half a degree: a column that the model reproduces exactly cannot
-# drive the density to infinity.
+# A standard deviation of 0.01, half a degree. The bound keeps the density finite where the model
+# reproduces a column exactly.
 MAX_CONCENTRATION = 1e4
-# Below the square of anything that matters; the root keeps a finite slope at zero.
+# Below the square of any length that matters; it keeps the slope of the root finite at zero.
 _TINY = 1e-30
 N_CELLS = 256
-# Edges of cells lie at no angle that is common in data, such as 0, 60, 90 or 180 degrees.
+# Keeps the edges of cells away from angles that are common in data: 0, 60, 90 or 180 degrees.
 _OFFSET = 0.5 * (math.sqrt(5) - 1)
 
 
@@ -85,7 +85,7 @@ def natural_parameters(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Parameters
     ----------
     raw : Tensor of shape (..., 2 p)
-        For p columns the first coordinates and then the second ones of vectors in the plane.
+        Vectors in the plane, one for each of p columns: all first coordinates, then all second.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def von_mises_log_prob(x: Tensor, a: Tensor, b: Tensor, kappa: Tensor) -> Tensor
     angle = torch.where(missing, 0.0, x)
     distance = (a - kappa * angle.cos()).square() + (b - kappa * angle.sin()).square()
     # In float64 for the slope, I_1 / I_0 - 1, which is 1 / (2 kappa) where kappa is large. For
-    # this one order torch's own function has the digits of `special.log_bessel_i` in less time.
+    # this one order torch's own function is as exact as `special.log_bessel_i` and faster.
     log_bessel = torch.special.i0e(kappa.double()).log().to(kappa.dtype)
     return torch.where(missing, 0.0, -0.5 * distance / kappa - log_bessel - LOG_TWO_PI)
 
