@@ -9,18 +9,20 @@ import pkgutil
 import pytest
 
 import skccvae
+import skccvae.nn
 
+# The other packages are not for users, except for `skccvae.nn.Likelihood`.
 MODULES = ["skccvae"] + [
     f"skccvae.{found.name}"
     for found in pkgutil.iter_modules(skccvae.__path__)
-    if found.ispkg and found.name not in {"nn", "training", "estimators"}  # not for users
+    if found.ispkg and found.name not in {"nn", "training", "estimators"}
 ]
 PUBLIC = [
     pytest.param(getattr(module, name), id=f"{module.__name__}.{name}")
     for module in map(importlib.import_module, MODULES)
     for name in module.__all__
     if callable(getattr(module, name))
-]
+] + [pytest.param(skccvae.nn.Likelihood, id="skccvae.nn.Likelihood")]
 
 
 @pytest.mark.parametrize("module", MODULES)

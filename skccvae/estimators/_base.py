@@ -30,7 +30,7 @@ from skccvae.estimators._validation import (
     targets_for,
     validate_rows,
 )
-from skccvae.nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Likelihood
+from skccvae.nn import ACTIVATIONS, LIKELIHOODS, Likelihood, likelihood_class
 from skccvae.training import (
     Batches,
     EpochPrinter,
@@ -69,7 +69,7 @@ class BaseVAETransformer(
         "encoder": ENCODERS,
         "decoder": [StrOptions(set(NETWORKS)), callable],
         "image_shape": [None, "array-like"],
-        "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), type],
         "binarize": [None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
         "beta": [Interval(Real, 0, np.inf, closed="left")],
         "kl_warmup_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -99,6 +99,7 @@ class BaseVAETransformer(
         "binarize": "Use 'dynamic' for fresh draws in each epoch, or a threshold such as 0.5.",
         "encoder": "A torch module, or a callable that builds one, is welcome too.",
         "decoder": "A torch module, or a callable that builds one, is welcome too.",
+        "likelihood": "A subclass of skccvae.nn.Likelihood (the class, not an instance) will do.",
         "callbacks": "Pass a list of skorch callbacks.",
     }
 
@@ -125,6 +126,10 @@ class BaseVAETransformer(
         return {
             name: stored.get(name, value) for name, value in super().get_params(deep=deep).items()
         }
+
+    def _likelihood_class(self, reset: bool) -> type[Likelihood]:
+        """Class of the likelihood: what the parameter asks for, or that of the fitted model."""
+        return likelihood_class(self.likelihood) if reset else type(self.net_.module_.likelihood)
 
     def _validate_params(self):
         if isinstance(self.binarize, bool | np.bool_):
@@ -178,10 +183,11 @@ class BaseVAETransformer(
         Raises
         ------
         ValueError
-            If X holds NaN or infinity (NaN is a missing angle under ``"von_mises"``), is empty,
+            If X holds NaN or infinity (some likelihoods take NaN as a missing value), is empty,
             or leaves the support of the likelihood.
         TypeError
-            If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows.
+            If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows. If
+            ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
         DivergenceError
             If a loss or weight becomes infinite or NaN; the last finite weights are kept.
         """
@@ -227,31 +233,27 @@ class BaseVAETransformer(
         """Everything that is decided once: likelihood, scaling, device, model, net."""
         device = resolve_device(self.device)
         seen = observed(X, self.encoder)
-        likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
+        kind, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
-        self._scaling = make_scaling(seen, likelihood, divisor, self.binarize)
+        self._scaling = make_scaling(seen, kind, divisor, self.binarize)
         wants_y = self.supervised_weight > 0
         self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None
-        self.likelihood_ = likelihood
+        self.likelihood_ = kind.name
         self.device_ = str(device)
         with isolated_random_state(derive_seed(self._entropy, _INIT)):
             # Batches are float32, whatever torch's default dtype is at the moment.
-            module = self._build_module(X.shape[1]).float()
+            module = self._build_module(kind, X.shape[1]).float()
         self._new_net(module)
         self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
         self._n_fits = 0
         self._update_fitted()
 
-    def _build_module(self, n_features: int) -> VAE:
+    def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
         """The untrained model, on the CPU."""
         latent = self._make_latent()
         n_features, n_columns = row_layout(self.encoder, n_features)
-        kind = LIKELIHOODS[self.likelihood_]
-        likelihood: Likelihood
-        if issubclass(kind, GaussianLikelihood):
-            likelihood = kind(n_features, torch.from_numpy(np.asarray(self._scaling.scale)))
-        else:
-            likelihood = kind(n_features)
+        scale = self._scaling.scale
+        likelihood = kind(n_features, None if scale is None else torch.from_numpy(scale))
         sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._image_shape
         encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape)
         decoder = decoder_network(
@@ -397,8 +399,14 @@ class BaseVAETransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.likelihood != "von_mises"
-        tags.input_tags.allow_nan = self.likelihood == "von_mises"
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
+        try:
+            kind = self._likelihood_class(reset=True)
+        except (TypeError, ValueError):  # `fit` says what is wrong with it
+            return tags
+        tags.input_tags.sparse = kind.accept_sparse
+        tags.input_tags.allow_nan = kind.allow_nan
+        # "auto" takes negative numbers, though not for its first choice.
+        tags.input_tags.positive_only = self.likelihood != "auto" and kind.support[0] >= 0
         return tags

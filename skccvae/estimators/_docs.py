@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from typing import TypeVar
+
+from skccvae.nn import LIKELIHOODS, Likelihood
 
 T = TypeVar("T", bound=type)
 
@@ -20,14 +23,14 @@ encoder : {"mlp", "conv", "molecular_graph"}, MolecularGraph, torch.nn.Module or
     for images of shape (H, W), (H, W, C) or (C, H, W), with as many levels as their size needs;
     a last or first axis of size 1, 3 or 4 holds the channels, the last where both could.
     ``"molecular_graph"`` passes messages along the bonds of molecules: X is a column of SMILES
-    strings or RDKit molecules, and the decoder describes their Morgan fingerprints, bits unless
-    ``likelihood`` asks for counts (``"poisson"``, ``"negative_binomial"``, ``"gaussian"``,
-    ``"isotropic_gaussian"``); for settings pass a `skccvae.molecules.MolecularGraph`. A
-    module of yours is copied, so that fitting does not change it; a callable is called with the
-    number of features and returns a module. It sees float32 batches of shape (n, n_features), or
-    of the shape of the images; of angles all cosines and then all sines, twice as many numbers,
-    and of counts the inverse hyperbolic sine. A linear layer to the posterior's parameters is
-    added behind it.
+    strings or RDKit molecules, and the decoder describes their Morgan fingerprints: bits, or counts
+    where ``likelihood`` is one of
+    {count_likelihoods}.
+    For settings pass a `skccvae.molecules.MolecularGraph`. A module of yours is copied, so that
+    fitting does not change it; a callable is called with the number of features and returns a
+    module. It sees float32 batches of shape (n, n_features), or of the shape of the images. For
+    angles it sees all cosines and then all sines, twice as many numbers, and for counts their
+    inverse hyperbolic sine. A linear layer to the posterior's parameters is added behind it.
 decoder : {"mlp", "conv"}, torch.nn.Module or callable, default="mlp"
     Network from latent features to the likelihood's parameters; ``"conv"`` mirrors the
     convolutional encoder. A callable is called with the number of latent features and the
@@ -35,14 +38,12 @@ decoder : {"mlp", "conv"}, torch.nn.Module or callable, default="mlp"
 image_shape : tuple of int, default=None
     Shape of one sample when X holds flattened images, which ``"conv"`` needs to know. Images
     with more than two dimensions need none.
-likelihood : {"auto", "bernoulli", "gaussian", "isotropic_gaussian", "continuous_bernoulli", \
-        "poisson", "negative_binomial", "discretized_logistic", "von_mises"}, default="auto"
+likelihood : str or subclass of `skccvae.nn.Likelihood`, default="auto"
     Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` when all of X lies in [0, 1] (or is
-    8-bit images), else ``"gaussian"``, whose scale is learned for each column.
-    ``"isotropic_gaussian"`` has one scale for all columns, which then count by their variance, as
-    in PCA. ``"discretized_logistic"`` suits 8-bit images, colour too: probabilities of 256 levels.
-    ``"negative_binomial"`` suits counts whose variance exceeds their mean. ``"von_mises"`` is for
-    angles in radians, -pi and pi being one point; it alone allows NaN, an angle that is missing.
+    8-bit images), else ``"gaussian"``. A class of yours says itself how it scales X and what it
+    accepts. The names are
+
+{likelihoods}
 binarize : {None, "dynamic"} or float, default=None
     ``"dynamic"`` draws each pixel from a Bernoulli distribution afresh in each epoch; a float
     is a threshold above which a pixel is 1.
@@ -111,12 +112,30 @@ manifold_ : Manifold
 curvature_ : float
     Its curvature.
 likelihood_ : str
-    The likelihood in use.
+    The likelihood in use: its name, or the import path of a class of yours.
 device_ : str
     The device in use.
 """.strip()
 
-_MARKS = {"{shared_parameters}": _PARAMETERS, "{shared_attributes}": _ATTRIBUTES}
+
+def _counts() -> str:
+    """Names of the likelihoods that describe the counts of a fingerprint."""
+    kinds = (kind for kind in LIKELIHOODS.values() if kind.fingerprint == "counts")
+    return ", ".join(f'``"{kind.name}"``' for kind in kinds)
+
+
+def _summary(kind: type[Likelihood]) -> str:
+    """Entry of a list: the name of a likelihood and the first line of its docstring."""
+    entry = f'- ``"{kind.name}"``: {inspect.cleandoc(kind.__doc__ or "").splitlines()[0]}'
+    return textwrap.fill(entry, 100, initial_indent=" " * 4, subsequent_indent=" " * 6)
+
+
+_MARKS = {
+    "{shared_parameters}": _PARAMETERS,
+    "{shared_attributes}": _ATTRIBUTES,
+    "{likelihoods}": "\n".join(map(_summary, LIKELIHOODS.values())),
+    "{count_likelihoods}": _counts(),
+}
 
 
 def with_shared_docs(cls: T) -> T:

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from skccvae.estimators._molecules import observed
 from skccvae.estimators._parameter_method import ParameterMethod
-from skccvae.estimators._validation import check_range, check_units, data_range, validate_rows
+from skccvae.estimators._validation import check_units, data_range, validate_rows
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
 from skccvae.training import RowSource, derive_seed, entropy_from, isolated_random_state
@@ -322,12 +322,12 @@ class InferenceMixin:
     def _rows(self, X):
         """Validated rows, in the units that the model was fitted on."""
         X = validate_rows(self, X, reset=False)
-        check_units(X, self.likelihood_, self._scaling.divisor)
+        check_units(X, self._likelihood_class(reset=False), self._scaling.divisor)
         return X
 
     def _check_support(self, X) -> None:
         low, high = data_range(observed(X, self._structure["encoder"]))
-        check_range(low, high, self.likelihood_, self._scaling.divisor)
+        self.net_.module_.likelihood.check_support(low, high, self._scaling.divisor)
 
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)

@@ -8,11 +8,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from skccvae.molecules import MolecularGraph
-
-# Likelihoods of a fingerprint: of its bits, and of its counts, as counts or as real numbers.
-BIT_LIKELIHOODS = ("auto", "bernoulli")
-COUNT_LIKELIHOODS = ("poisson", "negative_binomial")
-REAL_LIKELIHOODS = ("gaussian", "isotropic_gaussian")
+from skccvae.nn import LIKELIHOODS
 
 
 def molecular_graph(encoder: Any) -> MolecularGraph | None:
@@ -61,16 +57,15 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     Raises
     ------
     ValueError
-        If a row is no molecule, X is empty, or the likelihood is none of a fingerprint.
+        If a row is not a molecule, X is empty, or the likelihood does not describe fingerprints.
     """
     if reset:
         _check_settings(estimator)
         estimator._sample_shape = estimator._image_shape = None
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
-    likelihood = estimator.likelihood if reset else estimator.likelihood_
     graph = molecular_graph(encoder)
     assert graph is not None, "called for molecular encoders"
-    rows = graph.rows(X, counts=likelihood not in BIT_LIKELIHOODS)
+    rows = graph.rows(X, counts=estimator._likelihood_class(reset).fingerprint == "counts")
     if rows.shape[0] == 0:
         raise ValueError(
             f"Found array with 0 sample(s) while a minimum of 1 is required by "
@@ -83,11 +78,12 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 
 def _check_settings(estimator: Any) -> None:
-    if estimator.likelihood not in (*BIT_LIKELIHOODS, *COUNT_LIKELIHOODS, *REAL_LIKELIHOODS):
+    kind = estimator._likelihood_class(reset=True)
+    if kind.fingerprint is None:
         raise ValueError(
-            f"likelihood={estimator.likelihood!r} does not describe a fingerprint, which is what "
-            "the decoder of encoder='molecular_graph' returns. Use 'bernoulli' for bits or "
-            "'poisson', 'negative_binomial', 'gaussian' or 'isotropic_gaussian' for counts."
+            f"likelihood={kind.name!r} does not describe a fingerprint, which is what the decoder "
+            f"of encoder='molecular_graph' returns. Use {_names('bits')} for bits or "
+            f"{_names('counts')} for counts."
         )
     if estimator.decoder == "conv":
         raise ValueError(
@@ -104,3 +100,9 @@ def _check_settings(estimator: Any) -> None:
             f"image_shape={estimator.image_shape!r} has no meaning for encoder='molecular_graph', "
             "which reads molecules. Use image_shape=None."
         )
+
+
+def _names(fingerprint: str) -> str:
+    """Names of the likelihoods of a fingerprint's bits or counts, as a list in a sentence."""
+    names = [repr(name) for name, kind in LIKELIHOODS.items() if kind.fingerprint == fingerprint]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)

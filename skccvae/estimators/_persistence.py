@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skccvae.estimators._device import resolve_device
 from skccvae.molecules import MolecularGraph
+from skccvae.nn import LIKELIHOODS, likelihood_class
 from skccvae.training import RowScaling, isolated_random_state
 
 FORMAT = 2
@@ -46,8 +47,8 @@ class PersistenceMixin:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If ``encoder`` or ``decoder`` is a module or callable of yours, which only pickle
-            could store. ``callbacks`` are left out.
+            If ``encoder`` or ``decoder`` is a module or callable of yours, or ``likelihood`` a
+            class of yours, which only pickle could store. ``callbacks`` are left out.
         """
         check_is_fitted(self)
         params = {}
@@ -114,7 +115,8 @@ class PersistenceMixin:
         self._targets = None if targets is None else TargetEncoder.from_json(targets)
         self.device_ = str(resolve_device(device))
         with isolated_random_state(0):
-            module = self._build_module(self.n_features_in_).float()
+            kind = likelihood_class(self.likelihood_)
+            module = self._build_module(kind, self.n_features_in_).float()
         weights = {
             name.removeprefix("weights/"): torch.from_numpy(array)
             for name, array in arrays.items()
@@ -199,12 +201,14 @@ def _jsonable(name: str, value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, MolecularGraph):
         value = value.to_json()
+    if isinstance(value, type) and value in LIKELIHOODS.values():
+        value = value.name
     try:
         json.dumps(value)
     except TypeError as error:
         raise TypeError(
             f"save cannot store {name}={value!r} without pickle. Use pickle or joblib for this "
-            "estimator, or a named encoder and decoder."
+            "estimator, or a named encoder, decoder and likelihood."
         ) from error
     return value
 

@@ -14,7 +14,8 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
-from skccvae.estimators._molecules import COUNT_LIKELIHOODS, molecular_graph, molecule_rows
+from skccvae.estimators._molecules import molecular_graph, molecule_rows
+from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
 from skccvae.training import DatasetRows, RowScaling, column_limits, is_memory_mapped, row_slices
 
 
@@ -104,19 +105,20 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     Returns
     -------
     ndarray, sparse CSR or DatasetRows of shape (n, p)
-        Numbers without infinity, and without NaN unless the likelihood is of angles; a Dataset's
-        are looked at as they are read.
+        Numbers without infinity, and without NaN unless the likelihood takes it. Those of a
+        Dataset are looked at as they are read.
     """
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     if molecular_graph(encoder) is not None:
         return molecule_rows(estimator, X, reset=reset)
     _refuse_strings(X)
-    angles = (estimator.likelihood if reset else estimator.likelihood_) == "von_mises"
-    X, shape = flatten_rows(X, allow_nan=angles)
-    if angles and sp.issparse(X):
+    kind = estimator._likelihood_class(reset)
+    X, shape = flatten_rows(X, kind.allow_nan)
+    if sp.issparse(X) and not kind.accept_sparse:
+        missing = ", with NaN for entries that are missing" if kind.allow_nan else ""
         raise TypeError(
-            "likelihood='von_mises' needs a dense X: the entries that a sparse matrix leaves out "
-            "would all be angles of 0. Use X.toarray(), with NaN for angles that are missing."
+            f"likelihood={kind.name!r} needs a dense X: the entries that a sparse matrix leaves "
+            f"out would all be read as 0. Use X.toarray(){missing}."
         )
     if reset:
         estimator._sample_shape = shape
@@ -139,13 +141,13 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         dtype="numeric",
         order=None if mapped else "C",
         # scikit-learn's look at a whole memory map would bring all of it into memory.
-        ensure_all_finite=False if mapped else "allow-nan" if angles else True,
+        ensure_all_finite=False if mapped else "allow-nan" if kind.allow_nan else True,
         ensure_min_samples=1,
     )
     if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
-        _check_finite(X, allow_nan=angles)
-    if angles and not isinstance(X, DatasetRows):
-        _check_some_angle(X)
+        _check_finite(X, kind.allow_nan)
+    if kind.allow_nan and not isinstance(X, DatasetRows):
+        _check_some_entry(X)
     wanted = estimator._image_shape
     if reset and wanted is not None and math.prod(wanted) != X.shape[1]:
         raise ValueError(
@@ -155,8 +157,8 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     return X
 
 
-def _check_some_angle(X: np.ndarray) -> None:
-    """Refuse rows without any angle: nothing is known of them, and nothing could be learned."""
+def _check_some_entry(X: np.ndarray) -> None:
+    """Refuse rows of nothing but NaN: nothing is known of them, and nothing could be learned."""
     if X.dtype.kind != "f":
         return
     empty = np.concatenate(
@@ -165,7 +167,7 @@ def _check_some_angle(X: np.ndarray) -> None:
     if empty.size:
         raise ValueError(
             f"X holds {empty.size} row(s) of nothing but NaN, the first at {int(empty[0])}; a row "
-            "needs at least one angle. Leave them out: X[~np.isnan(X).all(axis=1)]."
+            "needs at least one number. Leave them out: X[~np.isnan(X).all(axis=1)]."
         )
 
 
@@ -199,15 +201,16 @@ def targets_for(X: Any, y: Any) -> Any:
 
 
 def data_range(X: Any) -> DataRange:
-    """Smallest and largest entry of dense or sparse X.
+    """Smallest and largest entry of dense or sparse X, of those that are not NaN.
 
-    A Dataset is read once for it. Of one of bytes the answer is a bound: all that anyone asks is
-    whether they are 0 and 1 or reach up to 255, and the first byte above 1 says so.
+    A Dataset is read once for it, and only its columns without NaN count. For a Dataset of bytes
+    the answer is a bound: callers ask whether the bytes are 0 and 1 or reach up to 255, and the
+    first byte above 1 says so.
     """
     if isinstance(X, DatasetRows):
         if X.dtype == np.uint8:
             return DataRange(0.0, 255.0 if X.exceeds(1) else 1.0)
-        return DataRange(*(float(end) for end in (X.limits()[0].min(), X.limits()[1].max())))
+        return _range_of(np.stack(X.limits(), axis=1))
     if sp.issparse(X):
         stored = X.data
         implied = X.nnz < X.shape[0] * X.shape[1]
@@ -215,94 +218,66 @@ def data_range(X: Any) -> DataRange:
             return DataRange(0.0, 0.0)
         low, high = float(stored.min()), float(stored.max())
         return DataRange(min(low, 0.0), max(high, 0.0)) if implied else DataRange(low, high)
-    ends = [(X[part].min(), X[part].max()) for part in row_slices(X)]
-    return DataRange(float(min(low for low, _ in ends)), float(max(high for _, high in ends)))
+    return _range_of(
+        [[end.reduce(X[part], axis=None) for end in (np.fmin, np.fmax)] for part in row_slices(X)]
+    )
 
 
-UNIT_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretized_logistic")
+def _range_of(ends: Any) -> DataRange:
+    """Range of parts from pairs of their smallest and largest entries; NaN says nothing."""
+    low, high = np.asarray(ends).T
+    return DataRange(float(np.fmin.reduce(low)), float(np.fmax.reduce(high)))
 
 
-def choose_likelihood(X: Any, likelihood: str, binarize: Any) -> tuple[str, float]:
-    """Name of the likelihood, and what X is divided by.
+def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Likelihood], float]:
+    """Class of the likelihood, and what X is divided by.
 
     Parameters
     ----------
     X : ndarray or sparse of shape (n, p)
         Validated rows.
-    likelihood : str
+    likelihood : str or type
         The estimator's parameter.
     binarize : None, "dynamic" or float
         The estimator's parameter.
 
     Returns
     -------
-    name : str
-        A key of ``LIKELIHOODS``.
+    kind : type
+        A subclass of `Likelihood`.
     divisor : float
-        255 where bytes hold 8-bit intensities and the likelihood lives on [0, 1], else 1.
+        255 where bytes hold 8-bit intensities and the likelihood reads them, else 1.
 
     Raises
     ------
     ValueError
-        If X does not lie where the likelihood lives.
+        If X leaves the support of the likelihood.
     """
+    kind = likelihood_class(likelihood)
     low, high = data_range(X)
-    unit_wanted = likelihood in (*UNIT_LIKELIHOODS, "auto") or binarize is not None
-    divisor = 255.0 if X.dtype == np.uint8 and high > 1 and unit_wanted else 1.0
-    in_unit = low >= 0 and high <= divisor
-    if likelihood == "auto":
-        if binarize is not None and not in_unit:
+    divisor = 255.0 if X.dtype == np.uint8 and high > 1 and kind.reads_bytes else 1.0
+    if isinstance(likelihood, str) and likelihood == "auto":
+        kind = auto_likelihood(low, high, divisor)
+        if binarize is not None and not kind.binarizable:
             raise ValueError(
                 f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:g} "
                 f"to {high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
             )
-        return ("bernoulli" if in_unit else "gaussian"), divisor
-    if binarize is not None and likelihood not in UNIT_LIKELIHOODS:
+    if binarize is not None and not kind.binarizable:
         raise ValueError(
-            f"binarize={binarize!r} makes X 0 or 1, which likelihood={likelihood!r} does not "
+            f"binarize={binarize!r} makes X 0 or 1, which likelihood={kind.name!r} does not "
             "describe. Use likelihood='bernoulli'."
         )
-    check_range(low, high, likelihood, divisor)
-    if likelihood == "von_mises":
-        _notice_degrees(X, low, high)
-    return likelihood, divisor
+    kind.check_support(low, high, divisor)
+    warning = kind.unit_warning(low, high)
+    if warning is not None:
+        warnings.warn(warning, UserWarning, stacklevel=2)
+    return kind, divisor
 
 
-def _notice_degrees(X: Any, low: float, high: float) -> None:
-    """Warn where angles run over more turns than radians are likely to."""
-    if math.isnan(low):  # angles are missing: once more, without them
-        # Of a Dataset those columns are known in which none is.
-        whole = isinstance(X, DatasetRows)
-        parts = [np.stack(X.limits())] if whole else (X[part] for part in row_slices(X))
-        ends = np.array([[f.reduce(p, axis=None) for f in (np.fmin, np.fmax)] for p in parts])
-        low, high = float(np.fmin.reduce(ends[:, 0])), float(np.fmax.reduce(ends[:, 1]))
-    if max(-low, high) > 4 * math.pi:
-        warnings.warn(
-            f"likelihood='von_mises' reads radians, and X runs from {low:g} to {high:g}, which is "
-            "several turns. If X is in degrees, pass numpy.deg2rad(X).",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def check_range(low: float, high: float, likelihood: str, divisor: float) -> None:
-    """Raise ValueError if X leaves the support of a likelihood."""
-    if likelihood in UNIT_LIKELIHOODS and not (low >= 0 and high <= divisor):
-        raise ValueError(
-            f"likelihood={likelihood!r} needs X in [0, {divisor:g}]; X runs from {low:g} to "
-            f"{high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler, or use "
-            "likelihood='gaussian'."
-        )
-    if likelihood in COUNT_LIKELIHOODS and low < 0:
-        raise ValueError(
-            f"likelihood={likelihood!r} needs counts, X >= 0; its smallest entry is {low:g}. "
-            "Use likelihood='gaussian' for real values."
-        )
-
-
-def check_units(X: Any, likelihood: str, divisor: float) -> None:
+def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
     """Refuse rows that are plainly in other units than those the model was started with."""
-    if likelihood not in UNIT_LIKELIHOODS or sp.issparse(X):
+    if not kind.reads_bytes or sp.issparse(X):
         return
     if X.dtype == np.uint8 and divisor == 1.0:
         high = data_range(X).high
@@ -378,12 +353,10 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
     return mean, scale
 
 
-def make_scaling(X: Any, likelihood: str, divisor: float, binarize: Any) -> RowScaling:
+def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
     """The map from a user's rows to model units for a likelihood."""
-    threshold = float(binarize) if isinstance(binarize, Real) else None
-    if likelihood in ("gaussian", "isotropic_gaussian"):
-        center, scale = column_statistics(X, shared=likelihood == "isotropic_gaussian")
+    if kind.scaling is not None:
+        center, scale = column_statistics(X, shared=kind.scaling == "shared")
         return RowScaling(center=center, scale=scale)
-    if likelihood == "von_mises":
-        return RowScaling(period=2 * math.pi)
-    return RowScaling(divisor=divisor, threshold=threshold)
+    threshold = float(binarize) if isinstance(binarize, Real) else None
+    return RowScaling(divisor=divisor, threshold=threshold, period=kind.period)

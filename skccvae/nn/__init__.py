@@ -1,7 +1,6 @@
 """Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
 
 from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
-from skccvae.nn.discretized_logistic import DiscretizedLogistic
 from skccvae.nn.graph import GraphEncoder, read_graphs
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent import (
@@ -19,6 +18,7 @@ from skccvae.nn.likelihoods import (
     LIKELIHOODS,
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
+    DiscretizedLogistic,
     DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     IsotropicGaussianLikelihood,
@@ -26,6 +26,8 @@ from skccvae.nn.likelihoods import (
     NegativeBinomialLikelihood,
     PoissonLikelihood,
     VonMisesLikelihood,
+    auto_likelihood,
+    likelihood_class,
 )
 from skccvae.nn.limits import riemannian_prior_fits
 from skccvae.nn.networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
@@ -61,8 +63,10 @@ __all__ = [
     "SphericalLatent",
     "VonMisesLikelihood",
     "WrappedLatent",
+    "auto_likelihood",
     "build_module",
     "image_layout",
+    "likelihood_class",
     "mlp",
     "normal_noise",
     "output_width",

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 import skccvae
 from skccvae import GaussianVAETransformer
 from skccvae.estimators._validation import make_scaling
+from skccvae.nn import IsotropicGaussianLikelihood
 
 LINEAR = {"hidden_layer_sizes": (), "likelihood": "isotropic_gaussian", "random_state": 0}
 
@@ -56,13 +57,13 @@ def test_columns_count_by_their_variance(plane):
 def test_one_scale_of_dense_and_sparse_rows(factor):
     X = np.random.default_rng(5).poisson(0.7, size=(300, 4)) * [1.0, 2.0, 0.0, 5.0] * factor
     expected = np.sqrt(X.var(axis=0).mean()) if factor == 1 else None
-    dense = make_scaling(X, "isotropic_gaussian", 1.0, None)
+    dense = make_scaling(X, IsotropicGaussianLikelihood, 1.0, None)
     assert np.ptp(dense.scale) == 0
     assert np.isfinite(dense.scale).all()
     assert (dense.scale > 0).all()
     if expected is not None:
         np.testing.assert_allclose(dense.scale, expected, rtol=1e-12)
-        sparse = make_scaling(sp.csr_array(X), "isotropic_gaussian", 1.0, None)
+        sparse = make_scaling(sp.csr_array(X), IsotropicGaussianLikelihood, 1.0, None)
         np.testing.assert_allclose(sparse.scale, expected, rtol=1e-12)
         np.testing.assert_allclose(sparse.center, dense.center, rtol=1e-12)
 
