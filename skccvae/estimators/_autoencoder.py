@@ -32,9 +32,10 @@ class AutoencoderTransformer(BaseVAETransformer):
 
     Notes
     -----
-    Without a prior there is nothing to sample from and no p(x): `sample` and `posterior` do not
-    exist here, and `score_samples` and `score` give the reconstruction log-likelihood at the
-    code, which is no bound on anything and not comparable with the other estimators' values.
+    Without a prior there is nothing to sample from and no p(x): `sample` and
+    `posterior_distribution` do not exist here. `score_samples` and `score` give the
+    reconstruction log-likelihood at the code, which bounds nothing and cannot be compared with
+    the values of the other estimators.
     ``beta``, ``kl_warmup_epochs``, ``free_bits``, ``objective`` and ``n_latent_samples`` have no
     effect.
 
@@ -113,9 +114,11 @@ class AutoencoderTransformer(BaseVAETransformer):
         return DeterministicLatent(self.n_components)
 
     @property
-    def posterior(self):
+    def posterior_distribution(self):
         """Not defined: the code has no distribution."""
-        raise AttributeError(f"{type(self).__name__} has no posterior; its code is a point.")
+        raise AttributeError(
+            f"{type(self).__name__} has no posterior distribution; its code is a point."
+        )
 
     @property
     def sample(self):

@@ -107,25 +107,6 @@ class BaseVAETransformer(
 
     # --- parameters -----------------------------------------------------------------------------
 
-    def get_params(self, deep=True):
-        """Parameters of this estimator.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include those of parameters that are estimators themselves.
-
-        Returns
-        -------
-        params : dict
-            Names mapped to values, as they were passed.
-        """
-        # As they are stored: reading `posterior` as an attribute gives a callable stand-in.
-        stored = vars(self)
-        return {
-            name: stored.get(name, value) for name, value in super().get_params(deep=deep).items()
-        }
-
     def _validate_params(self):
         if isinstance(self.binarize, bool | np.bool_):
             # A bool is a number to Python; False would silently be the threshold 0.

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae.estimators._molecules import observed
-from skccvae.estimators._parameter_method import ParameterMethod
 from skccvae.estimators._validation import check_range, check_units, data_range, validate_rows
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
@@ -220,9 +219,8 @@ class InferenceMixin:
 
     # --- distributions and geometry -------------------------------------------------------------
 
-    @ParameterMethod
     @torch.no_grad()
-    def posterior(self, X) -> Distribution:
+    def posterior_distribution(self, X) -> Distribution:
         """Posterior q(z | x) of each row.
 
         Parameters
@@ -240,7 +238,7 @@ class InferenceMixin:
         X = self._rows(X)
         # `cat` copies outside of inference mode: a user may take gradients through what it gives.
         params = torch.cat([params for _, params in self._encoded(X)])
-        self._finite(params.cpu().numpy(), "posterior")
+        self._finite(params.cpu().numpy(), "posterior_distribution")
         return self.net_.module_.latent.posterior(params)
 
     @torch.no_grad()

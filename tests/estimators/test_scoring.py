@@ -86,7 +86,7 @@ def test_the_bound_by_hand_for_a_gaussian_model(real):
         max_epochs=60, learning_rate=1e-2, random_state=0, hidden_layer_sizes=(16,)
     ).fit(real)
     module = vae.net_.module_
-    q = vae.posterior(real)
+    q = vae.posterior_distribution(real)
     torch.manual_seed(0)
     with torch.no_grad():
         z = q.sample((4000,))
@@ -115,7 +115,7 @@ def test_the_posterior_is_the_distribution_behind_transform(fitted_vae, digits):
     if type(fitted_vae).__name__ == "MixedCurvatureVAETransformer":
         pytest.skip("the posterior of a product is tested with products")
     fitted_vae.set_params(coordinates="ambient")
-    q = fitted_vae.posterior(digits[:50])
+    q = fitted_vae.posterior_distribution(digits[:50])
     assert isinstance(q, Distribution)
     assert q.batch_shape == (50,)
     assert q.event_shape == (fitted_vae.manifold_.ambient_dim,)
@@ -128,7 +128,7 @@ def test_the_posterior_is_the_distribution_behind_transform(fitted_vae, digits):
 
 
 def test_gradients_flow_through_what_a_user_builds_on_the_posterior(fitted_vae, digits):
-    q = fitted_vae.posterior(digits[:5])
+    q = fitted_vae.posterior_distribution(digits[:5])
     shift = torch.zeros((), requires_grad=True)
     (q.sample() * shift).sum().backward()
     assert shift.grad is not None
@@ -138,14 +138,15 @@ def test_gradients_flow_through_what_a_user_builds_on_the_posterior(fitted_vae, 
 def test_evaluate_reports_the_closed_form_kl(kind, digits):
     vae = kind(max_epochs=5, random_state=0, hidden_layer_sizes=(32,)).fit(digits)
     with torch.no_grad():
-        kl = kl_divergence(vae.posterior(digits), vae.net_.module_.latent.prior()).mean()
+        prior = vae.net_.module_.latent.prior()
+        kl = kl_divergence(vae.posterior_distribution(digits), prior).mean()
     assert vae.evaluate(digits, 2)["kl"] == pytest.approx(float(kl), rel=1e-4)
 
 
 def test_the_one_draw_kl_of_a_wrapped_normal_has_the_right_mean(digits):
     vae = HyperbolicVAETransformer(max_epochs=10, random_state=0, hidden_layer_sizes=(32,))
     vae.fit(digits)
-    q, p = vae.posterior(digits[:100]), vae.net_.module_.latent.prior()
+    q, p = vae.posterior_distribution(digits[:100]), vae.net_.module_.latent.prior()
     torch.manual_seed(1)
     with torch.no_grad():
         z = q.sample((2000,))

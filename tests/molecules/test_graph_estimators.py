@@ -48,7 +48,7 @@ def test_every_method_works_and_survives_copies(vae, smiles, tmp_path):
     assert vae.geodesic_distances(Z[:3]).shape == (3, 3)
     if not isinstance(vae, AutoencoderTransformer):
         assert vae.sample(5, random_state=0).shape == (5, 64)
-        assert vae.posterior(smiles[:5]).batch_shape == (5,)
+        assert vae.posterior_distribution(smiles[:5]).batch_shape == (5,)
     vae.save(tmp_path / "model")
     for copy in (
         pickle.loads(pickle.dumps(vae)),
