@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 import warnings
-from numbers import Integral, Real
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from skccvae._sklearn import Interval, InvalidParameterError, StrOptions, fit_context
+from skccvae._sklearn import InvalidParameterError, fit_context
+from skccvae.estimators._attributes import FittedAttributes
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
 from skccvae.estimators._molecules import observed, row_layout, same_setting
 from skccvae.estimators._networks import (
-    ENCODERS,
-    NETWORKS,
     decoder_network,
     encoder_network,
     hidden_sizes,
 )
-from skccvae.estimators._persistence import STRUCTURAL, PersistenceMixin
+from skccvae.estimators._persistence import PersistenceMixin
+from skccvae.estimators._shared_parameters import SharedParameters
 from skccvae.estimators._supervision import TargetEncoder
 from skccvae.estimators._validation import (
     check_objective,
@@ -30,7 +31,7 @@ from skccvae.estimators._validation import (
     targets_for,
     validate_rows,
 )
-from skccvae.nn import ACTIVATIONS, LIKELIHOODS, GaussianLikelihood, Likelihood
+from skccvae.nn import LIKELIHOODS, GaussianLikelihood, Likelihood
 from skccvae.training import (
     Batches,
     EpochPrinter,
@@ -55,52 +56,16 @@ CURVATURE_BURN_IN = 0.2
 class BaseVAETransformer(
     InferenceMixin,
     PersistenceMixin,
+    SharedParameters,
+    FittedAttributes,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
 ):
     """Common part of the estimators; a leaf adds its own parameters and `_make_latent`."""
 
-    _parameter_constraints: dict[str, list] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "coordinates": [StrOptions({"ambient", "stereographic", "tangent"})],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "encoder": ENCODERS,
-        "decoder": [StrOptions(set(NETWORKS)), callable],
-        "image_shape": [None, "array-like"],
-        "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
-        "binarize": [None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
-        "beta": [Interval(Real, 0, np.inf, closed="left")],
-        "kl_warmup_epochs": [Interval(Integral, 0, None, closed="left")],
-        "free_bits": [Interval(Real, 0, np.inf, closed="left")],
-        "objective": [StrOptions({"elbo", "iwae"})],
-        "n_latent_samples": [Interval(Integral, 1, None, closed="left")],
-        "supervised_weight": [Interval(Real, 0, np.inf, closed="left")],
-        "learning_rate": [Interval(Real, 0, np.inf, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_epochs_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "callbacks": [None, list, tuple],
-        "verbose": ["verbose"],
-    }
-
     def _make_latent(self):
         raise TypeError(f"{type(self).__name__} does not define a latent space.")
-
-    # What to do about a parameter, said after scikit-learn's account of what is wrong with it.
-    _parameter_hints: dict[str, str] = {
-        "n_components": "It is the intrinsic dimension of the latent space.",
-        "binarize": "Use 'dynamic' for fresh draws in each epoch, or a threshold such as 0.5.",
-        "encoder": "A torch module, or a callable that builds one, is welcome too.",
-        "decoder": "A torch module, or a callable that builds one, is welcome too.",
-        "callbacks": "Pass a list of skorch callbacks.",
-    }
 
     # scikit-learn's `set_output` wraps methods in the body of its own subclasses only.
     transform = InferenceMixin.transform
@@ -119,9 +84,10 @@ class BaseVAETransformer(
             super()._validate_params()
         except InvalidParameterError as error:
             name = str(error).partition("The '")[2].partition("'")[0]
-            if name not in self._parameter_hints:
+            hint = next((f.metadata["hint"] for f in fields(self) if f.name == name), "")
+            if not hint:
                 raise
-            raise InvalidParameterError(f"{error} {self._parameter_hints[name]}") from None
+            raise InvalidParameterError(f"{error} {hint}") from None
         check_objective(self.objective, self.free_bits)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -219,7 +185,7 @@ class BaseVAETransformer(
             # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(X.shape[1]).float()
         self._new_net(module)
-        self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
+        self._structure = self._shape_parameters()
         self._n_fits = 0
         self._update_fitted()
 
@@ -243,6 +209,10 @@ class BaseVAETransformer(
             encoder, latent, decoder, likelihood, n_columns, predictor, self.supervised_weight
         )
 
+    def _shape_parameters(self) -> dict[str, Any]:
+        """The parameters that the model is built from, as they are now."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shapes_model"]}
+
     def _first_decoder_width(self) -> int:
         """Width of the decoder's first hidden layer, which planes take the place of."""
         sizes = hidden_sizes(self.hidden_layer_sizes)
@@ -252,20 +222,17 @@ class BaseVAETransformer(
         self.net_ = VAENet(
             module,
             NegativeELBO,
-            criterion__beta=self.beta,
-            criterion__warmup_epochs=self.kl_warmup_epochs,
-            criterion__free_bits=self.free_bits,
-            criterion__objective=self.objective,
-            criterion__n_latent_samples=self.n_latent_samples,
+            **self._net_settings(),
             optimizer=torch.optim.Adam,
-            lr=self.learning_rate,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
             train_split=None,
             device=self.device_,
             verbose=0,
         )
         self.net_.initialize()
+
+    def _net_settings(self) -> dict[str, Any]:
+        """Settings of the net that follow the parameters, at its start and before each training."""
+        return {f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]}
 
     def _train(self, X, y, epochs: int, use_validation: bool = True):
         self._follow_parameters()
@@ -305,15 +272,7 @@ class BaseVAETransformer(
                 "supervised_weight > 0, but the model was started without targets; call fit with "
                 "warm_start=False to start a new one."
             )
-        self.net_.module_.supervised_weight = self.supervised_weight
-        self.net_.retune(
-            lr=self.learning_rate,
-            beta=self.beta,
-            warmup_epochs=self.kl_warmup_epochs,
-            free_bits=self.free_bits,
-            objective=self.objective,
-            n_latent_samples=self.n_latent_samples,
-        )
+        self.net_.retune(**self._net_settings())
 
     def _split(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         n_valid = max(1, round(self.validation_fraction * n_rows))

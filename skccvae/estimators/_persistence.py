@@ -18,11 +18,6 @@ from skccvae.training import RowScaling, isolated_random_state
 
 FORMAT = 2
 _SKIPPED = ("callbacks",)
-# Parameters that decide the model's shape; once it is built they cannot change.
-STRUCTURAL = frozenset(
-    "n_components signature curvature learn_curvature posterior prior_scale decoder_input "
-    "hidden_layer_sizes activation encoder decoder likelihood".split()
-)
 _META = "meta.json"
 
 
@@ -102,7 +97,7 @@ class PersistenceMixin:
         self._image_shape = _tuple(meta["image_shape"])
         self._entropy, self._n_fits = meta["entropy"], meta["n_fits"]
         self.n_iter_ = meta["n_iter"]
-        self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
+        self._structure = self._shape_parameters()
         self._scaling = RowScaling(
             meta["divisor"],
             arrays.get("center"),
