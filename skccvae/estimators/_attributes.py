@@ -6,12 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._supervision import TargetEncoder
 from skccvae.manifolds import Manifold
-from skccvae.training import RowScaling, VAENet
+from skccvae.training import VAENet
 
 
-class FittedAttributes:
+class SavedAttributes:
+    """What `fit` decides and a saved file keeps. All other attributes are rebuilt from it."""
+
+    n_iter_: int
+    likelihood_: str
+    _input: InputSpec
+    _targets: TargetEncoder | None
+    # Seed of all draws, and how many calls have trained on the model since it was built.
+    _entropy: int
+    _n_fits: int
+
+
+class FittedAttributes(SavedAttributes):
     """What `fit` leaves behind.
 
     Attributes
@@ -43,20 +56,11 @@ class FittedAttributes:
 
     n_features_in_: int
     feature_names_in_: np.ndarray
-    n_iter_: int
     loss_curve_: list[float]
     history_: dict[str, list]
     net_: VAENet
     manifold_: Manifold
     curvature_: float | list[float]
-    likelihood_: str
     device_: str
-    _scaling: RowScaling
-    _sample_shape: tuple[int, ...] | None
-    _image_shape: tuple[int, ...] | None
-    _targets: TargetEncoder | None
     # Parameters that shaped the model, as they were when it was built.
     _structure: dict[str, Any]
-    # Seed of all draws, and how many calls have trained on the model before the last one.
-    _entropy: int
-    _n_fits: int

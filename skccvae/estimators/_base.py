@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,8 @@ class BaseVAETransformer(
         seen = observed(X, self.encoder)
         likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
-        self._scaling = make_scaling(seen, likelihood, divisor, self.binarize)
+        units = make_scaling(seen, likelihood, divisor, self.binarize)
+        self._input = replace(self._input, units=units)
         wants_y = self.supervised_weight > 0
         self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None
         self.likelihood_ = likelihood
@@ -196,10 +197,10 @@ class BaseVAETransformer(
         kind = LIKELIHOODS[self.likelihood_]
         likelihood: Likelihood
         if issubclass(kind, GaussianLikelihood):
-            likelihood = kind(n_features, torch.from_numpy(np.asarray(self._scaling.scale)))
+            likelihood = kind(n_features, torch.from_numpy(np.asarray(self._input.units.scale)))
         else:
             likelihood = kind(n_features)
-        sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._image_shape
+        sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._input.image_shape
         encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape)
         decoder = decoder_network(
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
@@ -239,7 +240,7 @@ class BaseVAETransformer(
         targets = None
         if self._targets is not None:
             targets = self._targets.transform(targets_for(X, y), X.shape[0])
-        source = RowSource(X, self._scaling, self.device_, targets)
+        source = RowSource(X, self._input.units, self.device_, targets)
         n_rows = X.shape[0]
         index, held_out = np.arange(n_rows), None
         if self.early_stopping and use_validation:

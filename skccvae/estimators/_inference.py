@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae.estimators._molecules import observed
-from skccvae.estimators._validation import check_range, check_units, data_range, validate_rows
+from skccvae.estimators._validation import check_range, data_range, validate_rows
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
 from skccvae.training import RowSource, derive_seed, entropy_from, isolated_random_state
@@ -52,7 +52,7 @@ class InferenceMixin:
             where they are ambient coordinates of a curved space.
         """
         check_is_fitted(self)
-        X = self._rows(X)
+        X = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
         out = np.empty((X.shape[0], self._n_features_out), dtype=np.float32)
         for rows, params in self._encoded(X):
@@ -120,9 +120,10 @@ class InferenceMixin:
             part = slice(start, start + chunk)
             outputs = module.decode(features[part].to(self._device()))
             mean = module.likelihood.mean(outputs).cpu().numpy()
-            rows[part] = self._scaling.invert(mean)
+            rows[part] = self._input.units.invert(mean)
         rows = self._finite(rows, "inverse_transform")
-        return rows.reshape(len(rows), *self._sample_shape) if self._sample_shape else rows
+        shape = self._input.sample_shape
+        return rows.reshape(len(rows), *shape) if shape else rows
 
     # --- likelihoods ----------------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ class InferenceMixin:
                 "n_importance_samples must be an integer of at least 1; got "
                 f"{n_importance_samples!r}."
             )
-        X = self._rows(X)
+        X = validate_rows(self, X, reset=False)
         self._check_support(X)
         module = self.net_.module_
         seed = derive_seed(self._entropy, _SCORE)
@@ -235,7 +236,7 @@ class InferenceMixin:
             ``concentration`` live on the unit sphere, whatever the curvature.
         """
         check_is_fitted(self)
-        X = self._rows(X)
+        X = validate_rows(self, X, reset=False)
         # `cat` copies outside of inference mode: a user may take gradients through what it gives.
         params = torch.cat([params for _, params in self._encoded(X)])
         self._finite(params.cpu().numpy(), "posterior_distribution")
@@ -317,15 +318,9 @@ class InferenceMixin:
 
     # --- shared ---------------------------------------------------------------------------------
 
-    def _rows(self, X):
-        """Validated rows, in the units that the model was fitted on."""
-        X = validate_rows(self, X, reset=False)
-        check_units(X, self.likelihood_, self._scaling.divisor)
-        return X
-
     def _check_support(self, X) -> None:
         low, high = data_range(observed(X, self._structure["encoder"]))
-        check_range(low, high, self.likelihood_, self._scaling.divisor)
+        check_range(low, high, self.likelihood_, self._input.units.divisor)
 
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)
@@ -336,7 +331,7 @@ class InferenceMixin:
 
     def _model_rows(self, X, chunk: int):
         """Pairs of a slice of X and its rows in model units on the device."""
-        source = RowSource(X, self._scaling, self._device(), resident=False)
+        source = RowSource(X, self._input.units, self._device(), resident=False)
         for start in range(0, X.shape[0], chunk):
             rows = slice(start, min(start + chunk, X.shape[0]))
             yield rows, source.rows(rows)
@@ -354,7 +349,7 @@ class InferenceMixin:
     @torch.no_grad()
     def _locations(self, X) -> Tensor:
         """Ambient points of the rows' locations, float64 on the CPU."""
-        X = self._rows(X)
+        X = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
         parts = [latent.location(params.double()) for _, params in self._encoded(X)]
         return torch.cat(parts).cpu()

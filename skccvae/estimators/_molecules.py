@@ -65,7 +65,6 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     """
     if reset:
         _check_settings(estimator)
-        estimator._sample_shape = estimator._image_shape = None
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     likelihood = estimator.likelihood if reset else estimator.likelihood_
     graph = molecular_graph(encoder)

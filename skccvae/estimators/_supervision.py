@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -19,13 +20,13 @@ class TargetEncoder:
 
     Attributes
     ----------
-    classes : list of ndarray or None
+    classes : sequence of ndarray or None
         For each target its classes, or None for a real-valued target.
     center, scale : ndarray of shape (t,)
         Of real-valued targets; 0 and 1 for classes.
     """
 
-    classes: list[np.ndarray | None]
+    classes: Sequence[np.ndarray | None]
     center: np.ndarray
     scale: np.ndarray
 
@@ -76,20 +77,6 @@ class TargetEncoder:
                 )
             out[known, number] = place
         return out
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers for a saved model."""
-        return {
-            "classes": [None if c is None else c.tolist() for c in self.classes],
-            "center": self.center.tolist(),
-            "scale": self.scale.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> TargetEncoder:
-        """Inverse of `to_json`."""
-        classes = [None if c is None else np.asarray(c) for c in saved["classes"]]
-        return cls(classes, np.asarray(saved["center"]), np.asarray(saved["scale"]))
 
     def head(self, n_inputs: int) -> PredictionHead:
         """An untrained head for these targets."""

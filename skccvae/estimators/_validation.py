@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
+from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import COUNT_LIKELIHOODS, molecular_graph, molecule_rows
 from skccvae.training import DatasetRows, RowScaling, column_limits, is_memory_mapped, row_slices
 
@@ -95,7 +96,8 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     Parameters
     ----------
     estimator : BaseEstimator
-        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
+        Learns the contract of its input from X (``n_features_in_``, ``feature_names_in_`` and
+        ``_input``), or has it compared with X.
     X : array-like, sparse or torch Dataset
         The user's X.
     reset : bool
@@ -108,8 +110,20 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         are looked at as they are read.
     """
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
+    shape: tuple[int, ...] | None = None
     if molecular_graph(encoder) is not None:
-        return molecule_rows(estimator, X, reset=reset)
+        X = molecule_rows(estimator, X, reset=reset)
+    else:
+        X, shape = _number_rows(estimator, X, reset=reset)
+    if reset:
+        estimator._input = InputSpec.learn(estimator, shape)
+    else:
+        check_units(X, estimator.likelihood_, estimator._input.units.divisor)
+    return X
+
+
+def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, ...] | None]:
+    """Rows of numbers for `validate_rows`, and the shape of one sample where X holds images."""
     _refuse_strings(X)
     angles = (estimator.likelihood if reset else estimator.likelihood_) == "von_mises"
     X, shape = flatten_rows(X, allow_nan=angles)
@@ -118,17 +132,8 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
             "likelihood='von_mises' needs a dense X: the entries that a sparse matrix leaves out "
             "would all be angles of 0. Use X.toarray(), with NaN for angles that are missing."
         )
-    if reset:
-        estimator._sample_shape = shape
-        wanted = _checked_image_shape(estimator.image_shape)
-        estimator._image_shape = shape if wanted is None else wanted
-    elif shape is not None and math.prod(shape) == estimator.n_features_in_:
-        known = estimator._image_shape
-        if known is not None and shape != known:
-            raise ValueError(
-                f"X holds samples of shape {shape}, but the model was fitted on samples of shape "
-                f"{known}; transpose or resize X to that shape."
-            )
+    if not reset:
+        estimator._input.check_shape(shape)
     mapped = is_memory_mapped(X)
     X = validate_data(
         estimator,
@@ -146,13 +151,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         _check_finite(X, allow_nan=angles)
     if angles and not isinstance(X, DatasetRows):
         _check_some_angle(X)
-    wanted = estimator._image_shape
-    if reset and wanted is not None and math.prod(wanted) != X.shape[1]:
-        raise ValueError(
-            f"image_shape={wanted} has {math.prod(wanted)} numbers a sample, but X has "
-            f"{X.shape[1]} columns. Pass the shape of one image, such as (28, 28)."
-        )
-    return X
+    return X, shape
 
 
 def _check_some_angle(X: np.ndarray) -> None:
@@ -178,19 +177,6 @@ def _check_finite(X: np.ndarray, allow_nan: bool = False) -> None:
                 f"Input X contains NaN or infinity, first in row {part.start + finite.argmin()}; "
                 "impute or leave out such rows."
             )
-
-
-def _checked_image_shape(image_shape: Any) -> tuple[int, ...] | None:
-    """``image_shape`` as plain integers."""
-    if image_shape is None:
-        return None
-    shape = tuple(image_shape)
-    if not shape or not all(isinstance(n, Integral) and int(n) > 0 for n in shape):
-        raise ValueError(
-            "image_shape must hold positive integers, the shape of one image, such as (28, 28); "
-            f"got {image_shape!r}."
-        )
-    return tuple(int(n) for n in shape)
 
 
 def targets_for(X: Any, y: Any) -> Any:

@@ -129,7 +129,7 @@ def test_image_shape_values(value):
 def test_image_shape_that_does_not_fit(convert):
     refused(
         GaussianVAETransformer(image_shape=(3, 2), **FAST),
-        r"image_shape=\(3, 2\) has 6 numbers a sample, but X has 4 columns. Pass the shape",
+        r"image_shape=\(3, 2\) has 6 numbers per sample, but X has 4 columns. Pass the shape",
         X=convert(X),
     )
 

@@ -91,8 +91,8 @@ def test_the_bound_by_hand_for_a_gaussian_model(real):
     with torch.no_grad():
         z = q.sample((4000,))
         prior = torch.distributions.Normal(0.0, 1.0)
-        mean = module.decode(z).double().numpy() * vae._scaling.scale + vae._scaling.center
-        scale = module.likelihood.scale().double().numpy() * vae._scaling.scale
+        mean = module.decode(z).double().numpy() * vae._input.units.scale + vae._input.units.center
+        scale = module.likelihood.scale().double().numpy() * vae._input.units.scale
         log_lik = -0.5 * ((real - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
         log_ratio = (prior.log_prob(z).sum(-1) - q.log_prob(z)).double().numpy()
     by_hand = logsumexp(log_lik.sum(-1) + log_ratio, axis=0) - np.log(4000)
