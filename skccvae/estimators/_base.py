@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import fields, replace
-from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skccvae._sklearn import InvalidParameterError, fit_context
-from skccvae.estimators._attributes import FittedAttributes
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
-from skccvae.estimators._molecules import observed, row_layout, same_setting
-from skccvae.estimators._networks import (
-    decoder_network,
-    encoder_network,
-    hidden_sizes,
-)
+from skccvae.estimators._molecules import observed, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
-from skccvae.estimators._shared_parameters import SharedParameters
+from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._supervision import TargetEncoder
-from skccvae.estimators._validation import (
-    check_objective,
-    choose_likelihood,
-    make_scaling,
-    targets_for,
-    validate_rows,
-)
-from skccvae.nn import LIKELIHOODS, GaussianLikelihood, Likelihood
+from skccvae.estimators._units import choose_likelihood, make_scaling
+from skccvae.estimators._validation import check_objective, targets_for, validate_rows
 from skccvae.training import (
     Batches,
     EpochPrinter,
     KeepBest,
-    NegativeELBO,
     ProgressBar,
     RowSource,
-    VAENet,
     derive_seed,
     entropy_from,
     isolated_random_state,
 )
-from skccvae.vae import VAE
 
 # What the streams of random numbers of an estimator are for.
 _INIT, _SPLIT, _TRAIN = 0, 1, 2
@@ -54,18 +36,13 @@ CURVATURE_BURN_IN = 0.2
 
 
 class BaseVAETransformer(
-    InferenceMixin,
+    ScoringMixin,
     PersistenceMixin,
-    SharedParameters,
-    FittedAttributes,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
 ):
     """Common part of the estimators; a leaf adds its own parameters and `_make_latent`."""
-
-    def _make_latent(self):
-        raise TypeError(f"{type(self).__name__} does not define a latent space.")
 
     # scikit-learn's `set_output` wraps methods in the body of its own subclasses only.
     transform = InferenceMixin.transform
@@ -190,51 +167,6 @@ class BaseVAETransformer(
         self._n_fits = 0
         self._update_fitted()
 
-    def _build_module(self, n_features: int) -> VAE:
-        """The untrained model, on the CPU."""
-        latent = self._make_latent()
-        n_features, n_columns = row_layout(self.encoder, n_features)
-        kind = LIKELIHOODS[self.likelihood_]
-        likelihood: Likelihood
-        if issubclass(kind, GaussianLikelihood):
-            likelihood = kind(n_features, torch.from_numpy(np.asarray(self._input.units.scale)))
-        else:
-            likelihood = kind(n_features)
-        sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._input.image_shape
-        encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape)
-        decoder = decoder_network(
-            self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
-        )
-        predictor = None if self._targets is None else self._targets.head(latent.n_features)
-        return VAE(
-            encoder, latent, decoder, likelihood, n_columns, predictor, self.supervised_weight
-        )
-
-    def _shape_parameters(self) -> dict[str, Any]:
-        """The parameters that the model is built from, as they are now."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shapes_model"]}
-
-    def _first_decoder_width(self) -> int:
-        """Width of the decoder's first hidden layer, which planes take the place of."""
-        sizes = hidden_sizes(self.hidden_layer_sizes)
-        return sizes[-1] if sizes and isinstance(self.decoder, str) else 128
-
-    def _new_net(self, module: VAE) -> None:
-        self.net_ = VAENet(
-            module,
-            NegativeELBO,
-            **self._net_settings(),
-            optimizer=torch.optim.Adam,
-            train_split=None,
-            device=self.device_,
-            verbose=0,
-        )
-        self.net_.initialize()
-
-    def _net_settings(self) -> dict[str, Any]:
-        """Settings of the net that follow the parameters, at its start and before each training."""
-        return {f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]}
-
     def _train(self, X, y, epochs: int, use_validation: bool = True):
         self._follow_parameters()
         targets = None
@@ -318,23 +250,6 @@ class BaseVAETransformer(
                     "training on cannot change. Set it back, or fit a new estimator "
                     "(sklearn.base.clone)."
                 )
-
-    def _update_fitted(self) -> None:
-        """Attributes that are read off the net."""
-        rows = [dict(row) for row in self.net_.history]
-        names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
-        self.history_ = {"epoch": list(range(1, len(rows) + 1))}
-        for name in names:
-            # One entry an epoch, so that it stays a table: validation, say, may come and go.
-            self.history_[name] = [row.get(name, math.nan) for row in rows]
-        self.loss_curve_ = list(self.history_.get("train_loss", []))
-        latent = self.net_.module_.latent
-        self.manifold_ = latent.fitted_manifold()
-        self.curvature_ = latent.curvature()
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.manifold_.chart_dim(self.coordinates)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

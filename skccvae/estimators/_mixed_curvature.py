@@ -10,7 +10,7 @@ import numpy as np
 from skccvae._sklearn import StrOptions
 from skccvae.estimators._base import BaseVAETransformer
 from skccvae.estimators._parameters import POSITIVE, parameter, with_parameters
-from skccvae.manifolds import FactorSpec, parse_signature
+from skccvae.manifolds import FactorSpec, Product, parse_signature
 from skccvae.nn import EuclideanLatent, Latent, ProductLatent, SphericalLatent, WrappedLatent
 
 _UNIT = {"e": 0.0, "s": 1.0, "h": -1.0}
@@ -151,6 +151,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
             One name a column of `transform`'s output.
         """
         super().get_feature_names_out(input_features)  # checks them, and that self is fitted
+        assert isinstance(self.manifold_, Product)
         names = [
             f"{name}_{number}"
             for name, factor in zip(

@@ -80,7 +80,9 @@ def with_parameters(cls: type[T]) -> type[T]:
     """
     dataclass(cls, kw_only=True, repr=False, eq=False, match_args=False)
     declared = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-    cls._parameter_constraints = {name: f.metadata["allowed"] for name, f in declared.items()}
+    cls._parameter_constraints = {  # type: ignore[attr-defined]
+        name: f.metadata["allowed"] for name, f in declared.items()
+    }
     # A leaf's own parameters come first, as in its documentation, which also holds the types.
     first = ["self", *inspect.get_annotations(cls)]
     signature = inspect.signature(cls.__init__)
@@ -88,7 +90,7 @@ def with_parameters(cls: type[T]) -> type[T]:
         (p.replace(annotation=p.empty) for p in signature.parameters.values()),
         key=lambda p: first.index(p.name) if p.name in first else len(first),
     )
-    cls.__init__.__signature__ = inspect.Signature(order)
+    cls.__init__.__signature__ = inspect.Signature(order)  # type: ignore[attr-defined]
     parameters = [_entry(f) for f in declared.values() if f.metadata["doc"]]
     attributes = inspect.cleandoc(FittedAttributes.__doc__ or "").partition("----------\n")[2]
     doc = inspect.cleandoc(cls.__doc__ or "")

@@ -11,10 +11,12 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skccvae.estimators._attributes import FittedAttributes, SavedAttributes
+from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._device import resolve_device
+from skccvae.estimators._model import ModelMixin
 from skccvae.training import isolated_random_state
 
 FORMAT = 3
@@ -22,7 +24,7 @@ _SKIPPED = ("callbacks",)
 _META = "meta.json"
 
 
-class PersistenceMixin(FittedAttributes):
+class PersistenceMixin(ModelMixin, BaseEstimator):
     """`save`, and rebuilding from what it wrote."""
 
     def save(self, path: str | PathLike) -> None:

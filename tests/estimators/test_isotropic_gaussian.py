@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 import skccvae
 from skccvae import GaussianVAETransformer
-from skccvae.estimators._validation import make_scaling
+from skccvae.estimators._units import make_scaling
 
 LINEAR = {"hidden_layer_sizes": (), "likelihood": "isotropic_gaussian", "random_state": 0}
 
