@@ -28,10 +28,10 @@ from skccvae.training import (
     isolated_random_state,
 )
 
-# What the streams of random numbers of an estimator are for.
+# Numbers of the streams of random numbers, by what they are for.
 _INIT, _SPLIT, _TRAIN = 0, 1, 2
-# Fraction of the epochs for which a curvature that is learned stays at its start: one that moves
-# while the networks still know nothing goes astray.
+# A learned curvature keeps its first value for this fraction of the epochs: if it moves before the
+# networks know anything, it goes astray.
 CURVATURE_BURN_IN = 0.2
 
 
@@ -122,8 +122,8 @@ class BaseVAETransformer(
     def partial_fit(self, X, y=None):
         """Train for one epoch on X, going on from the current weights.
 
-        The first call decides the likelihood, and for real values the centre and scale of the
-        columns, from its X; name ``likelihood`` yourself where the first rows are not typical.
+        The first call decides the likelihood from its X, and for real values the centre and scale
+        of the columns. Set ``likelihood`` if the first rows are not typical.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ class BaseVAETransformer(
         return self._train(X, y, epochs=1, use_validation=False)
 
     def _start(self, X, y) -> None:
-        """Everything that is decided once: likelihood, scaling, device, model, net."""
+        """Decide what is decided once: likelihood, units, device, model and net."""
         device = resolve_device(self.device)
         seen = observed(X, self.encoder)
         likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
@@ -163,7 +163,6 @@ class BaseVAETransformer(
             # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(X.shape[1]).float()
         self._new_net(module)
-        self._structure = self._shape_parameters()
         self._n_fits = 0
         self._update_fitted()
 
@@ -199,7 +198,7 @@ class BaseVAETransformer(
         return self
 
     def _follow_parameters(self) -> None:
-        """Settings of the training itself may change between calls, with warm_start for example."""
+        """Tell the net about settings of the training that have changed since the last call."""
         if self._targets is None and self.supervised_weight > 0:
             raise ValueError(
                 "supervised_weight > 0, but the model was started without targets; call fit with "
@@ -240,8 +239,8 @@ class BaseVAETransformer(
             )
 
     def _check_structure(self) -> None:
-        """Refuse to train on with parameters that a model which is already built cannot follow."""
-        self._validate_params()  # which scikit-learn leaves out where a model is there already
+        """Refuse parameters that differ from those the model was built from."""
+        self._validate_params()  # scikit-learn skips this where there is a fitted model
         for name, value in self._structure.items():
             current = getattr(self, name)
             if not same_setting(current, value):

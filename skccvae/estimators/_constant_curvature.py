@@ -34,14 +34,14 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
     n_components : int, default=2
         Intrinsic dimension d.
     curvature : float, default=0.0
-        Curvature K of any sign; where it is learned, the start.
+        Curvature K of any sign. A learned curvature starts there.
     learn_curvature : bool, default=False
-        Whether K is trained by gradient along with the weights, through 0 and across the sign;
-        ``curvature_`` is where it ended, ``history_["curvature"]`` its path. In `fit` it stays at
-        its start for the first fifth of the epochs, until the networks know something.
+        Whether K is trained by gradient along with the weights, through 0 to the other sign.
+        ``curvature_`` is its last value, ``history_["curvature"]`` its path. In `fit` it keeps its
+        first value for a fifth of the epochs, until the networks know something.
     posterior : {"auto", "riemannian_normal", "wrapped_normal"}, default="auto"
-        Family of the posterior and the prior, normals on the space for every K, so that there is a
-        limit K -> 0 (which a von Mises-Fisher posterior with its uniform prior has not).
+        Family of the posterior and the prior. Both are normals on the space for every K, so that
+        there is a limit K -> 0; a von Mises-Fisher posterior with its uniform prior has none.
         ``"auto"`` is the Riemannian normal, whose density has no poles on a sphere; only where its
         prior would reach out of the range of float32, in hyperbolic spaces of many dimensions, it
         is the wrapped normal.

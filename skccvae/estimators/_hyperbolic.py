@@ -36,8 +36,8 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         Curvature K < 0; the curvature radius is 1/sqrt(-K). The prior has scale 1, so K says how
         strongly the space grows over the region the prior covers; K -> 0 is the Gaussian VAE.
     posterior : {"wrapped_normal", "riemannian_normal"}, default="wrapped_normal"
-        Family of the posterior, and of the prior. A wrapped normal has one scale a direction; a
-        Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
+        Family of the posterior, and of the prior. A wrapped normal has a scale for each
+        direction; a Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
     prior_scale : float, default=1.0
         Scale of the prior.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"

@@ -27,8 +27,8 @@ NUMBERS_IN_MEMORY = 2**22
 
 
 def rows_at_once(width: int) -> int:
-    """Rows of so many columns that are encoded or decoded together."""
-    # Whole multiples of 64 rows: the end of a chunk falls where vector instructions end anyway.
+    """How many rows of this many columns are encoded or decoded together."""
+    # A multiple of 64 rows, so that a chunk ends where vector instructions end anyway.
     return min(_CHUNK, max(64, NUMBERS_IN_MEMORY // width // 64 * 64))
 
 
@@ -74,8 +74,8 @@ class InferenceMixin(ModelMixin):
         Parameters
         ----------
         Z : array-like of shape (n_points, n_outputs)
-            Points in the chart named by ``coordinates``. Ambient points are projected radially
-            onto the space first, so that a mean of latent points is a fair input.
+            Points in the chart named by ``coordinates``. Ambient points are first projected
+            radially onto the space, so that a mean of latent points may be passed.
 
         Returns
         -------
@@ -94,7 +94,7 @@ class InferenceMixin(ModelMixin):
         return self._decode(points)
 
     def _points_from(self, Z, name: str = "Z") -> Tensor:
-        """Latent coordinates as the user has them to ambient points, float64 on the CPU."""
+        """Ambient points of latent coordinates in the chart of the user, float64 on the CPU."""
         Z = check_array(Z, dtype=[np.float64, np.float32], input_name=name)
         wanted = self._n_features_out
         if Z.shape[1] != wanted:
@@ -234,7 +234,7 @@ class InferenceMixin(ModelMixin):
         return torch.device(self.net_.device)
 
     def _at_a_time(self, n_rows: int) -> int:
-        """At most as many rows as the encoder wants at a time."""
+        """That many rows, or fewer if the encoder takes fewer at a time."""
         return min(n_rows, getattr(self.net_.module_.encoder, "rows_at_a_time", n_rows))
 
     def _model_rows(self, X, chunk: int):
@@ -248,8 +248,8 @@ class InferenceMixin(ModelMixin):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
         for rows, x in self._model_rows(X, self._at_a_time(rows_at_once(X.shape[1]))):
-            # Left before the yield: a mode entered around it would hold in the caller's code too,
-            # for as long as a traceback keeps this generator alive.
+            # This mode ends before the yield. Around it, the mode would also hold in the code of the
+            # caller, for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
                 params = module.encode(x)
             yield rows, params

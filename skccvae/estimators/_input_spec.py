@@ -1,4 +1,4 @@
-"""What X was when the model was built: the contract that all later rows have to keep."""
+"""What X was when the model was built, which all later rows have to match."""
 
 from __future__ import annotations
 

@@ -21,19 +21,19 @@ _SPACE = {"e": "Euclidean (0)", "s": "spherical (positive)", "h": "hyperbolic (n
 class MixedCurvatureVAETransformer(BaseVAETransformer):
     """Variational autoencoder whose latent space is a product of spaces of constant curvature.
 
-    Posteriors and priors of the factors are independent; their KLs add up, and stand apart in
-    ``history_`` and `evaluate`. A product of small spheres has one concentration for each, which
-    is the cure for the single concentration that a large sphere has for all its directions [2]_.
+    Posteriors and priors of the factors are independent. Their KLs add up, and ``history_`` and
+    `evaluate` also show each. A large sphere has a single concentration for all its directions; a
+    product of small spheres has one for each of them [2]_.
 
     Parameters
     ----------
     signature : str, default="h2,s2,e2"
-        Factors with commas between them: ``e``, ``s`` or ``h`` with the intrinsic dimension
-        behind it and optionally a count before it, as in ``"3s5,e2"``.
+        Factors with commas between them: ``e``, ``s`` or ``h``, then the intrinsic dimension. A
+        number before the letter counts equal factors, as in ``"3s5,e2"``.
     curvature : "unit", float or array-like of shape (n_factors,), default="unit"
         Curvature of each factor: ``"unit"`` takes 1, 0 and -1; a number is the size ``|K|`` of all
-        curved factors; a list has one signed number a factor, counts written out. Where
-        curvature is learned, the start.
+        curved factors; a list has one signed number for each factor, with counts written out.
+        A learned curvature starts there.
     learn_curvature : bool, default=False
         Whether the curvature of each factor is trained by gradient. A factor may then change its
         sign, Euclidean ones included, and spheres have wrapped normal posteriors, since with a
@@ -148,7 +148,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         Returns
         -------
         ndarray of str objects
-            One name a column of `transform`'s output.
+            A name for each column of the output of `transform`.
         """
         super().get_feature_names_out(input_features)  # checks them, and that self is fitted
         assert isinstance(self.manifold_, Product)

@@ -49,11 +49,12 @@ class ModelMixin(SharedParameters, FittedAttributes):
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shapes_model"]}
 
     def _first_decoder_width(self) -> int:
-        """Width of the decoder's first hidden layer, which planes take the place of."""
+        """Width of the first hidden layer of the decoder, which hyperplanes may replace."""
         sizes = hidden_sizes(self.hidden_layer_sizes)
         return sizes[-1] if sizes and isinstance(self.decoder, str) else 128
 
     def _new_net(self, module: VAE) -> None:
+        """Put a module into a net, and note what the module was built from."""
         self.net_ = VAENet(
             module,
             NegativeELBO,
@@ -64,18 +65,20 @@ class ModelMixin(SharedParameters, FittedAttributes):
             verbose=0,
         )
         self.net_.initialize()
+        self._structure = self._shape_parameters()
 
     def _net_settings(self) -> dict[str, Any]:
         """Settings of the net that follow the parameters, at its start and before each training."""
         return {f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]}
 
     def _update_fitted(self) -> None:
-        """Attributes that are read off the net."""
+        """Set the attributes that are read from the net."""
         rows = [dict(row) for row in self.net_.history]
         names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
         self.history_ = {"epoch": list(range(1, len(rows) + 1))}
         for name in names:
-            # One entry an epoch, so that it stays a table: validation, say, may come and go.
+            # One entry for each epoch, so that it stays a table: a column of validation losses may
+            # come and go.
             self.history_[name] = [row.get(name, math.nan) for row in rows]
         self.loss_curve_ = list(self.history_.get("train_loss", []))
         latent = self.net_.module_.latent

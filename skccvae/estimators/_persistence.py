@@ -32,7 +32,7 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
 
         The file is a zip archive of JSON and NumPy arrays: parameters, fitted attributes,
         history and weights. Reading it runs no code. `skccvae.load` reads it, on any device.
-        Training does go on from a loaded model, with the optimiser's averages starting anew.
+        Training can go on from a loaded model; the optimiser's averages then start anew.
 
         Parameters
         ----------
@@ -80,7 +80,6 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
         for name in SavedAttributes.__annotations__:
             setattr(self, name, _unpacked(meta["attributes"][name], hints[name], arrays))
         self._input.give_back_to(self)
-        self._structure = self._shape_parameters()
         self.device_ = str(resolve_device(device))
         with isolated_random_state(0):
             module = self._build_module(self.n_features_in_).float()

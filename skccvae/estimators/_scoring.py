@@ -34,8 +34,8 @@ class ScoringMixin(InferenceMixin):
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,), float32
-            Nats. A row's value does not depend on the rows beside it, and is the same at each
-            call.
+            In nats. The value of a row does not depend on the rows beside it, and every call
+            returns the same.
 
         References
         ----------
@@ -56,7 +56,7 @@ class ScoringMixin(InferenceMixin):
         Returns
         -------
         score : float
-            Nats a row.
+            Mean over the rows, in nats.
         """
         return float(self._evidence(X, 64)[:, 2].mean())
 
@@ -68,13 +68,13 @@ class ScoringMixin(InferenceMixin):
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `fit`. With ``binarize="dynamic"`` each pixel is drawn once.
         n_importance_samples : int, default=64
-            Draws a row.
+            Draws for each row.
 
         Returns
         -------
         dict
             ``elbo``, ``reconstruction``, ``kl`` and ``log_likelihood`` (the importance-weighted
-            bound), in nats a row; ``elbo`` is ``reconstruction - kl``. A product space adds
+            bound), in nats per row; ``elbo`` is ``reconstruction - kl``. A product space adds
             the KL of each factor, ``kl_s0`` and so on.
         """
         means = self._evidence(X, n_importance_samples).mean(axis=0).tolist()

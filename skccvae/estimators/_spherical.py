@@ -37,8 +37,8 @@ class SphericalVAETransformer(BaseVAETransformer):
         the latent coordinates, see Notes.
     posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal", \
             "riemannian_normal"}, default="von_mises_fisher"
-        Family of the posterior. The first two have the uniform prior; the normals have one of
-        scale ``prior_scale`` of their own kind, the wrapped one with a scale a direction.
+        Family of the posterior. The first two have the uniform prior. A normal has a prior of its
+        own kind with scale ``prior_scale``; the wrapped normal has a scale for each direction.
     prior_scale : float, default=1.0
         Scale of the prior of ``"wrapped_normal"``; the uniform prior has none.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -62,12 +62,12 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not know
-    the radius: a search over ``curvature`` then compares nothing but the scale of the decoder's
-    input. With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the
-    sphere it covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)``
-    near or beyond the radius) has poles in its density, onto which training collapses;
-    ``"riemannian_normal"`` has none, and a smaller ``prior_scale`` avoids them.
+    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not depend
+    on the radius. A search over ``curvature`` then only compares scales of the decoder's input.
+    With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere it
+    covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond
+    the radius) has poles in its density, onto which training collapses; ``"riemannian_normal"`` has
+    none, and a smaller ``prior_scale`` avoids them.
 
     References
     ----------

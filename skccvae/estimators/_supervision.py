@@ -94,8 +94,8 @@ def _missing(column: np.ndarray) -> np.ndarray:
 def _is_real(known: np.ndarray) -> bool:
     """Whether the known values of a target are measured numbers and not the names of classes.
 
-    Fractions are. Whole numbers are where they take many values: more than 20, and more than a
-    tenth as many as there are labels; digits from 0 to 9 are classes, counts up to 1000 are not.
+    Fractions are measured. Whole numbers are if they take many values: more than 20, and more than
+    a tenth of the number of labels. Digits from 0 to 9 are classes, counts up to 1000 are not.
     """
     if known.dtype.kind not in "fiu":
         return False
@@ -130,7 +130,7 @@ def _columns(y: Any, n_rows: int) -> list[np.ndarray]:
             "set supervised_weight=0."
         )
     if hasattr(y, "iloc") and getattr(y, "ndim", 1) == 2:
-        # Column by column: as one array, a column of text would turn the numbers into objects.
+        # Column by column: in one array, a column of text would turn the numbers into objects.
         parts = [np.asarray(y.iloc[:, number]) for number in range(y.shape[1])]
         if y.shape[0] != n_rows or not parts:
             raise ValueError(
