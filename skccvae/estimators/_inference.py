@@ -248,8 +248,8 @@ class InferenceMixin(ModelMixin):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
         for rows, x in self._model_rows(X, self._at_a_time(rows_at_once(X.shape[1]))):
-            # This mode ends before the yield. Around it, the mode would also hold in the code of the
-            # caller, for as long as a traceback keeps this generator alive.
+            # This mode ends before the yield. Around it, the mode would also hold in the caller's
+            # code, for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
                 params = module.encode(x)
             yield rows, params

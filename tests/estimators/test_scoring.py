@@ -36,10 +36,11 @@ def test_scores_do_not_depend_on_the_rows_beside(fitted, digits):
 
 def test_scores_do_not_depend_on_how_draws_are_batched(fitted_vae, digits, monkeypatch):
     import skccvae.estimators._inference as inference
+    import skccvae.estimators._scoring as scoring
 
     scores = fitted_vae.score_samples(digits[:60], 16)
     Z = fitted_vae.transform(digits[:60])
-    monkeypatch.setattr(inference, "_DRAWS_IN_MEMORY", 64)
+    monkeypatch.setattr(scoring, "_DRAWS_IN_MEMORY", 64)
     monkeypatch.setattr(inference, "_CHUNK", 7)
     np.testing.assert_allclose(fitted_vae.score_samples(digits[:60], 16), scores, rtol=1e-5)
     np.testing.assert_allclose(fitted_vae.transform(digits[:60]), Z, rtol=1e-5, atol=1e-6)
