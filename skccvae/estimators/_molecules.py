@@ -61,7 +61,6 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     """
     if reset:
         _check_settings(estimator)
-        estimator._sample_shape = estimator._image_shape = None
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     graph = molecular_graph(encoder)
     assert graph is not None, "called for molecular encoders"

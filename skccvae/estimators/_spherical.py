@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
-import numpy as np
-
-from skccvae._sklearn import Interval, StrOptions
+from skccvae._sklearn import StrOptions
 from skccvae.distributions import PowerSpherical, VonMisesFisher
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._docs import with_shared_docs
+from skccvae.estimators._parameters import (
+    COUNT,
+    DECODER_INPUTS,
+    INTRINSIC,
+    POSITIVE,
+    parameter,
+    with_parameters,
+)
 from skccvae.nn import NORMAL_LATENTS, SphericalLatent
 
 _FAMILIES: dict[str, type[VonMisesFisher | PowerSpherical]] = {
@@ -18,7 +21,7 @@ _FAMILIES: dict[str, type[VonMisesFisher | PowerSpherical]] = {
 }
 
 
-@with_shared_docs
+@with_parameters
 class SphericalVAETransformer(BaseVAETransformer):
     """Variational autoencoder with a latent sphere.
 
@@ -34,8 +37,8 @@ class SphericalVAETransformer(BaseVAETransformer):
         the latent coordinates, see Notes.
     posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal", \
             "riemannian_normal"}, default="von_mises_fisher"
-        Family of the posterior. The first two have the uniform prior; the normals have one of
-        scale ``prior_scale`` of their own kind, the wrapped one with a scale a direction.
+        Family of the posterior. The first two have the uniform prior. A normal has a prior of its
+        own kind with scale ``prior_scale``; the wrapped normal has a scale for each direction.
     prior_scale : float, default=1.0
         Scale of the prior of ``"wrapped_normal"``; the uniform prior has none.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -59,12 +62,12 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not know
-    the radius: a search over ``curvature`` then compares nothing but the scale of the decoder's
-    input. With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the
-    sphere it covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)``
-    near or beyond the radius) has poles in its density, onto which training collapses;
-    ``"riemannian_normal"`` has none, and a smaller ``prior_scale`` avoids them.
+    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not depend
+    on the radius. A search over ``curvature`` then only compares scales of the decoder's input.
+    With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere it
+    covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond
+    the radius) has poles in its density, onto which training collapses; ``"riemannian_normal"`` has
+    none, and a smaller ``prior_scale`` avoids them.
 
     References
     ----------
@@ -84,84 +87,23 @@ class SphericalVAETransformer(BaseVAETransformer):
     True
     """
 
-    _parameter_constraints: dict[str, list] = {
-        **BaseVAETransformer._parameter_constraints,
-        "curvature": [Interval(Real, 0, np.inf, closed="neither")],
-        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
-        "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
-        "posterior": [StrOptions({*_FAMILIES, *NORMAL_LATENTS})],
-    }
-
-    _parameter_hints = {
-        **BaseVAETransformer._parameter_hints,
-        "curvature": "Use GaussianVAETransformer for curvature 0, HyperbolicVAETransformer for a "
-        "negative one.",
-    }
-
-    def __init__(
-        self,
-        n_components=2,
-        *,
-        curvature=1.0,
-        posterior="von_mises_fisher",
-        prior_scale=1.0,
-        decoder_input="auto",
-        coordinates="ambient",
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        encoder="mlp",
-        decoder="mlp",
-        image_shape=None,
-        likelihood="auto",
-        binarize=None,
-        beta=1.0,
-        kl_warmup_epochs=0,
-        free_bits=0.0,
-        objective="elbo",
-        n_latent_samples=1,
-        supervised_weight=0.0,
-        learning_rate=1e-3,
-        batch_size=128,
-        max_epochs=50,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_epochs_no_change=10,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        callbacks=None,
-        verbose=0,
-    ):
-        self.n_components = n_components
-        self.curvature = curvature
-        self.posterior = posterior
-        self.prior_scale = prior_scale
-        self.decoder_input = decoder_input
-        self.coordinates = coordinates
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.encoder = encoder
-        self.decoder = decoder
-        self.image_shape = image_shape
-        self.likelihood = likelihood
-        self.binarize = binarize
-        self.beta = beta
-        self.kl_warmup_epochs = kl_warmup_epochs
-        self.free_bits = free_bits
-        self.objective = objective
-        self.n_latent_samples = n_latent_samples
-        self.supervised_weight = supervised_weight
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_epochs_no_change = n_epochs_no_change
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
-        self.callbacks = callbacks
-        self.verbose = verbose
+    n_components: int = parameter(
+        default=2, allowed=[COUNT], hint=INTRINSIC, shapes_model=True, kw_only=False
+    )
+    curvature: float = parameter(
+        default=1.0,
+        allowed=[POSITIVE],
+        hint="Use GaussianVAETransformer for curvature 0, HyperbolicVAETransformer for a negative "
+        "one.",
+        shapes_model=True,
+    )
+    posterior: str = parameter(
+        default="von_mises_fisher",
+        allowed=[StrOptions({*_FAMILIES, *NORMAL_LATENTS})],
+        shapes_model=True,
+    )
+    prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
+    decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
 
     def _make_latent(self):
         if self.posterior in _FAMILIES:

@@ -1,29 +1,20 @@
-"""Checks and conversions at the border: a user's X, device and settings to what training takes."""
+"""Checks and conversions at the border: a user's X, y and settings to what training takes."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
+from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
-from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
-from skccvae.training import DatasetRows, RowScaling, column_limits, is_memory_mapped, row_slices
-
-
-class DataRange(NamedTuple):
-    """Smallest and largest entry of X, zeros of a sparse matrix included."""
-
-    low: float
-    high: float
+from skccvae.estimators._units import check_units
+from skccvae.training import DatasetRows, is_memory_mapped, row_slices
 
 
 def flatten_rows(X: Any, allow_nan: bool = False) -> tuple[Any, tuple[int, ...] | None]:
@@ -96,7 +87,8 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     Parameters
     ----------
     estimator : BaseEstimator
-        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
+        Learns the contract of its input from X (``n_features_in_``, ``feature_names_in_`` and
+        ``_input``), or has it compared with X.
     X : array-like, sparse or torch Dataset
         The user's X.
     reset : bool
@@ -109,8 +101,20 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         Dataset are looked at as they are read.
     """
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
+    shape: tuple[int, ...] | None = None
     if molecular_graph(encoder) is not None:
-        return molecule_rows(estimator, X, reset=reset)
+        X = molecule_rows(estimator, X, reset=reset)
+    else:
+        X, shape = _number_rows(estimator, X, reset=reset)
+    if reset:
+        estimator._input = InputSpec.learn(estimator, shape)
+    else:
+        check_units(X, estimator._likelihood_class(False), estimator._input.units.divisor)
+    return X
+
+
+def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, ...] | None]:
+    """Rows of numbers for `validate_rows`, and the shape of one sample where X holds images."""
     _refuse_strings(X)
     kind = estimator._likelihood_class(reset)
     X, shape = flatten_rows(X, kind.allow_nan)
@@ -120,17 +124,8 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
             f"likelihood={kind.name!r} needs a dense X: the entries that a sparse matrix leaves "
             f"out would all be read as 0. Use X.toarray(){missing}."
         )
-    if reset:
-        estimator._sample_shape = shape
-        wanted = _checked_image_shape(estimator.image_shape)
-        estimator._image_shape = shape if wanted is None else wanted
-    elif shape is not None and math.prod(shape) == estimator.n_features_in_:
-        known = estimator._image_shape
-        if known is not None and shape != known:
-            raise ValueError(
-                f"X holds samples of shape {shape}, but the model was fitted on samples of shape "
-                f"{known}; transpose or resize X to that shape."
-            )
+    if not reset:
+        estimator._input.check_shape(shape)
     mapped = is_memory_mapped(X)
     X = validate_data(
         estimator,
@@ -148,13 +143,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         _check_finite(X, kind.allow_nan)
     if kind.allow_nan and not isinstance(X, DatasetRows):
         _check_some_entry(X)
-    wanted = estimator._image_shape
-    if reset and wanted is not None and math.prod(wanted) != X.shape[1]:
-        raise ValueError(
-            f"image_shape={wanted} has {math.prod(wanted)} numbers a sample, but X has "
-            f"{X.shape[1]} columns. Pass the shape of one image, such as (28, 28)."
-        )
-    return X
+    return X, shape
 
 
 def _check_some_entry(X: np.ndarray) -> None:
@@ -182,117 +171,9 @@ def _check_finite(X: np.ndarray, allow_nan: bool = False) -> None:
             )
 
 
-def _checked_image_shape(image_shape: Any) -> tuple[int, ...] | None:
-    """``image_shape`` as plain integers."""
-    if image_shape is None:
-        return None
-    shape = tuple(image_shape)
-    if not shape or not all(isinstance(n, Integral) and int(n) > 0 for n in shape):
-        raise ValueError(
-            "image_shape must hold positive integers, the shape of one image, such as (28, 28); "
-            f"got {image_shape!r}."
-        )
-    return tuple(int(n) for n in shape)
-
-
 def targets_for(X: Any, y: Any) -> Any:
     """The user's y, or the labels of a Dataset of ``(sample, label)`` tuples where y is None."""
     return X.labels() if y is None and isinstance(X, DatasetRows) else y
-
-
-def data_range(X: Any) -> DataRange:
-    """Smallest and largest entry of dense or sparse X, of those that are not NaN.
-
-    A Dataset is read once for it, and only its columns without NaN count. For a Dataset of bytes
-    the answer is a bound: callers ask whether the bytes are 0 and 1 or reach up to 255, and the
-    first byte above 1 says so.
-    """
-    if isinstance(X, DatasetRows):
-        if X.dtype == np.uint8:
-            return DataRange(0.0, 255.0 if X.exceeds(1) else 1.0)
-        return _range_of(np.stack(X.limits(), axis=1))
-    if sp.issparse(X):
-        stored = X.data
-        implied = X.nnz < X.shape[0] * X.shape[1]
-        if stored.size == 0:
-            return DataRange(0.0, 0.0)
-        low, high = float(stored.min()), float(stored.max())
-        return DataRange(min(low, 0.0), max(high, 0.0)) if implied else DataRange(low, high)
-    return _range_of(
-        [[end.reduce(X[part], axis=None) for end in (np.fmin, np.fmax)] for part in row_slices(X)]
-    )
-
-
-def _range_of(ends: Any) -> DataRange:
-    """Range of parts from pairs of their smallest and largest entries; NaN says nothing."""
-    low, high = np.asarray(ends).T
-    return DataRange(float(np.fmin.reduce(low)), float(np.fmax.reduce(high)))
-
-
-def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Likelihood], float]:
-    """Class of the likelihood, and what X is divided by.
-
-    Parameters
-    ----------
-    X : ndarray or sparse of shape (n, p)
-        Validated rows.
-    likelihood : str or type
-        The estimator's parameter.
-    binarize : None, "dynamic" or float
-        The estimator's parameter.
-
-    Returns
-    -------
-    kind : type
-        A subclass of `Likelihood`.
-    divisor : float
-        255 where bytes hold 8-bit intensities and the likelihood reads them, else 1.
-
-    Raises
-    ------
-    ValueError
-        If X leaves the support of the likelihood.
-    """
-    kind = likelihood_class(likelihood)
-    low, high = data_range(X)
-    divisor = 255.0 if X.dtype == np.uint8 and high > 1 and kind.reads_bytes else 1.0
-    if isinstance(likelihood, str) and likelihood == "auto":
-        kind = auto_likelihood(low, high, divisor)
-        if binarize is not None and not kind.binarizable:
-            raise ValueError(
-                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:g} "
-                f"to {high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
-            )
-    if binarize is not None and not kind.binarizable:
-        raise ValueError(
-            f"binarize={binarize!r} makes X 0 or 1, which likelihood={kind.name!r} does not "
-            "describe. Use likelihood='bernoulli'."
-        )
-    kind.check_support(low, high, divisor)
-    warning = kind.unit_warning(low, high)
-    if warning is not None:
-        warnings.warn(warning, UserWarning, stacklevel=2)
-    return kind, divisor
-
-
-def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
-    """Refuse rows that are plainly in other units than those the model was started with."""
-    if not kind.reads_bytes or sp.issparse(X):
-        return
-    if X.dtype == np.uint8 and divisor == 1.0:
-        high = data_range(X).high
-        if high > 1:
-            raise ValueError(
-                f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]; "
-                "divide X by 255, or fit on bytes."
-            )
-    if X.dtype.kind == "f" and divisor != 1.0 and 0 < data_range(X).high <= 1:
-        warnings.warn(
-            f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
-            "pixels in [0, 1] have to be multiplied by 255 first.",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def check_objective(objective: str, free_bits: float) -> None:
@@ -302,61 +183,3 @@ def check_objective(objective: str, free_bits: float) -> None:
             f"free_bits={free_bits!r} has no meaning with objective='iwae', whose bound holds the "
             "KL inside it. Use free_bits=0 or objective='elbo'."
         )
-
-
-def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column, in float64 and in slices of rows.
-
-    Two passes over X: one for the range of each column, which a Dataset keeps, and one for sums.
-
-    Parameters
-    ----------
-    X : ndarray, sparse CSR or DatasetRows of shape (n, p)
-        Validated rows.
-    shared : bool, default=False
-        Whether all columns get one scale, the root of their mean variance.
-
-    Returns
-    -------
-    center, scale : ndarray of shape (p,)
-        A column whose spread is rounding error of its size has scale 1 in units of its size, so
-        that a constant column stays finite.
-    """
-    if sp.issparse(X):
-        floats = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
-        mean, variance = mean_variance_axis(floats, axis=0)
-        mean, scale = mean.astype(np.float64), np.sqrt(variance.astype(np.float64))
-    else:
-        n = X.shape[0]
-        # A trial mean from the first row makes the sums of squares safe at any offset.
-        offset = X[0].astype(np.float64)
-        total = np.zeros(X.shape[1])
-        square = np.zeros(X.shape[1])
-        # Squares of 1e200 overflow; dividing by the largest deviation first keeps them in range.
-        limits = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
-        low, high = (end.astype(np.float64) for end in limits)
-        spread = np.maximum(offset - low, high - offset)
-        unit = np.where(spread > 0, spread, 1.0)
-        for rows in row_slices(X):
-            deviation = (X[rows].astype(np.float64) - offset) / unit
-            total += deviation.sum(axis=0)
-            square += np.square(deviation).sum(axis=0)
-        relative = total / n
-        mean = offset + unit * relative
-        scale = np.sqrt(np.maximum(square / n - relative**2, 0.0)) * unit
-    noise = 8 * np.finfo(np.float64 if X.dtype.kind != "f" else X.dtype).eps * np.abs(mean)
-    flat = scale <= noise
-    if shared and not flat.all():
-        largest = scale.max()  # whose square may overflow
-        return mean, np.full_like(scale, largest * np.sqrt(np.mean((scale / largest) ** 2)))
-    scale[flat] = np.where(mean[flat] != 0, np.abs(mean[flat]), 1.0)
-    return mean, scale
-
-
-def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
-    """The map from a user's rows to model units for a likelihood."""
-    if kind.scaling is not None:
-        center, scale = column_statistics(X, shared=kind.scaling == "shared")
-        return RowScaling(center=center, scale=scale)
-    threshold = float(binarize) if isinstance(binarize, Real) else None
-    return RowScaling(divisor=divisor, threshold=threshold, period=kind.period)

@@ -174,13 +174,18 @@ class VAENet(NeuralNet):
         self.notify("on_train_end", X=train, y=None)
         return self
 
-    def retune(self, *, lr: float, **criterion: Any) -> VAENet:
-        """Change the learning rate and settings of the loss for the epochs to come."""
-        self.lr = lr
+    def retune(self, **settings: Any) -> VAENet:
+        """Change settings for the epochs to come, by the names that the net was made with.
+
+        Those are ``lr`` and the like, ``criterion__...`` and ``module__...``.
+        """
+        vars(self).update(settings)
+        for name, value in settings.items():
+            part, _, attribute = name.partition("__")
+            if attribute:
+                setattr(vars(self)[f"{part}_"], attribute, value)
         for group in self.optimizer_.param_groups:
-            group["lr"] = lr
-        for name, value in criterion.items():
-            setattr(self.criterion_, name, value)
+            group["lr"] = self.lr
         return self
 
     def _wants_batches(self) -> bool:

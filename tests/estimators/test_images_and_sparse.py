@@ -33,7 +33,7 @@ def test_images_keep_their_shape(make, X):
     assert vae.score_samples(X, 2).shape == (30,)
     if hasattr(vae, "sample"):
         assert vae.sample(3).shape == (3, *shape)
-        assert vae.posterior(X).batch_shape == (30,)
+        assert vae.posterior_distribution(X).batch_shape == (30,)
     assert make().fit(flat).inverse_transform(Z).shape == flat.shape
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 import skccvae
 from skccvae import GaussianVAETransformer
-from skccvae.estimators._validation import make_scaling
+from skccvae.estimators._units import make_scaling
 from skccvae.nn import IsotropicGaussianLikelihood
 
 LINEAR = {"hidden_layer_sizes": (), "likelihood": "isotropic_gaussian", "random_state": 0}
@@ -35,7 +35,7 @@ def test_a_linear_model_finds_the_plane_and_the_likelihood_of_probabilistic_pca(
     # The exact log-likelihood of probabilistic PCA, in the user's units.
     assert vae.score(plane) == pytest.approx(pca.score(plane), abs=0.05)
     assert vae.evaluate(plane)["elbo"] == pytest.approx(pca.score(plane), abs=0.1)
-    scale = vae.net_.module_.likelihood.scale().detach().numpy() * vae._scaling.scale
+    scale = vae.net_.module_.likelihood.scale().detach().numpy() * vae._input.units.scale
     np.testing.assert_allclose(scale, 0.5, rtol=0.05)
 
 

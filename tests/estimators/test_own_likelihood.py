@@ -99,7 +99,7 @@ def test_sampling_in_the_users_units():
 
 def test_the_reconstruction_is_the_laplace_density_of_X():
     vae = GaussianVAETransformer(likelihood=LaplaceLikelihood, **FAST).fit(X)
-    likelihood, scale = vae.net_.module_.likelihood, vae._scaling.scale
+    likelihood, scale = vae.net_.module_.likelihood, vae._input.units.scale
     outputs = torch.zeros(len(X), 4, dtype=torch.float64)
     with torch.no_grad():
         rows = torch.from_numpy((X - vae._scaling.center) / scale)

@@ -48,7 +48,7 @@ def test_every_method_works_and_survives_copies(vae, smiles, tmp_path):
     assert vae.geodesic_distances(Z[:3]).shape == (3, 3)
     if not isinstance(vae, AutoencoderTransformer):
         assert vae.sample(5, random_state=0).shape == (5, 64)
-        assert vae.posterior(smiles[:5]).batch_shape == (5,)
+        assert vae.posterior_distribution(smiles[:5]).batch_shape == (5,)
     vae.save(tmp_path / "model")
     for copy in (
         pickle.loads(pickle.dumps(vae)),
@@ -122,7 +122,7 @@ def test_counts_as_real_numbers(likelihood, smiles, tmp_path):
     mean = vae.inverse_transform(vae.transform(smiles))
     scores = vae.score_samples(smiles)
     noise = vae.net_.module_.likelihood.distribution(torch.zeros(1, 64)).base_dist.scale
-    scale = noise.detach().double().numpy() * vae._scaling.scale
+    scale = noise.detach().double().numpy() * vae._input.units.scale
     by_hand = -0.5 * ((counts - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(scores, by_hand.sum(axis=1), rtol=1e-4)
     longer = [*smiles, "C" * 300]

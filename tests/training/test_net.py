@@ -145,10 +145,14 @@ def test_a_pickled_net_keeps_its_optimiser():
 
 
 def test_retune():
-    made = net().retune(lr=0.5, beta=3.0, objective="iwae")
+    made = net().retune(
+        lr=0.5, criterion__beta=3.0, criterion__objective="iwae", module__supervised_weight=2.0
+    )
     assert made.optimizer_.param_groups[0]["lr"] == made.lr == 0.5
     assert made.criterion_.beta == 3.0
     assert made.criterion_.objective == "iwae"
+    assert made.module_.supervised_weight == 2.0
+    assert made.get_params()["criterion__beta"] == 3.0
 
 
 def test_divergence_errors_travel_between_processes():
