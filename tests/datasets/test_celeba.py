@@ -208,7 +208,9 @@ def test_a_missing_image_is_named(root: Path) -> None:
 
 def test_an_image_that_is_not_listed_is_named(root: Path) -> None:
     jpeg(99).save(root / "img_align_celeba" / "000099.jpg")
-    with pytest.raises(ValueError, match="13 images and the list 12: 000099.jpg is not listed"):
+    with pytest.raises(
+        ValueError, match="13 images, but the list has 12: 000099.jpg is not listed"
+    ):
         fetch(root)
 
 
