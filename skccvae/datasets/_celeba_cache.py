@@ -152,7 +152,7 @@ class ImageCache:
         return {
             number: digest
             for number, rows in enumerate(self.chunks)
-            if (digest := hashlib.sha256(images[rows]).hexdigest()) == logged.get(str(number))
+            if (digest := hashlib.sha256(images[rows].data).hexdigest()) == logged.get(str(number))
         }
 
     def _partial_file(self) -> np.memmap[Any, np.dtype[np.uint8]]:
@@ -202,7 +202,7 @@ def _decode_chunk(
     """Decode files into an array (n, size, size, 3); return the number and the SHA-256."""
     for path, image in zip(paths, images, strict=True):
         image[...] = decode(path, crop, len(image))
-    return number, hashlib.sha256(images).hexdigest()
+    return number, hashlib.sha256(images.data).hexdigest()
 
 
 def decode(path: Path, crop: int, size: int) -> Any:

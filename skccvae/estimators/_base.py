@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from skccvae._sklearn import Interval, InvalidParameterError, StrOptions, fit_context
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
-from skccvae.estimators._molecules import observed, row_layout, same_setting
+from skccvae.estimators._molecules import n_observed, observed, same_setting
 from skccvae.estimators._networks import (
     ENCODERS,
     NETWORKS,
@@ -226,7 +226,7 @@ class BaseVAETransformer(
     def _start(self, X, y) -> None:
         """Everything that is decided once: likelihood, scaling, device, model, net."""
         device = resolve_device(self.device)
-        seen = observed(X, self.encoder)
+        seen = observed(X)
         likelihood, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
         self._scaling = make_scaling(seen, likelihood, divisor, self.binarize)
@@ -245,7 +245,7 @@ class BaseVAETransformer(
     def _build_module(self, n_features: int) -> VAE:
         """The untrained model, on the CPU."""
         latent = self._make_latent()
-        n_features, n_columns = row_layout(self.encoder, n_features)
+        n_features = n_observed(self.encoder, n_features)
         kind = LIKELIHOODS[self.likelihood_]
         likelihood: Likelihood
         if issubclass(kind, GaussianLikelihood):
@@ -258,9 +258,7 @@ class BaseVAETransformer(
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
         )
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
-        return VAE(
-            encoder, latent, decoder, likelihood, n_columns, predictor, self.supervised_weight
-        )
+        return VAE(encoder, latent, decoder, likelihood, predictor, self.supervised_weight)
 
     def _first_decoder_width(self) -> int:
         """Width of the decoder's first hidden layer, which planes take the place of."""

@@ -210,10 +210,9 @@ class InferenceMixin:
         out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
         draws = min(_DRAWS_IN_MEMORY, 2 * _NUMBERS_IN_MEMORY // X.shape[1])
         chunk = self._at_a_time(max(1, draws // n_importance_samples))
-        for rows, x in self._model_rows(X, chunk):
-            if self.binarize == "dynamic":
-                x = module.draw_pixels(x, seed)
-            evidence = module.evidence(x, n_importance_samples, seed)
+        for rows, batch in self._batches(X, chunk):
+            x = module.draw_pixels(batch.x, seed) if self.binarize == "dynamic" else batch.x
+            evidence = module.evidence(x, n_importance_samples, seed, extra=batch.extra)
             columns = [*evidence[:3], *evidence.factor_kl]
             out[rows] = torch.stack(columns, dim=1).cpu().numpy()
         return self._finite(out, "the likelihood")
@@ -322,11 +321,11 @@ class InferenceMixin:
     def _rows(self, X):
         """Validated rows, in the units that the model was fitted on."""
         X = validate_rows(self, X, reset=False)
-        check_units(X, self.likelihood_, self._scaling.divisor)
+        check_units(observed(X), self.likelihood_, self._scaling.divisor)
         return X
 
     def _check_support(self, X) -> None:
-        low, high = data_range(observed(X, self._structure["encoder"]))
+        low, high = data_range(observed(X))
         check_range(low, high, self.likelihood_, self._scaling.divisor)
 
     def _device(self) -> torch.device:
@@ -336,21 +335,21 @@ class InferenceMixin:
         """At most as many rows as the encoder wants at a time."""
         return min(n_rows, getattr(self.net_.module_.encoder, "rows_at_a_time", n_rows))
 
-    def _model_rows(self, X, chunk: int):
-        """Pairs of a slice of X and its rows in model units on the device."""
+    def _batches(self, X, chunk: int):
+        """Pairs of a slice of X and its batch in model units on the device."""
         source = RowSource(X, self._scaling, self._device(), resident=False)
         for start in range(0, X.shape[0], chunk):
             rows = slice(start, min(start + chunk, X.shape[0]))
-            yield rows, source.rows(rows)
+            yield rows, source.batch(rows)
 
     def _encoded(self, X):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
-        for rows, x in self._model_rows(X, self._at_a_time(rows_at_once(X.shape[1]))):
+        for rows, batch in self._batches(X, self._at_a_time(rows_at_once(X.shape[1]))):
             # Left before the yield: a mode entered around it would hold in the caller's code too,
             # for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
-                params = module.encode(x)
+                params = module.encode(batch.x, batch.extra)
             yield rows, params
 
     @torch.no_grad()
