@@ -245,8 +245,8 @@ def test_odd_molecules_are_embedded(odd, smiles):
 @pytest.mark.parametrize(
     ("X", "error", "match"),
     [
-        (["CC", "C1CC", "C"], ValueError, "1 of 3 rows are no molecules: row 1 'C1CC'"),
-        (["CC", "", None], ValueError, "2 of 3 rows are no molecules: row 1 ''"),
+        (["CC", "C1CC", "C"], ValueError, "1 of 3 rows are not molecules: row 1 'C1CC'"),
+        (["CC", "", None], ValueError, "2 of 3 rows are not molecules: row 1 ''"),
         ([], ValueError, r"0 sample\(s\)"),
         ("CCO", TypeError, "single str"),
         (np.zeros((5, 64)), ValueError, r"shape \(5, 64\)"),
