@@ -171,6 +171,20 @@ def test_cache_dir(root: Path, tmp_path: Path) -> None:
         fetch(root, cache_dir=tmp_path / "file")
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot reserve space")
+def test_a_full_disk_is_an_error_before_anything_is_decoded(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, offset: int, length: int) -> None:
+        assert length > N * 64 * 64 * 3
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(_celeba_cache, "_decode_chunk", None)
+    with pytest.raises(OSError, match="cannot write the cache .*No space left on device"):
+        fetch(root)
+
+
 def test_progress_bar(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fetch(root, verbose=True)
     assert f"{N}/{N}" in capsys.readouterr().err
