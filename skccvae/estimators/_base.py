@@ -151,7 +151,7 @@ class BaseVAETransformer(
     def _start(self, X, y) -> None:
         """Decide what is decided once: likelihood, units, device, model and net."""
         device = resolve_device(self.device)
-        seen = observed(X, self.encoder)
+        seen = observed(X)
         kind, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
         units = make_scaling(seen, kind, divisor, self.binarize)

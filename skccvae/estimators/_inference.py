@@ -227,7 +227,7 @@ class InferenceMixin(ModelMixin):
     # --- shared ---------------------------------------------------------------------------------
 
     def _check_support(self, X) -> None:
-        low, high = data_range(observed(X, self._structure["encoder"]))
+        low, high = data_range(observed(X))
         self.net_.module_.likelihood.check_support(low, high, self._input.units.divisor)
 
     def _device(self) -> torch.device:
@@ -237,21 +237,21 @@ class InferenceMixin(ModelMixin):
         """That many rows, or fewer if the encoder takes fewer at a time."""
         return min(n_rows, getattr(self.net_.module_.encoder, "rows_at_a_time", n_rows))
 
-    def _model_rows(self, X, chunk: int):
-        """Pairs of a slice of X and its rows in model units on the device."""
+    def _batches(self, X, chunk: int):
+        """Pairs of a slice of X and its batch in model units on the device."""
         source = RowSource(X, self._input.units, self._device(), resident=False)
         for start in range(0, X.shape[0], chunk):
             rows = slice(start, min(start + chunk, X.shape[0]))
-            yield rows, source.rows(rows)
+            yield rows, source.batch(rows)
 
     def _encoded(self, X):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
-        for rows, x in self._model_rows(X, self._at_a_time(rows_at_once(X.shape[1]))):
+        for rows, batch in self._batches(X, self._at_a_time(rows_at_once(X.shape[1]))):
             # This mode ends before the yield. Around it, the mode would also hold in the caller's
             # code, for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
-                params = module.encode(x)
+                params = module.encode(batch.x, batch.extra)
             yield rows, params
 
     @torch.no_grad()

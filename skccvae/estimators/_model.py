@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from skccvae.estimators._attributes import FittedAttributes
-from skccvae.estimators._molecules import row_layout
+from skccvae.estimators._molecules import n_observed
 from skccvae.estimators._networks import decoder_network, encoder_network, hidden_sizes
 from skccvae.estimators._shared_parameters import SharedParameters
 from skccvae.nn import Likelihood, likelihood_class
@@ -30,7 +30,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
         """The untrained model, on the CPU."""
         latent = self._make_latent()
-        n_features, n_columns = row_layout(self.encoder, n_features)
+        n_features = n_observed(self.encoder, n_features)
         scale = self._input.units.scale
         likelihood = kind(n_features, None if scale is None else torch.from_numpy(scale))
         sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._input.image_shape
@@ -39,9 +39,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
         )
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
-        return VAE(
-            encoder, latent, decoder, likelihood, n_columns, predictor, self.supervised_weight
-        )
+        return VAE(encoder, latent, decoder, likelihood, predictor, self.supervised_weight)
 
     def _shape_parameters(self) -> dict[str, Any]:
         """The parameters that the model is built from, as they are now."""

@@ -1,4 +1,4 @@
-"""Molecules as X: rows that hold more than the likelihood describes."""
+"""Molecules as X: fingerprints, which the likelihood describes, and graphs for the encoder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from skccvae.molecules import MolecularGraph
 from skccvae.nn import LIKELIHOODS
+from skccvae.training import PairedRows
 
 
 def molecular_graph(encoder: Any) -> MolecularGraph | None:
@@ -19,40 +20,39 @@ def molecular_graph(encoder: Any) -> MolecularGraph | None:
 
 
 def same_setting(a: Any, b: Any) -> bool:
-    """Whether two values of a parameter ask for the same; a name stands for its settings."""
+    """Whether two values of a parameter mean the same; a name stands for its settings."""
     if molecular_graph(a) is not None:
         return molecular_graph(a) == molecular_graph(b)
     return a is b or bool(np.array_equal(a, b))
 
 
-def row_layout(encoder: Any, n_features: int) -> tuple[int, int]:
-    """How many columns the likelihood describes, and how many the shortest row has."""
+def n_observed(encoder: Any, n_features: int) -> int:
+    """Number of columns that the likelihood describes, for X of ``n_features`` columns."""
     graph = molecular_graph(encoder)
-    return (n_features, n_features) if graph is None else (graph.n_bits, graph.n_columns)
+    return n_features if graph is None else graph.n_bits
 
 
-def observed(X: Any, encoder: Any) -> Any:
+def observed(X: Any) -> Any:
     """The columns of validated rows that the likelihood describes."""
-    graph = molecular_graph(encoder)
-    return X if graph is None else X[:, : graph.n_bits]
+    return X.observed if isinstance(X, PairedRows) else X
 
 
-def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
+def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> PairedRows:
     """Rows of a column of molecules, for `validate_rows`.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        With a molecular encoder; ``n_features_in_`` becomes 1.
+        An estimator with a molecular encoder. Its ``n_features_in_`` becomes 1.
     X : array-like of shape (n,) or (n, 1)
         SMILES strings or RDKit molecules.
     reset : bool
-        Whether this is the first sight of the data.
+        Whether the estimator sees data for the first time.
 
     Returns
     -------
-    csr_array of shape (n, p)
-        Fingerprint and graph of each molecule.
+    PairedRows
+        Fingerprints and graphs.
 
     Raises
     ------
@@ -62,15 +62,12 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     if reset:
         _check_settings(estimator)
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
-    graph = molecular_graph(encoder)
-    assert graph is not None, "called for molecular encoders"
-    rows = graph.rows(X, counts=estimator._likelihood_class(reset).fingerprint == "counts")
-    if rows.shape[0] == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) while a minimum of 1 is required by "
-            f"{type(estimator).__name__}; X holds no molecule."
-        )
-    # Names of columns are those of a data frame; of anything else, that there is one column.
+    if isinstance(encoder, str):
+        # The name stands for one object per estimator, which keeps the rows that it made last.
+        encoder = vars(estimator).setdefault("_named_encoder", MolecularGraph())
+    counts = estimator._likelihood_class(reset).fingerprint == "counts"
+    rows = PairedRows(*encoder.rows(X, counts=counts))
+    # A data frame has a name for its column; anything else just has one column.
     named = X if hasattr(X, "columns") else np.empty((rows.shape[0], 1))
     validate_data(estimator, named, reset=reset, skip_check_array=True)
     return rows
@@ -86,8 +83,8 @@ def _check_settings(estimator: Any) -> None:
         )
     if estimator.decoder == "conv":
         raise ValueError(
-            "decoder='conv' makes images, and encoder='molecular_graph' goes with fingerprints. "
-            "Use decoder='mlp'."
+            "decoder='conv' makes images, but encoder='molecular_graph' needs a decoder of "
+            "fingerprints. Use decoder='mlp'."
         )
     if estimator.binarize is not None:
         raise ValueError(

@@ -70,7 +70,7 @@ def encoder_network(
     graph = molecular_graph(spec)
     if graph is not None:
         graph.check_packages()
-        return GraphEncoder(graph.n_bits, *graph.sizes, sizes, activation, graph.n_layers)
+        return GraphEncoder(*graph.sizes, sizes, activation, graph.n_layers)
     n_inputs = likelihood.n_inputs
     # A cosine and a sine for each angle, say: a new first axis of the sample's shape.
     several = (n_inputs // likelihood.n_features,) if n_inputs > likelihood.n_features else ()

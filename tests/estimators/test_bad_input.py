@@ -157,7 +157,8 @@ def test_modules_of_the_wrong_shape():
     )
     refused(
         GaussianVAETransformer(decoder=lambda n, m: torch.nn.Linear(n, m + 1), **FAST),
-        "decoder must return 4 numbers a row for BernoulliLikelihood on 4 features; it returned 5",
+        "decoder must return 4 numbers per row for BernoulliLikelihood on 4 features; "
+        "it returned 5",
     )
     refused(
         GaussianVAETransformer(encoder=lambda n: n, **FAST),

@@ -179,7 +179,8 @@ def test_a_threshold_on_bytes_is_in_units_of_full_intensity(make):
     vae = make(binarize=0.5).fit(X)
     cut = (X > 127).astype(np.uint8) * 255
     assert np.array_equal(vae.transform(X), vae.transform(cut))
-    assert set(np.unique(next(iter(vae._model_rows(X, 30)))[1])) == {0.0, 1.0}
+    _, batch = next(iter(vae._batches(X, 30)))
+    assert set(np.unique(batch.x)) == {0.0, 1.0}
 
 
 def test_dynamic_binarisation_draws_pixels_afresh_in_each_epoch(small):

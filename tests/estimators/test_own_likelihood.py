@@ -102,10 +102,10 @@ def test_the_reconstruction_is_the_laplace_density_of_X():
     likelihood, scale = vae.net_.module_.likelihood, vae._input.units.scale
     outputs = torch.zeros(len(X), 4, dtype=torch.float64)
     with torch.no_grad():
-        rows = torch.from_numpy((X - vae._scaling.center) / scale)
+        rows = torch.from_numpy((X - vae._input.units.center) / scale)
         found = likelihood.log_prob_terms(outputs, rows).numpy()
         width = (0.01 + nn.functional.softplus(likelihood.raw_width)).numpy() * scale
-    expected = stats.laplace(vae._scaling.center, width).logpdf(X)
+    expected = stats.laplace(vae._input.units.center, width).logpdf(X)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
 
 
