@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from skccvae.distributions import PowerSpherical
 from skccvae.nn import (
     BernoulliLikelihood,
     DeterministicLatent,
     EuclideanLatent,
+    PowerSphericalLatent,
     PredictionHead,
     SphericalLatent,
     WrappedLatent,
@@ -25,7 +25,7 @@ LATENTS = {
     "euclidean": lambda: EuclideanLatent(3),
     "deterministic": lambda: DeterministicLatent(3),
     "von_mises_fisher": lambda: SphericalLatent(3, 2.0),
-    "power_spherical": lambda: SphericalLatent(3, family=PowerSpherical),
+    "power_spherical": lambda: PowerSphericalLatent(3),
     "wrapped_sphere": lambda: WrappedLatent(3, 0.5, decoder_input="coordinates"),
     "hyperbolic": lambda: WrappedLatent(3, -0.5),
 }

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from skccvae._sklearn import InvalidParameterError, fit_context
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
-from skccvae.estimators._molecules import observed, same_setting
+from skccvae.estimators._molecules import same_setting
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._supervision import TargetEncoder
@@ -151,10 +151,9 @@ class BaseVAETransformer(
     def _start(self, X, y) -> None:
         """Decide what is decided once: likelihood, units, device, model and net."""
         device = resolve_device(self.device)
-        seen = observed(X)
-        kind, divisor = choose_likelihood(seen, self.likelihood, self.binarize)
+        kind, divisor = choose_likelihood(X, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
-        units = make_scaling(seen, kind, divisor, self.binarize)
+        units = make_scaling(X, kind, divisor, self.binarize)
         self._input = replace(self._input, units=units)
         wants_y = self.supervised_weight > 0
         self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None

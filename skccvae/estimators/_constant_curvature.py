@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
 
 from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent, posterior_name
 from skccvae.estimators._parameters import (
     CHARTS,
     COUNT,
@@ -17,7 +19,8 @@ from skccvae.estimators._parameters import (
     parameter,
     with_parameters,
 )
-from skccvae.nn import NORMAL_LATENTS, riemannian_prior_fits
+from skccvae.manifolds import constant_curvature
+from skccvae.nn import NORMAL_LATENTS, Latent, riemannian_prior_fits
 
 
 @with_parameters
@@ -39,12 +42,15 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         Whether K is trained by gradient along with the weights, through 0 to the other sign.
         ``curvature_`` is its last value, ``history_["curvature"]`` its path. In `fit` it keeps its
         first value for a fifth of the epochs, until the networks know something.
-    posterior : {"auto", "riemannian_normal", "wrapped_normal"}, default="auto"
+    posterior : {"auto", "riemannian_normal", "wrapped_normal"}, subclass of `skccvae.nn.Latent` \
+            or callable, default="auto"
         Family of the posterior and the prior. Both are normals on the space for every K, so that
         there is a limit K -> 0; a von Mises-Fisher posterior with its uniform prior has none.
         ``"auto"`` is the Riemannian normal, whose density has no poles on a sphere; only where its
         prior would reach out of the range of float32, in hyperbolic spaces of many dimensions, it
-        is the wrapped normal.
+        is the wrapped normal. A class or factory of yours is called as
+        ``posterior(manifold, prior_scale)`` and returns a `skccvae.nn.Latent`; its curvature is
+        fixed.
     prior_scale : float, default=1.0
         Scale of the prior. (K, s) and (s^2 K, 1) are the same model in other units.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -98,8 +104,11 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         default=0.0, allowed=[Interval(Real, -np.inf, np.inf, closed="neither")], shapes_model=True
     )
     learn_curvature: bool = parameter(default=False, allowed=["boolean"], shapes_model=True)
-    posterior: str = parameter(
-        default="auto", allowed=[StrOptions({"auto", *NORMAL_LATENTS})], shapes_model=True
+    posterior: str | Callable[..., Latent] = parameter(
+        default="auto",
+        allowed=[StrOptions({"auto", *NORMAL_LATENTS}), callable],
+        hint=POSTERIOR_HINT,
+        shapes_model=True,
     )
     prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
     decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
@@ -107,6 +116,15 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
 
     def _make_latent(self):
         family = self.posterior_ = self._family()
+        if not isinstance(self.posterior, str):
+            if self.learn_curvature:
+                raise ValueError(
+                    "learn_curvature=True needs a posterior by name, whose density is smooth in "
+                    f"the curvature; got posterior={self.posterior!r}. Use 'riemannian_normal' or "
+                    "'wrapped_normal', or learn_curvature=False."
+                )
+            manifold = constant_curvature(self.n_components, self.curvature)
+            return own_latent(self.posterior, manifold, self)
         # The flat model's KL is known exactly; only the difference that curvature makes is drawn.
         options = {"flat_part": True} if family == "wrapped_normal" else {}
         return NORMAL_LATENTS[family](
@@ -120,7 +138,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         )
 
     def _family(self) -> str:
-        if self.posterior != "auto":
-            return str(self.posterior)
+        if not (isinstance(self.posterior, str) and self.posterior == "auto"):
+            return posterior_name(self.posterior)
         fits = riemannian_prior_fits(self.n_components, self.prior_scale, self.curvature)
         return "riemannian_normal" if fits else "wrapped_normal"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
 
 from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent
 from skccvae.estimators._parameters import (
     CHARTS,
     COUNT,
@@ -17,7 +19,8 @@ from skccvae.estimators._parameters import (
     parameter,
     with_parameters,
 )
-from skccvae.nn import NORMAL_LATENTS
+from skccvae.manifolds import Hyperbolic
+from skccvae.nn import NORMAL_LATENTS, Latent
 
 
 @with_parameters
@@ -35,9 +38,12 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     curvature : float, default=-1.0
         Curvature K < 0; the curvature radius is 1/sqrt(-K). The prior has scale 1, so K says how
         strongly the space grows over the region the prior covers; K -> 0 is the Gaussian VAE.
-    posterior : {"wrapped_normal", "riemannian_normal"}, default="wrapped_normal"
+    posterior : {"wrapped_normal", "riemannian_normal"}, subclass of `skccvae.nn.Latent` or \
+            callable, default="wrapped_normal"
         Family of the posterior, and of the prior. A wrapped normal has a scale for each
         direction; a Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
+        A class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
+        `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
         Scale of the prior.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -93,14 +99,19 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         "one.",
         shapes_model=True,
     )
-    posterior: str = parameter(
-        default="wrapped_normal", allowed=[StrOptions(set(NORMAL_LATENTS))], shapes_model=True
+    posterior: str | Callable[..., Latent] = parameter(
+        default="wrapped_normal",
+        allowed=[StrOptions(set(NORMAL_LATENTS)), callable],
+        hint=POSTERIOR_HINT,
+        shapes_model=True,
     )
     prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
     decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
     coordinates: str = parameter(default="tangent", allowed=[CHARTS])
 
     def _make_latent(self):
+        if not isinstance(self.posterior, str):
+            return own_latent(self.posterior, Hyperbolic(self.n_components, self.curvature), self)
         return NORMAL_LATENTS[self.posterior](
             self.n_components,
             self.curvature,

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae.estimators._model import ModelMixin
-from skccvae.estimators._molecules import observed
 from skccvae.estimators._units import data_range
 from skccvae.estimators._validation import validate_rows
 from skccvae.manifolds import inside_the_ball
@@ -227,7 +226,7 @@ class InferenceMixin(ModelMixin):
     # --- shared ---------------------------------------------------------------------------------
 
     def _check_support(self, X) -> None:
-        low, high = data_range(observed(X))
+        low, high = data_range(X)
         self.net_.module_.likelihood.check_support(low, high, self._input.units.divisor)
 
     def _device(self) -> torch.device:

@@ -32,11 +32,6 @@ def n_observed(encoder: Any, n_features: int) -> int:
     return n_features if graph is None else graph.n_bits
 
 
-def observed(X: Any) -> Any:
-    """The columns of validated rows that the likelihood describes."""
-    return X.observed if isinstance(X, PairedRows) else X
-
-
 def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> PairedRows:
     """Rows of a column of molecules, for `validate_rows`.
 

@@ -45,8 +45,8 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If ``encoder`` or ``decoder`` is a module or callable of yours, or ``likelihood`` a
-            class of yours, which only pickle could store. ``callbacks`` are left out.
+            If ``encoder``, ``decoder``, ``likelihood`` or ``posterior`` is a module, class or
+            callable of yours, which only pickle could store. ``callbacks`` are left out.
         """
         check_is_fitted(self)
         hints = get_type_hints(type(self))
@@ -214,7 +214,7 @@ def _packed(value: Any, hint: Any, name: str, arrays: dict[str, np.ndarray]) -> 
     except TypeError as error:
         raise TypeError(
             f"save cannot store {name}={value!r} without pickle. Use pickle or joblib for this "
-            "estimator, or a named encoder, decoder and likelihood."
+            "estimator, or a named encoder, decoder, likelihood and posterior."
         ) from error
     return value
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from skccvae._sklearn import StrOptions
-from skccvae.distributions import PowerSpherical, VonMisesFisher
 from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent
 from skccvae.estimators._parameters import (
     COUNT,
     DECODER_INPUTS,
@@ -13,12 +15,8 @@ from skccvae.estimators._parameters import (
     parameter,
     with_parameters,
 )
-from skccvae.nn import NORMAL_LATENTS, SphericalLatent
-
-_FAMILIES: dict[str, type[VonMisesFisher | PowerSpherical]] = {
-    "von_mises_fisher": VonMisesFisher,
-    "power_spherical": PowerSpherical,
-}
+from skccvae.manifolds import Sphere
+from skccvae.nn import NORMAL_LATENTS, UNIFORM_LATENTS, Latent
 
 
 @with_parameters
@@ -35,10 +33,13 @@ class SphericalVAETransformer(BaseVAETransformer):
     curvature : float, default=1.0
         Curvature K > 0; the radius is 1/sqrt(K). With a uniform prior it only sets the units of
         the latent coordinates, see Notes.
-    posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal", \
-            "riemannian_normal"}, default="von_mises_fisher"
-        Family of the posterior. The first two have the uniform prior. A normal has a prior of its
-        own kind with scale ``prior_scale``; the wrapped normal has a scale for each direction.
+    posterior : {"von_mises_fisher", "power_spherical", "spherical_cauchy", "wrapped_normal", \
+            "riemannian_normal"}, subclass of `skccvae.nn.Latent` or callable, \
+            default="von_mises_fisher"
+        Family of the posterior. The first three have the uniform prior. A normal has a prior of its
+        own kind with scale ``prior_scale``; the wrapped normal has a scale for each direction. A
+        class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
+        `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
         Scale of the prior of ``"wrapped_normal"``; the uniform prior has none.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -62,8 +63,9 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not depend
-    on the radius. A search over ``curvature`` then only compares scales of the decoder's input.
+    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``, ``"spherical_cauchy"``)
+    the KL does not depend on the radius. A search over ``curvature`` then only compares scales of
+    the decoder's input.
     With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere it
     covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond
     the radius) has poles in its density, onto which training collapses; ``"riemannian_normal"`` has
@@ -73,6 +75,8 @@ class SphericalVAETransformer(BaseVAETransformer):
     ----------
     .. [1] T. R. Davidson et al., "Hyperspherical variational auto-encoders", UAI 2018.
     .. [2] N. De Cao and W. Aziz, "The power spherical distribution", 2020.
+    .. [3] L. Sablica and K. Hornik, "Hyperspherical variational autoencoders using efficient
+       spherical Cauchy distribution", 2025.
 
     Examples
     --------
@@ -97,24 +101,26 @@ class SphericalVAETransformer(BaseVAETransformer):
         "one.",
         shapes_model=True,
     )
-    posterior: str = parameter(
+    posterior: str | Callable[..., Latent] = parameter(
         default="von_mises_fisher",
-        allowed=[StrOptions({*_FAMILIES, *NORMAL_LATENTS})],
+        allowed=[StrOptions({*UNIFORM_LATENTS, *NORMAL_LATENTS}), callable],
+        hint=POSTERIOR_HINT,
         shapes_model=True,
     )
     prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
     decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
 
     def _make_latent(self):
-        if self.posterior in _FAMILIES:
+        if not isinstance(self.posterior, str):
+            return own_latent(self.posterior, Sphere(self.n_components, self.curvature), self)
+        if self.posterior in UNIFORM_LATENTS:
             if self.decoder_input not in {"auto", "coordinates"}:
                 raise ValueError(
                     f"decoder_input={self.decoder_input!r} needs a normal posterior, such as "
                     f"posterior='wrapped_normal'; with posterior={str(self.posterior)!r} use "
                     "decoder_input='auto'."
                 )
-            family = _FAMILIES[self.posterior]
-            return SphericalLatent(self.n_components, self.curvature, family)
+            return UNIFORM_LATENTS[self.posterior](self.n_components, self.curvature)
         return NORMAL_LATENTS[self.posterior](
             self.n_components,
             self.curvature,

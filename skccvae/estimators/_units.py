@@ -11,7 +11,12 @@ import scipy.sparse as sp
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
-from skccvae.training import DatasetRows, RowScaling, column_limits, row_slices
+from skccvae.training import DatasetRows, PairedRows, RowScaling, column_limits, row_slices
+
+
+def _observed(X: Any) -> Any:
+    """The columns of validated rows that the likelihood describes."""
+    return X.observed if isinstance(X, PairedRows) else X
 
 
 class DataRange(NamedTuple):
@@ -28,6 +33,7 @@ def data_range(X: Any) -> DataRange:
     the answer is a bound: callers ask whether the bytes are 0 and 1 or reach up to 255, and the
     first byte above 1 says so.
     """
+    X = _observed(X)
     if isinstance(X, DatasetRows):
         if X.dtype == np.uint8:
             return DataRange(0.0, 255.0 if X.exceeds(1) else 1.0)
@@ -74,7 +80,7 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
     ValueError
         If X leaves the support of the likelihood.
     """
-    kind = likelihood_class(likelihood)
+    X, kind = _observed(X), likelihood_class(likelihood)
     low, high = data_range(X)
     divisor = 255.0 if X.dtype == np.uint8 and high > 1 and kind.reads_bytes else 1.0
     if isinstance(likelihood, str) and likelihood == "auto":
@@ -98,6 +104,7 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
 
 def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
     """Refuse rows that are plainly in other units than those the model was started with."""
+    X = _observed(X)
     if not kind.reads_bytes or sp.issparse(X):
         return
     if X.dtype == np.uint8 and divisor == 1.0:
@@ -168,7 +175,7 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
 def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
     """The map from a user's rows to model units for a likelihood."""
     if kind.scaling is not None:
-        center, scale = column_statistics(X, shared=kind.scaling == "shared")
+        center, scale = column_statistics(_observed(X), shared=kind.scaling == "shared")
         return RowScaling(center=center, scale=scale)
     threshold = float(binarize) if isinstance(binarize, Real) else None
     return RowScaling(divisor=divisor, threshold=threshold, period=kind.period)

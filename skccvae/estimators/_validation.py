@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
 from skccvae.estimators._input_spec import InputSpec
-from skccvae.estimators._molecules import molecular_graph, molecule_rows, observed
+from skccvae.estimators._molecules import molecular_graph, molecule_rows
 from skccvae.estimators._units import check_units
 from skccvae.training import DatasetRows, is_memory_mapped, row_slices
 
@@ -109,7 +109,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     if reset:
         estimator._input = InputSpec.learn(estimator, shape)
     else:
-        check_units(observed(X), estimator._likelihood_class(False), estimator._input.units.divisor)
+        check_units(X, estimator._likelihood_class(False), estimator._input.units.divisor)
     return X
 
 

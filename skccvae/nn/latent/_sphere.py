@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from skccvae.distributions import (
     HypersphericalUniform,
+    PowerSpherical,
     SphericalCauchy,
     VonMisesFisher,
 )
@@ -48,9 +49,12 @@ class SphericalLatent(Latent):
     curvature : float, default=1.0
         K > 0. Posterior and prior are distributions on the unit sphere; K only sets the radius
         ``1 / sqrt(K)`` of the coordinates that the decoder and the user read.
-    family : type, default=VonMisesFisher
-        ``VonMisesFisher`` or another distribution with the parameters (loc, concentration) and a
-        registered KL to `HypersphericalUniform`.
+
+    Attributes
+    ----------
+    law : type
+        `VonMisesFisher`; subclasses name another distribution with the parameters
+        (loc, concentration) and a registered KL to `HypersphericalUniform`.
 
     Notes
     -----
@@ -66,14 +70,10 @@ class SphericalLatent(Latent):
     Davidson et al., "Hyperspherical variational auto-encoders", UAI 2018.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        curvature: float = 1.0,
-        family: type[RotationallySymmetric] = VonMisesFisher,
-    ) -> None:
+    law: type[RotationallySymmetric] = VonMisesFisher
+
+    def __init__(self, dim: int, curvature: float = 1.0) -> None:
         super().__init__(Sphere(dim, curvature))
-        self.family = family
         self.radius = 1.0 / math.sqrt(curvature)
         self.n_params = dim + 2
         self.n_features = dim + 1
@@ -84,7 +84,7 @@ class SphericalLatent(Latent):
 
     @property
     def kind(self) -> tuple | None:
-        return (type(self), self.dim, self.radius, self.family)
+        return (type(self), self.dim, self.radius)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Direction of any length and log(kappa / d) of each row."""
@@ -95,7 +95,7 @@ class SphericalLatent(Latent):
     def posterior(self, params: Tensor) -> Distribution:
         direction, log_relative = self._split(params)
         concentration = self._concentration(log_relative)
-        return self.family(unit_vectors(direction), concentration, validate_args=False)
+        return self.law(unit_vectors(direction), concentration, validate_args=False)
 
     def _concentration(self, log_relative: Tensor) -> Tensor:
         """Concentration of the law from the logarithm of s, kappa = d s."""
@@ -108,7 +108,7 @@ class SphericalLatent(Latent):
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         direction, log_relative = self._split(params)
-        fused = accelerator(self.family, direction, noise)
+        fused = accelerator(self.law, direction, noise)
         if fused is None:
             return super().step(params, noise)
         return LatentStep(*fused(direction, log_relative, noise, self.radius * self.feature_scale))
@@ -121,6 +121,19 @@ class SphericalLatent(Latent):
 
     def features(self, points: Tensor) -> Tensor:
         return points * self.feature_scale
+
+
+class PowerSphericalLatent(SphericalLatent):
+    """Sphere of curvature K > 0 with the power spherical posterior and the uniform prior.
+
+    Parameters are those of `SphericalLatent`.
+
+    References
+    ----------
+    De Cao and Aziz, "The power spherical distribution", 2020.
+    """
+
+    law = PowerSpherical
 
 
 class SphericalCauchyLatent(SphericalLatent):
@@ -147,8 +160,10 @@ class SphericalCauchyLatent(SphericalLatent):
     distribution", 2025.
     """
 
+    law = SphericalCauchy
+
     def __init__(self, dim: int, curvature: float = 1.0) -> None:
-        super().__init__(dim, curvature, SphericalCauchy)
+        super().__init__(dim, curvature)
         self.noise_dim = dim + 1
 
     def _concentration(self, log_relative: Tensor) -> Tensor:
