@@ -13,7 +13,7 @@ _STEP = 1e-5
 
 
 def near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tensor:
-    """Gradient in K where ``|K| < special.trigonometry.SMALL``.
+    """Gradient in K where ``|K| < special.trigonometry.SMALL_CURVATURE``.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from skccvae.special import cos_k, sin_k
 from skccvae.special._autograd import first_order_only
-from skccvae.special.smooth_limit import farthest
-from skccvae.special.trigonometry import FLAT, SMALL
+from skccvae.special.smooth_limit import saturation_point
+from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
 __all__ = ["FARTHEST", "POLE", "SMALLEST_GAIN", "step"]
 
@@ -77,7 +77,7 @@ def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: f
 
     At a pole the ratio of angle to sine is held, and the difference vanishes by itself.
     """
-    if abs(K) >= SMALL and x.dtype != torch.float64:
+    if abs(K) >= SMALL_CURVATURE and x.dtype != torch.float64:
         return (torch.addcmul(angle.neg(), x, slope) * g_angle).sum() / (2 * K)
     t = (x * x).mul_(1 if K > 0 else -1)
     series = _series(t, _ARCSINE).mul_(t).mul_(x).div_(K)
@@ -106,7 +106,7 @@ class _Distances(torch.autograd.Function):
         size = math.sqrt(abs(K)) if sign else 1.0
         gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(SMALLEST_GAIN)
         limit = max(-K, 0.0) / FARTHEST**2
-        raw = (-bias / gain).clamp_(-farthest(limit), farthest(limit))
+        raw = (-bias / gain).clamp_(-saturation_point(limit), saturation_point(limit))
         shrink = (limit * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
         offset = raw * shrink
         # Odd and even, so that the sign of the offset needs no care.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from skccvae.special._autograd import first_order_only, with_derivative
-from skccvae.special.smooth_limit import farthest
+from skccvae.special.smooth_limit import saturation_point
 
 __all__ = ["step"]
 
@@ -23,7 +23,7 @@ def _limited_location(raw: Tensor, limit: float) -> Tensor:
     """`limit_size` for a fixed limit, with its slope ``(1 + (limit x^2)^2)^(-5/4)``."""
 
     def value_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
-        x = x.clamp(-farthest(limit), farthest(limit))
+        x = x.clamp(-saturation_point(limit), saturation_point(limit))
         total = torch.add(1.0, x.square().square_(), alpha=limit * limit)
         factor = total.rsqrt().sqrt_()
         return x * factor, factor / total
@@ -57,7 +57,7 @@ class _Learned(torch.autograd.Function):
         scale: tuple[float, float],
         bound: float,
     ) -> tuple[Tensor, Tensor]:
-        far = farthest(location[0])
+        far = saturation_point(location[0])
         raw = raw.clamp(-far, far)
         total = (raw.square() * location[0]).square_().add_(1.0)
         factor = total.rsqrt().sqrt_()

@@ -24,7 +24,7 @@ from skccvae.special.piecewise_polynomial import (
 )
 from skccvae.special.quantile import SCORE_LIMIT
 from skccvae.special.riemannian_normal import partition, radius_and_slope
-from skccvae.special.riemannian_quadrature import LARGEST, negative_end, quantile
+from skccvae.special.riemannian_quadrature import LARGEST_W, negative_end, quantile
 
 __all__ = ["RadiusTable", "radius_table"]
 
@@ -88,7 +88,7 @@ class RadiusTable:
                 curves = (values.log_mass + 0.5 * d * torch.log1p(w), values.square * (1 + w))
                 log_mass_slope = values.slope * (1 + w) / d
             else:
-                w = torch.expm1(x).clamp(max=LARGEST)
+                w = torch.expm1(x).clamp(max=LARGEST_W)
                 # theta has the logarithmic derivative 1 + w/(1 + w) beside that of Y
                 w = 0 * w if d == 1 else w
                 fraction = -torch.expm1(-x)

@@ -38,7 +38,7 @@ from skccvae.kernels.radius_values import exact_values, near_flat_values
 from skccvae.kernels.riemannian_flat import FlatStep
 from skccvae.special._autograd import first_order_only
 from skccvae.special.riemannian_normal import partition_number
-from skccvae.special.trigonometry import FLAT, SMALL
+from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
 __all__ = ["step"]
 
@@ -267,7 +267,7 @@ class _Step(torch.autograd.Function):
         if all(g is None for g in grads):
             return None, None, None, None, None
         s, exact, learned = ctx.settings, ctx.exact, ctx.learned
-        direct = learned is not None and abs(s.K) >= SMALL
+        direct = learned is not None and abs(s.K) >= SMALL_CURVATURE
         g_u, g_log_scale, g_K = _backward(ctx.saved, s, grads, direct, not exact)
         if learned is None:
             return g_u, g_log_scale, None, None, None

@@ -39,7 +39,7 @@ from skccvae.distributions.preimages import n_preimages_for
 from skccvae.kernels.curvature_gradient import near_flat
 from skccvae.kernels.preimages import preimage_ratio
 from skccvae.special._autograd import first_order_only
-from skccvae.special.trigonometry import FLAT, SMALL
+from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
 __all__ = ["step"]
 
@@ -253,7 +253,7 @@ class _Step(torch.autograd.Function):
         if all(g is None for g in grads):
             return None, None, None, None, None
         s, learned = ctx.settings, ctx.learned
-        direct = learned is not None and abs(s.K) >= SMALL
+        direct = learned is not None and abs(s.K) >= SMALL_CURVATURE
         g_u, g_log_scale, g_K = _backward(ctx.saved, s, grads, needs_K=direct)
         if learned is None:
             return g_u, g_log_scale, None, None, None
