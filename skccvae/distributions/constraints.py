@@ -1,4 +1,4 @@
-"""Constraints on the values of distributions, beyond those of torch."""
+"""Constraints that torch does not have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["unit_vector"]
 
 
 class _UnitVector(constraints.Constraint):
-    """Vectors of Euclidean norm 1, to a tolerance of the square root of the rounding error."""
+    """Vectors of Euclidean norm 1, within the square root of the rounding error."""
 
     event_dim = 1
 
@@ -18,7 +18,7 @@ class _UnitVector(constraints.Constraint):
         return "unit vector along the last dimension (divide by the Euclidean norm)"
 
     def check(self, value: Tensor) -> Tensor:
-        # points that were made in float32 and converted are accepted in float64 too
+        # accept points that were computed in float32 and converted to float64
         tolerance = max(torch.finfo(value.dtype).eps ** 0.5, 1e-6)
         return (torch.linalg.vector_norm(value, dim=-1) - 1).abs() < tolerance
 

@@ -20,13 +20,13 @@ class HypersphericalUniform(Distribution):
     Parameters
     ----------
     m : int
-        Ambient dimension, at least 2: the sphere itself has m - 1.
+        Ambient dimension, at least 2. The sphere itself has dimension m - 1.
     batch_shape : tuple of int
-        Shape of independent copies.
+        Shape of a batch of independent copies.
     device, dtype
-        Of the draws and densities; torch's defaults otherwise.
+        Device and dtype of draws and densities. The default is torch's.
     validate_args : bool, optional
-        Whether to check values; torch's default otherwise.
+        Whether to check values. The default is torch's.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class HypersphericalUniform(Distribution):
         super().__init__(Size(batch_shape), Size((m,)), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> HypersphericalUniform:
-        """Distribution with another batch shape."""
+        """Return the distribution with another batch shape."""
         new = self._get_checked_instance(HypersphericalUniform, _instance)
         new.dtype, new.device = self.dtype, self.device
         Distribution.__init__(new, Size(batch_shape), self.event_shape, validate_args=False)
@@ -79,11 +79,11 @@ class HypersphericalUniform(Distribution):
 
     @property
     def noise_dim(self) -> int:
-        """Standard normal numbers that one draw takes: m."""
+        """Number of standard normal numbers per draw: m."""
         return self.event_shape[0]
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
-        """Turn standard normal noise (..., m) into unit vectors (..., m), by dividing by the norm.
+        """Turn standard normal noise (..., m) into unit vectors by dividing by the norm.
 
         Raises
         ------
@@ -101,28 +101,28 @@ class HypersphericalUniform(Distribution):
         return noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Draws of shape sample_shape + batch_shape + (m,)."""
+        """Draw points, shape sample_shape + batch_shape + (m,)."""
         shape = Size(sample_shape) + self._batch_shape + self._event_shape
         return self.rsample_from_noise(torch.randn(shape, dtype=self.dtype, device=self.device))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density at unit vectors (..., m) against the area of the sphere: a constant."""
+        """Log-density with respect to the area of the sphere, at unit vectors (..., m)."""
         if self._validate_args:
             self._validate_sample(value)
         shape = torch.broadcast_shapes(value.shape[:-1], self._batch_shape)
         return value.new_full(shape, -log_sphere_area(self.noise_dim))
 
     def entropy(self) -> Tensor:
-        """Logarithm of the sphere's area, shape batch_shape."""
+        """Logarithm of the area of the sphere, shape batch_shape."""
         area = log_sphere_area(self.noise_dim)
         return torch.full(self._batch_shape, area, dtype=self.dtype, device=self.device)
 
     @property
     def mean(self) -> Tensor:
-        """Mean in R^m: zero, which is not on the sphere."""
+        """Mean in R^m, which is zero and not on the sphere."""
         return torch.zeros(self._extended_shape(), dtype=self.dtype, device=self.device)
 
     @property
     def variance(self) -> Tensor:
-        """Variance of each coordinate: 1 / m."""
+        """Variance of each coordinate, 1 / m."""
         return torch.full_like(self.mean, 1 / self.noise_dim)

@@ -28,7 +28,7 @@ def _check_same_sphere(p: _OnSphere, q: _OnSphere) -> None:
 
 
 def _broadcast(value: Tensor, other: _OnSphere) -> Tensor:
-    """Give a divergence that does not depend on `other` the shape that it would have."""
+    """Broadcast a divergence, which does not depend on `other`, to the batch shape of `other`."""
     return value if not other.batch_shape else value + value.new_zeros(other.batch_shape)
 
 
@@ -59,7 +59,8 @@ def _kl_uniform_uniform(p: HypersphericalUniform, q: HypersphericalUniform) -> T
 @register_kl(HypersphericalUniform, VonMisesFisher)
 def _kl_uniform_von_mises_fisher(p: HypersphericalUniform, q: VonMisesFisher) -> Tensor:
     _check_same_sphere(p, q)
-    # the mean of <mu, z> is 0; not scaled by exp(kappa), as the two parts would cancel near 0
+    # The mean of <mu, z> is 0, so only the normaliser is left. It is not taken from its scaled
+    # form, because adding kappa back would cancel near kappa = 0.
     return _broadcast(log_hyp0f1(0.5 * p.event_shape[0] - 1, q.concentration), p)
 
 
@@ -67,10 +68,10 @@ def _kl_uniform_von_mises_fisher(p: HypersphericalUniform, q: VonMisesFisher) ->
 def _kl_von_mises_fisher_von_mises_fisher(p: VonMisesFisher, q: VonMisesFisher) -> Tensor:
     _check_same_sphere(p, q)
     m = p.event_shape[0]
-    # in float64, as the terms of two close laws cancel
+    # in float64, because the terms cancel when the laws are close
     kappa_p, kappa_q = p.concentration.double(), q.concentration.double()
     ratio = bessel_ratio(0.5 * m - 1, kappa_p)
-    # 1 - A <mu_p, mu_q> without loss where both factors are close to 1
+    # 1 - A <mu_p, mu_q> without cancellation when both factors are close to 1
     gap = (1 - ratio) + ratio * 0.5 * (p.loc.double() - q.loc.double()).square().sum(-1)
     divergence = vmf_kl_uniform(kappa_p, m) + vmf_log_normalizer(kappa_q, m) + kappa_q * gap
     return divergence.to(p.concentration.dtype)
@@ -81,8 +82,8 @@ def _kl_riemannian_normal_uniform(p: RiemannianNormal, q: HypersphericalUniform)
     curvature = getattr(p.manifold, "curvature", None)
     if curvature != 1:
         raise ValueError(
-            "the uniform distribution lives on the unit sphere; the Riemannian normal must do so "
-            f"too, on Sphere(dim, curvature=1.0), got {p.manifold!r}."
+            "the uniform distribution is on the unit sphere, so the Riemannian normal must be on "
+            f"Sphere(dim, curvature=1.0); got {p.manifold!r}."
         )
     if p.event_shape != q.event_shape:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What the normal distributions on a space of constant curvature have in common."""
+"""Base class of the normal distributions on a space of constant curvature."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class _OnManifold(constraints.Constraint):
 
 
 class NormalOnManifold(Distribution):
-    """Base of the normals: a location on a space, a scale, and draws from standard normal noise.
+    """Base class: a location on a space, a scale, and draws made from standard normal noise.
 
-    The location is held as a tangent vector at the origin, which every number is fair for; the
-    draw and its density are written in it. A subclass gives `noise_dim`, `rsample_with_log_prob`
-    and `log_prob`, and says in `_scale_dims` whether a scale has one number (0) or one for each
-    direction (1).
+    The location is stored as a tangent vector at the origin, because any vector of R^d is a valid
+    one. Draws and densities are computed from it. A subclass defines `noise_dim`,
+    `rsample_from_noise`, `rsample_with_log_prob`, `log_prob` and `_scale_dims`: 0 if each scale is
+    one number, 1 if it has an entry for each direction.
     """
 
     has_rsample = True
@@ -59,7 +59,7 @@ class NormalOnManifold(Distribution):
             raise TypeError(
                 "manifold must be Euclidean, Sphere or Hyperbolic; got "
                 f"{type(manifold).__name__}. For a product, make a distribution for each factor "
-                "and join them in a ProductDistribution."
+                "and combine them in a ProductDistribution."
             )
         if loc.shape[-1:] != (manifold.ambient_dim,):
             raise ValueError(
@@ -69,7 +69,7 @@ class NormalOnManifold(Distribution):
         check = Distribution._validate_args if validate_args is None else validate_args
         if check and not bool(manifold.belongs(loc).all()):
             raise ValueError(
-                f"loc must lie on {manifold!r}; some of its points do not (or are NaN). Use "
+                f"loc must lie on {manifold!r}, but some of its points do not or are NaN. Use "
                 "manifold.project(loc) or manifold.exp0(u)."
             )
         self._setup(manifold.log0(loc), loc, scale, manifold, validate_args)
@@ -91,11 +91,10 @@ class NormalOnManifold(Distribution):
         scale : Tensor or float
             As in the constructor.
         manifold : Euclidean, Sphere, Hyperbolic or PolarSpace
-            The space. A `PolarSpace` may have a curvature that is a tensor with a gradient; draws
-            and values are then polar rows, which have a limit at K = 0 where ambient points have
-            none.
+            The space. The curvature of a `PolarSpace` may be a tensor with a gradient. Draws and
+            values are then in polar form, which has a limit at K = 0, unlike ambient coordinates.
         validate_args : bool, optional
-            Whether to check the scale and the values given to ``log_prob``.
+            Whether to check the scale and the arguments of ``log_prob``.
         """
         self = cls.__new__(cls)
         self._setup(tangent, None, scale, manifold, validate_args)
@@ -115,8 +114,8 @@ class NormalOnManifold(Distribution):
             scale = scale.unsqueeze(0)
         if self._scale_dims and scale.shape[-1] not in (1, d):
             raise ValueError(
-                f"scale must have {d} (intrinsic) entries along its last dimension, or 1 to use "
-                f"for all; got shape {tuple(scale.shape)}."
+                f"scale must have {d} (intrinsic) entries along its last dimension, or one entry "
+                f"for all directions; got shape {tuple(scale.shape)}."
             )
         try:
             batch = torch.broadcast_shapes(
@@ -125,7 +124,7 @@ class NormalOnManifold(Distribution):
         except RuntimeError as error:
             raise ValueError(
                 f"loc of batch shape {tuple(tangent.shape[:-1])} and scale of shape "
-                f"{tuple(scale.shape)} do not broadcast; the scale has "
+                f"{tuple(scale.shape)} do not broadcast; the scale must hold "
                 f"{'an entry for each direction' if self._scale_dims else 'one number'} for each "
                 "location."
             ) from error
@@ -159,7 +158,7 @@ class NormalOnManifold(Distribution):
         return _OnManifold(self.manifold)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
-        """Distribution with a larger batch shape, sharing memory."""
+        """Return the distribution with a larger batch shape; it shares memory."""
         new = self._get_checked_instance(type(self), _instance)
         batch = torch.Size(batch_shape)
         new.manifold = self.manifold
@@ -172,14 +171,14 @@ class NormalOnManifold(Distribution):
 
     @property
     def noise_dim(self) -> int:
-        """Numbers of standard normal noise that one draw takes."""
+        """Number of standard normal numbers per draw."""
         raise NotImplementedError
 
     def rsample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw made from given noise, and its log-density.
+        """Make draws from given noise, and compute their log-density.
 
-        The density is taken from the tangent vector that made the draw: no logarithm map is
-        formed, so float32 keeps its digits where that map would not.
+        The density is computed from the tangent vector that made the draw. It needs no logarithm
+        map, so float32 keeps its digits where that map would lose them.
 
         Parameters
         ----------
@@ -190,16 +189,16 @@ class NormalOnManifold(Distribution):
         -------
         z : Tensor of shape (..., ambient_dim)
         log_prob : Tensor of shape (...)
-            Both differentiable in location, scale and a curvature that is a tensor.
+            Both are differentiable in the location, the scale and a curvature that is a tensor.
         """
         raise NotImplementedError
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
-        """Draw made from given noise; see `rsample_with_log_prob`."""
+        """Make draws from given noise; see `rsample_with_log_prob`."""
         raise NotImplementedError
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """Draws with a pathwise gradient, shape sample_shape + batch_shape + event_shape."""
+        """Draw with pathwise gradients, shape sample_shape + batch_shape + event_shape."""
         like = self._tangent
         shape = torch.Size(sample_shape) + self._batch_shape + (self.noise_dim,)
         return self.rsample_from_noise(torch.randn(shape, dtype=like.dtype, device=like.device))

@@ -21,31 +21,31 @@ class PowerSpherical(RotationallySymmetric):
     Parameters
     ----------
     loc : Tensor
-        Mean directions mu, unit vectors of shape (..., m); m >= 2 is the ambient dimension, the
-        sphere has m - 1. float32 or float64.
+        Mean directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the
+        ambient dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        kappa >= 0, shape (...), of the same dtype; 0 is the uniform distribution. Both broadcast.
+        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. Both broadcast.
     validate_args : bool, optional
-        Whether to check parameters and values; torch's default otherwise.
+        Whether to check parameters and values. The default is torch's.
 
     Raises
     ------
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If shapes do not fit; when validating, if loc is not of unit length or a concentration is
-        negative or NaN.
+        If shapes do not fit. When validating, also if loc does not have unit length or a
+        concentration is negative or NaN.
 
     See Also
     --------
-    VonMisesFisher : The maximum-entropy law of the same mean.
+    VonMisesFisher : The law of maximum entropy for a given mean.
 
     Notes
     -----
-    (1 + <mu, z>) / 2 follows the law Beta(kappa + (m - 1) / 2, (m - 1) / 2). It is drawn by its
-    tabulated quantile function, so that a draw is a function of normal noise as for every
-    distribution here; its pathwise gradient is that of the Beta law, exact. For large kappa the law
-    is close to a von Mises-Fisher law of concentration kappa / 2. The density vanishes at -mu.
+    (1 + <mu, z>) / 2 follows the law Beta(kappa + (m - 1) / 2, (m - 1) / 2). Draws use its
+    tabulated quantile function, so they are functions of normal noise, like the draws of every
+    distribution here. The pathwise gradient is exact. For large kappa the law is close to a von
+    Mises-Fisher law of concentration kappa / 2. For kappa > 0 the density vanishes at -mu.
 
     References
     ----------
@@ -65,10 +65,10 @@ class PowerSpherical(RotationallySymmetric):
     _log_tangent = staticmethod(power_spherical_log_tangent)
 
     def _log_ratio(self, value: Tensor) -> Tensor:
-        # (1 - w) / 2; rounding may put an antipode just beyond the end of the range
-        versine = self._half_square(value).mul(0.5).clamp(max=1)
+        # (1 - w) / 2; rounding may put the value at the antipode slightly above 1
+        versine = self._one_minus_cosine(value).mul(0.5).clamp(max=1)
         normalizer = power_spherical_log_normalizer(self.concentration, self.loc.shape[-1])
-        # 0 log 0 is 0: the uniform law's density does not vanish at -mu
+        # xlog1py takes 0 log 0 as 0: for kappa = 0 the density does not vanish at -mu
         return torch.special.xlog1py(self.concentration, -versine) - normalizer
 
     def _kl_uniform(self) -> Tensor:
@@ -76,5 +76,5 @@ class PowerSpherical(RotationallySymmetric):
 
     @property
     def mean_resultant_length(self) -> Tensor:
-        """E[<loc, z>] = kappa / (kappa + m - 1), from 0 (uniform) to 1 (a point)."""
+        """E[<loc, z>] = kappa / (kappa + m - 1), from 0 (uniform) to 1 (point mass)."""
         return self.concentration / (self.concentration + (self.loc.shape[-1] - 1))

@@ -1,4 +1,8 @@
-"""Sum over the preimages of a point under a sphere's exponential map."""
+"""Density of a wrapped normal on a sphere: a sum over preimages under the exponential map.
+
+The k-th preimage of a point is the tangent vector that leads to it after k extra turns round the
+sphere; k < 0 means the opposite direction.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,21 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["ON_DEVICE", "log_preimage_sum", "n_preimages", "n_preimages_for"]
+__all__ = ["TURNS_ON_DEVICE", "log_preimage_sum", "n_preimages", "n_preimages_for"]
 
-#: Largest number of turns on either side that a density is summed over.
-_MOST = 2000
-#: Turns that are summed over where the scale cannot be read without waiting for the device. They
-#: suffice while ``scale (sqrt(d) + 6) <= 31 pi R``.
-ON_DEVICE = 16
+#: Largest number n of turns in either direction for which the sum is computed.
+_MAX_TURNS = 2000
+#: Number n of turns if the scale cannot be read without waiting for the device. It suffices while
+#: ``scale (sqrt(d) + 6) <= 31 pi R``.
+TURNS_ON_DEVICE = 16
 
 
 def n_preimages_for(scale: float, dim: int, curvature: float) -> int:
-    """Turns n on either side that a normal of this scale needs on a sphere.
+    """Number n of turns in either direction that a normal of this scale needs on a sphere.
 
-    The sum over k = -n..n reaches every tangent vector shorter than (2n - 1) pi R. It is chosen so
-    that this is at least ``scale (sqrt(d) + 6)``, beyond which a normal in d dimensions has less
-    than exp(-18) = 1.5e-8 of its mass.
+    The sum over k = -n..n includes every tangent vector shorter than (2n - 1) pi R. The result n
+    makes this at least ``scale (sqrt(d) + 6)``. A normal in d dimensions has less than
+    exp(-18) = 1.5e-8 of its mass beyond that length.
 
     Parameters
     ----------
@@ -30,12 +34,12 @@ def n_preimages_for(scale: float, dim: int, curvature: float) -> int:
     dim : int
         Intrinsic dimension d.
     curvature : float
-        Curvature; 0 is returned unless it is positive.
+        Curvature. The result is 0 unless it is positive.
 
     Raises
     ------
     ValueError
-        If more than 2000 turns are needed: the scale is then thousands of times the radius.
+        If more than 2000 turns are needed. The scale is then thousands of times the radius.
 
     Examples
     --------
@@ -45,62 +49,62 @@ def n_preimages_for(scale: float, dim: int, curvature: float) -> int:
     if not curvature > 0:
         return 0
     reach = scale * (math.sqrt(dim) + 6) * math.sqrt(curvature) / math.pi
-    if not reach < 2 * _MOST - 1:
+    if not reach < 2 * _MAX_TURNS - 1:
         raise ValueError(
             f"A wrapped normal of scale {scale:g} on a sphere of radius {curvature**-0.5:g} winds "
-            f"round it more than {_MOST} times; its density cannot be summed. Use a smaller scale "
-            "or a smaller curvature."
+            f"round it more than {_MAX_TURNS} times, too often to sum its density. Use a smaller "
+            "scale or a smaller curvature."
         )
     return max(2, math.ceil((reach + 1) / 2))
 
 
 def n_preimages(scale: Tensor, K: float | Tensor) -> int:
-    """`n_preimages_for` the largest of the scales (..., d), without waiting for a device."""
+    """`n_preimages_for` for the largest of the scales (..., d), without waiting for a device."""
     if isinstance(K, Tensor):
         if K.device.type != "cpu":
-            return ON_DEVICE
+            return TURNS_ON_DEVICE
         K = float(K.detach())
     if not K > 0:
         return 0
     if scale.device.type != "cpu":
-        return ON_DEVICE
-    top = float(scale.detach().max()) if scale.numel() else 0.0
-    # With a NaN the density is NaN whatever is summed, and the training loop reports it.
-    return 0 if math.isnan(top) else n_preimages_for(top, scale.shape[-1], K)
+        return TURNS_ON_DEVICE
+    largest = float(scale.detach().max()) if scale.numel() else 0.0
+    # With a NaN scale the density is NaN for every n, and the training loop reports it.
+    return 0 if math.isnan(largest) else n_preimages_for(largest, scale.shape[-1], K)
 
 
 def log_preimage_sum(
     r: Tensor, precision: Tensor | float, dim: int, K: float | Tensor, n: int
 ) -> Tensor:
-    r"""Log of the density summed over all preimages, less the log of the first preimage's.
+    r"""Log-ratio of the density summed over all preimages to the density from the first alone.
 
-    The preimages of z under the exponential map at x are ``v (1 + 2 pi k R/r)``, r = |v|. With
-    ``tau = 2 pi k R`` the k-th contributes
+    The preimages of z under the exponential map at x are ``v (1 + 2 pi k R/r)`` with r = |v|.
+    Let ``tau = 2 pi k R``. Relative to the term with k = 0, the k-th term is
 
-    .. math:: \exp(-\tfrac12 P \tau (2 r + \tau)) \, |1 + \tau/r|^{d-1}
+    .. math:: \exp(-\tfrac12 P \tau (2 r + \tau)) \, |1 + \tau/r|^{d-1}.
 
-    relative to k = 0: sin_K has the same size at all of them, only the radius in the tangent
-    volume differs.
+    The volume ratio is ``|sin_K(r)/r|^(d-1)`` at each preimage. Its numerator is the same for all
+    of them; only the length of the tangent vector differs.
 
     Parameters
     ----------
     r : Tensor of shape (...)
         Length of the first preimage, >= 0.
     precision : Tensor of shape (...) or float
-        P, the squared length of ``v/scale`` over r^2.
+        P, the squared length of ``v/scale`` divided by r^2.
     dim : int
         Intrinsic dimension d.
     K : float or Tensor
-        Curvature; where a tensor is not positive the result is 0, the limit K -> 0+ with all its
-        derivatives.
+        Curvature. Where a tensor is not positive the result is 0. This is the limit for K -> 0+,
+        with all its derivatives.
     n : int
-        The sum goes over k = -n..n.
+        The sum runs over k = -n..n.
 
     Returns
     -------
     Tensor of shape (...)
-        At r = 0 exactly, where for d >= 2 the sum has an (integrable) pole because a whole sphere
-        of tangent vectors is mapped to the one point, 0: the first preimage alone.
+        The result is 0 at r = 0, where only the first preimage counts. For d >= 2 the full sum has
+        an integrable pole there, because whole spheres of tangent vectors map to that point.
     """
     if isinstance(K, Tensor):
         positive = K > 0
@@ -117,6 +121,6 @@ def log_preimage_sum(
     term = -0.5 * precision * tau * (2 * r + tau)
     if dim > 1:
         ratio = (1 + tau / r).abs()
-        # A preimage at the very origin of the tangent space: its weight 0 has no useful gradient.
+        # A preimage at the origin of the tangent space has weight 0 and no useful gradient.
         term = term + (dim - 1) * torch.where(ratio > 0, ratio, 1e-30).log()
     return torch.where(positive, torch.logsumexp(term, -1), 0.0)

@@ -13,17 +13,17 @@ __all__ = ["ProductDistribution"]
 
 
 class ProductDistribution(Distribution):
-    """Independent distributions, one a factor, whose points lie side by side.
+    """Independent distributions, one for each factor, with their coordinates side by side.
 
     Parameters
     ----------
     factors : sequence of Distribution
-        At least one, each with an event shape of one dimension; batch shapes broadcast.
+        At least one distribution. Each has an event shape of one dimension; batch shapes broadcast.
 
     Raises
     ------
     ValueError
-        If there is none, or an event shape has not exactly one dimension.
+        If there is no factor, or an event shape does not have exactly one dimension.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class ProductDistribution(Distribution):
     arg_constraints: dict = {}
 
     def __init__(self, factors: Sequence[Distribution]) -> None:
-        # The noise protocol (noise_dim, rsample_from_noise) is this package's, not torch's.
+        # Any, because torch's Distribution lacks noise_dim and rsample_from_noise.
         self.factors: list[Any] = list(factors)
         if not self.factors:
             raise ValueError("A product needs at least one distribution; got none.")
@@ -58,27 +58,27 @@ class ProductDistribution(Distribution):
 
     @property
     def noise_dim(self) -> int:
-        """Standard normal numbers that one draw needs, those of the factors in a row."""
+        """Number of standard normal numbers per draw: the sum over the factors."""
         return sum(factor.noise_dim for factor in self.factors)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> ProductDistribution:
-        """Same distribution with a larger batch shape."""
+        """Return the distribution with a larger batch shape."""
         return ProductDistribution([factor.expand(batch_shape) for factor in self.factors])
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
-        """Draw from the noise given, shape (..., noise_dim)."""
+        """Make draws from given noise of shape (..., noise_dim)."""
         parts = noise.split([factor.noise_dim for factor in self.factors], dim=-1)
         draws = [f.rsample_from_noise(part) for f, part in zip(self.factors, parts, strict=True)]
         return torch.cat(draws, dim=-1)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Draw with pathwise gradients, shape ``sample_shape + batch_shape + (sum of sizes,)``."""
+        """Draw with pathwise gradients, shape sample_shape + batch_shape + event_shape."""
         batch = self.batch_shape
         draws = [factor.expand(batch).rsample(sample_shape) for factor in self.factors]
         return torch.cat(draws, dim=-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Sum of the factors' log-densities, against the product of their volumes."""
+        """Sum of the factors' log-densities, with respect to the product of their volumes."""
         parts = value.split(self.sizes, dim=-1)
         terms = [factor.log_prob(part) for factor, part in zip(self.factors, parts, strict=True)]
         total = terms[0]
@@ -97,7 +97,10 @@ class ProductDistribution(Distribution):
 @register_kl(ProductDistribution, ProductDistribution)
 def _kl_product_product(p: ProductDistribution, q: ProductDistribution) -> Tensor:
     if p.sizes != q.sizes:
-        raise ValueError(f"Products of different factors: sizes {p.sizes} and {q.sizes}.")
+        raise ValueError(
+            "The two products have different factors; their ambient dimensions are "
+            f"{p.sizes} and {q.sizes}."
+        )
     total = kl_divergence(p.factors[0], q.factors[0])
     for one, other in zip(p.factors[1:], q.factors[1:], strict=True):
         total = total + kl_divergence(one, other)

@@ -1,10 +1,10 @@
 r"""Riemannian normal distribution on a space of any constant curvature.
 
-Its density falls with the squared geodesic distance to the location,
+With respect to the Riemannian volume its density is
 
 .. math:: p(z) = \frac1Z \exp\Bigl(-\frac{d(z, \mu)^2}{2 s^2}\Bigr),
 
-against the Riemannian volume: of all laws with a given mean squared distance to mu, the one of the
+with d the geodesic distance. Among all laws with a given mean squared distance to mu it has the
 largest entropy.
 """
 
@@ -31,48 +31,49 @@ __all__ = ["RiemannianNormal"]
 
 
 class RiemannianNormal(NormalOnManifold):
-    r"""Normal distribution whose density depends on the geodesic distance alone.
+    r"""Normal distribution whose density depends only on the geodesic distance.
 
     Parameters
     ----------
     loc : Tensor of shape (..., ambient_dim)
-        Location on the manifold; float32 or float64.
+        Location on the manifold, float32 or float64.
     scale : Tensor of shape (...), or float
         Positive scale s, the same in all directions. Both broadcast.
     manifold : Euclidean, Sphere or Hyperbolic
-        The space; of any curvature.
+        The space, of any curvature.
     validate_args : bool, optional
-        Whether to check the arguments and the values given to :meth:`log_prob`.
+        Whether to check the arguments here and in :meth:`log_prob`.
 
     Attributes
     ----------
     noise_dim : int
-        d + 1, the numbers of standard normal noise that a draw takes: a score for the radius and a
-        direction.
+        Number of standard normal numbers per draw: d + 1, one for the radius and d for a direction.
 
     Raises
     ------
-    TypeError, ValueError
-        If manifold is something else, or shapes or values do not fit.
+    TypeError
+        If manifold is not one of these spaces.
+    ValueError
+        If shapes or values do not fit.
 
     See Also
     --------
-    WrappedNormal : A scale for each direction, and a closed form, but other densities.
+    WrappedNormal : Has a scale for each direction and a closed form, but a different density.
 
     Notes
     -----
     The distance r to the location has the density ``exp(-r^2/(2 s^2)) sin_K(r)^(d-1) / Z`` and the
-    direction is uniform. In units of s the radius depends on K s^2 alone; its normaliser, moments
-    and quantiles come from one-dimensional quadrature of positive terms, tabulated once for each
-    dimension, so that no dimension and no curvature is special (the alternating sum of error
-    functions that is in print for K < 0 [1]_ cancels from d = 5 on). Draws are functions of normal
-    noise with exact pathwise gradients in location and scale.
+    direction is uniform. In units of s the law of the radius depends only on K s^2. Its normaliser,
+    moments and quantiles come from a one-dimensional quadrature of positive terms, tabulated once
+    per dimension. This works for every dimension and curvature, whereas the published closed form
+    for K < 0, an alternating sum of error functions [1]_, cancels from d = 5 on. Draws are
+    functions of normal noise, with exact pathwise gradients in location and scale.
 
-    Euclidean space gives the isotropic normal distribution, and K -> 0 tends to it from both sides.
-    On a sphere the support is the whole sphere, r <= pi R, and s -> infinity gives the uniform
-    distribution. In hyperbolic space wide laws in many dimensions lie far out, at
-    r = (d - 1) s^2 sqrt(-K): draws overflow float32 beyond r = 88/sqrt(-K), and `log_prob`, which
-    forms a distance, keeps 1e-3 up to about 9/sqrt(-K).
+    In Euclidean space it is the isotropic normal distribution, which is also the limit for K -> 0
+    from either side. On a sphere the support is the whole sphere, r <= pi R, and s -> infinity
+    gives the uniform distribution. In hyperbolic space wide laws in many dimensions lie far out, at
+    about r = (d - 1) s^2 sqrt(-K). Draws overflow float32 beyond r = 88/sqrt(-K). `log_prob`
+    computes a distance, which float32 resolves to 1e-3 up to about 9/sqrt(-K).
 
     References
     ----------
@@ -96,22 +97,22 @@ class RiemannianNormal(NormalOnManifold):
 
     @property
     def noise_dim(self) -> int:
-        """Numbers of standard normal noise that one draw takes: d + 1."""
+        """Number of standard normal numbers per draw: d + 1."""
         return self._dim + 1
 
     @property
     def mode(self) -> Tensor:
-        """Location; it is also the Frechet mean."""
+        """Location, which is also the Frechet mean."""
         return self.loc
 
     @property
     def _c(self) -> Tensor:
-        """Curvature in units of the scale."""
+        """Curvature in units of the scale, K s^2."""
         return self._K * self.scale.square()
 
     @property
     def mean_square_distance(self) -> Tensor:
-        """E[dist(z, loc)^2], shape batch_shape: d s^2 in flat space, less on a sphere."""
+        """E[dist(z, loc)^2], shape batch_shape; d s^2 in flat space, less on a sphere."""
         square = radial_mean_square(self._c, self._dim, _sign_of(self._K))
         return self.scale.square() * square
 
@@ -119,8 +120,8 @@ class RiemannianNormal(NormalOnManifold):
     def log_normalizer(self) -> Tensor:
         """Logarithm of the integral of exp(-dist^2/(2 s^2)) over the space, shape batch_shape.
 
-        Differentiable once in the scale and in a curvature that is a tensor. Its derivative in
-        log s is E[dist^2]/s^2.
+        It can be differentiated once in the scale and in a curvature that is a tensor. Its
+        derivative in log s is E[dist^2]/s^2.
         """
         d = self._dim
         radial = radial_log_partition(self._c, d, _sign_of(self._K))
@@ -128,19 +129,20 @@ class RiemannianNormal(NormalOnManifold):
         return radial + d * self.scale.log() + directions
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
-        """Draw made from given noise.
+        """Make draws from given noise.
 
         Parameters
         ----------
         noise : Tensor of shape (..., noise_dim)
-            Standard normal; broadcasts against the batch shape. ``noise[..., 0]`` decides the
-            radius (beyond 8.3 in size, which has probability 1e-16, it acts as 8.3), the rest the
-            direction, in the frame carried from the origin.
+            Standard normal; broadcasts against the batch shape. ``noise[..., 0]`` sets the radius
+            (magnitudes above 8.3, of probability 1e-16, are replaced by 8.3). The rest sets the
+            direction, in the frame transported from the origin.
 
         Returns
         -------
         Tensor of shape (..., ambient_dim)
-            Differentiable once, in location and scale, and in a curvature that is a tensor.
+            It can be differentiated once in the location, the scale and a curvature that is a
+            tensor.
 
         Raises
         ------
@@ -154,11 +156,11 @@ class RiemannianNormal(NormalOnManifold):
         return z, -0.5 * rho.square() - self.log_normalizer
 
     def _draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw, and its distance to the location in units of the scale."""
+        """Draws, and their distances to the location in units of the scale."""
         self._check_noise(noise)
         score, g = noise[..., 0], noise[..., 1:]
         length = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
-        # noise that is all zero gets a direction too
+        # noise that is zero gets the first direction
         first = torch.zeros_like(g)
         first[..., 0] = 1
         direction = torch.where(length > 0, g / torch.where(length > 0, length, 1.0), first)
@@ -167,7 +169,7 @@ class RiemannianNormal(NormalOnManifold):
         return self.manifold.from_polar(*exp_from_tangent(self._tangent, v, self._K)), rho
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density against the Riemannian volume.
+        """Log-density with respect to the Riemannian volume.
 
         Parameters
         ----------
@@ -184,6 +186,6 @@ class RiemannianNormal(NormalOnManifold):
         return -0.5 * (r / self.scale).square() - self.log_normalizer
 
     def entropy(self) -> Tensor:
-        """Differential entropy in nats, against the Riemannian volume; shape batch_shape."""
+        """Differential entropy in nats with respect to the Riemannian volume, shape batch_shape."""
         square = radial_mean_square(self._c, self._dim, _sign_of(self._K))
         return self.log_normalizer + 0.5 * square

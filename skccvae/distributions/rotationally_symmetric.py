@@ -1,8 +1,8 @@
-r"""What rotationally symmetric distributions on the sphere have in common.
+r"""Base class of the rotationally symmetric distributions on the sphere.
 
 A point of the unit sphere is z = w mu + sqrt(1 - w^2) v, with w = <mu, z> and v a unit vector
-orthogonal to mu. Where the density depends on w alone, v is uniform and independent of w: the
-tangent-normal decomposition of Mardia and Jupp, "Directional statistics", 2000, section 9.3.
+orthogonal to mu. If the density depends only on w, then v is uniform and independent of w. This is
+the tangent-normal decomposition of Mardia and Jupp, "Directional statistics", 2000, section 9.3.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def log_sphere_area(m: int) -> float:
     return math.log(2) + 0.5 * m * math.log(math.pi) - math.lgamma(0.5 * m)
 
 
-class _Rotated(torch.autograd.Function):
-    r"""A draw z that turns with its location mu: z itself, with a gradient in mu.
+class _RotateWithLocation(torch.autograd.Function):
+    r"""The identity on a draw z, with a gradient that rotates z along with its location mu.
 
     dz = dmu <mu, z> - mu <dmu, z> is the infinitesimal rotation that takes mu to mu + dmu. It
-    carries the whole law along, however z was made, and it is bounded. To differentiate the
-    construction of z, v = normalise(g - <g, mu> mu), is another valid pathwise gradient, but it has
-    the factor 1 / |g - <g, mu> mu|, whose variance is infinite for m = 3 and which is undefined for
-    m = 2. Frames (Householder's reflection of e_1 to mu) are singular at one mu.
+    rotates the whole law, so it is a valid pathwise gradient for every construction of z, and it is
+    bounded. Autograd through v = normalise(g - <g, mu> mu) would give another valid gradient, but
+    with the factor 1 / |g - <g, mu> mu|: its variance is infinite for m = 3 and it is undefined for
+    m = 2. Frames such as Householder's reflection of e_1 to mu are singular at one mu.
     """
 
     @staticmethod
@@ -53,9 +53,9 @@ class _Rotated(torch.autograd.Function):
 
 
 def _unit_tangent(loc: Tensor, gaussian: Tensor) -> Tensor:
-    """Unit vectors orthogonal to loc, uniform among them where the noise is normal."""
+    """Unit vectors orthogonal to loc, uniformly distributed if the noise is normal."""
     if loc.shape[-1] == 2:
-        # only a sign is random; the projection below would lose its digits too often
+        # only the sign is random; the projection below would often lose its digits
         normal = torch.stack((-loc[..., 1], loc[..., 0]), -1)
         side = (gaussian * normal).sum(-1, keepdim=True)
         return normal * torch.copysign(torch.ones_like(side), side)
@@ -66,10 +66,10 @@ def _unit_tangent(loc: Tensor, gaussian: Tensor) -> Tensor:
 
 
 class RotationallySymmetric(Distribution):
-    """Base of the distributions on the unit sphere whose density depends on <loc, z> alone.
+    """Base class of distributions on the unit sphere whose density depends only on <loc, z>.
 
-    A subclass gives `_log_tangent` (the quantile function of the angle), `_log_ratio` (log-density
-    with respect to the uniform law) and `_kl_uniform`.
+    A subclass defines `_log_tangent` (the quantile function of the angle), `_log_ratio` (the
+    log-density with respect to the uniform law) and `_kl_uniform` (the divergence from that law).
     """
 
     arg_constraints = {"loc": unit_vector, "concentration": constraints.nonnegative}
@@ -110,7 +110,7 @@ class RotationallySymmetric(Distribution):
         super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> RotationallySymmetric:
-        """Distribution with a larger batch shape that shares the parameters."""
+        """Return the distribution with a larger batch shape; it shares memory."""
         new = self._get_checked_instance(type(self), _instance)
         batch_shape = Size(batch_shape)
         new.loc = self.loc.expand(batch_shape + self.event_shape)
@@ -122,7 +122,7 @@ class RotationallySymmetric(Distribution):
 
     @property
     def _grid(self) -> ConcentrationGrid:
-        """Place of the concentrations in the tables, shared by the draw, the KL and the density."""
+        """Position of the concentrations in the tables; draw, KL and density share it."""
         grid = self._grid_cache
         if grid is None:
             grid = concentration_grid(self.concentration.detach(), self.loc.shape[-1])
@@ -131,7 +131,7 @@ class RotationallySymmetric(Distribution):
 
     @property
     def noise_dim(self) -> int:
-        """Standard normal numbers that a draw takes: the angle's score, a direction in R^m."""
+        """Number of standard normal numbers per draw: 1 for the angle, m for the direction."""
         return self.loc.shape[-1] + 1
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
@@ -140,9 +140,9 @@ class RotationallySymmetric(Distribution):
         Parameters
         ----------
         noise : Tensor
-            Shape (..., noise_dim), broadcast against the batch shape. ``noise[..., 0]`` decides the
-            angle to the location (magnitudes above 8.3, which have probability 1e-16, act as 8.3),
-            the rest the direction.
+            Shape (..., noise_dim); broadcasts against the batch shape. ``noise[..., 0]`` sets the
+            angle to the location (magnitudes above 8.3, of probability 1e-16, are replaced by 8.3).
+            The rest sets the direction.
 
         Returns
         -------
@@ -160,26 +160,27 @@ class RotationallySymmetric(Distribution):
                 f"{tuple(noise.shape)}."
             )
         loc, m, score = self.loc.detach(), self.loc.shape[-1], noise[..., 0]
-        # y = 2 log tan(theta/2), with theta the angle to the location. At a fixed score it moves
-        # with the concentration (implicit reparameterisation), along the great circle through mu.
+        # y = 2 log tan(theta/2), with theta the angle to the location. A change of concentration at
+        # a fixed score changes y (implicit reparameterisation), so z moves on a great circle
+        # through mu.
         y = with_derivative(
             self.concentration, lambda kappa: self._log_tangent(score, kappa, m, self._grid)
         )
         cosine, sine = 1 - 2 * torch.sigmoid(y), 1 / torch.cosh(y / 2)
         v = _unit_tangent(loc, noise[..., 1:])
         z = cosine.unsqueeze(-1) * loc + sine.unsqueeze(-1) * v
-        # a direction g almost parallel to mu leaves v not quite orthogonal
+        # if the noise is almost parallel to mu, v is not exactly orthogonal to mu
         z = z / torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-        return _Rotated.apply(self.loc, z)
+        return _RotateWithLocation.apply(self.loc, z)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Draws of shape sample_shape + batch_shape + (m,), differentiable in both parameters."""
+        """Draw with pathwise gradients, shape sample_shape + batch_shape + (m,)."""
         shape = Size(sample_shape) + self._batch_shape + Size((self.noise_dim,))
         noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
         return self.rsample_from_noise(noise)
 
-    def _half_square(self, value: Tensor) -> Tensor:
-        """1 - <loc, value> of unit vectors as |value - loc|^2 / 2, exact where they are close."""
+    def _one_minus_cosine(self, value: Tensor) -> Tensor:
+        """1 - <loc, value> of unit vectors as |value - loc|^2 / 2, accurate if they are close."""
         return (value - self.loc).square().sum(-1).mul(0.5)
 
     def _log_ratio(self, value: Tensor) -> Tensor:
@@ -189,26 +190,26 @@ class RotationallySymmetric(Distribution):
         raise TypeError(f"{type(self).__name__} does not define a divergence")
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density at unit vectors (..., m) against the area of the unit sphere."""
+        """Log-density with respect to the area of the unit sphere, at unit vectors (..., m)."""
         if self._validate_args:
             self._validate_sample(value)
         return self._log_ratio(value) - log_sphere_area(self.loc.shape[-1])
 
     def entropy(self) -> Tensor:
-        """Differential entropy in nats, against the area of the unit sphere."""
+        """Differential entropy in nats with respect to the area of the unit sphere."""
         return log_sphere_area(self.loc.shape[-1]) - self._kl_uniform()
 
     @property
     def mode(self) -> Tensor:
-        """The location (every point is a mode where the concentration is 0)."""
+        """The location. At concentration 0 every point is a mode."""
         return self.loc
 
     @property
     def mean_resultant_length(self) -> Tensor:
-        """E[<loc, z>], from 0 (uniform) to 1 (a point)."""
+        """E[<loc, z>], from 0 (uniform) to 1 (point mass)."""
         raise TypeError(f"{type(self).__name__} does not define its mean")
 
     @property
     def mean(self) -> Tensor:
-        """Mean in R^m, mean_resultant_length times loc: inside of the sphere, not on it."""
+        """Mean in R^m, mean_resultant_length times loc; it lies inside the sphere."""
         return self.mean_resultant_length.unsqueeze(-1) * self.loc

@@ -17,46 +17,47 @@ __all__ = ["SphericalCauchy"]
 
 
 class SphericalCauchy(RotationallySymmetric):
-    r"""Spherical Cauchy distribution, the uniform distribution moved by a Moebius map.
+    r"""Spherical Cauchy distribution, the image of the uniform distribution under a Moebius map.
 
-    Its density is ((1 - rho^2) / |z - rho mu|^2)^(m - 1) times that of the uniform law.
+    With respect to the uniform law its density at z is
+    ``((1 - rho^2) / ||z - rho mu||^2)^(m - 1)``.
 
     Parameters
     ----------
     loc : Tensor
-        Directions mu, unit vectors of shape (..., m); m >= 2 is the ambient dimension, the sphere
-        has m - 1. float32 or float64.
+        Directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the ambient
+        dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        rho in [0, 1), shape (...), of the same dtype; 0 is the uniform distribution, and the law
-        approaches a point as rho approaches 1. Both broadcast.
+        rho in [0, 1), of shape (...) and the same dtype. At 0 the law is uniform; for rho -> 1 it
+        tends to a point mass. Both broadcast.
     validate_args : bool, optional
-        Whether to check parameters and values; torch's default otherwise.
+        Whether to check parameters and values. The default is torch's.
 
     Raises
     ------
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If shapes do not fit; when validating, if loc is not of unit length or a concentration is
-        outside [0, 1) or NaN.
+        If shapes do not fit. When validating, also if loc does not have unit length or a
+        concentration is outside [0, 1) or NaN.
 
     See Also
     --------
-    VonMisesFisher : The law with lighter tails.
+    VonMisesFisher : A law with lighter tails.
 
     Notes
     -----
-    rho mu is a point of the open ball. The Moebius map that takes 0 to it turns uniform points of
-    the sphere into draws of this law. A draw is a smooth function of rho mu, through 0 too, and
-    automatic differentiation gives its exact pathwise gradient. For m = 2 the law is the wrapped
-    Cauchy distribution, and the second moment of the gradient in mu grows like 1 / (1 - rho).
+    The point rho mu lies in the open unit ball. The Moebius map that takes 0 to rho mu turns
+    uniform points of the sphere into draws of this law. A draw is a smooth function of rho mu, also
+    at 0, and autograd gives its exact pathwise gradient. For m = 2 the law is the wrapped Cauchy
+    distribution, and the second moment of the gradient in mu grows like 1 / (1 - rho).
 
-    The angle to mu is about arctan((1 - rho^2) / (2 rho)) in every high dimension: a concentration
-    means the same width for every m. The law is heavy in its tails: at the antipode the density is
-    ((1 - rho) / (1 + rho))^(2 m - 2) times that of the mode.
+    In high dimension the angle to mu is about arctan((1 - rho^2) / (2 rho)), so a concentration
+    means the same width for every m. The tails are heavy: at the antipode the density is
+    ((1 - rho) / (1 + rho))^(2 m - 2) times the density at the mode.
 
-    A draw lies about 1 - rho from mu. Its coordinates resolve that distance as long as 1 - rho is
-    well above the rounding error: up to rho = 1 - 1e-6 in float32 and 1 - 1e-12 in float64.
+    The distance of a draw from mu is about 1 - rho. The coordinates resolve it as long as 1 - rho
+    is well above the rounding error: up to rho = 1 - 1e-6 in float32 and 1 - 1e-12 in float64.
 
     References
     ----------
@@ -83,7 +84,7 @@ class SphericalCauchy(RotationallySymmetric):
 
     @property
     def noise_dim(self) -> int:
-        """Standard normal numbers that one draw takes: m."""
+        """Number of standard normal numbers per draw: m."""
         return self.event_shape[0]
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
@@ -92,7 +93,8 @@ class SphericalCauchy(RotationallySymmetric):
         Parameters
         ----------
         noise : Tensor
-            Shape (..., m), broadcast against the batch shape. Its direction is a uniform point.
+            Shape (..., m); broadcasts against the batch shape. Its direction is a uniform point of
+            the sphere.
 
         Returns
         -------
@@ -111,9 +113,9 @@ class SphericalCauchy(RotationallySymmetric):
             )
         mu, rho = self.loc, self.concentration.unsqueeze(-1)
         u = noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)
-        # The Moebius map z = rho mu + (1 - rho^2) (u + rho mu) / |u + rho mu|^2 times that square,
-        # written in u + mu, as all else cancels near the antipode of mu, where rho counts most.
-        # The last line divides by the square again.
+        # The Moebius map is z = rho mu + (1 - rho^2) (u + rho mu) / |u + rho mu|^2. This computes z
+        # times that square, and the last line divides by its norm. In terms of u + mu nothing
+        # cancels near the antipode of mu, where the result depends on rho the most.
         chord = u + mu
         square = chord.square().sum(-1, keepdim=True)
         z = (1 - rho) * (1 + rho) * chord + (rho * rho * square - (1 - rho).square()) * mu
@@ -121,8 +123,8 @@ class SphericalCauchy(RotationallySymmetric):
 
     def _log_ratio(self, value: Tensor) -> Tensor:
         rho = self.concentration
-        # |z - rho mu|^2 as a sum of positive terms, exact next to the mode
-        square = (1 - rho).square() + 2 * rho * self._half_square(value)
+        # |z - rho mu|^2 as a sum of positive terms, accurate near the mode
+        square = (1 - rho).square() + 2 * rho * self._one_minus_cosine(value)
         return (self.noise_dim - 1) * (torch.log1p(-rho) + torch.log1p(rho) - torch.log(square))
 
     def _kl_uniform(self) -> Tensor:
@@ -130,5 +132,5 @@ class SphericalCauchy(RotationallySymmetric):
 
     @property
     def mean_resultant_length(self) -> Tensor:
-        """E[<loc, z>], from 0 (uniform) to 1 (a point); the concentration itself for m = 2."""
+        """E[<loc, z>], from 0 (uniform) to 1 (point mass); equal to rho for m = 2."""
         return spherical_cauchy_mean_resultant_length(self.concentration, self.noise_dim)

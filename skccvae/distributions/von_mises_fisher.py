@@ -17,35 +17,35 @@ class VonMisesFisher(RotationallySymmetric):
     Parameters
     ----------
     loc : Tensor
-        Mean directions mu, unit vectors of shape (..., m); m >= 2 is the ambient dimension, the
-        sphere has m - 1. float32 or float64.
+        Mean directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the
+        ambient dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        kappa >= 0, shape (...), of the same dtype; 0 is the uniform distribution. Both broadcast.
+        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. Both broadcast.
     validate_args : bool, optional
-        Whether to check parameters and values; torch's default otherwise.
+        Whether to check parameters and values. The default is torch's.
 
     Raises
     ------
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If shapes do not fit; when validating, if loc is not of unit length or a concentration is
-        negative or NaN.
+        If shapes do not fit. When validating, also if loc does not have unit length or a
+        concentration is negative or NaN.
 
     See Also
     --------
     HypersphericalUniform : Its limit at concentration 0.
-    PowerSpherical : A relative with elementary functions only.
+    PowerSpherical : A similar law whose density has only elementary functions.
 
     Notes
     -----
-    Draws come from the tabulated quantile function of the angle, one table for each m, built at the
-    first draw (about 0.1 s). They have no rejection loop and an exact pathwise gradient in both
-    parameters, which public implementations of Wood's rejection sampler do not (they drop the
-    correction term). Finite for every concentration up to 1e7 and any m, in float32 too.
+    Draws use the tabulated quantile function of the angle. Each m has one table, built at the first
+    draw (about 0.1 s). There is no rejection loop, and the pathwise gradient in both parameters is
+    exact. Public implementations of Wood's rejection sampler drop the correction term of that
+    gradient. All results are finite for concentrations up to 1e7 and any m, also in float32.
 
-    Log-densities are against the area of the *unit* sphere. Derivatives of second order are
-    refused.
+    Log-densities are with respect to the area of the *unit* sphere. Second derivatives raise an
+    error.
 
     References
     ----------
@@ -70,12 +70,12 @@ class VonMisesFisher(RotationallySymmetric):
 
     def _log_ratio(self, value: Tensor) -> Tensor:
         normalizer = vmf_log_normalizer(self.concentration, self.loc.shape[-1], self._grid)
-        return -self.concentration * self._half_square(value) - normalizer
+        return -self.concentration * self._one_minus_cosine(value) - normalizer
 
     def _kl_uniform(self) -> Tensor:
         return vmf_kl_uniform(self.concentration, self.loc.shape[-1], self._grid)
 
     @property
     def mean_resultant_length(self) -> Tensor:
-        """E[<loc, z>] = I_{m/2}(kappa) / I_{m/2-1}(kappa), from 0 (uniform) to 1 (a point)."""
+        """E[<loc, z>] = I_{m/2}(kappa) / I_{m/2-1}(kappa), from 0 (uniform) to 1 (point mass)."""
         return bessel_ratio(0.5 * self.loc.shape[-1] - 1, self.concentration)

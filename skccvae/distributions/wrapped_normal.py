@@ -1,13 +1,13 @@
 r"""Wrapped normal distribution on a space of any constant curvature.
 
-A draw is made in the tangent space at the origin, carried to the location along the geodesic and
-wrapped onto the space by the exponential map:
+A draw is made in the tangent space at the origin, transported along the geodesic to the location
+and mapped to the space by the exponential map:
 
 .. math:: z = \exp_{\mu}\bigl(PT_{0 \to \mu}(\sigma \odot \epsilon)\bigr),
     \qquad \epsilon \sim N(0, I_d).
 
-Against the Riemannian volume its density is the tangent normal's, divided by the volume ratio of
-the exponential map, ``(sin_K(r)/r)^(d-1)``.
+With respect to the Riemannian volume its density is that of the tangent vector, divided by the
+volume ratio of the exponential map, ``(sin_K(r)/r)^(d-1)``.
 """
 
 from __future__ import annotations
@@ -28,45 +28,47 @@ __all__ = ["WrappedNormal"]
 
 
 class WrappedNormal(NormalOnManifold):
-    r"""Normal distribution of a tangent space, wrapped onto the space by the exponential map.
+    r"""Image of a normal distribution on a tangent space under the exponential map.
 
     Parameters
     ----------
     loc : Tensor of shape (..., ambient_dim)
         Location on the manifold.
     scale : Tensor of shape (..., d) or (..., 1), or float
-        Positive standard deviations along the axes of the frame carried from the origin.
+        Positive standard deviations along the axes of the frame transported from the origin.
     manifold : Euclidean, Sphere or Hyperbolic
-        The space; of any curvature.
+        The space, of any curvature.
     validate_args : bool, optional
-        Whether to check the arguments and the values given to :meth:`log_prob`.
+        Whether to check the arguments here and in :meth:`log_prob`.
 
     Attributes
     ----------
     noise_dim : int
-        d, the numbers of standard normal noise that a draw takes.
+        Number of standard normal numbers per draw: d.
 
     Raises
     ------
-    TypeError, ValueError
-        If manifold is something else, or shapes or values do not fit.
+    TypeError
+        If manifold is not one of these spaces.
+    ValueError
+        If shapes or values do not fit.
 
     Notes
     -----
-    With v the tangent vector of z and r its length, for K <= 0
+    Let v be the tangent vector of z at the location and r its length. For K <= 0
 
     .. math:: \log q(z) = \log N(v; 0, \sigma^2) - (d - 1) \log \frac{\sin_K r}{r}.
 
-    On a sphere the exponential map is not injective and the density is the sum over all tangent
-    vectors ``v (1 + 2 pi k R/r)`` that lead to z. As many terms are taken as the largest scale
-    needs for a truncation below 1e-6 (k from -2 to 2 up to scale 1.3 R at d = 2). For d >= 2 that
-    sum has integrable poles at the location and at its antipode, onto each of which whole spheres
-    of tangent vectors are mapped; at the location itself only the first preimage is counted. A
-    scale far beyond the radius, winding round more than 2000 times, is refused by `log_prob`.
+    On a sphere the exponential map is not injective, and the density is the sum over all tangent
+    vectors ``v (1 + 2 pi k R/r)`` that lead to z. The number of terms depends on the largest scale
+    and keeps the truncation error below 1e-6 (k from -2 to 2 up to scale 1.3 R at d = 2). For
+    d >= 2 the sum has integrable poles at the location and at its antipode, because whole spheres
+    of tangent vectors map to each of these points. At the location itself only the first preimage
+    counts. `log_prob` raises a ValueError if the law winds round the sphere more than 2000 times.
 
-    Euclidean space gives the normal distribution, and K -> 0 tends to it from both sides.
-    `log_prob` forms a logarithm map, which float32 cannot do far out in hyperbolic space (1e-3 up
-    to a radius of about 5 R); `rsample_with_log_prob`, which training uses, does not.
+    In Euclidean space it is the normal distribution, which is also the limit for K -> 0 from either
+    side. `log_prob` computes a logarithm map. In hyperbolic space float32 resolves that map to 1e-3
+    up to a radius of about 5 R. `rsample_with_log_prob`, which training uses, does not need it.
 
     References
     ----------
@@ -91,11 +93,11 @@ class WrappedNormal(NormalOnManifold):
 
     @property
     def noise_dim(self) -> int:
-        """Numbers of standard normal noise that one draw takes: d."""
+        """Number of standard normal numbers per draw: d."""
         return self._dim
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
-        """Draw made from given noise.
+        """Make draws from given noise.
 
         Parameters
         ----------
@@ -105,7 +107,7 @@ class WrappedNormal(NormalOnManifold):
         Returns
         -------
         Tensor of shape (..., ambient_dim)
-            Differentiable in location, scale and a curvature that is a tensor.
+            Differentiable in the location, the scale and a curvature that is a tensor.
 
         Raises
         ------
@@ -118,12 +120,12 @@ class WrappedNormal(NormalOnManifold):
     def rsample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         self._check_noise(noise)
         v = self.scale * noise
-        # The sum over preimages is centred on the vector that was drawn. That vector may itself
-        # wind round the sphere as often as the sum reaches: hence twice as many terms.
+        # The sum over preimages is centred on the drawn vector. That vector may itself wind round
+        # the sphere n times, so the sum needs twice as many turns.
         return self._exp(v), self._tangent_log_prob(v, noise.square().sum(-1), turns=2)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density against the Riemannian volume.
+        """Log-density with respect to the Riemannian volume.
 
         Parameters
         ----------
@@ -140,11 +142,11 @@ class WrappedNormal(NormalOnManifold):
         return self._tangent_log_prob(v, (v / self.scale).square().sum(-1), turns=1)
 
     def _exp(self, v: Tensor) -> Tensor:
-        """Point to which a tangent vector leads, carried from the origin to the location."""
+        """Transport v from the origin to the location, and apply the exponential map there."""
         return self.manifold.from_polar(*exp_from_tangent(self._tangent, v, self._K))
 
     def _tangent_log_prob(self, v: Tensor, square: Tensor, turns: int) -> Tensor:
-        """Log-density of the point to which v leads; `square` is |v/scale|^2."""
+        """Log-density of the point that v leads to; `square` is |v/scale|^2."""
         d, K, r = self._dim, self._K, _norm(v)
         result = -0.5 * square - self.scale.log().sum(-1) - 0.5 * d * math.log(2 * math.pi)
         if d > 1:

@@ -1,7 +1,8 @@
-"""Accelerators of training steps: tables and gradients by hand. No model needs them.
+"""Optional accelerators of training steps, with tables and hand-written gradients.
 
-Each file is about one law or layer and names its plain path, which `disabled` brings back. Tests
-hold both equal, values and gradients.
+Each accelerator replaces the plain path of one law or layer: the ordinary code that autograd
+differentiates. Its file names that plain path, and `disabled` switches back to it. Tests check that
+both give equal values and gradients, so no model needs an accelerator.
 """
 
 from __future__ import annotations

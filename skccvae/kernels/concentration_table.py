@@ -1,10 +1,10 @@
-r"""One float32 table from which a training step on the sphere reads all it needs.
+r"""One float32 table with all that a training step on the sphere reads.
 
-For a law with an axis, a concentration kappa and a fixed ambient dimension m, a step needs the
-quantile of the angle, the divergence from the uniform law, and the derivatives of both. All four
-are smooth in the normal score and in xi = kappa / (kappa + c), c = m - 1, after the factors that
-are singular at kappa = 0 or infinity have been split off; so one look-up and two short Horner
-schemes give all four.
+For a rotationally symmetric law of concentration kappa in a fixed ambient dimension m, a step needs
+the quantile of the angle, the divergence from the uniform law, and the derivatives of both. Without
+their singular factors at kappa = 0 and infinity, all four are smooth in the normal score (see
+`skccvae.special.quantile`) and in xi = kappa / (kappa + c) with c = m - 1. One look-up and two
+short Horner schemes give all four.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ KLWithSlope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class ConcentrationValues(NamedTuple):
-    """What a step needs of each row; all of shape (n,)."""
+    """Values that a step needs for each row, all of shape (n,)."""
 
-    cosine: Tensor  # w, of the angle to the axis
+    cosine: Tensor  # w = cos(theta), with theta the angle to the location
     versine: Tensor  # (1 - w) / 2
     angle_slope: Tensor  # -1/2 dy/dlog(kappa), y = 2 log tan(theta / 2)
     kl: Tensor  # divergence from the uniform law
@@ -43,23 +43,23 @@ class ConcentrationValues(NamedTuple):
 
 
 class ConcentrationTable:
-    r"""Table of one law in one ambient dimension.
+    r"""Table for one law in one ambient dimension.
 
     Parameters
     ----------
     m : int
         Ambient dimension.
     quantile : RadialQuantile
-        Float64 table of Y = y + log(1 + kappa / c) over (score, xi).
+        Float64 table of Y = y + log(1 + kappa / c) as a function of score and xi.
     kl_with_slope : callable
         kappa -> (KL, dKL/dlog(kappa)) in float64, with full relative accuracy.
 
     Notes
     -----
-    With b = m (m - 1) / 2, the divergence is (m - 1) / 4 log(1 + kappa^2 / b) + xi^2 H(xi) and its
-    slope xi^2 D(xi), so both keep their relative accuracy as kappa -> 0. A row of the table holds,
-    for each power of xi, the coefficients in the score of Y and of -1/2 dy/dlog(kappa),
-    interleaved, then H and D.
+    With b = m (m - 1) / 2, the divergence is (m - 1) / 4 log(1 + kappa^2 / b) + xi^2 H(xi), and its
+    slope is xi^2 D(xi). So both keep their relative accuracy as kappa -> 0. For each power of xi, a
+    row of the table holds the coefficients, in powers of the score, of Y and -1/2 dy/dlog(kappa)
+    (interleaved), and then the coefficients of H and D.
     """
 
     def __init__(self, m: int, quantile: RadialQuantile, kl_with_slope: KLWithSlope) -> None:
@@ -71,19 +71,19 @@ class ConcentrationTable:
             xi = nodes / n
             y, slope = quantile.evaluate(*torch.broadcast_tensors(score.unsqueeze(-1), xi))
             angle_slope = 0.5 * xi * (1 - slope * (1 - xi))
-            # the curves' limits are finite; so near to the ends they are met to 1e-7
+            # the curves have finite limits at both ends, which these points meet to 1e-7
             inner = xi.clamp(1e-7, 1 - 1e-7)
             kappa = (m - 1) * inner / (1 - inner)
             kl, kl_slope = kl_with_slope(kappa)
-            growth = 0.25 * (m - 1) * torch.log1p(kappa * kappa * (2 / (m * (m - 1))))
+            logarithm = 0.25 * (m - 1) * torch.log1p(kappa * kappa * (2 / (m * (m - 1))))
             square = inner * inner
-            curves = torch.stack(((kl - growth) / square, kl_slope / square), -1)
+            curves = torch.stack(((kl - logarithm) / square, kl_slope / square), -1)
             surfaces = torch.stack([fit_surface(v, (n, n), degree) for v in (y, angle_slope)], -1)
             # (cell, power of score, power of xi, 2) -> (cell, power of xi, interleaved)
             by_xi = surfaces.transpose(1, 2).reshape(n * n, degree + 1, -1)
             curve_rows = fit_curves(curves, n, degree).repeat(n, 1, 1)
             self._rows = torch.cat((by_xi, curve_rows), -1).to(torch.float32).contiguous()
-            # numbers as tensors: torch wraps a Python number anew in every operation that takes one
+            # as tensors, because torch wraps a Python number anew in each operation
             constants = (
                 [[n / (2 * SCORE_LIMIT)], [n]],
                 [[0.5 * n], [0.0]],
@@ -96,7 +96,7 @@ class ConcentrationTable:
         self._copies: dict[torch.device, list[Tensor]] = {}
 
     def on(self, device: torch.device) -> list[Tensor]:
-        """Rows, scale and offset of the coordinates, log(c^2 / b) and 1, as tensors on a device."""
+        """Rows, scale and offset of the coordinates, log(c^2 / b) and 1, on a device."""
         found = self._copies.get(device)
         if found is None:
             with torch.inference_mode(False):
@@ -105,7 +105,7 @@ class ConcentrationTable:
         return found
 
     def evaluate(self, score: Tensor, log_relative: Tensor) -> ConcentrationValues:
-        """Read the table, outside of autograd.
+        """Read the table, outside autograd.
 
         Parameters
         ----------
@@ -119,9 +119,9 @@ class ConcentrationTable:
         ConcentrationValues
             NaN where an argument is NaN.
         """
-        rows, scale, offset, growth_shift, one = self.on(score.device)
+        rows, scale, offset, log_c2_over_b, one = self.on(score.device)
         xi = torch.sigmoid(log_relative)
-        # both coordinates at once: each operation costs more than its 128 numbers
+        # both coordinates at once, because an operation costs more than the arithmetic in it
         position = torch.addcmul(offset, torch.stack((score, xi)), scale).clamp_(0, _N_CELLS)
         cell = position.long().clamp_(0, _N_CELLS - 1)  # the second clamp is for NaN
         t_score, t_xi = (position - cell).unsqueeze(-1).unbind(0)
@@ -136,10 +136,14 @@ class ConcentrationTable:
         y_shifted, angle_slope = pair.unbind(-1)
         versine = torch.sigmoid(y_shifted - softplus(log_relative))
         kl, kl_slope = (curves * (xi * xi).unsqueeze(-1)).unbind(-1)
-        growth = softplus(torch.add(growth_shift, log_relative, alpha=2))
+        logarithm = softplus(torch.add(log_c2_over_b, log_relative, alpha=2))
         cosine = torch.add(one, versine, alpha=-2)
         return ConcentrationValues(
-            cosine, versine, angle_slope, torch.add(kl, growth, alpha=0.25 * (self.m - 1)), kl_slope
+            cosine,
+            versine,
+            angle_slope,
+            torch.add(kl, logarithm, alpha=0.25 * (self.m - 1)),
+            kl_slope,
         )
 
 

@@ -1,4 +1,4 @@
-"""The gradient in a learned curvature near 0, where its closed form is a difference over K."""
+"""Gradient in a learned curvature K near 0, where its closed form is a difference divided by K."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-__all__ = ["near_flat"]
+__all__ = ["gradient_near_flat"]
 
-#: Within this of 0 the gradient is interpolated from either side, with an error of its square.
+#: For |K| below this step the gradient is interpolated between both signs of K. The error is of
+#: the order of the step squared.
 _STEP = 1e-5
 
 
-def near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tensor:
-    """Gradient in K where ``|K| < special.trigonometry.SMALL``.
+def gradient_near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tensor:
+    """Gradient in K for ``|K| < special.trigonometry.SMALL_CURVATURE``.
 
     Parameters
     ----------
     K : float
-        Curvature, of any sign or 0.
+        Curvature of any sign, or 0.
     gradient_at : callable
-        The closed form at a curvature that is not 0, in float64.
+        Closed form in float64, for a curvature other than 0.
 
     Returns
     -------
     Tensor
-        The closed form itself, or the line through its values at -1e-5 and 1e-5.
+        The closed form at K. For ``|K| < 1e-5``, the line through its values at -1e-5 and 1e-5.
     """
     if abs(K) >= _STEP:
         return gradient_at(K)

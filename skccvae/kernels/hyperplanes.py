@@ -1,19 +1,21 @@
-r"""Signed distances to geodesic hyperplanes in one operation, with its gradient by hand.
+r"""Signed distances to geodesic hyperplanes in one operation with a hand-written gradient.
 
 Plain path: `skccvae.nn.gyroplane.Gyroplanes` without an accelerator. What this buys: TODO
 
-With gain ``g = |w|``, offset b and S = sin_K(b), C = cos_K(b), the layer is
+Let (c, s) be the polar pair of a point. For a plane with weight vector w, gain ``g = |w|`` and
+offset b, and with S = sin_K(b) and C = cos_K(b), the layer computes
 
 .. math:: g \arcsin_K(x), \qquad x = \langle s, w \rangle C / g - c\, S.
 
-What depends on the planes alone is a few hundred numbers, what depends on the rows a matrix of rows
-times planes; at that size a step of training pays for each operation on the matrix, so that there
-are as few as can be. The curvature is a Python number here; where it is learned its gradient is
+The quantities of the planes are a few hundred numbers. The quantities of the rows form a matrix
+(rows, planes), and the cost of a training step is the number of operations on that matrix, so the
+code uses as few as possible. The curvature is a Python number here. If it is learned, its gradient
+is
 
 .. math:: \frac{\partial \arcsin_K x}{\partial K}
     = \frac{1}{2K}\Big(\frac{x}{\sqrt{1 - K x^2}} - \arcsin_K x\Big),
 
-by a series where that cancels.
+or a series where this cancels.
 """
 
 from __future__ import annotations
@@ -26,18 +28,19 @@ from torch import Tensor
 
 from skccvae.special import cos_k, sin_k
 from skccvae.special._autograd import first_order_only
-from skccvae.special.smooth_limit import farthest
-from skccvae.special.trigonometry import FLAT, SMALL
+from skccvae.special.smooth_limit import saturation_point
+from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
-__all__ = ["FARTHEST", "POLE", "SMALLEST_GAIN", "step"]
+__all__ = ["LARGEST_OFFSET", "POLE_MARGIN", "SMALLEST_GAIN", "step"]
 
-#: Largest offset of a plane in curvature radii; beyond it float32 cannot tell how far it is.
-FARTHEST = 20.0
-#: K x^2 within this of 1 is a plane's pole, where the arcsine has an infinite slope.
-POLE = 2e-6
-#: A gain that has vanished has no direction; above this its plane is far and counts for nothing.
+#: Largest offset of a plane in curvature radii. float32 does not resolve larger ones.
+LARGEST_OFFSET = 20.0
+#: At a pole of a plane K x^2 = 1 and the arcsine has an infinite slope. The code treats K x^2
+#: within this margin of 1 as the pole.
+POLE_MARGIN = 2e-6
+#: Lower bound of a gain. A gain of 0 has no direction; a plane with this gain contributes nothing.
 SMALLEST_GAIN = 1e-6
-#: Below this |K x^2| derivatives in K are series: 8 terms are exact in float32, 16 in float64.
+#: Below this |K x^2| derivatives in K use series; 8 terms suffice in float32 and 16 in float64.
 _SERIES_BELOW, _TERMS = 0.1, 16
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
 _ARCSINE = [math.comb(2 * n, n) / 4**n * n / (2 * n + 1) for n in range(1, _TERMS + 1)]
@@ -54,30 +57,30 @@ def _series(t: Tensor, coefficients: list[float]) -> Tensor:
 
 
 def _arcsine(x: Tensor, sign: int) -> tuple[Tensor, Tensor]:
-    """Inverse of sin, sinh or the identity, and its slope; on a sphere on its middle branch.
+    """Inverse of sin (middle branch), of sinh or of the identity, and its slope.
 
-    At a pole of the plane, where the slope is infinite, the ratio of angle to sine is held.
+    At a pole of the plane the slope is infinite, so the ratio of angle to sine is held constant.
     """
     if sign == 0:
         return x, torch.ones_like(x)
     square = x * x
     if sign < 0:
         root = square.add(1.0).sqrt_()
-        # asinh |x| without cancellation, by functions that are vectorised.
+        # asinh |x| without cancellation, from functions that torch vectorises.
         angle = torch.addcdiv(x.abs(), square, root + 1).log1p_().copysign_(x)
         return angle, root.reciprocal_()
-    pole = square > 1 - POLE
-    held = math.asin(math.sqrt(1 - POLE)) / math.sqrt(1 - POLE)
-    angle = torch.where(pole, x * held, torch.asin(x.clamp(-1.0, 1.0)))
-    return angle, torch.where(pole, held, (1 - square).clamp_(min=POLE).rsqrt_())
+    pole = square > 1 - POLE_MARGIN
+    ratio = math.asin(math.sqrt(1 - POLE_MARGIN)) / math.sqrt(1 - POLE_MARGIN)
+    angle = torch.where(pole, x * ratio, torch.asin(x.clamp(-1.0, 1.0)))
+    return angle, torch.where(pole, ratio, (1 - square).clamp_(min=POLE_MARGIN).rsqrt_())
 
 
 def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float) -> Tensor:
-    """Sum of gradients in the angle times the derivative of arcsin_K in K, in units of the radius.
+    """Gradient in K through arcsin_K, given the gradients in the angle, in units of the radius.
 
-    At a pole the ratio of angle to sine is held, and the difference vanishes by itself.
+    At a pole the ratio of angle to sine is constant, so the difference is 0 there.
     """
-    if abs(K) >= SMALL and x.dtype != torch.float64:
+    if abs(K) >= SMALL_CURVATURE and x.dtype != torch.float64:
         return (torch.addcmul(angle.neg(), x, slope) * g_angle).sum() / (2 * K)
     t = (x * x).mul_(1 if K > 0 else -1)
     series = _series(t, _ARCSINE).mul_(t).mul_(x).div_(K)
@@ -95,21 +98,21 @@ def _sine_by_K(b: Tensor, sine: Tensor, cosine: Tensor, K: float) -> Tensor:
 
 
 class _Distances(torch.autograd.Function):
-    """The step for a curvature that is a number, and the tensor that it was read from, if any."""
+    """The layer at a curvature K; `learned` is the tensor behind K, or None."""
 
     @staticmethod
     def forward(
         ctx: Any, c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, K: float, learned: Any
     ) -> Tensor:
-        # All lengths in units of the radius, so that the matrix needs no multiplication for it.
+        # All lengths are in units of the radius; this saves a multiplication of the matrix.
         K, sign = (0.0, 0) if abs(K) < FLAT else (K, 1 if K > 0 else -1)
         size = math.sqrt(abs(K)) if sign else 1.0
         gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(SMALLEST_GAIN)
-        limit = max(-K, 0.0) / FARTHEST**2
-        raw = (-bias / gain).clamp_(-farthest(limit), farthest(limit))
+        limit = max(-K, 0.0) / LARGEST_OFFSET**2
+        raw = (-bias / gain).clamp_(-saturation_point(limit), saturation_point(limit))
         shrink = (limit * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
         offset = raw * shrink
-        # Odd and even, so that the sign of the offset needs no care.
+        # The sine is odd and the cosine even, so negative offsets are correct too.
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
         ratio = cosine / gain
         scaled = weight * (ratio * size).unsqueeze(-1)
@@ -118,7 +121,7 @@ class _Distances(torch.autograd.Function):
         x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-size)
         angle, slope = _arcsine(x, sign)
         ctx.save_for_backward(c, rows, weight)
-        # Intermediates, not inputs or outputs: kept plainly, which costs less than saving each.
+        # These are neither inputs nor outputs, so plain attributes suffice and cost less.
         ctx.planes = (gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled)
         ctx.rows = (x, angle, slope)
         ctx.K, ctx.size, ctx.shape = K, size, s.shape
@@ -141,7 +144,7 @@ class _Distances(torch.autograd.Function):
         g_c = torch.mv(g_x, sine * -size)
         g_sine = torch.mv(g_x.T, c.squeeze(-1)) * -size
         g_scaled = torch.mm(g_x.T, rows) * size
-        # The planes: scaled = w C / g, offset = the bounded -bias / g, g = |w|.
+        # Of the planes: scaled = w C / g, offset = limit_size(-bias / g), g = |w|.
         g_cosine = (g_scaled * weight).sum(-1) / gain
         g_offset = g_sine * cosine - K * sine * g_cosine
         g_raw = g_offset * shrink**5
@@ -159,14 +162,14 @@ class _Distances(torch.autograd.Function):
             else:
                 total = total + (g_angle * x**3).sum() / 6
             if K < 0:
-                total = total + (0.5 * limit / FARTHEST**2) * (g_offset * offset**5).sum()
+                total = total + (0.5 * limit / LARGEST_OFFSET**2) * (g_offset * offset**5).sum()
             g_K = total.to(*reversed(ctx.like))
         shape = ctx.shape
         return g_c.reshape(shape[:-1]), g_rows.reshape(shape), g_weight, g_bias, None, g_K
 
 
 def step(c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, curvature: float | Tensor) -> Tensor:
-    """Gain times signed distance of points to planes.
+    """Compute gain times signed distance of points to planes.
 
     Parameters
     ----------
@@ -174,11 +177,11 @@ def step(c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, curvature: float | 
     s : Tensor of shape (..., d)
         Polar pair of the points.
     weight : Tensor of shape (n_planes, d)
-        Directions times gains.
+        Unit normals times gains.
     bias : Tensor of shape (n_planes,)
         Minus gain times offset.
     curvature : float or Tensor of shape ()
-        Curvature; a tensor on the CPU gets a gradient.
+        Curvature. A tensor must be on the CPU; it gets a gradient.
 
     Returns
     -------

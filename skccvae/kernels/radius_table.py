@@ -1,10 +1,10 @@
-r"""One float32 table from which a Riemannian normal training step reads all it needs.
+r"""One float32 table with all that a Riemannian normal training step reads.
 
-The arc theta = sqrt(|c|) rho of a draw, in units of the radius of curvature, depends on its normal
-score and on c = K s^2 alone. A step needs theta, its derivative in log s, the normaliser and the
-mean square of rho: all smooth in the score and in the bounded coordinate of c, once the factors
-that are singular at the ends have been split off. One look-up and two short Horner schemes give
-them.
+The arc theta = sqrt(|c|) rho is the distance of a draw to its location in units of the radius of
+curvature. It depends only on its normal score (see `skccvae.special.quantile`) and on c = K s^2. A
+step needs theta, its derivative in log s, the normaliser and the mean square of rho. Without their
+singular factors at the ends, all of these are smooth in the score and in the bounded coordinate of
+c. One look-up and two short Horner schemes give them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from skccvae.special.piecewise_polynomial import (
 )
 from skccvae.special.quantile import SCORE_LIMIT
 from skccvae.special.riemannian_normal import partition, radius_and_slope
-from skccvae.special.riemannian_quadrature import LARGEST, negative_end, quantile
+from skccvae.special.riemannian_quadrature import LARGEST_W, negative_end, quantile
 
 __all__ = ["RadiusTable", "radius_table"]
 
@@ -35,7 +35,7 @@ _CHI_DEGREE = 4
 
 
 class RadiusValues(NamedTuple):
-    """What a step needs of each row; all of shape (n, 1)."""
+    """Values that a step needs for each row, all of shape (n, 1)."""
 
     theta: Tensor  # sqrt(|c|) rho
     log_theta_slope: Tensor  # derivative in log s of log(theta); for c > 0 of log(tan(theta/2))
@@ -46,7 +46,7 @@ class RadiusValues(NamedTuple):
 
 
 class RadiusTable:
-    r"""Table of one dimension and one sign of the curvature.
+    r"""Table for one dimension and one sign of the curvature.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ class RadiusTable:
     -----
     With w = |c| d and Y as in `skccvae.special.riemannian_quadrature`,
 
-    * c < 0: theta = exp(Y) sqrt(w (1 + w)/d), to w = 255. There a draw's coordinates have long
-      left the range of float32; beyond, the polynomials of the last cell are continued.
+    * c < 0: theta = exp(Y) sqrt(w (1 + w)/d), up to w = 255. There the coordinates of a draw are
+      far outside the range of float32. Beyond, the table extrapolates the last cell.
     * c > 0: tan(theta/2) = exp(Y) sqrt(w/((1 + w) d))/2, for every w.
 
-    A row holds, for each power of x, the coefficients in the score of Y (with its constants) and
-    of the two derivatives, interleaved, then those of the three curves.
+    For each power of x, a row of the table holds the coefficients, in powers of the score, of Y
+    (plus constants) and of two derivatives, interleaved, and then those of the three curves.
     """
 
     def __init__(self, d: int, sign: int) -> None:
@@ -81,15 +81,15 @@ class RadiusTable:
             if sign > 0:
                 # x has the derivative 2 x (1 - x) in log s
                 log_theta_slope = 2 * x * (1 - x) * slope + (1 - x)
-                # c = infinity so nearly that the limits are met
+                # so close to c = infinity that the values equal their limits
                 inner = x.clamp(max=1 - 1e-9)
                 w = inner / (1 - inner)
                 values = partition(w / d, d, 1)
                 curves = (values.log_mass + 0.5 * d * torch.log1p(w), values.square * (1 + w))
                 log_mass_slope = values.slope * (1 + w) / d
             else:
-                w = torch.expm1(x).clamp(max=LARGEST)
-                # theta has the logarithmic derivative 1 + w/(1 + w) beside that of Y
+                w = torch.expm1(x).clamp(max=LARGEST_W)
+                # besides Y, log(theta) has a part whose derivative in log s is 1 + w/(1 + w)
                 w = 0 * w if d == 1 else w
                 fraction = -torch.expm1(-x)
                 log_theta_slope = 2 * fraction * slope + 1 + fraction
@@ -108,7 +108,7 @@ class RadiusTable:
             columns = torch.stack((log_mass, curves[1], log_mass_slope), -1)
             curve_rows = fit_curves(columns, n, degree).repeat(n, 1, 1)
             self._rows = torch.cat((by_x, curve_rows), -1).to(torch.float32).contiguous()
-            # numbers as tensors: torch wraps a Python number anew in every operation that takes one
+            # as tensors, because torch wraps a Python number anew in each operation
             per_x = n / (negative_end() if sign < 0 else 1.0)
             self._constants = [
                 torch.tensor(v, dtype=torch.float32, device="cpu")
@@ -122,7 +122,7 @@ class RadiusTable:
         self._copies: dict[torch.device, list[Tensor]] = {}
 
     def on(self, device: torch.device) -> list[Tensor]:
-        """Rows, then scale, offset, least and greatest position, as tensors on a device."""
+        """Rows, scale, offset, smallest and largest position, on a device."""
         found = self._copies.get(device)
         if found is None:
             with torch.inference_mode(False):
@@ -131,28 +131,28 @@ class RadiusTable:
         return found
 
     def evaluate(self, score: Tensor, log_scale: Tensor, shift: Tensor | float) -> RadiusValues:
-        """Read the table, outside of autograd.
+        """Read the table, outside autograd.
 
         Parameters
         ----------
         score : Tensor
-            Normal scores, shape (n, 1), float32; beyond `SCORE_LIMIT` in size they act as that.
+            Normal scores, shape (n, 1), float32. They saturate at the magnitude `SCORE_LIMIT`.
         log_scale : Tensor
             log s, shape (n, 1), float32.
         shift : Tensor or float
-            log(|K| d); a tensor is cheaper.
+            log(|K| d). A tensor is cheaper than a float.
 
         Returns
         -------
         RadiusValues
-            Of shape (n, 1); NaN where an argument is NaN.
+            Shape (n, 1). They are NaN where an argument is NaN.
         """
         rows, scale, offset, low, high = self.on(score.device)
         log_relative = torch.add(shift, log_scale, alpha=2)
         log1p_w = softplus(log_relative)
         sphere = self.sign > 0
         x = torch.sigmoid(log_relative) if sphere else log1p_w
-        # both coordinates at once: each operation costs more than its 128 numbers
+        # both coordinates at once, because an operation costs more than the arithmetic in it
         position = torch.addcmul(offset, torch.stack((score, x)), scale)
         position = torch.clamp(position, low, high)
         cell = position.long().clamp_(0, _N_CELLS - 1)  # the second clamp is for NaN
@@ -183,7 +183,7 @@ class RadiusTable:
 
 @lru_cache(maxsize=256)
 def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Logarithm of the chi law's quantile by its normal score, and the middle position."""
+    """Table of the log-quantile of the chi law over the score, and the position of score 0."""
     with torch.inference_mode(False), torch.no_grad():
         score = cell_nodes(_N_CHI, _CHI_DEGREE) * (2 * SCORE_LIMIT / _N_CHI) - SCORE_LIMIT
         y, _ = quantile(d, 1, torch.float64).evaluate(score, torch.zeros_like(score))
@@ -192,7 +192,7 @@ def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor
 
 
 def chi_radius(score: Tensor, d: int) -> Tensor:
-    """Radius at c = 0, the chi quantile, outside of autograd.
+    """Radius at c = 0, which is the chi quantile, outside autograd.
 
     Parameters
     ----------
@@ -213,5 +213,5 @@ def chi_radius(score: Tensor, d: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 def radius_table(d: int, sign: int) -> RadiusTable:
-    """Table of dimension d for one sign of the curvature."""
+    """Table for dimension d and one sign of the curvature."""
     return RadiusTable(d, sign)

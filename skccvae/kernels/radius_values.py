@@ -1,4 +1,4 @@
-"""What a Riemannian normal step reads of each row, without the float32 table."""
+"""Float64 versions of the values that `skccvae.kernels.radius_table` reads from its table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["exact_values", "near_flat_values"]
 
 
 def exact_values(score: Tensor, log_scale: Tensor, K: float, d: int) -> RadiusValues:
-    """What `RadiusTable.evaluate` gives, in float64; the log_theta_slope is that of log(theta)."""
+    """Float64 version of `RadiusTable.evaluate`; log_theta_slope is that of log(theta)."""
     sign = 1 if K > 0 else -1
     scale = log_scale.exp()
     c = K * scale * scale
@@ -32,19 +32,19 @@ def exact_values(score: Tensor, log_scale: Tensor, K: float, d: int) -> RadiusVa
 
 
 def near_flat_values(
-    values: RadiusValues, log_scale: Tensor, K: float, place: float, d: int
+    values: RadiusValues, log_scale: Tensor, K: float, target: float, d: int
 ) -> RadiusValues:
-    """Values of a float32 table at K, moved to a curvature `place` nearby, in float64.
+    """Convert values of the float32 table at K to float64 values at a nearby curvature `target`.
 
-    Growth and mean square are put together from derivatives that keep their digits as K -> 0.
+    `log_theta_slope` and `square` are computed from derivatives that keep their digits as K -> 0.
     """
     theta, _, log_mass, square, log_rho_slope, log_mass_slope = (v.double() for v in values)
-    w = abs(place) * d * (2 * log_scale).exp()
+    w = abs(target) * d * (2 * log_scale).exp()
     if K > 0:
         log_mass_slope = log_mass_slope / (1 + w)
-    if (place > 0) != (K > 0):
+    if (target > 0) != (K > 0):
         log_rho_slope, log_mass_slope = -log_rho_slope, -log_mass_slope
-    theta = theta * math.sqrt(abs(place / K))
+    theta = theta * math.sqrt(abs(target / K))
     return RadiusValues(
         theta,
         1 + 2 * w * log_rho_slope,

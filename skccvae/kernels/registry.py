@@ -1,8 +1,7 @@
-"""Which law or layer has an accelerator, and when it applies.
+"""Registry of the laws and layers that have an accelerator, and the conditions for its use.
 
-A model asks here before each of its operations that has a fast form. The answer is a function or
-None; with None the model takes the plain path. Laws and layers know nothing of accelerators: this
-is the only file of the package that knows both.
+Before an operation that may have a fast form, a model calls `accelerator`. The result is a
+function, or None for the plain path. Laws do not import accelerators; only this file knows both.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ _STEPS: dict[type | str, Callable[..., Any]] = {
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Turn all accelerators off inside the block.
+    """Turn off all accelerators inside the block.
 
-    Every model still trains, and gives the same numbers to rounding, from the plain path alone:
-    for reading, debugging, and for derivatives of second order in what the plain path leaves to
-    autograd. The switch belongs to the thread (or task) that enters the block; threads that are
-    started inside keep their accelerators.
+    Models then use only the plain path and give the same numbers up to rounding. This helps with
+    reading and debugging, and allows second derivatives where the plain path relies on autograd.
+    The switch affects the thread (or task) that enters the block. Threads started inside the block
+    keep their accelerators.
 
     Examples
     --------
@@ -78,40 +77,40 @@ def disabled() -> Iterator[None]:
 def accelerator(
     of: type | str, x: Tensor, noise: Tensor | None = None, curvature: float | Tensor = 0.0
 ) -> Callable[..., Any] | None:
-    """Fast form of a law's training step or of a layer, where there is one for these tensors.
+    """Return the fast form of a law's training step or of a layer, if one fits these tensors.
 
     Parameters
     ----------
     of : type or {"hyperplanes", "limits"}
-        A class of `skccvae.distributions`, or a layer.
+        A class of `skccvae.distributions`, or the name of a layer.
     x : Tensor
-        The location of the posterior as the network gives it, or the input of the layer.
+        The location of the posterior as the network outputs it, or the input of the layer.
     noise : Tensor, optional
-        Standard normal noise of the draw.
+        Standard normal noise for the draw.
     curvature : float or Tensor, default=0.0
-        Curvature of the space; a tensor where it is learned.
+        Curvature of the space; a tensor if it is learned.
 
     Returns
     -------
     callable or None
-        The ``step`` of the file in `skccvae.kernels` that is about the law or layer. None where
-        there is none, where its conditions are not met, or inside `disabled`.
+        The function ``step`` of the file in `skccvae.kernels` for this law or layer. None if there
+        is no such file, if the conditions below do not hold, or inside `disabled`.
 
     Notes
     -----
     =====================  ====================================================================
     law or layer           conditions
     =====================  ====================================================================
-    von Mises-Fisher,      float32, rows of at least three ambient coordinates, one draw a row
+    von Mises-Fisher,      float32, at least three ambient coordinates, one draw per row
     power spherical
-    wrapped normal         a curvature that is a number and not flat, or a tensor on the CPU
-    Riemannian normal      a curvature that is a number, or a tensor on the CPU
-    hyperplanes            as the wrapped normal
-    limits                 as the Riemannian normal
+    wrapped normal         the curvature is a number other than 0, or a tensor on the CPU
+    Riemannian normal      the curvature is a number, or a tensor on the CPU
+    hyperplanes            as for the wrapped normal
+    limits                 as for the Riemannian normal
     =====================  ====================================================================
 
-    A learned curvature that is not on the CPU has no accelerator: to read its value would wait for
-    the device.
+    A learned curvature on another device has no accelerator, because reading its value would wait
+    for the device.
 
     Examples
     --------

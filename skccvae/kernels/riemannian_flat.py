@@ -18,7 +18,7 @@ __all__ = ["FlatStep"]
 
 
 class FlatStep(torch.autograd.Function):
-    """Draw and log-density ratio, from (tangent location, log-scale, noise, prior scale)."""
+    """Draw and log-density ratio from the tangent location, log-scale, noise and prior scale."""
 
     @staticmethod
     def forward(
@@ -47,7 +47,8 @@ class FlatStep(torch.autograd.Function):
             if g_z is None:
                 return None, None, None, None
             return g_z, (g_z * step).sum(-1, keepdim=True), None, None
-        pull = g_f.unsqueeze(-1) * z
-        weight = prior_scale**-2
-        g_u = pull * weight if g_z is None else torch.add(g_z, pull, alpha=weight)
+        # f depends on z through the log-density of the prior
+        by_prior = g_f.unsqueeze(-1) * z
+        precision = prior_scale**-2
+        g_u = by_prior * precision if g_z is None else torch.add(g_z, by_prior, alpha=precision)
         return g_u, (g_u * step).sum(-1).sub_(g_f, alpha=z.shape[-1]).unsqueeze(-1), None, None

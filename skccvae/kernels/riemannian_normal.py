@@ -1,26 +1,29 @@
-r"""Draw and log-density ratio of a Riemannian normal in one operation, with its gradient by hand.
+r"""Draw and log-density ratio of a Riemannian normal in one operation with a hand-written gradient.
 
-Plain path: `skccvae.distributions.RiemannianNormal.rsample_with_log_prob`, less the prior's
-log-density. What this buys: TODO
+Plain path: `skccvae.distributions.RiemannianNormal.rsample_with_log_prob`, minus the log-density of
+the prior. What this buys: TODO
 
-With x = exp_0(u), a unit direction n in the frame carried from the origin and an arc theta,
+Let x = exp_0(u), let n be a unit direction in the frame transported from the origin to x, and let
+theta be the length of the step along n. The step computes
 
 .. math::
     z = \exp_x(PT_{0 \to x}\, \theta n), \quad f = \log q(z \mid x) - \log p(z),
 
-all in units of the radius 1/sqrt(|K|). Written in the axis ``e = u/|u|``, ``nu = |u|``,
-``m = e + n`` and ``eta = |m|^2/2`` (one plus the cosine of the angle between u and n),
+in units of the radius 1/sqrt(|K|). With ``e = u/|u|``, ``nu = |u|``, ``m = e + n`` and
+``eta = |m|^2/2`` (one plus the cosine of the angle between u and n), the polar pair (z_c, z_s) of z
+is
 
 .. math::
     z_s = (\sin(\nu - \theta) + (\cos\nu - 1) \sin\theta \, \eta) e + \sin\theta \, m, \qquad
     z_c = \cos(\nu - \theta) - \sin\nu \sin\theta \, \eta,
 
-and with hyperbolic functions and ``z_c = cosh(nu - theta) + sinh(nu) sinh(theta) eta`` for K < 0.
-There no two large terms cancel, even where n leads back to the origin, so that float32 keeps the
-radius of z as far out as it can hold the coordinates. Nothing is singular at u = 0, where the
-axis is taken as zero, nor at the antipode of the origin.
+for K > 0. For K < 0 the functions are hyperbolic and
+``z_c = cosh(nu - theta) + sinh(nu) sinh(theta) eta``. No two large terms cancel, even if n leads
+back to the origin, so float32 keeps the distance of z from the origin as far out as it can hold the
+coordinates. Nothing is singular at u = 0, where the code takes e = 0, or at the antipode of the
+origin.
 
-The densities depend on theta and on the radius delta of z alone.
+The densities depend only on theta and on delta, the distance of z from the origin.
 """
 
 from __future__ import annotations
@@ -32,26 +35,26 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from skccvae.kernels.curvature_gradient import near_flat
+from skccvae.kernels.curvature_gradient import gradient_near_flat
 from skccvae.kernels.radius_table import RadiusValues, radius_table
 from skccvae.kernels.radius_values import exact_values, near_flat_values
 from skccvae.kernels.riemannian_flat import FlatStep
 from skccvae.special._autograd import first_order_only
 from skccvae.special.riemannian_normal import partition_number
-from skccvae.special.trigonometry import FLAT, SMALL
+from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
 __all__ = ["step"]
 
-# Norms are kept above this; what they divide is exactly 0 there.
+# Lower bound of norms. A norm below it divides a vector that is exactly 0.
 _TINY = 1e-15
 
 
 class _Settings(NamedTuple):
-    """What is fixed during a step."""
+    """Constants of a step."""
 
     K: float  # curvature, not 0
     prior_scale: float
-    log_map: bool  # whether the sample is wanted as its logarithm at the origin
+    log_map: bool  # whether to return the draw as its logarithm at the origin
     log_prior_mass: float  # d log p + log Z(K p^2)/Z(0), p the prior's scale
     prior_excess: float  # E[rho^2] - d of the prior
 
@@ -63,24 +66,24 @@ class _Settings(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Weights of nu and of theta in the four arcs, delta as a tensor and as a number.
+    """Weights of nu and of theta in the four arcs, and a small number as tensor and as float.
 
-    Quotients such as (delta/n - 1/z_c)/n^2 cancel as n -> 0. With a delta ten roundings wide,
-    ``(numerator + limit delta)/(n^2 + delta)`` has the right limit, an error of order delta
-    elsewhere, and needs no branch.
+    Quotients such as (delta/n - 1/z_c)/n^2 cancel as n -> 0. With small = ten times the rounding
+    error, ``(numerator + limit small)/(n^2 + small)`` has the correct limit and elsewhere an error
+    of the order of small. It needs no branch.
     """
-    delta = 10 * torch.finfo(dtype).eps
-    of_nu, of_theta, small = (
+    small = 10 * torch.finfo(dtype).eps
+    of_nu, of_theta, small_tensor = (
         torch.tensor(v, dtype=dtype, device=device)
-        for v in ([0.5, 0.0, -0.5, 1.0], [0.0, 1.0, 1.0, -1.0], delta)
+        for v in ([0.5, 0.0, -0.5, 1.0], [0.0, 1.0, 1.0, -1.0], small)
     )
-    return of_nu, of_theta, small, delta
+    return of_nu, of_theta, small_tensor, small
 
 
 def _forward(
     u: Tensor, log_scale: Tensor, direction: Tensor, values: RadiusValues, s: _Settings
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Any, ...]]:
-    """Outputs (zc, z, f) of the step, and what `_backward` needs.
+    """Outputs (zc, z, f) of the step, and the intermediates for `_backward`.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def _forward(
     direction : Tensor of shape (n, d)
         Standard normal noise.
     values : RadiusValues
-        Of the same rows.
+        Values of the same rows.
     s : _Settings
     """
     a, sphere = math.sqrt(abs(s.K)), s.K > 0
@@ -117,14 +120,14 @@ def _forward(
     Z = torch.addcmul(along * e, S, m)
     n = torch.linalg.vector_norm(Z, dim=-1, keepdim=True).clamp_min_(_TINY)
     delta = torch.atan2(n, zc) if sphere else torch.asinh(n)
-    k = delta / n
+    k = delta / n  # k Z is the logarithm of z at the origin
     inverse = torch.exp(-log_scale)
     if a != 1:
         inverse.mul_(1 / a)
     rho = theta * inverse
     f = torch.addcmul(s.log_prior_mass - log_mass, rho, rho, value=-0.5)
     f.addcmul_(delta, delta, value=0.5 * s.precision)
-    # `detach` makes another object of the same numbers: what is saved must not be an output
+    # an output must not be stored on ctx; `detach` returns another tensor of the same data
     z = k * Z if s.log_map else Z.detach()
     if a != 1:
         z = z * (1 / a)
@@ -142,9 +145,9 @@ def _backward(
     needs_K: bool = False,
     of_tangent: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Gradients in u, in log_scale and (if wanted, as a scalar) in K, from those of (zc, z, f).
+    """Gradients in u, log_scale and (if `needs_K`, as a scalar) K, from those in (zc, z, f).
 
-    `of_tangent` says that for K > 0 the log_theta_slope is that of log tan(theta/2).
+    `of_tangent`: for K > 0, log_theta_slope is the derivative of log tan(theta/2).
     """
     g_zc, g_z, g_f = grads
     (
@@ -152,7 +155,7 @@ def _backward(
         rho, log_theta_slope, square,
     ) = saved  # fmt: skip
     a, sphere = math.sqrt(abs(s.K)), s.K > 0
-    _, _, small, small_ = _constants(Z.dtype, Z.device)
+    _, _, small_tensor, small = _constants(Z.dtype, Z.device)
     half_sine, S, _, sine_gap = sines
     half_cosine, C, cosine_mid, cosine_gap = cosines
     if g_z is None:
@@ -160,71 +163,72 @@ def _backward(
     h = torch.zeros_like(n) if g_f is None else g_f.unsqueeze(-1)
     if g_zc is not None:
         g_zc = g_zc.unsqueeze(-1)
-    # Everything below is in units of the radius and times a, so that the gradient in u comes out
-    # in the user's units.
+    # Below, lengths are in units of the radius and gradients are times a, so that the gradient in u
+    # comes out in the units of u. h is the gradient in f.
     ha = h
     if a != 1:
         ha = h * a
         g_zc = None if g_zc is None else g_zc * a
-    s1 = (g_z * Z).sum(-1, keepdim=True) if s.log_map else None
+    g_k = (g_z * Z).sum(-1, keepdim=True) if s.log_map else None
 
-    # Through delta and |z_s|; G is the gradient in n = |z_s| over n, g_cos (on a sphere) that in
-    # z_c, of which delta is read too.
+    # Through delta and n = |z_s|. G is the gradient in n divided by n. On a sphere delta depends on
+    # z_c too, and g_cos is the gradient in z_c.
     g_cos = h
     if sphere:
         g_delta = (delta * ha).mul_(s.precision)
         G = g_delta * zc / n
         g_cos = torch.addcmul(torch.zeros_like(n) if g_zc is None else g_zc, g_delta, n, value=-1)
-        if s1 is not None:
-            G.addcmul_(s1, (zc - k).sub_(2 / 3 * small_).div_(torch.addcmul(small, n, n)))
-            g_cos.sub_(s1)
+        if g_k is not None:
+            G.addcmul_(g_k, (zc - k).sub_(2 / 3 * small).div_(torch.addcmul(small_tensor, n, n)))
+            g_cos.sub_(g_k)
     else:
         q = zc.reciprocal()
         G = (k * q).mul_(ha)
         if s.precision != 1:
             G.mul_(s.precision)
-        if s1 is not None:
-            # (k - q)/n^2 by (1 - q/k): far out k itself is less than the rounding that small is
-            quotient = (1 + small_ / 3 - q / k).div_(torch.addcmul(small, n, n))
-            G.addcmul_(quotient, k * s1, value=-1)
+        if g_k is not None:
+            # (k - q)/n^2 as k (1 - q/k)/n^2, because far out k is smaller than the number `small`
+            quotient = (1 + small / 3 - q / k).div_(torch.addcmul(small_tensor, n, n))
+            G.addcmul_(quotient, k * g_k, value=-1)
         if g_zc is not None:
             G.addcmul_(g_zc, q)
     g = torch.addcmul(g_z * k if s.log_map else g_z, G, Z)
 
-    # z_s = along e + S m
+    # z_s = along e + S m. The gradient in u is of_g g + of_m m + of_e e.
     g_e = (g * e).sum(-1, keepdim=True)
     g_m = (g * m).sum(-1, keepdim=True)
     sign = 1 if sphere else -1
-    H = half_sine / nu  # half of it, sin(nu/2)/nu
+    H = half_sine / nu
     C_eta = C * eta
-    drift = H * half_sine
-    turn = drift * S_eta
-    alpha = torch.addcmul(turn, H, cosine_mid, value=-sign).mul_(-2 * sign)
-    inner = torch.addcmul(cosine_gap, half_square, C_eta, value=2 * sign)
-    g_theta = torch.addcmul(C * g_m, g_e, inner, value=-1)
-    g_axis = torch.add(zc - alpha, turn, alpha=2 * sign).mul_(g_e)
-    on_m = drift.mul_(S).mul_(g_e).mul_(-2 * sign)
+    H_sine = H * half_sine
+    common = H_sine * S_eta
+    of_g = torch.addcmul(common, H, cosine_mid, value=-sign).mul_(-2 * sign)
+    minus_along_slope = torch.addcmul(cosine_gap, half_square, C_eta, value=2 * sign)  # in theta
+    g_theta = torch.addcmul(C * g_m, g_e, minus_along_slope, value=-1)
+    of_e = torch.add(zc - of_g, common, alpha=2 * sign).mul_(g_e)
+    of_m = H_sine.mul_(S).mul_(g_e).mul_(-2 * sign)
     if sphere:
-        # z_c moves by itself
+        # here z_c is not a function of n
         A = (H * half_cosine).mul_(2)  # sin(nu)/nu
         cross = half_sine * half_cosine
         g_theta.addcmul_(g_cos, torch.addcmul(sine_gap, cross, C_eta, value=-2))
-        turn = torch.add(A - 1, half_square, alpha=2).mul_(S_eta).sub_(sine_gap)
-        g_axis.addcmul_(g_cos, turn)
-        on_m.addcmul_(g_cos * A, S, value=-1)
-    g_u = (alpha * g).addcmul_(on_m, m).addcmul_(g_axis, e)
+        along_e = torch.add(A - 1, half_square, alpha=2).mul_(S_eta).sub_(sine_gap)
+        of_e.addcmul_(g_cos, along_e)
+        of_m.addcmul_(g_cos * A, S, value=-1)
+    g_u = (of_g * g).addcmul_(of_m, m).addcmul_(of_e, e)
 
     # theta also enters f through rho
     g_theta = torch.addcmul(g_theta * (1 / a) if a != 1 else g_theta, h * rho, inverse, value=-1)
-    rate = log_theta_slope * (S if sphere and of_tangent else theta)
-    own = torch.addcmul(-square, rho, rho)
-    g_raw = torch.addcmul(own * h, g_theta, rate)
+    theta_slope = log_theta_slope * (S if sphere and of_tangent else theta)  # in log s
+    f_slope = torch.addcmul(-square, rho, rho)  # in log s at fixed theta
+    g_log_scale = torch.addcmul(f_slope * h, g_theta, theta_slope)
     if not needs_K:
-        return g_u, g_raw, None
-    # K enters through the unit of length and through c = K s^2, on which theta depends
-    moved = (g_u * U).sum() / a - (g_z * (k * Z if s.log_map else Z)).sum() / a
-    fixed = own + (Z.shape[-1] + s.prior_excess) - s.precision * delta * delta
-    return g_u, g_raw, (moved + (g_theta * rate + h * fixed).sum()) / (2 * s.K)
+        return g_u, g_log_scale, None
+    # K enters through the unit of length and through c = K s^2, on which theta depends. Both parts
+    # are twice the derivative in log|K|.
+    length_part = (g_u * U).sum() / a - (g_z * (k * Z if s.log_map else Z)).sum() / a
+    f_part = f_slope + (Z.shape[-1] + s.prior_excess) - s.precision * delta * delta
+    return g_u, g_log_scale, (length_part + (g_theta * theta_slope + h * f_part).sum()) / (2 * s.K)
 
 
 def _settings(K: float, prior_scale: float, d: int, log_map: bool) -> _Settings:
@@ -241,7 +245,7 @@ def _shift(K: float, d: int, device: torch.device) -> Tensor:
 
 
 class _Step(torch.autograd.Function):
-    """The step for a curvature that is a number, and the tensor that it was read from, if any."""
+    """The step at the curvature `s.K`; K is the learned tensor behind it, or None."""
 
     @staticmethod
     def forward(
@@ -255,7 +259,7 @@ class _Step(torch.autograd.Function):
             table = radius_table(d, 1 if s.K > 0 else -1)
             values = table.evaluate(noise[:, :1], log_scale, shift)
         outputs, saved = _forward(u, log_scale, noise[:, 1:], values, s)
-        # intermediates, not inputs or outputs: kept plainly, which costs less than saving each
+        # these are neither inputs nor outputs, so plain attributes suffice and cost less
         ctx.saved, ctx.settings, ctx.exact = saved, s, exact
         ctx.learned = None if K is None else (K.dtype, K.shape, u, log_scale, noise, values)
         ctx.set_materialize_grads(False)
@@ -267,7 +271,7 @@ class _Step(torch.autograd.Function):
         if all(g is None for g in grads):
             return None, None, None, None, None
         s, exact, learned = ctx.settings, ctx.exact, ctx.learned
-        direct = learned is not None and abs(s.K) >= SMALL
+        direct = learned is not None and abs(s.K) >= SMALL_CURVATURE
         g_u, g_log_scale, g_K = _backward(ctx.saved, s, grads, direct, not exact)
         if learned is None:
             return g_u, g_log_scale, None, None, None
@@ -277,17 +281,17 @@ class _Step(torch.autograd.Function):
             wide_grads = tuple(None if g is None else g.double() for g in grads)
 
             def gradient_at(K: float) -> Tensor:
-                there = _settings(K, s.prior_scale, d, s.log_map)
+                settings_K = _settings(K, s.prior_scale, d, s.log_map)
                 if exact:
-                    moved = exact_values(wide[2][:, :1], wide[1], K, d)
+                    values_K = exact_values(wide[2][:, :1], wide[1], K, d)
                 else:
-                    moved = near_flat_values(values, wide[1], s.K, K, d)
-                kept = _forward(wide[0], wide[1], wide[2][:, 1:], moved, there)[1]
-                gradient = _backward(kept, there, wide_grads, True, False)[2]
+                    values_K = near_flat_values(values, wide[1], s.K, K, d)
+                saved = _forward(wide[0], wide[1], wide[2][:, 1:], values_K, settings_K)[1]
+                gradient = _backward(saved, settings_K, wide_grads, True, False)[2]
                 assert gradient is not None
                 return gradient
 
-            g_K = near_flat(s.K, gradient_at)
+            g_K = gradient_near_flat(s.K, gradient_at)
         return g_u, g_log_scale, None, None, g_K.to(dtype).reshape(shape)
 
 
@@ -309,30 +313,31 @@ def step(
     log_scale : Tensor of shape (..., 1)
         Logarithm of the isotropic scale.
     noise : Tensor of shape (..., d + 1)
-        Standard normal: the score of the radius (beyond 8.3 in size it acts as 8.3), and a
-        direction in the frame carried from the origin. It gets no gradient. All three broadcast.
+        Standard normal: the score of the radius (it saturates at the magnitude 8.3), and a
+        direction in the frame transported from the origin. It gets no gradient. All three
+        broadcast.
     curvature : float or Tensor
-        K of any sign; a tensor on the CPU gets a gradient and may pass through 0.
+        K of any sign. A tensor must be on the CPU; it gets a gradient and may cross 0.
     prior_scale : float, default=1.0
         Scale of the prior, a Riemannian normal at the origin.
     log_map : bool, default=False
-        Whether the draw is returned as its logarithm at the origin in place of zs.
+        Whether to return the logarithm of the draw at the origin in place of zs.
     n_preimages : None
-        Not read: the density of this law has one term.
+        Ignored; it is there because `skccvae.kernels.wrapped_normal.step` has it.
 
     Returns
     -------
     zc, zs, log_ratio : Tensor
-        As `skccvae.kernels.wrapped_normal.step`.
+        As for `skccvae.kernels.wrapped_normal.step`.
 
     Notes
     -----
-    Implicit reparameterisation of the radius at a fixed score. float32 rows are read from one table
-    for each dimension and sign, with an error near 1e-6; float64 goes to the tables of the law.
+    The radius uses implicit reparameterisation at a fixed score. float32 reads one table for each
+    dimension and sign, with an error near 1e-6. float64 uses the tables of the law itself.
 
-    At K = -1 in float32 the radius of the sample keeps 1e-3 up to 40, whatever the way that leads
-    there; from 44 the squares of the coordinates overflow and the result is infinite. For another
-    curvature divide by sqrt(-K).
+    At K = -1 in float32 the distance of the draw from the origin is accurate to 1e-3 up to 40, for
+    every path that leads there. From 44 on the squares of the coordinates overflow and the result
+    is infinite. For another curvature divide these distances by sqrt(-K).
     """
     d, batch = u.shape[-1], u.shape[:-1]
     if log_scale.shape[:-1] != batch or noise.shape[:-1] != batch:

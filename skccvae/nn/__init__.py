@@ -1,4 +1,7 @@
-"""Building blocks of the models: networks, latent spaces, likelihoods, repeatable noise."""
+"""Building blocks of the models: networks, latent spaces, likelihoods and repeatable noise.
+
+Subclass `Latent` for a posterior of your own, and `Likelihood` for a likelihood of your own.
+"""
 
 from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
 from skccvae.nn.graph import GraphEncoder, read_graphs
@@ -34,7 +37,7 @@ from skccvae.nn.likelihoods import (
 )
 from skccvae.nn.limits import riemannian_prior_fits
 from skccvae.nn.networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
-from skccvae.nn.row_noise import normal_noise, row_keys, uniform_noise
+from skccvae.nn.repeatable_noise import normal_noise, row_keys, uniform_noise
 from skccvae.nn.supervision import PredictionHead
 
 __all__ = [

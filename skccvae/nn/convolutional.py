@@ -1,9 +1,9 @@
 """Compact residual convolutional encoder and decoder for images of any size.
 
-Rows reach a network flattened in the user's own axis order and leave it in that order, so a
-convolutional network stands where a perceptron stands. Cost decides the layout: the first layer
-halves the image already, large maps have few channels, and residual blocks work on the small maps
-only. There is no BatchNorm, whose statistics a batch of one row does not have.
+Inputs and outputs are rows: images flattened in the user's own axis order. So a convolutional
+network can replace a perceptron. The layout keeps the cost low: the first layer already halves the
+image, large feature maps have few channels, and only small maps have residual blocks. There is no
+BatchNorm, because a batch of one row has no batch statistics.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from skccvae.nn.networks import ACTIVATIONS
 __all__ = ["ConvDecoder", "ConvEncoder", "ImageLayout", "image_layout"]
 
 CHANNEL_COUNTS = (1, 3, 4)
-# Maps are halved down to this side; below it a dense layer sees the whole image.
+# Feature maps are halved until their sides are at most this long. A dense layer does the rest.
 SMALLEST_SIDE = 4
-# Channels after each halving, and the first level that has a residual block (the last always
-# has one): on 28 x 28 images blocks on the 14 x 14 and 7 x 7 maps would double the cost of a step.
+# Channels after each halving.
 CHANNELS = (16, 32, 32, 64)
+# Number of the first level with a residual block; the last level always has one. On 28 x 28 images,
+# blocks on the 14 x 14 and 7 x 7 maps would double the cost of a step.
 FIRST_RESIDUAL = 2
-# Numbers in the largest map of one piece when no gradient is wanted; 32 MiB of float32.
+# Without gradients, rows are processed in pieces whose largest map has at most so many numbers
+# (32 MiB of float32).
 PIECE = 2**23
 
 
@@ -37,8 +39,15 @@ class ImageLayout(NamedTuple):
     channels, height, width : int
         Size of the image.
     channels_last : bool
-        Whether the channel is the last axis of the row's own order; False also where there is
-        no channel axis.
+        Whether the channels are the last axis of a row. False if there is no channel axis.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import ImageLayout
+    >>> layout = ImageLayout(channels=3, height=9, width=7, channels_last=True)
+    >>> layout.to_image(torch.zeros(2, 189)).shape
+    torch.Size([2, 3, 9, 7])
     """
 
     channels: int
@@ -47,14 +56,14 @@ class ImageLayout(NamedTuple):
     channels_last: bool
 
     def to_image(self, rows: Tensor) -> Tensor:
-        """Rows (n, p) to images (n, C, H, W)."""
+        """Reshape rows (n, p) to images (n, C, H, W)."""
         n = rows.shape[0]
         if self.channels_last:
             return rows.reshape(n, self.height, self.width, self.channels).permute(0, 3, 1, 2)
         return rows.reshape(n, self.channels, self.height, self.width)
 
     def to_rows(self, images: Tensor) -> Tensor:
-        """Images (n, C, H, W) to rows (n, p)."""
+        """Reshape images (n, C, H, W) to rows (n, p)."""
         return (images.permute(0, 2, 3, 1) if self.channels_last else images).flatten(1)
 
 
@@ -64,8 +73,8 @@ def image_layout(shape: tuple[int, ...] | None) -> ImageLayout:
     Parameters
     ----------
     shape : tuple of int or None
-        ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. A last or first axis of size 1, 3 or 4 is the
-        channel axis; where both are, it is the last.
+        ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. The channel axis is the last or first axis of
+        size 1, 3 or 4; if both have such a size, it is the last.
 
     Returns
     -------
@@ -75,8 +84,8 @@ def image_layout(shape: tuple[int, ...] | None) -> ImageLayout:
     Raises
     ------
     ValueError
-        If there is no shape, it has neither two nor three axes, or three of which neither the
-        first nor the last can be the channels.
+        If the shape is None, does not have two or three axes, or has three axes of which neither
+        the first nor the last can be the channel axis.
 
     Examples
     --------
@@ -88,7 +97,7 @@ def image_layout(shape: tuple[int, ...] | None) -> ImageLayout:
     """
     if shape is None:
         raise ValueError(
-            "A convolutional network needs the shape of an image, and X holds flat rows. Pass "
+            "A convolutional network needs the shape of an image, but X holds flat rows. Pass "
             "image_shape, such as image_shape=(28, 28), or X of shape (n, 28, 28)."
         )
     if len(shape) == 2:
@@ -103,14 +112,14 @@ def image_layout(shape: tuple[int, ...] | None) -> ImageLayout:
     if shape[0] in CHANNEL_COUNTS:
         return ImageLayout(shape[0], shape[1], shape[2], False)
     raise ValueError(
-        f"The channel axis of images of shape {shape} is unknown: a first or last axis of size 1, "
-        "3 or 4 is taken for it. Pass X or image_shape in such a shape, or torch modules of yours "
+        f"Images of shape {shape} have no channel axis, which must be the first or last axis and "
+        "have size 1, 3 or 4. Pass X or image_shape in such a shape, or torch modules of your own "
         "as encoder and decoder."
     )
 
 
 class _Level(NamedTuple):
-    """One halving: from a map of one size and its channels to the next."""
+    """One halving: the size and channels of its input, and the channels of its output."""
 
     size: tuple[int, int]
     n_in: int
@@ -120,13 +129,13 @@ class _Level(NamedTuple):
 
 
 def _levels(layout: ImageLayout) -> tuple[list[_Level], tuple[int, int]]:
-    """The halvings of an image, each axis until it is short, and the size of the last map."""
+    """The halvings of an image, until each side is short, and the size of the last map."""
     sizes = [(layout.height, layout.width)]
     while max(sizes[-1]) > SMALLEST_SIDE or len(sizes) == 1:
         h, w = sizes[-1]
         sizes.append(tuple(-(-n // 2) if n > SMALLEST_SIDE else n for n in (h, w)))  # type: ignore[arg-type]
     depth = len(sizes) - 1
-    # A small image affords the wider map at once.
+    # An image that is halved only once is small, so it gets the second width.
     widths = [CHANNELS[min(i + (depth == 1), len(CHANNELS) - 1)] for i in range(depth)]
     levels = [
         _Level(
@@ -142,7 +151,7 @@ def _levels(layout: ImageLayout) -> tuple[list[_Level], tuple[int, int]]:
 
 
 class _ResidualBlock(nn.Module):
-    """x + f(x) with two 3 x 3 convolutions; the identity at the start of training."""
+    """x + f(x) with two 3 x 3 convolutions in f; it starts as the identity."""
 
     def __init__(self, channels: int, activation: str) -> None:
         super().__init__()
@@ -161,8 +170,8 @@ class _ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
-class _Grow(nn.Module):
-    """Transposed convolution back to a map of a given size, odd ones included."""
+class _Upsample(nn.Module):
+    """Transposed convolution back to the size of the input of a level, which may be odd."""
 
     def __init__(self, level: _Level) -> None:
         super().__init__()
@@ -172,12 +181,12 @@ class _Grow(nn.Module):
         self.convolution = nn.ConvTranspose2d(level.n_out, level.n_in, kernel, stride, 1)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        # Doubling the half of an odd side, rounded up, is one too many.
+        # An odd side is halved and rounded up, so doubling gives one pixel too many.
         return self.convolution(x)[..., : self.size[0], : self.size[1]]
 
 
 def _in_pieces(function: Callable[[Tensor], Tensor], rows: Tensor, largest_map: int) -> Tensor:
-    """Apply a network to rows; piece by piece where no gradient needs the maps of all of them."""
+    """Apply a network to rows, and without gradients piece by piece to save memory."""
     piece = max(1, PIECE // largest_map)
     if torch.is_grad_enabled() or rows.shape[0] <= piece:
         return function(rows)
@@ -185,27 +194,27 @@ def _in_pieces(function: Callable[[Tensor], Tensor], rows: Tensor, largest_map: 
 
 
 class ConvEncoder(nn.Module):
-    """Flattened images to hidden features.
+    """Convolutional network from flattened images to hidden features.
 
     Parameters
     ----------
     shape : tuple of int or None
-        Shape of one image as the user has it, see `image_layout`.
+        Shape of one image in the user's axis order; see `image_layout`.
     n_hidden : int or None
-        Width of a dense layer behind the convolutions; None returns the last map.
+        Width of a dense layer after the convolutions. With None the output is the last feature map.
     activation : str
         A key of ``ACTIVATIONS``.
 
     Raises
     ------
     ValueError
-        If the shape is none of an image.
+        If the shape is not that of an image; see `image_layout`.
 
     Notes
     -----
-    Each level halves the sides that are longer than 4 with a strided 3 x 3 convolution, to 16, 32,
-    32 and then 64 channels (32 where there is one level only); the third level and those after it,
-    and the last, add a residual block with pre-activation and GroupNorm.
+    Each level halves the sides that are longer than 4 with a strided 3 x 3 convolution. The levels
+    have 16, 32, 32 and then 64 channels (a single level has 32). From the third level on, and
+    always in the last, a residual block with pre-activation and GroupNorm follows.
 
     References
     ----------
@@ -239,40 +248,41 @@ class ConvEncoder(nn.Module):
         self.largest_map = _largest_map(levels, last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows of shape (n, p) to features of shape (n, h)."""
+        """Map rows (n, p) to features (n, h)."""
         return _in_pieces(self._features, x, self.largest_map)
 
     def _features(self, rows: Tensor) -> Tensor:
         images = self.layout.to_image(rows)
-        # Channels beside each other in memory suit convolutions with few channels on a CPU.
+        # On a CPU, convolutions with few channels are faster in the channels_last memory format.
         return self.layers(images.contiguous(memory_format=torch.channels_last))
 
 
 class ConvDecoder(nn.Module):
-    """Latent features to the likelihood's parameters of flattened images.
+    """Convolutional network from latent features to likelihood parameters of flattened images.
 
     Parameters
     ----------
     n_inputs : int
         Width of the latent features.
     shape : tuple of int or None
-        Shape of one image as the user has it, see `image_layout`.
+        Shape of one image in the user's axis order; see `image_layout`.
     n_hidden : int or None
-        Width of a dense layer before the first map; None leaves it out.
+        Width of a dense layer before the first feature map. None adds no such layer.
     activation : str
         A key of ``ACTIVATIONS``.
     n_outputs : int, optional
-        Numbers a row in the output: a whole multiple of the numbers in an image, one image's
-        parameters after the other. By default as many as the image has.
+        Number of output values per row: a multiple of the number p of values in an image. If the
+        likelihood has several parameters per value, the output holds p values of the first
+        parameter, then p of the second, and so on. The default is p.
 
     Raises
     ------
     ValueError
-        If the shape is none of an image, or ``n_outputs`` no multiple of its numbers.
+        If the shape is not that of an image, or ``n_outputs`` is not a multiple of p.
 
     Notes
     -----
-    The encoder's levels in reverse, with transposed convolutions of size 4, stride 2.
+    It reverses the levels of the encoder, with transposed convolutions of size 4 and stride 2.
 
     Examples
     --------
@@ -313,12 +323,12 @@ class ConvDecoder(nn.Module):
         for level in reversed(levels):
             if level.residual:
                 layers.append(_ResidualBlock(level.n_out, activation))
-            layers += [ACTIVATIONS[activation](), _Grow(level)]
+            layers += [ACTIVATIONS[activation](), _Upsample(level)]
         self.layers = nn.Sequential(*layers)
         self.largest_map = _largest_map(levels, last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features of shape (n, f) to likelihood outputs of shape (n, o)."""
+        """Map features (n, f) to likelihood outputs (n, n_outputs)."""
         return _in_pieces(self._outputs, features, self.largest_map)
 
     def _outputs(self, features: Tensor) -> Tensor:
@@ -330,6 +340,6 @@ class ConvDecoder(nn.Module):
 
 
 def _largest_map(levels: list[_Level], last: tuple[int, int]) -> int:
-    """Numbers an image in the largest map, the image itself among them."""
+    """Number of values per image in the largest map, including the image itself."""
     maps = [level.n_in * level.size[0] * level.size[1] for level in levels]
     return max(*maps, levels[-1].n_out * last[0] * last[1])

@@ -1,4 +1,4 @@
-"""Signed distances to geodesic hyperplanes: a first decoder layer that knows the geometry."""
+"""A first decoder layer in curved space: signed distances to geodesic hyperplanes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skccvae.kernels import accelerator
-from skccvae.kernels.hyperplanes import FARTHEST, POLE, SMALLEST_GAIN
+from skccvae.kernels.hyperplanes import LARGEST_OFFSET, POLE_MARGIN, SMALLEST_GAIN
 from skccvae.special import cos_k, sin_k
 from skccvae.special.smooth_limit import limit_size
 from skccvae.special.stumpff import arcsin_root
@@ -18,26 +18,26 @@ class Gyroplanes(nn.Module):
     r"""Signed geodesic distances of points to learned hyperplanes, one formula for every K.
 
     The plane with unit direction w and offset b is the totally geodesic hyperplane orthogonal to
-    the geodesic from the origin along w, at signed distance b. A point with polar pair (c, s)
-    has the signed distance delta with
+    the geodesic from the origin along w, at signed distance b. Its signed distance delta to a point
+    with polar pair (c, s) satisfies
 
-    .. math:: \sin_K \delta = \cos_K(b) \langle w, s \rangle - \sin_K(b)\, c,
+    .. math:: \sin_K \delta = \cos_K(b) \langle w, s \rangle - \sin_K(b)\, c.
 
-    at K = 0 the affine map <w, x> - b. The layer returns delta times a learned gain, as a linear
-    layer returns |w| times the distance.
+    At K = 0 this is the affine map ``delta = <w, s> - b``. The layer returns delta times a learned
+    gain, just as a linear layer returns the distance times the norm of its weights.
 
     Parameters
     ----------
     dim : int
         Intrinsic dimension d.
     n_planes : int
-        Number of hyperplanes, the width of the layer's output.
+        Number of hyperplanes, which is the width of the output.
 
     References
     ----------
     Ganea, Becigneul and Hofmann, "Hyperbolic neural networks", NeurIPS 2018, theorem 5; Mathieu et
     al., "Continuous hierarchical representations with Poincare variational auto-encoders", NeurIPS
-    2019, section 3.2 (there in the ball; here in polar form, which does not saturate).
+    2019, section 3.2. They work in the Poincare ball; the polar form used here does not saturate.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Gyroplanes(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Directions times gains, shape (n_planes, d)."""
+        """Unit directions times gains, shape (n_planes, d)."""
         return self.linear.weight
 
     @property
@@ -65,7 +65,7 @@ class Gyroplanes(nn.Module):
         return self.linear.bias
 
     def forward(self, c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
-        """Gain times signed distance to each plane.
+        """Compute gain times signed distance to each plane.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class Gyroplanes(nn.Module):
             return self.linear(s)
         gain = torch.linalg.vector_norm(self.weight, dim=-1).clamp_min(SMALLEST_GAIN)
         negative = K.clamp(max=0.0) if isinstance(K, Tensor) else min(K, 0.0)
-        offset = limit_size(-self.bias / gain, negative * -(FARTHEST**-2))
+        offset = limit_size(-self.bias / gain, negative * -(LARGEST_OFFSET**-2))
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
         x = (s @ self.weight.T) * (cosine / gain) - c.unsqueeze(-1) * sine
         return gain * _arcsine(x, K)
@@ -95,7 +95,7 @@ class Gyroplanes(nn.Module):
 def _arcsine(x: Tensor, K: float | Tensor) -> Tensor:
     """Inverse of sin_K on its middle branch, smooth in K through 0.
 
-    The distance to a plane has a cone at the plane's pole, where K x^2 = 1 and the slope of the
-    arcsine is infinite; within 1e-6 of it the ratio of angle to sine is held.
+    The distance to a plane is not smooth at a pole of the plane, where K x^2 = 1 and the slope of
+    the arcsine is infinite. Close to a pole the ratio of angle to sine is held constant.
     """
-    return x * arcsin_root((K * x * x).clamp(max=1 - POLE))
+    return x * arcsin_root((K * x * x).clamp(max=1 - POLE_MARGIN))

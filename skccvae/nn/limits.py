@@ -1,9 +1,9 @@
-"""How far a posterior on a curved space may reach, so that float32 can hold its draws.
+"""Smooth limits on a posterior in a curved space, so that float32 can represent its draws.
 
-A row far from the training data makes a network put out large numbers. On a hyperbolic space a
-location or a draw at distance 44 curvature radii overflows float32, so both are limited smoothly.
-The limits recede as 1/sqrt|K|: they are gone in the limit K -> 0, and there the space, the
-densities and the parameterisation are those of the Gaussian model.
+For a row far from the training data a network may output large numbers. In hyperbolic space a
+location or a draw at a distance of 44 curvature radii overflows float32, so the location and the
+scale are limited smoothly. The limits grow like 1/sqrt(|K|) and vanish for K -> 0. There the space,
+the densities and the parameterisation are those of the Gaussian model.
 """
 
 from __future__ import annotations
@@ -21,27 +21,29 @@ __all__ = [
     "REACH",
     "Limits",
     "draw_reach",
-    "limited",
+    "limited_parameters",
     "posterior_limits",
     "riemannian_prior_fits",
 ]
 
-#: Distance from the origin, in curvature radii, up to which float32 holds the squares of
-#: hyperboloid coordinates. Location and draw share it.
+#: Distance from the origin, in curvature radii, up to which float32 can represent the squares of
+#: hyperboloid coordinates. The distance of the location and the length of the step from it to the
+#: draw share this budget.
 REACH = 42.0
-#: Largest logarithm of a scale, of either sign, whatever the space.
+#: Largest absolute value of the logarithm of a scale, in every space.
 LOG_SCALE_BOUND = 10.0
 
 
 class Limits(NamedTuple):
-    """Limits of a posterior at a curvature K, as inverse squares, which `limit_size` takes.
+    """Limits on a posterior at a curvature K, as inverse squares for `limit_size`.
 
     Attributes
     ----------
     location, location_slope : float
-        1 / (largest coordinate of the tangent location)^2, 0 for K >= 0; its derivative in K.
+        1 / (largest coordinate of the tangent location)^2, which is 0 for K >= 0, and its
+        derivative in K.
     scale, scale_slope : float
-        1 / (largest scale)^2; its derivative in K.
+        1 / (largest scale)^2, and its derivative in K.
     """
 
     location: float
@@ -50,11 +52,12 @@ class Limits(NamedTuple):
     scale_slope: float
 
 
-def widest(dim: int, riemannian: bool, reach: float) -> float:
-    """Scale, in curvature radii, whose draws stay within ``reach`` of a hyperbolic space.
+def largest_scale(dim: int, riemannian: bool, reach: float) -> float:
+    """Largest scale whose draws stay within ``reach`` of the location in hyperbolic space.
 
-    A wrapped normal's draws lie within ``scale (sqrt(d) + 5)``; a Riemannian normal follows the
-    volume outwards, to about ``(d - 1) scale^2 + 6 scale``.
+    Scale and reach are in curvature radii. Draws of a wrapped normal lie within
+    ``scale (sqrt(d) + 5)``. Draws of a Riemannian normal lie farther out, where there is more
+    volume: within about ``(d - 1) scale^2 + 6 scale``.
     """
     if not riemannian:
         return reach / (math.sqrt(dim) + 5)
@@ -64,18 +67,20 @@ def widest(dim: int, riemannian: bool, reach: float) -> float:
 
 
 def draw_reach(dim: int, prior_scale: float, curvature: float, riemannian: bool = False) -> float:
-    """Share of `REACH` that draws take, in curvature radii; the location has the rest.
+    """Part of `REACH` reserved for the step from the location to a draw, in curvature radii.
+
+    The location gets the rest.
 
     Parameters
     ----------
     dim : int
         Intrinsic dimension.
     prior_scale : float
-        Scale of the prior, which a posterior must be able to reach.
+        Scale of the prior. A posterior must be able to have this scale.
     curvature : float
         Negative curvature.
     riemannian : bool, default=False
-        Whether the family is the Riemannian normal, else the wrapped one.
+        Whether the family is the Riemannian normal; otherwise it is the wrapped normal.
 
     Returns
     -------
@@ -95,14 +100,14 @@ def draw_reach(dim: int, prior_scale: float, curvature: float, riemannian: bool 
     if share > REACH - 2:
         raise ValueError(
             f"With {dim} dimensions and curvature {curvature:g}, draws from the prior of scale "
-            f"{prior_scale:g} lie too far out for float32. Use a curvature nearer to 0, a smaller "
+            f"{prior_scale:g} lie too far out for float32. Use a curvature closer to 0, a smaller "
             "prior_scale or fewer components."
         )
     return share
 
 
 def riemannian_prior_fits(dim: int, prior_scale: float, curvature: float) -> bool:
-    """Whether draws of a Riemannian normal prior stay in the range of float32.
+    """Whether float32 can represent the draws of a Riemannian normal prior.
 
     Parameters
     ----------
@@ -112,6 +117,17 @@ def riemannian_prior_fits(dim: int, prior_scale: float, curvature: float) -> boo
         Scale of the prior.
     curvature : float
         Curvature of any sign.
+
+    Returns
+    -------
+    bool
+        Always True for a curvature >= 0.
+
+    Examples
+    --------
+    >>> from skccvae.nn import riemannian_prior_fits
+    >>> riemannian_prior_fits(2, 1.0, -1.0), riemannian_prior_fits(50, 1.0, -1.0)
+    (True, False)
     """
     try:
         return curvature >= 0 or draw_reach(dim, prior_scale, curvature, True) > 0
@@ -120,10 +136,11 @@ def riemannian_prior_fits(dim: int, prior_scale: float, curvature: float) -> boo
 
 
 def posterior_limits(K: float, dim: int, prior_scale: float, riemannian: bool = False) -> Limits:
-    """Limits of a posterior at a curvature.
+    """Limits on a posterior at a curvature.
 
-    On a hyperbolic space draws stay within `draw_reach`. On a sphere a normal wider than two radii
-    covers it evenly, and no scale above that (or the prior's) means anything.
+    In hyperbolic space draws stay within `draw_reach` of the location. On a sphere the scale is at
+    most two radii, or the scale of the prior if that is larger, because a normal of scale two radii
+    is already almost uniform.
 
     Parameters
     ----------
@@ -145,19 +162,19 @@ def posterior_limits(K: float, dim: int, prior_scale: float, riemannian: bool = 
 
 
 def _hyperbolic_limits(K: float, dim: int, riemannian: bool, reach: float) -> Limits:
-    location, scale = -dim / (REACH - reach) ** 2, -(widest(dim, riemannian, reach) ** -2)
+    location, scale = -dim / (REACH - reach) ** 2, -(largest_scale(dim, riemannian, reach) ** -2)
     return Limits(K * location, location, K * scale, scale)
 
 
 def _learned_limits(K: float, dim: int, prior_scale: float, riemannian: bool) -> Limits:
-    """`posterior_limits` of a curvature that is learned, which leave room for a location."""
+    """`posterior_limits` for a learned curvature; they always leave room for a location."""
     try:
         return posterior_limits(K, dim, prior_scale, riemannian)
     except ValueError:
         return _hyperbolic_limits(K, dim, riemannian, REACH - 2)
 
 
-def limited(
+def limited_parameters(
     raw: Tensor,
     raw_scale: Tensor,
     K: float | Tensor,
@@ -166,20 +183,20 @@ def limited(
     riemannian: bool,
     limits: Limits | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Tangent location and log-scale of a posterior from the unlimited numbers of a network.
+    """Tangent location and log-scale of a posterior from the unlimited outputs of a network.
 
     Parameters
     ----------
     raw : Tensor of shape (..., d)
-        What the network says of the location.
+        Output of the network for the location.
     raw_scale : Tensor of shape (..., d) or (..., 1)
-        What it says of the scale.
+        Output of the network for the logarithm of the scale.
     K : float or Tensor of shape ()
-        Curvature; a tensor gets a gradient through the limits.
+        Curvature. A tensor gets a gradient through the limits.
     dim, prior_scale, riemannian
         As for `draw_reach`.
     limits : Limits, optional
-        `posterior_limits` of a fixed curvature, where they are known already.
+        `posterior_limits` of a fixed curvature, if already known.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Encoder and decoder trunks: multilayer perceptrons and a user's own modules.
+"""Networks for encoders and decoders: multilayer perceptrons and a user's own modules.
 
-An encoder turns a batch of rows into hidden features, from which a linear head reads the
-posterior's parameters. A decoder turns latent features into the likelihood's parameters.
+An encoder maps a batch of rows to hidden features, and a linear head maps these to the parameters
+of the posterior. A decoder maps latent features to the parameters of the likelihood.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 def mlp(
     n_inputs: int, hidden: Sequence[int], activation: str, n_outputs: int | None = None
 ) -> nn.Sequential:
-    """Stack linear layers with an activation between them.
+    """Stack linear layers with activations.
 
     Parameters
     ----------
     n_inputs : int
         Width of the input.
     hidden : sequence of int
-        Widths of the hidden layers, each followed by the activation.
+        Widths of the hidden layers. The activation follows each of them.
     activation : str
         A key of ``ACTIVATIONS``.
     n_outputs : int, optional
-        Width of a last linear layer without activation; left out when None.
+        Width of a last linear layer without activation. None adds no such layer.
 
     Returns
     -------
     torch.nn.Sequential
-        The network; with neither hidden layers nor outputs it is the identity.
+        The network. Without hidden layers and outputs it is the identity.
 
     Examples
     --------
@@ -63,14 +63,22 @@ def mlp(
 
 
 class Reshaped(nn.Module):
-    """Give a module its inputs as images, and flatten what it returns to one row a sample.
+    """Reshape the rows that a module gets, and flatten its output to one row per sample.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The module, a user's own or one of the package's.
+        Any module.
     shape : tuple of int or None
-        Shape of one sample as the module wants it; None passes rows as they are.
+        Shape of one sample as the module expects it. None passes rows unchanged.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import Reshaped
+    >>> convolution = torch.nn.Conv2d(1, 2, kernel_size=3)
+    >>> Reshaped(convolution, (1, 5, 5))(torch.zeros(4, 25)).shape
+    torch.Size([4, 18])
     """
 
     def __init__(self, module: nn.Module, shape: tuple[int, ...] | None = None) -> None:
@@ -85,17 +93,17 @@ class Reshaped(nn.Module):
 
 
 def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
-    """Turn what a user passed as ``encoder`` or ``decoder`` into a fresh module.
+    """Make a new module from the argument ``encoder`` or ``decoder`` of an estimator.
 
     Parameters
     ----------
     spec : torch.nn.Module or callable
         A module, which is copied so that fitting never changes the user's object, or a callable
-        that is given the sizes and returns a module.
+        that takes the sizes and returns a module.
     *sizes : int
-        What a callable is called with: the number of inputs, for a decoder also of outputs.
+        Arguments of the callable: the number of inputs and, for a decoder, of outputs.
     role : {"encoder", "decoder"}
-        Named in error messages.
+        Used in error messages.
 
     Returns
     -------
@@ -105,7 +113,14 @@ def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
     Raises
     ------
     TypeError
-        If ``spec`` is neither, or the callable returns no module.
+        If ``spec`` is neither a module nor a callable, or the callable does not return a module.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import build_module
+    >>> build_module(torch.nn.Linear, 4, 3, role="decoder")
+    Linear(in_features=4, out_features=3, bias=True)
     """
     if isinstance(spec, nn.Module):
         return copy.deepcopy(spec)
@@ -128,7 +143,7 @@ def output_width(module: nn.Module, n_inputs: int, role: str, n_extra: int = 0) 
     Parameters
     ----------
     module : torch.nn.Module
-        Takes a float32 batch ``(2, n_inputs)``.
+        Accepts a float32 batch ``(2, n_inputs)``.
     n_inputs : int
         Width of the trial batch.
     role : {"encoder", "decoder"}
@@ -139,12 +154,19 @@ def output_width(module: nn.Module, n_inputs: int, role: str, n_extra: int = 0) 
     Returns
     -------
     int
-        Numbers a row in the output.
+        Number of output values per row.
 
     Raises
     ------
     ValueError
-        If the module refuses the batch or does not keep one row a sample.
+        If the module does not accept the batch or does not return one row per sample.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import output_width
+    >>> output_width(torch.nn.Linear(4, 3), 4, "encoder")
+    3
     """
     was_training = module.training
     module.eval()
@@ -159,7 +181,7 @@ def output_width(module: nn.Module, n_inputs: int, role: str, n_extra: int = 0) 
         module.train(was_training)
     if out.shape[0] != 2:
         raise ValueError(
-            f"The {role} module must return one row a sample; a batch of 2 gave shape "
+            f"The {role} module must return one row per sample; a batch of 2 gave shape "
             f"{tuple(out.shape)}."
         )
     return math.prod(out.shape[1:])

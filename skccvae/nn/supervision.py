@@ -1,4 +1,4 @@
-"""A prediction head: the likelihood p(y | z) that lets labels shape the latent space."""
+"""A prediction head: the likelihood p(y | z) through which labels shape the latent space."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 
 class PredictionHead(nn.Module):
-    """Network from latent features to targets, with the log-likelihood of those that are known.
+    """Network from latent features to targets, with the log-likelihood of known targets.
 
     Parameters
     ----------
     n_inputs : int
         Width of the latent features.
     n_classes : list of int
-        One entry a target: the number of classes, or 0 for a real-valued target, which arrives
-        standardised and gets a normal with a learned scale.
+        One entry per target: the number of classes, or 0 for a real-valued target. Real-valued
+        targets must be standardised; they have a normal likelihood with a learned scale.
     hidden : int, default=64
         Width of the hidden layer.
 
@@ -26,6 +26,17 @@ class PredictionHead(nn.Module):
     ----------
     Gomez-Bombarelli et al., "Automatic chemical design using a data-driven continuous
     representation of molecules", ACS Central Science 2018, for the joint training.
+
+    Examples
+    --------
+    One target with three classes and one real-valued target, for four rows:
+
+    >>> import torch
+    >>> from skccvae.nn import PredictionHead
+    >>> head = PredictionHead(2, [3, 0])
+    >>> logits, mean = head(torch.randn(4, 2))
+    >>> logits.shape, mean.shape
+    (torch.Size([4, 3]), torch.Size([4, 1]))
     """
 
     def __init__(self, n_inputs: int, n_classes: list[int], hidden: int = 64) -> None:
@@ -39,30 +50,30 @@ class PredictionHead(nn.Module):
         self.raw_scale = nn.Parameter(torch.full((len(n_classes),), math.log(math.expm1(0.9))))
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """Outputs of each target: logits (..., classes), or a mean (..., 1)."""
+        """Output for each target: logits (..., n_classes), or a mean (..., 1)."""
         return list(self.network(features).split(self.widths, dim=-1))
 
     def log_prob(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Mean log-likelihood over the rows, summed over targets; NaN targets add nothing.
+        """Mean log-likelihood over the rows, summed over the targets.
 
         Parameters
         ----------
         features : Tensor of shape (..., n, f)
-            Latent features, possibly with leading draws.
+            Latent features, with or without leading dimensions for draws.
         targets : Tensor of shape (n, t)
-            Standardised values or class numbers; NaN where unknown.
+            Standardised values or class numbers. NaN means unknown and adds nothing.
 
         Returns
         -------
         Tensor
-            Scalar. Divided by all rows, labelled or not, so that the bound stays one of the
-            whole data set.
+            Scalar. The mean is over all rows, labelled or not, so that the objective stays a bound
+            on the likelihood of the whole data set.
         """
         scale = 0.1 + F.softplus(self.raw_scale)
         total = features.new_zeros(())
         for number, output in enumerate(self(features)):
             target = targets[:, number]
-            # Masked, not picked out: the number of known rows would make a GPU wait.
+            # A mask, because indexing with it would wait for the GPU to count the known rows.
             known = ~target.isnan()
             target = torch.where(known, target, 0.0)
             if self.n_classes[number]:

@@ -1,8 +1,8 @@
-"""Pictures of latent spaces, reconstructions, training runs and searches.
+"""Plots of latent spaces, reconstructions, training runs and searches.
 
-Displays in scikit-learn's style: a class method computes and draws, the display keeps what it drew
-in ``ax_`` and ``figure_``, and `plot` draws it again elsewhere. They need matplotlib, which comes
-with the extra ``skccvae[plot]``; it is imported when something is drawn.
+The displays follow scikit-learn's style. A class method computes and draws, the display stores the
+axes in ``ax_`` and the figure in ``figure_``, and `plot` draws again on other axes. Drawing needs
+matplotlib, which the extra ``skccvae[plot]`` installs.
 """
 
 from __future__ import annotations

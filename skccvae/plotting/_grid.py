@@ -1,4 +1,4 @@
-"""Decoded images all over a two-dimensional latent space."""
+"""Decoded images on a grid in a two-dimensional latent space."""
 
 from __future__ import annotations
 
@@ -20,49 +20,48 @@ from skccvae.plotting._style import make_axes, require_pyplot
 
 Array = NDArray[np.float64]
 
-#: Distances from the origin, in units of R, that tiles of the Poincare disk go to at most.
+#: Largest default distance of a tile from the origin of the Poincare disk, in units of R.
 _DISK_REACH = 3.5
-#: Share of their steps that tiles on a square grid fill.
-_FILL = 0.93
+#: Size of a tile on a square grid, relative to the grid spacing.
+_TILE_SIZE = 0.93
 
 
 class ManifoldGridDisplay:
-    """Decoded tiles, placed in the latent space's own geometry.
+    """Decoded images ("tiles"), placed according to the geometry of the latent space.
 
-    In the plane the tiles stand at equal steps of probability under a standard normal. On the
-    sphere they tile Hammer's equal-area map, so that each stands for the same area. In the Poincare
-    disk they stand on circles around the origin at equal geodesic steps, as many on each as its
-    length has room for: all tiles are equally large in the hyperbolic metric, and the disk shows
-    them smaller towards its edge.
+    In the plane, tiles are at equal steps of probability under a standard normal. On the sphere,
+    they tile Hammer's equal-area map, so each represents the same area. In the Poincare disk, they
+    are on circles around the origin at equal geodesic steps, as many on each circle as fit. All
+    these tiles have the same size in the hyperbolic metric, so they look smaller near the edge.
 
-    It is recommended to use :meth:`from_estimator`.
+    Use :meth:`from_estimator` to make a display from a fitted model.
 
     Parameters
     ----------
     tiles : array-like of shape (n_tiles, H, W) or (n_tiles, H, W, 3)
         Decoded images.
     places : array-like of shape (n_tiles, 2)
-        Centres on the map.
+        Centres of the tiles on the map.
     sizes : array-like of shape (n_tiles,)
         Heights of the tiles on the map.
     space : ConstantCurvature
-        The two-dimensional space that the map shows.
+        Two-dimensional space that the map shows.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         The axes.
     figure_ : matplotlib Figure
-        Its figure.
+        The figure of the axes.
 
     Raises
     ------
     ValueError
-        For arrays of different lengths or a space that is not two-dimensional.
+        If the arrays have different lengths or the space is not two-dimensional.
 
     See Also
     --------
-    LatentDisplay : Embedded rows over the same maps.
+    LatentDisplay : Embedded rows on the same maps.
 
     Notes
     -----
@@ -119,26 +118,25 @@ class ManifoldGridDisplay:
         vae : estimator
             A fitted transformer of skccvae.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
-            Rows as in ``fit``, which turn the map of a sphere: each tile then stands where
-            :class:`LatentDisplay` of the same rows draws those that are encoded there. Without
-            them, and on the other maps, nothing is turned.
+            Rows as in ``fit``. For a sphere, the map is rotated as :class:`LatentDisplay` rotates
+            it for these rows, so that positions on both plots agree. Other maps ignore X.
         n_tiles : int, default=None
-            Tiles across the plane (15) or the sphere's map (24), or circles of tiles around the
-            middle of the disk (5).
+            Number of tiles across the map of a plane (default 15) or sphere (default 24), or number
+            of circles of tiles in the disk (default 5).
         radius : float, default=None
-            Distance from the origin that the tiles of the disk reach. By default the radius within
-            which 95 % of a standard normal in the tangent plane lies, 2.45, but at most 3.5
-            radii of curvature, beyond which tiles would be too small to see.
+            Largest distance of a tile from the origin of the disk. The default is 2.45, the radius
+            that contains 95 % of a standard normal in the tangent plane, but at most 3.5 radii of
+            curvature, because tiles farther out would be too small to see.
         dims : tuple of two int, default=None
-            Of a space of more than two dimensions: the directions that span the plane (great
-            sphere, hyperbolic plane) through the origin to be shown.
+            For a space of more than two dimensions: the two directions that span the plane (great
+            sphere, hyperbolic plane) through the origin to show.
         factor : int, default=None
-            Of a product: the factor to be shown, with the others at their origin.
+            For a product: index of the factor to show. The other factors stay at their origin.
         image_shape : tuple of int, default=None
-            Shape of one image; by default that of what the model was fitted on, its
-            ``image_shape``, or a square.
+            Shape of one image. The default is the shape of the samples in ``fit``, then the
+            ``image_shape`` of the estimator, then a square.
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
+            Axes to draw on. The default is a new figure.
         **kwargs : dict
             Other arguments of :meth:`plot`.
 
@@ -149,9 +147,9 @@ class ManifoldGridDisplay:
         Raises
         ------
         ValueError
-            If the space is a product and factor is None, has more than two dimensions and dims is
-            None, or has only one; if rows cannot be folded into images; for a radius outside the
-            disk.
+            If the space is a product and factor is None, or has more than two dimensions and dims
+            is None, or has only one dimension; if rows cannot be reshaped to images; if radius is
+            given for a space without a disk or is not positive.
 
         Examples
         --------
@@ -174,21 +172,21 @@ class ManifoldGridDisplay:
         shown_map = natural_map(plane)
         if radius is not None and (shown_map != "disk" or not 0 < radius < math.inf):
             raise ValueError(
-                f"radius is a positive distance in a hyperbolic plane; got {radius!r} for "
+                f"radius must be a positive distance in a hyperbolic plane; got {radius!r} for "
                 f"{plane!r}."
             )
         points, places, sizes = _layout(plane, n, radius)
         if X is not None and shown_map == "hammer":
-            points = points @ torch.from_numpy(_turn(vae, X, whole, index, dims))
+            points = points @ torch.from_numpy(_map_rotation(vae, X, whole, index, dims))
 
-        # The points of the plane as points of the whole space, other directions and factors at 0.
+        # Embed the plane in the whole space; other directions and factors are at the origin.
         ambient = manifold.origin(dtype=torch.float64).repeat(len(points), 1)
         start = _first_column(manifold, index)
-        lift = plane.ambient_dim - plane.dim
-        if lift:
+        extra = plane.ambient_dim - plane.dim  # 1 if the first ambient coordinate is no direction
+        if extra:
             ambient[:, start] = points[:, 0]
         for column, direction in enumerate(directions):
-            ambient[:, start + lift + direction] = points[:, lift + column]
+            ambient[:, start + extra + direction] = points[:, extra + column]
         Z = manifold.to_chart(ambient, vae.coordinates).numpy()
         decoded = np.asarray(vae.inverse_transform(Z))
         if image_shape is None and decoded.ndim == 2:
@@ -202,11 +200,11 @@ class ManifoldGridDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
+            Axes to draw on. The default is a new figure.
         cmap : str, default="gray"
-            Colour map of grey-scale images.
+            Colour map for grey-scale images.
         **kwargs : dict
-            Passed on to ``imshow``.
+            Passed to ``imshow``.
 
         Returns
         -------
@@ -243,7 +241,7 @@ class ManifoldGridDisplay:
         return self
 
     def _map_outline(self) -> Any:
-        """What the sphere's tiles are cut at."""
+        """Ellipse at which the tiles of a sphere are clipped, or None."""
         from matplotlib.patches import Ellipse
 
         if natural_map(self.space) != "hammer":
@@ -252,7 +250,7 @@ class ManifoldGridDisplay:
         return Ellipse((0, 0), 2 * wide, 2 * high, transform=self.ax_.transData)
 
     def _quantile_axes(self, edges: tuple[Array, Array]) -> None:
-        """Ticks at round latent coordinates, which probability spaces unevenly."""
+        """Put ticks at round latent coordinates, which have uneven distances on the axes."""
         low, high = edges[0].min(axis=0), edges[1].max(axis=0)
         self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         ticks = np.array([-2, -1, -0.5, 0, 0.5, 1, 2])
@@ -265,7 +263,7 @@ class ManifoldGridDisplay:
 
 
 def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:
-    """The factor to show and its place among all; a space that is no product has only itself."""
+    """The factor to show and its index; a space that is not a product is its only factor."""
     if not isinstance(manifold, Manifold):
         raise TypeError(f"Expected a transformer of skccvae; got manifold_ = {manifold!r}.")
     if not isinstance(manifold, Product):
@@ -275,21 +273,21 @@ def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurv
     n = len(manifold.factors)
     if factor is None or factor not in range(n):
         raise ValueError(
-            f"{manifold!r} is a product: pass factor=0, ..., {n - 1} to say which of its "
-            f"factors to show; got {factor!r}."
+            f"{manifold!r} is a product, so factor must say which factor to show: factor=0, ..., "
+            f"{n - 1}. Got {factor!r}."
         )
     return manifold.factors[factor], factor
 
 
 def _first_column(manifold: Manifold, index: int) -> int:
-    """Where the coordinates of a factor begin among the ambient ones."""
+    """First ambient column of a factor."""
     return sum(factor.ambient_dim for factor in manifold.factors[:index])
 
 
-def _turn(
+def _map_rotation(
     vae: Any, X: Any, whole: ConstantCurvature, index: int, dims: tuple[int, int] | None
 ) -> Array:
-    """The rotation (3, 3) of the sphere that `LatentDisplay` of the same rows draws."""
+    """The rotation (3, 3) of a sphere that `LatentDisplay` uses for the same rows."""
     start = _first_column(vae.manifold_, index)
     rows = ambient_points(vae, X)[:, start : start + whole.ambient_dim]
     plane, points = maps.two_dimensional(whole, rows, dims)
@@ -322,11 +320,11 @@ def _n_tiles(plane: ConstantCurvature, n_tiles: int | None) -> int:
 def _layout(
     plane: ConstantCurvature, n: int, radius: float | None
 ) -> tuple[torch.Tensor, Array, Array]:
-    """Ambient points of the plane, their centres on the map, and the sizes of the tiles there."""
+    """Ambient points of the tiles, and their centres and sizes on the map."""
     if natural_map(plane) == "plane":
         steps = (np.arange(n) + 0.5) / n
         places = np.stack(np.meshgrid(steps, steps[::-1]), -1).reshape(-1, 2)
-        return torch.from_numpy(norm.ppf(places)), places, np.full(n * n, _FILL / n)
+        return torch.from_numpy(norm.ppf(places)), places, np.full(n * n, _TILE_SIZE / n)
     if natural_map(plane) == "hammer":
         wide, high = maps.HAMMER_AXES
         side = 2 * wide / n
@@ -334,19 +332,19 @@ def _layout(
         m = max(1, round(2 * high / side))
         y = (np.arange(m) - (m - 1) / 2) * side
         places = np.stack(np.meshgrid(x, y[::-1]), -1).reshape(-1, 2)
-        # A tile is kept where its centre is on the map, a little inside lest the edge be torn.
+        # Keep tiles with their centre on the map, and not too close to its edge.
         places = places[((places / [wide, high]) ** 2).sum(-1) < 0.98]
         points = torch.from_numpy(maps.hammer_inverse(places)) * plane.radius_
-        return points, places, np.full(len(places), _FILL * side)
+        return points, places, np.full(len(places), _TILE_SIZE * side)
     return _disk_layout(plane, n, radius)
 
 
 def _disk_layout(
     plane: ConstantCurvature, n: int, radius: float | None
 ) -> tuple[torch.Tensor, Array, Array]:
-    """Geodesic polar grid: circles at equal steps, tiles at equal steps along each."""
+    """Geodesic polar grid: circles at equal steps, and tiles at equal steps on each circle."""
     R = plane.radius_
-    # sqrt(-2 log 0.05): within it lies 95 % of a standard normal in two dimensions.
+    # The radius sqrt(-2 log 0.05) contains 95 % of a standard normal in two dimensions.
     reach = min(math.sqrt(-2 * math.log(0.05)), _DISK_REACH * R) if radius is None else radius
     step = reach / R / n
     tangent = [np.zeros((1, 2))]
@@ -356,8 +354,8 @@ def _disk_layout(
         tangent.append(ring * step * R * np.column_stack([np.cos(angles), np.sin(angles)]))
     points = plane.exp0(torch.from_numpy(np.concatenate(tangent)))
     places = maps.disk_places(plane, points.numpy())
-    # The metric of the disk: lengths shrink by this factor. One hyperbolic size for all tiles, the
-    # largest at which no two of the upright squares overlap.
+    # In the disk lengths shrink by this factor. All tiles get the same hyperbolic size, the largest
+    # for which no two of the upright squares overlap.
     shrink = (1 - (places**2).sum(-1)) / 2
     apart = np.abs(places[:, None] - places[None]).max(axis=-1)
     np.fill_diagonal(apart, np.inf)

@@ -1,4 +1,4 @@
-"""From rows to images that matplotlib shows, and mosaics of them."""
+"""Conversion of rows to images that matplotlib can show, and mosaics of images."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 def find_image_shape(
     n_features: int, shape: tuple[int, ...] | None, image_shape: Any = None
 ) -> tuple[int, ...]:
-    """Shape of one image: the one asked for, the one rows have, or a square.
+    """Shape of one image: image_shape if given, else the shape of a sample, else a square.
 
     Raises
     ------
     ValueError
-        If image_shape does not fit the rows, or nothing says how to fold flat rows.
+        If image_shape does not fit the rows, or flat rows are not square images.
     """
     if image_shape is not None:
         wanted = tuple(int(n) for n in image_shape)
         if len(wanted) not in (2, 3) or math.prod(wanted) != n_features:
             raise ValueError(
-                f"image_shape={image_shape!r} must be (H, W), (H, W, C) or (C, H, W) and hold the "
-                f"{n_features} numbers of a row."
+                f"image_shape must be (H, W), (H, W, C) or (C, H, W), and its product must be "
+                f"{n_features}, the length of a row; got {image_shape!r}."
             )
         return wanted
     if shape is not None and len(shape) in (2, 3):
@@ -32,33 +32,34 @@ def find_image_shape(
     side = math.isqrt(n_features)
     if side * side != n_features:
         raise ValueError(
-            f"Rows of {n_features} numbers are no square images; pass image_shape, as in "
+            f"Rows of {n_features} numbers are not square images; pass image_shape, such as "
             "image_shape=(28, 28) or (64, 64, 3)."
         )
     return side, side
 
 
 def as_images(rows: ArrayLike, image_shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Rows as images (n, H, W) or (n, H, W, 3).
+    """Reshape rows to images (n, H, W) or (n, H, W, 3).
 
     Raises
     ------
     ValueError
-        If the images have three axes and none of the outer ones has 1 or 3 channels.
+        If an image has three axes, and neither the first nor the last has length 1 or 3.
     """
     images = np.asarray(rows, dtype=np.float64)
     images = images.reshape(len(images), *image_shape)
     if images.ndim == 4 and images.shape[-1] not in (1, 3):
         if images.shape[1] not in (1, 3):
             raise ValueError(
-                f"Images of shape {image_shape} have neither 1 nor 3 channels, first or last."
+                "Images must have 1 or 3 channels as their first or last axis; got shape "
+                f"{image_shape}."
             )
         images = np.moveaxis(images, 1, -1)
     return images[..., 0] if images.ndim == 4 and images.shape[-1] == 1 else images
 
 
 def value_range(images: NDArray[np.float64]) -> tuple[float, float]:
-    """Values to show as black and white: 0 to 1, 0 to 255, or what there is."""
+    """Values to show as black and as white: (0, 1), (0, 255), or based on the data."""
     low, high = float(images.min()), float(images.max())
     if low < 0:
         return low, high
@@ -68,7 +69,7 @@ def value_range(images: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def mosaic(images: NDArray[np.float64], n_columns: int, gap: int, fill: float) -> NDArray[Any]:
-    """Images in rows of n_columns, with so many pixels between them."""
+    """Arrange images in rows of n_columns, with gap pixels of the value fill between them."""
     n, height, width = images.shape[:3]
     n_rows = math.ceil(n / n_columns)
     size = (n_rows * (height + gap) - gap, n_columns * (width + gap) - gap)
@@ -81,5 +82,5 @@ def mosaic(images: NDArray[np.float64], n_columns: int, gap: int, fill: float) -
 
 
 def to_unit(images: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Values between low and high to [0, 1], as the screen needs them; what is beyond saturates."""
+    """Map [low, high] linearly to [0, 1], and clip values outside."""
     return np.clip((images - low) / ((high - low) or 1.0), 0, 1)

@@ -1,4 +1,4 @@
-"""Embedded rows in their latent space."""
+"""Scatter plots of embedded rows in their latent space."""
 
 from __future__ import annotations
 
@@ -23,66 +23,67 @@ from skccvae.plotting._style import (
 )
 
 KINDS = ("auto", "plane", "hammer", "3d", "disk")
+# Number of rows of a class from which the position of its name is computed.
 _LABEL_ROWS = 400
 
 
 def ambient_points(vae: Any, X: Any) -> NDArray[np.float64]:
-    """Embedded rows of X as ambient points of ``vae.manifold_``, float64."""
+    """Embed the rows of X, as ambient points of ``vae.manifold_`` in float64."""
     check_is_fitted(vae)
     if not isinstance(getattr(vae, "manifold_", None), Manifold):
         raise TypeError(
             "Expected a fitted transformer of skccvae, with an attribute manifold_; got "
-            f"{type(vae).__name__}. Of a Pipeline pass the step, as in pipeline['vae']."
+            f"{type(vae).__name__}. For a Pipeline, pass its step, such as pipeline['vae']."
         )
     Z = torch.from_numpy(np.array(vae.transform(X), dtype=np.float64))
     return np.asarray(vae.manifold_.from_chart(Z, vae.coordinates).numpy())
 
 
 class LatentDisplay:
-    """Points of a latent space of constant curvature, each geometry on a map of its own.
+    """Points of a latent space of constant curvature, on a map that suits its geometry.
 
-    The plane is drawn as it is, with rings at round distances from the origin. The sphere comes in
-    Hammer's equal-area projection or as a globe, the hyperbolic plane as the Poincare disk, which
-    keeps angles, over a grid of geodesics (solid) and circles of equal distance (dashed). The
-    factors of a product stand side by side. One-dimensional factors are drawn as a line or a
-    circle, with the points spread a little across it.
+    A plane has rings at round distances from the origin. A sphere is shown in Hammer's equal-area
+    projection or as a globe. A hyperbolic plane is shown as the Poincare disk, which preserves
+    angles, with a grid of geodesics (solid) and circles of equal distance from the origin (dashed).
+    The factors of a product are side by side. A one-dimensional factor is a line or a circle, with
+    the points spread across its width.
 
-    It is recommended to use :meth:`from_estimator`.
+    Use :meth:`from_estimator` to make a display from a fitted model.
 
     Parameters
     ----------
     points : array-like of shape (n_points, ambient_dim)
         Ambient points.
     manifold : Manifold
-        The space they live in.
+        Space of the points.
     y : array-like of shape (n_points,), default=None
         Classes or numbers that colour the points.
 
     Attributes
     ----------
     ax_ : matplotlib Axes or ndarray of Axes
-        The axes; an array of one a factor for a product.
+        The axes; for a product, an array with one axes per factor.
     figure_ : matplotlib Figure
-        Its figure.
+        The figure of the axes.
     colorbar_ : matplotlib Colorbar or None
-        Scale of colours, where y holds numbers.
+        The colour bar, if y holds numbers.
     places_ : list of ndarray of shape (n_points, 2) or (n_points, 3)
-        Coordinates of the points on the page, for each panel.
+        For each panel, the coordinates of the points in its axes.
 
     Raises
     ------
     ValueError
-        For points that are not in the space or a y of another length.
+        If points are not in the space or y has another length.
 
     See Also
     --------
-    ManifoldGridDisplay : Decoded images over the same maps.
+    ManifoldGridDisplay : Decoded images on the same maps.
 
     Notes
     -----
-    A sphere has no north of its own: the map is turned so that few points lie near its edge.
+    A sphere has no natural north pole, so the map is rotated to keep points away from its edge.
 
-    Where all points lie in the inner half of the Poincare disk, the picture shows that half alone.
+    If all points are in the inner half of the Poincare disk, the plot shows only that half.
 
     Examples
     --------
@@ -183,19 +184,20 @@ class LatentDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, default=None
-            Where to draw: ordinary axes for all maps, 3-D ones for ``kind="3d"``; one a factor for
-            a product. New ones by default.
+            Axes to draw on, one for each factor of a product. They must be 3-D axes for
+            ``kind="3d"``, and ordinary axes otherwise. The default is a new figure.
         kind : {"auto", "plane", "hammer", "3d", "disk"}, default="auto"
-            The map. ``"auto"`` takes the plane for K = 0, Hammer's for K > 0 and the disk for
-            K < 0. In a product, ``"3d"`` concerns its spheres.
+            The map. ``"auto"`` is the plane for K = 0, Hammer's map for K > 0 and the disk for
+            K < 0. In a product, ``"3d"`` applies to its spheres.
         dims : tuple of two int, default=None
-            Directions to draw of a space of more than two: its points go to the nearest ones on
-            the plane (great sphere, hyperbolic plane) through the origin along these.
+            For a space of more than two dimensions: the two directions to draw. Each point is
+            projected to the nearest point on the plane (great sphere, hyperbolic plane) through the
+            origin along these directions.
         class_labels : {"auto", "map", "legend", "none"}, default="auto"
-            Names of the classes: where each is densest, or in a legend. ``"auto"`` puts short
-            names on the map. In 3-D it is always a legend.
+            Where to write the names of the classes: on the map, where each class is densest, or in
+            a legend. ``"auto"`` writes short names on the map. 3-D axes always use a legend.
         **kwargs : dict
-            Passed on to ``scatter``, as ``s=20`` or ``alpha=0.5``.
+            Passed to ``scatter``, such as ``s=20`` or ``alpha=0.5``.
 
         Returns
         -------
@@ -205,8 +207,8 @@ class LatentDisplay:
         Raises
         ------
         ValueError
-            For a kind that does not fit the space, more than two dimensions without dims, or
-            another number of axes than of factors.
+            If kind does not fit the space, the space has more than two dimensions and dims is
+            None, or the number of axes differs from the number of factors.
         """
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}; got {kind!r}.")
@@ -238,7 +240,7 @@ class LatentDisplay:
                 self._name_classes(panel, space, points, places, names)
             panel.set_title(title_of(space, name, product), fontsize=13)
             if name in ("plane", "hammer", "disk", "circle"):
-                panel.set_anchor("N")  # titles of panels side by side on one line
+                panel.set_anchor("N")  # aligns the titles of panels side by side
         if self.y is not None and names is None:
             bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02, panchor=False)
             self.colorbar_ = bar
@@ -258,14 +260,14 @@ class LatentDisplay:
     def _scatter(
         self, ax: Any, places: NDArray[np.float64], names: Any, kwargs: dict[str, Any]
     ) -> Any:
-        # Smaller where there are more: some hundred points or some ten thousand stay apart.
+        # Hundreds of points or tens of thousands should both remain distinguishable.
         size = float(np.clip(18000 / len(places), 4, 24))
         style = {"s": size, "alpha": 0.75, "linewidths": 0, "zorder": 2} | kwargs
-        # In an order of its own, lest the last class cover the others.
+        # In random order, so that the last class does not cover the others.
         order = np.random.default_rng(0).permutation(len(places))
         if places.shape[1] == 2:
             return self._scatter_rows(ax, places, order, names, style)
-        # A globe is not made of glass: its far side only shines through.
+        # Points on the far side of the globe are faint.
         near = places[order] @ maps.direction(ax.elev, ax.azim) > 0
         far = style | {"alpha": 0.15 * float(style["alpha"]), "zorder": 1, "depthshade": False}
         self._scatter_rows(ax, places, order[~near], names, far)
@@ -274,7 +276,7 @@ class LatentDisplay:
     def _scatter_rows(
         self, ax: Any, places: NDArray[np.float64], rows: Any, names: Any, style: dict[str, Any]
     ) -> Any:
-        """Some of the points, in the colours of y."""
+        """Draw some of the points in the colours of y."""
         if self.y is None:
             own_colour = {} if {"c", "color"} & set(style) else {"color": COLOURS[0]}
             return ax.scatter(*places[rows].T, **own_colour | style)
@@ -295,7 +297,7 @@ class LatentDisplay:
     def _name_classes(
         self, ax: Any, space: ConstantCurvature, points: Any, places: Any, names: Any
     ) -> None:
-        """Write the name of each class where it is densest, by geodesic distance."""
+        """Write the name of each class where it is densest in geodesic distance."""
         assert self.y is not None
         for index, name in enumerate(names):
             own = np.flatnonzero(self.y == name)

@@ -1,4 +1,4 @@
-"""Maps of two-dimensional spaces onto the page, and the grids drawn beneath the points."""
+"""Maps from two-dimensional spaces to the plane of the plot, and grids for these maps."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ HAMMER_AXES = (2 * math.sqrt(2), math.sqrt(2))
 
 
 def hammer(directions: Array) -> Array:
-    """Hammer's equal-area map of unit vectors (..., 3) to the page (..., 2).
+    """Hammer's equal-area map from unit vectors (..., 3) to the plot (..., 2).
 
-    The first axis is the middle of the map, the third its north.
+    The first axis maps to the centre of the map, and the third to its north pole.
     """
     x, y, z = np.moveaxis(np.asarray(directions, dtype=float), -1, 0)
     lon, lat = np.arctan2(y, x), np.arcsin(np.clip(z, -1, 1))
@@ -30,14 +30,14 @@ def hammer(directions: Array) -> Array:
 
 
 def hammer_angles(lon: Any, lat: Any) -> Array:
-    """The same from longitude and latitude in radians."""
+    """Hammer's map from longitude and latitude in radians."""
     root = np.sqrt(1 + np.cos(lat) * np.cos(lon / 2))
     wide, high = HAMMER_AXES
     return np.stack([wide * np.cos(lat) * np.sin(lon / 2) / root, high * np.sin(lat) / root], -1)
 
 
 def hammer_inverse(places: Array) -> Array:
-    """Unit vectors (..., 3) of places (..., 2) inside the ellipse of the Hammer map."""
+    """Unit vectors (..., 3) for positions (..., 2) inside the ellipse of Hammer's map."""
     x, y = np.moveaxis(np.asarray(places, dtype=float), -1, 0)
     half = np.sqrt(1 - (x / 4) ** 2 - (y / 2) ** 2)
     lon = 2 * np.arctan2(half * x, 2 * (2 * half**2 - 1))
@@ -46,10 +46,10 @@ def hammer_inverse(places: Array) -> Array:
 
 
 def centring_rotation(directions: Array, n_trials: int = 200) -> Array:
-    """Rotation matrix (3, 3) that puts the fewest points near the edge of the map.
+    """Rotation matrix (3, 3) with the fewest points near the edge of the map.
 
-    A sphere has no north pole of its own, and at the edge of a map neighbours are torn apart. The
-    identity is tried first, so that data that fit as they are stay where they are.
+    A sphere has no natural north pole, and the edge of the map separates neighbours. The identity
+    is the first candidate, so it is kept if no other rotation is better.
     """
     trials = np.concatenate(
         [np.eye(3)[None], Rotation.random(n_trials, np.random.default_rng(0)).as_matrix()]
@@ -64,8 +64,8 @@ def two_dimensional(
 ) -> tuple[ConstantCurvature, Array]:
     """The space to draw, of at most two dimensions, and the points in it.
 
-    With more than two dimensions each point goes to the nearest one on the flat, great or
-    hyperbolic plane through the origin along the directions dims.
+    In a space of more than two dimensions, each point is projected to the nearest point on the
+    plane (great sphere, hyperbolic plane) through the origin along the directions dims.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def two_dimensional(
     if dims is None:
         if space.dim > 2:
             raise ValueError(
-                f"{space!r} has {space.dim} dimensions and the page has two. Pass dims=(i, j) to "
+                f"{space!r} has {space.dim} dimensions, but a plot has two. Pass dims=(i, j) to "
                 f"see two of its directions 0 to {space.dim - 1}, fit a model with n_components=2, "
                 "or reduce the codes first (PCA, t-SNE on geodesic_distances)."
             )
@@ -85,41 +85,41 @@ def two_dimensional(
         return space, points
     i, j = check_dims(dims, space.dim)
     plane = constant_curvature(2, space.curvature)
-    lift = space.ambient_dim - space.dim  # 1 where the first ambient coordinate is not a direction
-    columns = [*range(lift), lift + i, lift + j]
+    extra = space.ambient_dim - space.dim  # 1 if the first ambient coordinate is no direction
+    columns = [*range(extra), extra + i, extra + j]
     return plane, plane.project(torch.from_numpy(points[:, columns])).numpy()
 
 
 def check_dims(dims: Any, dim: int) -> tuple[int, int]:
-    """Two different directions 0, ..., dim - 1; else ValueError."""
+    """Return dims if they are two different directions of 0, ..., dim - 1; else ValueError."""
     pair = tuple(dims) if np.iterable(dims) else (dims,)
     if len(pair) != 2 or pair[0] == pair[1] or not all(d in range(dim) for d in pair):
         raise ValueError(
-            f"dims must be two different directions out of 0, ..., {dim - 1}; got {dims!r}."
+            f"dims must be two different directions from 0, ..., {dim - 1}; got {dims!r}."
         )
     return int(pair[0]), int(pair[1])
 
 
 def disk_places(space: ConstantCurvature, points: Array) -> Array:
-    """Ambient points of a hyperbolic plane in the Poincare disk of radius 1."""
+    """Map ambient points of a hyperbolic plane to the Poincare disk of radius 1."""
     chart = space.to_chart(torch.from_numpy(points), "stereographic").numpy()
     return np.asarray(chart / space.radius_)
 
 
-def nice_step(limit: float, most: int = 6) -> float:
-    """Spacing 1, 2 or 5 times a power of ten that puts at most so many rings below limit."""
-    raw = max(limit, 1e-12) / most
+def nice_step(limit: float, max_rings: int = 6) -> float:
+    """Smallest spacing 1, 2 or 5 times a power of ten with at most max_rings rings below limit."""
+    raw = max(limit, 1e-12) / max_rings
     power = 10.0 ** math.floor(math.log10(raw))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
 
 
 def geodesic_across(distance: float, angle: float, n: int = 101) -> Array:
-    """Geodesic of the disk (K = -1) that crosses the ray at an angle squarely, at a distance.
+    """Geodesic of the disk (K = -1) orthogonal to a ray, at a distance from the origin, (n, 2).
 
-    Shape (n, 2). It is an arc of a circle that meets the edge of the disk at right angles.
+    It is an arc of a circle that meets the edge of the disk at right angles.
     """
     t = np.linspace(-6, 6, n)
-    # On the hyperboloid: the geodesic through 0 along the second axis, boosted along the first.
+    # On the hyperboloid: the geodesic through the origin along axis 2, translated along axis 1.
     c, s = math.cosh(distance), math.sinh(distance)
     x0, x1, x2 = c * np.cosh(t), s * np.cosh(t), np.sinh(t)
     u, v = x1 / (1 + x0), x2 / (1 + x0)
@@ -129,7 +129,7 @@ def geodesic_across(distance: float, angle: float, n: int = 101) -> Array:
 
 
 def draw_plane_grid(ax: Any, edge: float) -> None:
-    """Rings at round distances around the origin of a plane."""
+    """Draw rings at round distances from the origin of a plane."""
     from matplotlib.patches import Circle
 
     step = nice_step(edge, 4)
@@ -141,11 +141,11 @@ def draw_plane_grid(ax: Any, edge: float) -> None:
 
 
 def draw_disk_grid(ax: Any, edge: float, space: ConstantCurvature, *, labels: bool = True) -> None:
-    """Rings at round distances, geodesics square to two axes, and the edge of the disk."""
+    """Draw rings at round distances, geodesics orthogonal to the two axes, and the disk's edge."""
     from matplotlib.patches import Circle
 
     R = space.radius_
-    shown = 2 * math.atanh(min(edge, 0.985))  # distance in units of R that the picture reaches
+    shown = 2 * math.atanh(min(edge, 0.985))  # largest distance shown, in units of R
     step = nice_step(shown * R, 5) / R
     distances = np.arange(1, 1 + int(shown / step + 1e-9)) * step
     rim = Circle((0, 0), 1, fill=False, linewidth=1.3, edgecolor="0.2", zorder=1)
@@ -166,12 +166,12 @@ def draw_disk_grid(ax: Any, edge: float, space: ConstantCurvature, *, labels: bo
 def _ring_label(ax: Any, radius: float, value: float) -> None:
     place = radius * math.cos(math.pi / 4)
     style = {"color": "0.25", "fontsize": 10, "ha": "center", "va": "center", "zorder": 2.5}
-    # Clipped: a ring that leaves the square has its label outside the picture.
+    # A ring that leaves the plot has its label outside, so the label is clipped.
     ax.text(place, -place, f"{value:g}", path_effects=text_outline(), clip_on=True, **style)
 
 
 def draw_hammer_grid(ax: Any) -> None:
-    """Meridians and parallels every 30 degrees, and the outline of the map."""
+    """Draw meridians and parallels every 30 degrees, and the outline of the map."""
     t = np.linspace(-1, 1, 181)
     for degrees in range(-150, 180, 30):
         ax.plot(*hammer_angles(np.full_like(t, math.radians(degrees)), t * math.pi / 2).T, **GRID)
@@ -181,7 +181,7 @@ def draw_hammer_grid(ax: Any) -> None:
 
 
 def draw_hammer_outline(ax: Any) -> None:
-    """The ellipse around the map, and limits that hold it."""
+    """Draw the ellipse around the map, and set the limits of the axes to it."""
     from matplotlib.patches import Ellipse
 
     wide, high = HAMMER_AXES
@@ -193,13 +193,13 @@ def draw_hammer_outline(ax: Any) -> None:
 
 
 def direction(elevation: float, azimuth: float) -> Array:
-    """Unit vector towards the reader of a 3-D axes with that view, in degrees."""
+    """Unit vector towards the viewer of 3-D axes, for a view given in degrees."""
     lat, lon = math.radians(elevation), math.radians(azimuth)
     return np.array([math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)])
 
 
 def draw_globe(ax: Any, facing: Array) -> None:
-    """Graticule of a unit sphere seen from a direction, its far side paler."""
+    """Draw the grid of a unit sphere seen from a direction; its far side is paler."""
     t = np.linspace(0, 2 * math.pi, 181)
     circles = [
         np.stack([math.cos(lat) * np.cos(t), math.cos(lat) * np.sin(t), 0 * t + math.sin(lat)])

@@ -1,4 +1,4 @@
-"""One panel of a latent space: which map, its grid, and where the points lie on it."""
+"""One panel of a latent space: the map, its grid, and the positions of points on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def natural_map(space: ConstantCurvature) -> str:
 
 
 def map_of(space: ConstantCurvature, kind: str, in_product: bool) -> str:
-    """Name of the map for a space, checked against the kind that was asked for."""
+    """Name of the map for a space; ValueError if the requested kind does not fit it."""
     natural = natural_map(space)
     if space.dim == 1 or kind in ("auto", natural):
         return natural
@@ -35,7 +35,7 @@ def map_of(space: ConstantCurvature, kind: str, in_product: bool) -> str:
 def draw_map(
     ax: Any, space: ConstantCurvature, points: NDArray[np.float64], kind: str
 ) -> NDArray[np.float64]:
-    """Draw the grid and return the places of the points on it."""
+    """Draw the grid, and return the positions of the points on the map."""
     if kind == "plane":
         maps.draw_plane_grid(ax, 1.04 * float(np.linalg.norm(points, axis=1).max()) or 1.0)
         return points
@@ -55,7 +55,7 @@ def draw_map(
 
 
 def _facing(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Side of a globe, not too near its poles, that most of the points are on."""
+    """Viewing direction, away from the poles, from which most of the points are visible."""
     lon = np.radians(np.arange(0, 360, 10))[:, None]
     lat = np.radians([-40.0, -20.0, 0.0, 20.0, 40.0])
     views = np.stack(
@@ -67,9 +67,9 @@ def _facing(directions: NDArray[np.float64]) -> NDArray[np.float64]:
 def _draw_one_dimensional(
     ax: Any, space: ConstantCurvature, points: NDArray[np.float64], kind: str
 ) -> NDArray[np.float64]:
-    """A line or a circle, with the points spread evenly across it."""
+    """Draw a line or a circle, and spread the points evenly across its width."""
     along = space.log0(torch.from_numpy(points)).numpy()[:, 0]
-    # Multiples of the golden ratio, modulo 1: even, and the same each time.
+    # Multiples of the golden ratio modulo 1 are evenly spread and reproducible.
     across = (np.arange(len(points)) * 0.6180339887498949) % 1 - 0.5
     if kind == "line":
         ax.axhline(0, color="0.8", zorder=0)

@@ -1,4 +1,4 @@
-"""Images and what the model makes of them."""
+"""Images and their reconstructions."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from skccvae.plotting._style import make_axes
 
 
 class ReconstructionDisplay:
-    """Images in pairs: the original above, its reconstruction below.
+    """Pairs of images: each original above its reconstruction.
 
-    It is recommended to use :meth:`from_estimator`.
+    Use :meth:`from_estimator` to make a display from a fitted model.
 
     Parameters
     ----------
     originals, reconstructions : array-like of shape (n_images, n_features) or (n_images, ...)
-        Images, paired.
+        Images in the same order.
     image_shape : tuple of int, default=None
-        Shape ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)`` of one image; needed for flat rows that are
-        no squares.
+        Shape ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)`` of one image. It is needed for flat rows
+        that are not square images.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes with the mosaic.
+        The axes.
     figure_ : matplotlib Figure
-        Its figure.
+        The figure of the axes.
 
     Raises
     ------
     ValueError
-        For arrays of different shapes, or rows that cannot be folded into images.
+        If the arrays have different shapes, or rows cannot be reshaped to images.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class ReconstructionDisplay:
         first, second = np.asarray(originals), np.asarray(reconstructions)
         if first.shape != second.shape or first.ndim < 2 or len(first) == 0:
             raise ValueError(
-                "originals and reconstructions must be of one shape (n_images, ...); got "
+                "originals and reconstructions must have the same shape (n_images, ...); got "
                 f"{first.shape} and {second.shape}."
             )
         n_features = first[0].size
@@ -87,12 +87,12 @@ class ReconstructionDisplay:
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Images as in ``fit``.
         n_images : int, default=10
-            Rows of X to show, or all if there are fewer.
+            Number of rows of X to show, or all if there are fewer.
         image_shape : tuple of int, default=None
-            Shape of one image; by default that of X's rows, the estimator's ``image_shape``, or a
-            square.
+            Shape of one image. The default is the shape of a sample of X, then the ``image_shape``
+            of the estimator, then a square.
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
+            Axes to draw on. The default is a new figure.
         **kwargs : dict
             Other arguments of :meth:`plot`.
 
@@ -103,7 +103,7 @@ class ReconstructionDisplay:
         Raises
         ------
         ValueError
-            If n_images is not positive or rows cannot be folded into images.
+            If n_images is not positive or rows cannot be reshaped to images.
 
         Examples
         --------
@@ -139,13 +139,13 @@ class ReconstructionDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
+            Axes to draw on. The default is a new figure.
         n_columns : int, default=10
-            Pairs beside each other; further ones begin a new pair of rows.
+            Number of pairs side by side. Further pairs start a new line.
         cmap : str, default="gray"
-            Colour map of grey-scale images.
+            Colour map for grey-scale images.
         **kwargs : dict
-            Passed on to ``imshow``.
+            Passed to ``imshow``.
 
         Returns
         -------
@@ -168,7 +168,7 @@ class ReconstructionDisplay:
         top = 0
         for start in range(0, n, columns):
             part = slice(start, start + columns)
-            if bands:  # a wider gap between the pairs of rows
+            if bands:  # a wider gap between lines of pairs
                 bands.append(np.ones((2 * gap, *bands[0].shape[1:])))
                 top += 2 * gap
             for images in (self.originals, self.reconstructions):
@@ -191,7 +191,7 @@ class ReconstructionDisplay:
 
 
 def _first(X: Any, n: int) -> NDArray[Any]:
-    """The first samples of nested lists or of a torch Dataset, without labels, as an array."""
+    """The first n samples of nested lists or of a torch Dataset, without labels, as an array."""
     if isinstance(X, list | tuple):
         return np.asarray(X)[:n]
     samples = [X[number] for number in range(min(n, len(X)))]

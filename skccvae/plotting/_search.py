@@ -1,4 +1,4 @@
-"""Scores of a search over curvature and dimension."""
+"""Plots of the scores of a search over curvature and dimension."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from skccvae.plotting._style import COLOUR_MAP, class_style, make_axes
 
 
 class CurvatureSearchDisplay:
-    """Cross-validated score against curvature, a curve for each dimension.
+    """Cross-validated score against curvature, with one curve for each dimension.
 
-    It is recommended to use :meth:`from_search`.
+    Use :meth:`from_search` to make a display from a fitted search.
 
     Parameters
     ----------
     curvatures : array-like of shape (n_curvatures,)
-        Increasing signed curvatures K.
+        Signed curvatures K in increasing order.
     n_components : array-like of shape (n_dimensions,)
         Dimensions of the latent space.
     scores : array-like of shape (n_curvatures, n_dimensions)
-        Mean scores; NaN where a pair was not tried.
+        Mean scores. NaN means that the search did not try this pair.
     deviations : array-like of shape (n_curvatures, n_dimensions), default=None
         Standard deviations over the splits.
     score_name : str, default="score"
-        Label of the scores.
+        Label for the scores.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         The axes.
     figure_ : matplotlib Figure
-        Its figure.
+        The figure of the axes.
 
     Raises
     ------
     ValueError
-        For arrays whose shapes do not fit.
+        If the shapes of the arrays do not fit, or all scores are NaN.
 
     Notes
     -----
-    With a von Mises-Fisher posterior and the uniform prior the KL does not depend on the
-    curvature: differences along such a curve come from the scale of the decoder's input alone.
+    With a von Mises-Fisher posterior and the uniform prior the KL does not depend on the curvature.
+    Differences along such a curve come only from the scale of the inputs of the decoder.
 
     Examples
     --------
@@ -75,11 +75,11 @@ class CurvatureSearchDisplay:
         for name, array in (("scores", self.scores), ("deviations", self.deviations)):
             if array is not None and array.shape != shape:
                 raise ValueError(
-                    f"{name} must have one row a curvature and one column a dimension, shape "
+                    f"{name} must have one row per curvature and one column per dimension, shape "
                     f"{shape}; got {array.shape}."
                 )
         if np.isnan(self.scores).all():
-            raise ValueError("scores are all NaN: no fit of the search succeeded.")
+            raise ValueError("All scores are NaN: no fit of the search succeeded.")
 
     @property
     def best_(self) -> tuple[float, Any]:
@@ -104,16 +104,16 @@ class CurvatureSearchDisplay:
         Parameters
         ----------
         search : GridSearchCV or another search
-            A fitted search, with ``cv_results_``, over the curvature and, if so, the dimension.
+            A fitted search, with ``cv_results_``, over the curvature and perhaps the dimension.
         curvature, n_components : str, default=None
-            Names of the parameters, as ``"vae__curvature"``. By default the one whose last part is
-            ``curvature`` or ``n_components``.
+            Names of the parameters, such as ``"vae__curvature"``. The default is the one whose last
+            part is ``curvature`` or ``n_components``.
         metric : str, default="score"
-            Name of the metric in a search over several.
+            Name of the metric, for a search with several metrics.
         kind : {"curves", "heatmap"}, default="curves"
             See :meth:`plot`.
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
+            Axes to draw on. The default is a new figure.
         **kwargs : dict
             Other arguments of :meth:`plot`.
 
@@ -124,12 +124,12 @@ class CurvatureSearchDisplay:
         Raises
         ------
         ValueError
-            If the search did not vary the curvature, over values that are not numbers, or without
-            that metric.
+            If the search did not vary the curvature, its values are not numbers, or the search
+            does not have that metric.
 
         Notes
         -----
-        Where other parameters were searched too, each pair shows its best score over these.
+        If the search varied other parameters too, each pair shows its best score over these.
 
         Examples
         --------
@@ -151,7 +151,10 @@ class CurvatureSearchDisplay:
         tried = [name.removeprefix("param_") for name in results if name.startswith("param_")]
         K_name = _parameter(curvature, "curvature", tried)
         if K_name is None:
-            raise ValueError(f"The search did not vary a curvature, but {tried}; pass curvature=.")
+            raise ValueError(
+                f"The search did not vary a curvature; it varied {tried}. Pass the name of the "
+                "parameter as curvature."
+            )
         d_name = _parameter(n_components, "n_components", tried)
         if f"mean_test_{metric}" not in results:
             known = sorted(n.removeprefix("mean_test_") for n in results if "mean_test_" in n)
@@ -160,7 +163,7 @@ class CurvatureSearchDisplay:
         try:
             K = np.array([float(value) for value in values])
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{K_name} must be searched over numbers; got {values}.") from error
+            raise ValueError(f"The values of {K_name} must be numbers; got {values}.") from error
         d = [1] * len(K) if d_name is None else list(results[f"param_{d_name}"])
         curvatures, dimensions = sorted(set(K.tolist())), sorted(set(d))
         scores = np.full((len(curvatures), len(dimensions)), np.nan)
@@ -187,11 +190,11 @@ class CurvatureSearchDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
+            Axes to draw on. The default is a new figure.
         kind : {"curves", "heatmap"}, default="curves"
-            Curves with bars of one standard deviation over the splits, or a table in colours.
+            Curves with error bars of one standard deviation over the splits, or a coloured table.
         **kwargs : dict
-            Passed on to ``errorbar`` or ``imshow``.
+            Passed to ``errorbar`` or ``imshow``.
 
         Returns
         -------
@@ -201,7 +204,7 @@ class CurvatureSearchDisplay:
         Raises
         ------
         ValueError
-            For an unknown kind.
+            If kind is unknown.
         """
         if kind not in ("curves", "heatmap"):
             raise ValueError(f"kind must be 'curves' or 'heatmap'; got {kind!r}.")
@@ -216,7 +219,7 @@ class CurvatureSearchDisplay:
         ax = self.ax_
         if self.curvatures.min() <= 0 <= self.curvatures.max():
             ax.axvline(0, color="0.8", zorder=0)
-        # Curves stand a little beside each other, so that their bars do not hide one another.
+        # The curves are shifted slightly, so that their error bars do not overlap.
         span = float(np.ptp(self.curvatures)) or 1.0
         n = self.n_components.size
         for j, d in enumerate(self.n_components):
@@ -277,9 +280,9 @@ def _parameter(given: str | None, ending: str, tried: list[str]) -> str | None:
     """Name of the searched parameter: the one given, or the only one with that ending."""
     if given is not None:
         if given not in tried:
-            raise ValueError(f"The search did not vary {given!r}, but {tried}.")
+            raise ValueError(f"The search did not vary {given!r}; it varied {tried}.")
         return given
     found = [name for name in tried if name.split("__")[-1] == ending]
     if len(found) > 1:
-        raise ValueError(f"The search varied {found}: pass {ending}= to choose one.")
+        raise ValueError(f"The search varied {found}; pass one of them as {ending}.")
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Colours, axes and class labels that all displays share."""
+"""Colours, axes and class labels for all displays."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Tol's muted scheme with orange and grey, told apart with any of the common colour deficiencies.
+#: Tol's muted scheme with orange and grey, which suits all common colour vision deficiencies.
 COLOURS = tuple(
     "#332288 #ee7733 #44aa99 #cc6677 #999933 #88ccee #882255 #117733 #aa4499 #666666".split()
 )
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
-#: Even in lightness and readable without red and green.
+#: Uniform in lightness, and readable with red-green colour blindness.
 COLOUR_MAP = "cividis"
 GRID = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
-#: More distinct numbers than that are taken for a quantity, not for classes.
+#: y with more distinct numbers than this holds quantities, not classes.
 _MOST_CLASSES = 20
 
 
 def require_pyplot() -> Any:
-    """Import ``matplotlib.pyplot``, or say which extra brings it."""
+    """Import ``matplotlib.pyplot``; the ImportError names the extra that installs it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "skccvae.plotting draws with matplotlib, which is not installed. It comes with the "
-            "extra 'plot': pip install 'skccvae[plot]'."
+            "skccvae.plotting needs matplotlib, which is not installed. Install the extra 'plot': "
+            "pip install 'skccvae[plot]'."
         ) from error
     return plt
 
@@ -40,25 +40,25 @@ def make_axes(
     three_d: Sequence[bool] | None = None,
     widths: Sequence[float] | None = None,
 ) -> tuple[Any, list[Any]]:
-    """Figure and n axes: those given, or new ones side by side.
+    """Return a figure and n axes: the given axes, or new ones side by side.
 
     Parameters
     ----------
     ax : Axes, sequence of Axes or None
-        One axes, or one for each panel.
+        One axes for each panel.
     n : int
         Number of panels.
     panel_size : tuple of float
         Width and height in inches of one new panel.
     three_d : sequence of bool, optional
-        Which panels need a 3-D axes.
+        Which panels need 3-D axes.
     widths : sequence of float, optional
         Relative widths of new panels.
 
     Raises
     ------
     ValueError
-        For another number of axes than of panels, or a flat axes where a 3-D one is needed.
+        If the number of axes differs from the number of panels, or a panel needs 3-D axes.
     """
     plt = require_pyplot()
     three_d = [False] * n if three_d is None else list(three_d)
@@ -73,18 +73,18 @@ def make_axes(
         ]
     axes = list(np.ravel(np.asarray(ax, dtype=object)))
     if len(axes) != n:
-        raise ValueError(f"There are {n} panels to draw, but ax holds {len(axes)} axes.")
+        raise ValueError(f"The plot has {n} panels, but ax holds {len(axes)} axes.")
     for panel, wants in zip(axes, three_d, strict=True):
         if wants and not hasattr(panel, "get_zlim"):
             raise ValueError(
-                "kind='3d' needs a 3-D axes: make it with plt.subplots(subplot_kw="
+                "kind='3d' needs 3-D axes; make them with plt.subplots(subplot_kw="
                 "{'projection': '3d'}), or leave ax out."
             )
     return axes[0].figure, axes
 
 
 def is_classes(y: NDArray[Any]) -> bool:
-    """Whether y names classes: not numbers, or few distinct whole ones."""
+    """Whether y holds classes: values that are not numbers, or few distinct integers."""
     if y.dtype.kind not in "iuf":
         return True
     values = np.unique(y)
@@ -92,20 +92,20 @@ def is_classes(y: NDArray[Any]) -> bool:
 
 
 def class_style(index: int) -> dict[str, Any]:
-    """Colour and marker of a class; beyond ten classes the marker changes."""
+    """Colour and marker of a class; the marker changes after every ten classes."""
     n = len(COLOURS)
     return {"color": COLOURS[index % n], "marker": MARKERS[(index // n) % len(MARKERS)]}
 
 
 def text_outline() -> list[Any]:
-    """White rim that keeps a label legible on top of points."""
+    """White outline that keeps a label readable on top of points."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=3.5, foreground="white")]
 
 
 def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
-    """One-dimensional y of length n, or None; ValueError for anything else."""
+    """Convert y to a one-dimensional array of length n, or None; ValueError if it is neither."""
     if y is None:
         return None
     array = np.asarray(y)
@@ -113,6 +113,6 @@ def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
         array = array[:, 0]
     if array.shape != (n,):
         raise ValueError(
-            f"y must hold one label or number a row, shape ({n},); got shape {array.shape}."
+            f"y must hold one label or number per row, shape ({n},); got shape {array.shape}."
         )
     return array

@@ -1,4 +1,4 @@
-"""Curves of a training run."""
+"""Plots of the curves of a training run."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from sklearn.utils.validation import check_is_fitted
 from skccvae.plotting._style import COLOURS, make_axes
 
 _NAMES = {
-    "elbo": "ELBO (nats a row)",
-    "train_loss": "loss (nats a row)",
-    "reconstruction": "reconstruction (nats a row)",
-    "kl": "KL (nats a row)",
+    "elbo": "ELBO (nats per row)",
+    "train_loss": "loss (nats per row)",
+    "reconstruction": "reconstruction (nats per row)",
+    "kl": "KL (nats per row)",
     "curvature": "curvature K",
     "beta": "weight of the KL",
 }
 
 
 class TrainingDisplay:
-    """Curves over the epochs of a training run, one panel a quantity.
+    """Curves over the epochs of a training run, with one panel for each quantity.
 
-    Validation curves, where there are any, are dashed in the same panel; the KL of each factor of a
-    product stands beside the whole.
+    Validation curves, if there are any, are dashed lines in the same panel. For a product, the
+    panel of the KL also shows the KL of each factor.
 
-    It is recommended to use :meth:`from_estimator`.
+    Use :meth:`from_estimator` to make a display from a fitted model.
 
     Parameters
     ----------
     history : dict of sequence
-        A fitted transformer's ``history_``: a list with one number an epoch for each name.
+        The ``history_`` of a fitted transformer: for each name, a list with one number per epoch.
 
     Attributes
     ----------
     ax_ : ndarray of matplotlib Axes
-        One a panel.
+        One axes for each panel.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of the axes.
 
     Raises
     ------
     ValueError
-        For a history without epochs, or lists of different lengths.
+        If the history has no epochs, or its lists have different lengths.
 
     Examples
     --------
@@ -52,14 +52,15 @@ class TrainingDisplay:
     >>> from skccvae.plotting import TrainingDisplay
     >>> history = {"epoch": [1, 2, 3], "elbo": [-40.0, -30.0, -28.0], "kl": [0.1, 2.0, 3.0]}
     >>> [panel.get_ylabel() for panel in TrainingDisplay(history).plot().ax_]
-    ['ELBO (nats a row)', 'KL (nats a row)']
+    ['ELBO (nats per row)', 'KL (nats per row)']
     """
 
     def __init__(self, history: Mapping[str, Sequence[float]]) -> None:
         lengths = {name: len(values) for name, values in history.items()}
         if not lengths or 0 in lengths.values() or len(set(lengths.values())) > 1:
             raise ValueError(
-                f"history must hold lists of one length, one number an epoch; got {lengths}."
+                "history must hold lists of the same length, with one number per epoch; got the "
+                f"lengths {lengths}."
             )
         self.history = {name: list(values) for name, values in history.items()}
 
@@ -76,7 +77,7 @@ class TrainingDisplay:
         curves : str or sequence of str, default=None
             See :meth:`plot`.
         ax : matplotlib Axes or sequence of Axes, default=None
-            One a panel; new ones by default.
+            One axes for each panel. The default is a new figure.
         **kwargs : dict
             Other arguments of :meth:`plot`.
 
@@ -107,12 +108,12 @@ class TrainingDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, default=None
-            One a panel; new ones by default.
+            One axes for each panel. The default is a new figure.
         curves : str or sequence of str, default=None
-            Names in the history, one a panel. By default the ELBO, the reconstruction, the KL and,
-            where it was learned, the curvature.
+            Names in the history, one for each panel. The default is the ELBO, the reconstruction,
+            the KL and, if it was learned, the curvature.
         **kwargs : dict
-            Passed on to ``plot`` of the axes.
+            Passed to ``plot`` of the axes.
 
         Returns
         -------
@@ -122,7 +123,8 @@ class TrainingDisplay:
         Raises
         ------
         ValueError
-            For a name that is not in the history, or another number of axes than of panels.
+            If a name is not in the history, or the number of axes differs from the number of
+            panels.
         """
         wanted = self._default_curves() if curves is None else np.atleast_1d(curves).tolist()
         for name in wanted:
@@ -134,7 +136,7 @@ class TrainingDisplay:
         for panel, name in zip(axes, wanted, strict=True):
             lines = self._lines(name)
             for index, (label, column, dashed) in enumerate(lines):
-                # The validation curve (second colour) has a dash of its own too, for grey prints.
+                # The validation curve is dashed as well as coloured, for prints in grey.
                 style = {
                     "color": COLOURS[index % len(COLOURS)],
                     "linestyle": "--" if dashed else "-",
@@ -161,7 +163,7 @@ class TrainingDisplay:
         return found or [name for name in self.history if name not in {"epoch", "dur"}][:3]
 
     def _lines(self, name: str) -> list[tuple[str, str, bool]]:
-        """Label, column and dash of each curve of a panel."""
+        """For each curve of a panel: label, name in the history, and whether it is dashed."""
         found = [("training", name, False)] if name in self.history else []
         if f"valid_{name}" in self.history:
             found.append(("validation", f"valid_{name}", True))

@@ -1,4 +1,4 @@
-"""Special functions in torch alone: generalised trigonometry, Bessel ratios, quadrature."""
+"""Special functions in pure torch: generalised trigonometry, Bessel ratios, quantile functions."""
 
 from __future__ import annotations
 

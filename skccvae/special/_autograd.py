@@ -1,4 +1,4 @@
-"""What the hand-written gradients share."""
+"""Tools for gradients that are written by hand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["first_order_only", "with_derivative"]
 
 
 def first_order_only(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse a backward pass whose own graph is wanted.
+    """Decorate a backward method so that it raises under ``create_graph=True``.
 
-    torch's ``once_differentiable`` complains only where the incoming gradient requires one itself;
-    with a constant one a second derivative would silently be missing a term.
+    torch's ``once_differentiable`` raises only if the incoming gradient itself requires a gradient.
+    If that gradient is a constant, a second derivative would silently miss a term.
     """
 
     @wraps(backward)
@@ -47,15 +47,15 @@ class _WithDerivative(torch.autograd.Function):
 
 
 def with_derivative(x: Tensor, evaluate: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
-    """Value of an elementwise function whose derivative is known in closed form.
+    """Evaluate an elementwise function whose derivative is known in closed form.
 
     Parameters
     ----------
     x : Tensor
-        Argument; gradients flow to it, once.
+        Argument. It can be differentiated once.
     evaluate : callable
-        ``evaluate(x) -> (value, derivative)``, called outside of autograd, of shapes that x
-        broadcasts to, in any floating-point dtype.
+        ``evaluate(x) -> (value, derivative)``. It is called outside autograd. Both results have a
+        shape to which x broadcasts, and any floating-point dtype.
 
     Returns
     -------

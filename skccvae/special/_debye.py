@@ -1,9 +1,9 @@
-"""Coefficients of Debye's uniform expansion of the modified Bessel function, exactly.
+"""Exact coefficients of Debye's uniform expansion of the modified Bessel function.
 
 Debye's expansion (DLMF 10.41.3) reads I_nu(nu t) ~ exp(nu eta) / sqrt(2 pi nu s) * sum_k U_k(p) /
-nu^k with s = sqrt(1 + t^2) and p = 1 / s. Its logarithm is used here, because logarithms are what
-the von Mises-Fisher family needs: log sum_k U_k(p) / nu^k = sum_k D_k(p) / nu^k. The U_k and D_k
-are polynomials with rational coefficients, so they are made with `fractions` and rounded once.
+nu^k with s = sqrt(1 + t^2) and p = 1 / s. The von Mises-Fisher family needs its logarithm, so this
+file expands log sum_k U_k(p) / nu^k = sum_k D_k(p) / nu^k. The U_k and D_k are polynomials with
+rational coefficients; `fractions` computes them exactly and they are rounded once at the end.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _integral(a: Polynomial) -> Polynomial:
 
 
 def _divide_by_p_minus_one(a: Polynomial) -> Polynomial:
-    """Quotient of a(p) - a(1) by p - 1, by synthetic division."""
+    """Divide a(p) - a(1) by p - 1 (synthetic division)."""
     out: Polynomial = []
     carry = Fraction(0)
     for x in reversed(a[1:]):
@@ -56,12 +56,14 @@ def _log_polynomials() -> tuple[Polynomial, ...]:
     u: list[Polynomial] = [[Fraction(1)]]
     for _ in range(N_TERMS):
         # DLMF 10.41.9: U_{k+1} = p^2 (1 - p^2) U_k' / 2 + integral_0^p (1 - 5 t^2) U_k(t) dt / 8
-        grown = _multiply([Fraction(0), Fraction(0), half, Fraction(0), -half], _derivative(u[-1]))
-        summed = _integral(_multiply([eighth, Fraction(0), -5 * eighth], u[-1]))
-        u.append(_add(grown, summed))
+        from_derivative = _multiply(
+            [Fraction(0), Fraction(0), half, Fraction(0), -half], _derivative(u[-1])
+        )
+        from_integral = _integral(_multiply([eighth, Fraction(0), -5 * eighth], u[-1]))
+        u.append(_add(from_derivative, from_integral))
     d: list[Polynomial] = [[Fraction(0)]]
     for k in range(1, N_TERMS + 1):
-        # k U_k = sum_j j D_j U_{k-j}, the derivative of exp(sum D_j x^j) compared term by term
+        # k U_k = sum_j j D_j U_{k-j}: compare the derivatives of exp(sum D_j x^j) = sum U_k x^k
         term = u[k]
         for j in range(1, k):
             term = _add(term, [-Fraction(j, k) * x for x in _multiply(d[j], u[k - j])])
@@ -77,18 +79,18 @@ def debye_coefficients(nu: float) -> tuple[tuple[float, ...], ...]:
 
     * Q(p) = (S(p) - S(1)) / (p - 1), for the logarithm,
     * S'(p) p^3 / nu + p^2 / (2 nu), for the ratio of successive orders divided by t,
-    * p^2 / (1 + p) is left to the caller; the rest of nu times the ratio's derivative in kappa,
-      [S'' p^4 (1 - p^2) - S' p^3 (3 p^2 - 2) - p^4 + p^2 / 2] / nu.
+    * [S'' p^4 (1 - p^2) - S' p^3 (3 p^2 - 2) - p^4 + p^2 / 2] / nu, for nu times the derivative of
+      that ratio in kappa. The caller adds the remaining term p^2 / (1 + p).
 
     Parameters
     ----------
     nu : float
-        Order, positive.
+        Positive order.
 
     Returns
     -------
     tuple of three tuples of float
-        Coefficients by rising power of p, padded to one length.
+        Coefficients in rising powers of p, padded with zeros to equal length.
     """
     order = Fraction(nu)
     s: Polynomial = [Fraction(0)]

@@ -1,14 +1,14 @@
 r"""Logarithm, ratio and derivative of the modified Bessel function, without cancellation.
 
-I_v(kappa) itself is never formed: it underflows in float32 from order 32 on. Everything is written
-for
+I_v(kappa) itself is never formed, because it underflows in float32 from order 32 on. This file
+works with
 
-    F_v(kappa) = 0F1(; v + 1; kappa^2 / 4) = Gamma(v + 1) (kappa / 2)^{-v} I_v(kappa),
+    F_v(kappa) = 0F1(; v + 1; kappa^2 / 4) = Gamma(v + 1) (kappa / 2)^{-v} I_v(kappa).
 
-which is 1 at kappa = 0, so that log F_v keeps its *relative* accuracy for small kappa. Debye's
-uniform expansion gives F at an order raised to at least 20, where it holds to the last digit for
-every kappa; recurrences in which all terms are positive walk down to the order asked for. There is
-no branch on kappa.
+F_v is 1 at kappa = 0, so log F_v keeps its *relative* accuracy for small kappa. Debye's uniform
+expansion gives F at an order raised to at least 20, where it is accurate to the last digit for
+every kappa. Recurrences with only positive terms then lower the order to v. There is no branch on
+kappa.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DEBYE_ORDER = 20.0
 
 
 class BesselFamily(NamedTuple):
-    """What one evaluation gives; every field has the shape of kappa, in the working precision."""
+    """Results of one evaluation; each has the shape of kappa and the dtype `working_dtype`."""
 
     log_f: Tensor  # log F_v(kappa)
     log_f_scaled: Tensor  # log F_v(kappa) - kappa
@@ -38,7 +38,7 @@ class BesselFamily(NamedTuple):
 
 
 def working_dtype(device: torch.device) -> torch.dtype:
-    """float64 wherever the device has it (all but Apple's mps)."""
+    """float64 where the device supports it (all except Apple's mps)."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -49,12 +49,12 @@ def _coefficient_matrix(nu: float, device: torch.device, dtype: torch.dtype) -> 
 
 
 def bessel_family(order: float, kappa: Tensor) -> BesselFamily:
-    """Evaluate log F, A and A' at once, in float64, outside of autograd.
+    """Evaluate log F, A and A' together, in float64 and outside autograd.
 
     Parameters
     ----------
     order : float
-        v >= 0; the von Mises-Fisher law on the unit sphere of R^m has v = m / 2 - 1.
+        v >= 0. The von Mises-Fisher law on the unit sphere of R^m has v = m / 2 - 1.
     kappa : Tensor
         Any shape, >= 0. Converted to the working precision (`working_dtype`).
 
@@ -73,7 +73,7 @@ def bessel_family(order: float, kappa: Tensor) -> BesselFamily:
     matrix = _coefficient_matrix(nu, kappa.device, kappa.dtype)
     powers = torch.ones((*kappa.shape, matrix.shape[0]), dtype=kappa.dtype, device=kappa.device)
     powers[..., 1:] = p.unsqueeze(-1)
-    # a sum of products, not a matrix product: autocast must not lower its precision
+    # a sum of products: autocast would lower the precision of a matrix product
     q, ratio_terms, slope_terms = (
         (torch.cumprod(powers, -1).unsqueeze(-1) * matrix).sum(-2).unbind(-1)
     )
@@ -85,18 +85,18 @@ def bessel_family(order: float, kappa: Tensor) -> BesselFamily:
     slope = (p * p / (1 + p) + slope_terms) / nu
     if n_steps:
         squared = kappa * kappa
-        growth = torch.zeros_like(kappa)  # F_v / F_nu - 1
+        excess = torch.zeros_like(kappa)  # F_v / F_nu - 1
         v = nu
         for _ in range(n_steps):
             z = squared * rho
             step = z / (2 * v)  # F_{v-1} / F_v - 1
-            growth = growth + step + growth * step
+            excess = excess + step + excess * step
             rho = 1 / (2 * v + z)
             slope = rho * rho * (2 * v - squared * slope)
             v -= 1
-        log_growth = torch.log1p(growth)
-        log_f = log_f + log_growth
-        log_f_scaled = log_f_scaled + log_growth
+        log_ratio = torch.log1p(excess)
+        log_f = log_f + log_ratio
+        log_f_scaled = log_f_scaled + log_ratio
     return BesselFamily(log_f, log_f_scaled, kappa * rho, slope)
 
 
@@ -112,22 +112,22 @@ def _check_argument(x: Tensor) -> None:
 
 
 def log_hyp0f1(order: float, x: Tensor, scaled: bool = False) -> Tensor:
-    r"""Logarithm of 0F1(; v + 1; x^2 / 4), the Bessel function without its power of x.
+    r"""Logarithm of 0F1(; v + 1; x^2 / 4), the Bessel function I_v without its power of x.
 
     Parameters
     ----------
     order : float
         v >= 0.
     x : Tensor
-        Any shape, floating point, >= 0 (not checked: a negative x has no meaning here).
+        Any shape, floating point, >= 0 (not checked; a negative x has no meaning here).
     scaled : bool
-        If true, x is subtracted from the result, as accurately.
+        If true, subtract x from the result, with no loss of accuracy.
 
     Returns
     -------
     Tensor
-        Shape and dtype of x; computed in float64. 0 at x = 0. Differentiable once in x, with the
-        exact derivative I_{v+1} / I_v (minus 1 when scaled).
+        Shape and dtype of x, computed in float64. It is 0 at x = 0. It can be differentiated once
+        in x; the derivative is exact, I_{v+1} / I_v (minus 1 if scaled).
 
     Raises
     ------
@@ -166,17 +166,17 @@ def log_bessel_i(order: float, x: Tensor) -> Tensor:
     order : float
         v >= 0.
     x : Tensor
-        Any shape, floating point, > 0; at x = 0 the value is -inf (0 for v = 0).
+        Any shape, floating point, > 0. At x = 0 the value is -inf (0 for v = 0).
 
     Returns
     -------
     Tensor
-        Shape and dtype of x. Differentiable once in x.
+        Shape and dtype of x. It can be differentiated once in x.
 
     Raises
     ------
     ValueError, TypeError
-        As `log_hyp0f1`.
+        As for `log_hyp0f1`.
 
     Examples
     --------
@@ -206,16 +206,17 @@ def bessel_ratio(order: float, x: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        In [0, 1], shape and dtype of x, about x / (2 v + 2) near 0. Differentiable once in x.
+        In [0, 1], shape and dtype of x, about x / (2 v + 2) near 0. It can be differentiated once
+        in x.
 
     Raises
     ------
     ValueError, TypeError
-        As `log_hyp0f1`.
+        As for `log_hyp0f1`.
 
     References
     ----------
-    The recurrence is DLMF 10.29.1 divided by I_v; it is stable downwards (Amos 1974).
+    The recurrence is DLMF 10.29.1 divided by I_v. It is stable for falling orders (Amos 1974).
 
     Examples
     --------

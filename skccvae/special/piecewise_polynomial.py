@@ -1,9 +1,9 @@
-"""Piecewise polynomials on uniform cells, in one and two variables, built once and read often.
+"""Tables of functions of one or two variables: piecewise polynomials on uniform cells.
 
-A function is sampled at the Chebyshev-Lobatto points of each cell (so that neighbours agree at
-their common edge) and stored as monomial coefficients in the cell's own variable t in [0, 1].
-Building is done in float64 on the CPU; reading is a handful of tensor operations on any device,
-with no synchronisation.
+A function is sampled at the Chebyshev-Lobatto points of each cell, which include the edges, so
+neighbouring cells agree there. Each cell stores monomial coefficients in its local variable t in
+[0, 1]. A table is built in float64 on the CPU. Reading it takes a few tensor operations on any
+device and never waits for the device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def cell_nodes(n_cells: int, degree: int) -> Tensor:
-    """Collocation points of [0, n_cells] in float64: n_cells * degree + 1 of them, rising."""
+    """The n_cells * degree + 1 sample points in [0, n_cells], rising, in float64."""
     angles = torch.arange(degree, dtype=torch.float64, device="cpu") * (math.pi / degree)
     local = 0.5 * (1 - torch.cos(angles))
     starts = torch.arange(n_cells, dtype=torch.float64, device="cpu")
@@ -24,7 +24,7 @@ def cell_nodes(n_cells: int, degree: int) -> Tensor:
 
 
 def _monomials_from_values(degree: int) -> Tensor:
-    """Matrix that turns the values at a cell's nodes into monomial coefficients in t in [0, 1]."""
+    """Matrix that maps values at a cell's nodes to monomial coefficients in t in [0, 1]."""
     nodes = cell_nodes(1, degree)
     powers = nodes.unsqueeze(-1) ** torch.arange(degree + 1, dtype=torch.float64, device="cpu")
     return torch.linalg.inv(powers)
@@ -57,17 +57,17 @@ def fit_surface(values: Tensor, n_cells: tuple[int, int], degree: int) -> Tensor
 
 
 def locate(position: Tensor, n_cells: int) -> tuple[Tensor, Tensor]:
-    """Cell index and local variable of a position in [0, n_cells].
+    """Cell index and local variable t of a position in [0, n_cells].
 
-    The index is clamped *after* the conversion to an integer: a NaN position then reads some cell
-    of the table instead of memory outside of it, and comes back as NaN through the local variable.
+    The index is clamped *after* the conversion to an integer. A NaN position then reads some cell
+    of the table, never memory outside it, and the result is NaN because t is NaN.
     """
     index = position.long().clamp_(0, n_cells - 1)
     return index, position - index
 
 
 def read_curves(table: Tensor, index: Tensor, t: Tensor) -> tuple[Tensor, ...]:
-    """Values of all curves of a table of `fit_curves` at (index, t), each of index's shape."""
+    """Values at (index, t) of all curves in a `fit_curves` table, each of the shape of index."""
     n_coefficients, n_curves = table.shape[1:]
     rows = table[index].unbind(-2)
     t = t.unsqueeze(-1) if n_curves > 1 else t
@@ -78,7 +78,10 @@ def read_curves(table: Tensor, index: Tensor, t: Tensor) -> tuple[Tensor, ...]:
 
 
 def read_surface(table: Tensor, index: Tensor, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-    """Value and derivative in t1 of a surface of `fit_surface`; index is flat, shapes are equal."""
+    """Value of a `fit_surface` table and its derivative in t1.
+
+    The index counts the cells row by row; index, t0 and t1 have equal shapes.
+    """
     degree = table.shape[-1] - 1
     rows = table[index].unbind(-2)
     t0 = t0.unsqueeze(-1)

@@ -1,7 +1,8 @@
 r"""Functions of the concentration of a power spherical law: normaliser, divergence, quantiles.
 
 With w = <mu, z> and m the ambient dimension, (1 + w) / 2 follows the Beta law with parameters
-alpha = kappa + beta and beta = (m - 1) / 2, so that everything is a matter of gamma functions.
+alpha = kappa + beta and beta = (m - 1) / 2, so the normaliser and the divergence are made of gamma
+functions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _GAUSS_POINTS = 12
 
 @lru_cache(maxsize=1)
 def _gauss_legendre() -> tuple[tuple[float, float], ...]:
-    """Nodes and weights on [0, 1], as the eigenvalues of the Jacobi matrix (Golub and Welsch)."""
+    """Nodes and weights on [0, 1], from the eigenvalues of the Jacobi matrix (Golub and Welsch)."""
     with torch.inference_mode(False), torch.no_grad():
         k = torch.arange(1, _GAUSS_POINTS, dtype=torch.float64, device="cpu")
         off_diagonal = k / torch.sqrt(4 * k * k - 1)
@@ -62,7 +63,8 @@ def power_spherical_log_normalizer(kappa: Tensor, m: int) -> Tensor:
     Returns
     -------
     Tensor
-        Shape and dtype of kappa, computed in float64; 0 at kappa = 0. Differentiable once.
+        Shape and dtype of kappa, computed in float64. It is 0 at kappa = 0 and can be
+        differentiated once.
 
     References
     ----------
@@ -89,13 +91,13 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
     Parameters
     ----------
     kappa, m
-        As `power_spherical_log_normalizer`.
+        As for `power_spherical_log_normalizer`.
 
     Returns
     -------
     Tensor
-        Shape and dtype of kappa, in nats, with full relative accuracy also near kappa = 0.
-        Differentiable once.
+        Shape and dtype of kappa, in nats. It keeps full relative accuracy near kappa = 0 and can be
+        differentiated once.
 
     References
     ----------
@@ -111,9 +113,9 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
 
     def value_and_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
         kappa = kappa.to(working_dtype(kappa.device))
-        # kappa E[log t] - log M cancels as kappa -> 0. There the integral of the derivative is
-        # taken instead; up to kappa = beta its integrand is smooth and positive, and Gauss's rule
-        # exact.
+        # kappa E[log t] - log M cancels as kappa -> 0. Up to kappa = beta this integrates the
+        # derivative instead: its integrand is smooth and positive, so Gauss's rule is exact to
+        # rounding.
         small = kappa.clamp(max=beta)
         integral = torch.zeros_like(kappa)
         for node, weight in _gauss_legendre():
@@ -129,19 +131,22 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 def power_spherical_quantile(m: int, dtype: torch.dtype) -> RadialQuantile:
-    """As the von Mises-Fisher law's table, with kappa log((1 + w) / 2) for kappa (w - 1)."""
+    """Quantile table of the power spherical law; see `bounded_quantile`.
 
-    def log_tilt(y: Tensor, q: Tensor, log1p_qy: Tensor) -> Tensor:
+    It replaces kappa (w - 1) of the von Mises-Fisher law with kappa log((1 + w) / 2).
+    """
+
+    def log_ratio(y: Tensor, q: Tensor, log1p_qy: Tensor) -> Tensor:
         # (1 - q) / q log(1 + q e^y), which is e^y at q = 0
         small = q * torch.exp(y) < 1e-8
         ratio = log1p_qy / torch.where(small, 1.0, q)
         return -(1 - q) * torch.where(small, torch.exp(y), ratio)
 
-    return bounded_quantile(m, dtype, log_tilt)
+    return bounded_quantile(m, dtype, log_ratio)
 
 
 def power_spherical_log_tangent(
     score: Tensor, kappa: Tensor, m: int, grid: ConcentrationGrid
 ) -> tuple[Tensor, Tensor]:
     """Quantile y = 2 log tan(theta / 2) and dy/dkappa; see `vmf_log_tangent`."""
-    return grid.shift_back(power_spherical_quantile(m, kappa.dtype), score, kappa, m)
+    return grid.read_quantile(power_spherical_quantile(m, kappa.dtype), score, kappa, m)

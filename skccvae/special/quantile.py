@@ -1,15 +1,15 @@
 r"""Tabulated quantile functions of one-parameter families: draws with exact pathwise gradients.
 
-Let u be a standard normal score and y(u, x) the Phi(u)-quantile of a law with parameter x. Then
-y(u, x) with u ~ N(0, 1) is a draw, and dy/dx at fixed u is its implicit reparameterisation gradient
--(dF/dx) / f(y) (Figurnov et al. 2018): exact, with no rejection and no loop. As long as the family
-is fixed the function y has two arguments, so it can be tabulated; a draw then costs two table
-look-ups.
+The *normal score* of a probability p is u = Phi^-1(p). Let y(u, x) be the Phi(u)-quantile of a law
+with parameter x. If u ~ N(0, 1), then y(u, x) is a draw, and dy/dx at fixed u is its implicit
+reparameterisation gradient -(dF/dx) / f(y) (Figurnov et al. 2018). It is exact, with no rejection
+and no loop. For a fixed family y has two arguments, so it can be tabulated, and a draw costs one
+table look-up.
 
-Scores rather than probabilities are used as the argument because both tails are resolved, and
-because y is nearly linear in them. The density is handed over in a variable y on the whole line
-(for an angle or a radius its log-tangent or logarithm), in which the quantiles are smooth and keep
-relative accuracy.
+The argument is the score, not the probability, because scores resolve both tails and y is nearly
+linear in them. The caller gives the density of a variable y on the whole line, such as the
+logarithm of a radius or of the tangent of half an angle. In such a variable the quantiles are
+smooth and keep their relative accuracy.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from skccvae.special.piecewise_polynomial import cell_nodes, fit_surface, locate
 __all__ = ["SCORE_LIMIT", "RadialQuantile"]
 
 SCORE_LIMIT = 8.3
-"""Scores beyond this magnitude (probability 1e-16) are read as this magnitude."""
+"""Scores of larger magnitude (probability 1e-16) are replaced by this magnitude."""
 
 _N_INTERVALS = 128  # on each side of the mode
-_DROP = 60.0  # the window of integration ends where the log-density has fallen by this much
+_LOG_DENSITY_DROP = 60.0  # the integral ends where the log-density is this far below its mode
 _GAUSS_NODES = (0.2386191860831969, 0.6612093864662645, 0.9324695142031521)
 _GAUSS_WEIGHTS = (0.46791393457269104, 0.36076157304813861, 0.17132449237917036)
 
@@ -37,17 +37,17 @@ LogDensity = Callable[[Tensor, Tensor], Tensor]
 
 
 class RadialQuantile:
-    r"""Table of the quantile function of a family of unimodal densities on the line.
+    r"""Table of the quantile functions of a family of unimodal densities on the line.
 
     Parameters
     ----------
     log_density : callable
-        ``log_density(y, x)``: unnormalised log-density with respect to dy, for float64 tensors y
-        and x that broadcast against each other. For every x of the range it must be finite on the
-        bracket, unimodal, and fall at least exponentially on both sides.
+        ``log_density(y, x)`` is the unnormalised log-density of y, for float64 tensors y and x that
+        broadcast against each other. For every x in the range it must be finite on the bracket and
+        unimodal, and it must fall at least linearly on both sides.
     lower, upper : float
-        Range of the parameter x, ends included. A parameter that runs to infinity should be mapped
-        to a bounded x by the caller.
+        Range of the parameter x, ends included. The caller should map an unbounded parameter to a
+        bounded x.
     n_cells : (int, int)
         Numbers of cells in the score and in x.
     degree : int
@@ -58,13 +58,13 @@ class RadialQuantile:
     Raises
     ------
     ValueError
-        If the range is empty, or the density is not finite or does not fall inside of the bracket.
+        If the range is empty, or the density is not finite or does not fall inside the bracket.
 
     Notes
     -----
-    The table is built in float64 on the CPU and copied once to each device and dtype that asks for
-    it. Its derivative is the exact derivative of the function that is sampled (the interpolant),
-    and agrees with the true one to about 1e-6.
+    The table is built in float64 on the CPU and copied once to each device and dtype that reads it.
+    The derivative it gives is the exact derivative of the interpolant, and agrees with that of the
+    true quantile function to about 1e-6.
 
     References
     ----------
@@ -98,7 +98,7 @@ class RadialQuantile:
         self.degree = degree
         self._score_scale = n_cells[0] / (2 * SCORE_LIMIT)
         self._parameter_scale = n_cells[1] / (self.upper - self.lower)
-        # a table built under inference mode could not be read by a training step later
+        # a training step could not read a table that was built under inference mode
         with torch.inference_mode(False), torch.no_grad():
             scores = cell_nodes(n_cells[0], degree) / self._score_scale - SCORE_LIMIT
             x = self.lower + cell_nodes(n_cells[1], degree) / self._parameter_scale
@@ -115,19 +115,19 @@ class RadialQuantile:
         return table
 
     def evaluate(self, score: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantile and its derivative in x, outside of autograd.
+        """Quantile and its derivative in x, outside autograd.
 
         Parameters
         ----------
         score, x : Tensor
-            Same dtype and device; they broadcast. Scores beyond `SCORE_LIMIT` in magnitude
-            saturate; x outside of the range has no meaning (the last cell's polynomial is
-            continued).
+            Same dtype and device; they broadcast. Scores saturate at the magnitude `SCORE_LIMIT`.
+            For x outside the range the result extrapolates the polynomial of the last cell and has
+            no meaning.
 
         Returns
         -------
         (Tensor, Tensor)
-            y and dy/dx, of the broadcast shape; NaN where an argument is NaN.
+            y and dy/dx, of the broadcast shape. They are NaN where an argument is NaN.
         """
         x_index, x_local = locate((x - self.lower).mul_(self._parameter_scale), self.n_cells[1])
         return self.evaluate_located(score, x_index, x_local)
@@ -135,7 +135,7 @@ class RadialQuantile:
     def evaluate_located(
         self, score: Tensor, x_index: Tensor, x_local: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `evaluate`, when the cell of x and the position inside it are already known."""
+        """Like `evaluate`, given the cell of x and the position in it (see `locate`)."""
         n_score, n_parameter = self.n_cells
         position = (score * self._score_scale).add_(0.5 * n_score).clamp_(0, n_score)
         index, local = locate(position, n_score)
@@ -144,11 +144,11 @@ class RadialQuantile:
         return y, slope * self._parameter_scale
 
     def __call__(self, score: Tensor, x: Tensor) -> Tensor:
-        """Quantile as a differentiable function of x (the score is noise and gets no gradient)."""
+        """Quantile as a differentiable function of x; the score is noise and gets no gradient."""
         return with_derivative(x, lambda x: self.evaluate(score, x))
 
 
-def _find_modes(log_density: LogDensity, x: Tensor, bracket: tuple[float, float]) -> Tensor:
+def find_modes(log_density: LogDensity, x: Tensor, bracket: tuple[float, float]) -> Tensor:
     """Modes (n, 1) of the densities at the parameters x (n, 1), by trisection."""
     low = torch.full_like(x, bracket[0])
     high = torch.full_like(x, bracket[1])
@@ -160,14 +160,15 @@ def _find_modes(log_density: LogDensity, x: Tensor, bracket: tuple[float, float]
     return 0.5 * (low + high)
 
 
-def _find_edge(log_density: LogDensity, x: Tensor, mode: Tensor, far: float) -> Tensor:
-    """Where between the mode and `far` the log-density has fallen by `_DROP`, by bisection."""
-    level = log_density(mode, x) - _DROP
+def find_edge(log_density: LogDensity, x: Tensor, mode: Tensor, far: float) -> Tensor:
+    """Point between the mode and `far` where the log-density has fallen by 60, by bisection."""
+    level = log_density(mode, x) - _LOG_DENSITY_DROP
     inside, outside = mode, torch.full_like(mode, far)
     if not bool((log_density(outside, x) < level).all()):
         raise ValueError(
-            f"the log-density must be finite and must have fallen by {_DROP:g} at y = {far:g}, for "
-            "every parameter of the range; widen the bracket or change the variable y."
+            f"the log-density must be finite at y = {far:g} and at least {_LOG_DENSITY_DROP:g} "
+            "below its maximum, for every parameter in the range; widen the bracket or change the "
+            "variable y."
         )
     for _ in range(60):
         middle = 0.5 * (inside + outside)
@@ -176,7 +177,7 @@ def _find_edge(log_density: LogDensity, x: Tensor, mode: Tensor, far: float) -> 
     return outside
 
 
-def _integrate(density: Callable[[Tensor], Tensor], start: Tensor, stop: Tensor) -> Tensor:
+def integrate(density: Callable[[Tensor], Tensor], start: Tensor, stop: Tensor) -> Tensor:
     """Six-point Gauss-Legendre integral over each [start, stop]."""
     centre, half = 0.5 * (start + stop), 0.5 * (stop - start)
     total = torch.zeros_like(centre)
@@ -190,30 +191,30 @@ def _quantiles(
 ) -> Tensor:
     """Quantiles, shape (n_parameters, n_scores)."""
     x = x.unsqueeze(-1)
-    mode = _find_modes(log_density, x, bracket)
+    mode = find_modes(log_density, x, bracket)
     peak = log_density(mode, x)
     if not bool(torch.isfinite(peak).all()):
         raise ValueError(
-            "the log-density must be finite at the mode for every parameter of the range."
+            "the log-density must be finite at the mode for every parameter in the range."
         )
 
     def density(y: Tensor) -> Tensor:
         return torch.exp(log_density(y, x) - peak)
 
-    # knots are denser at the mode, where the scale is that of the law, than in the tails
+    # knots are denser near the mode than in the tails
     u = torch.arange(1, _N_INTERVALS + 1, dtype=torch.float64, device="cpu") / _N_INTERVALS
     grading = 0.3 * u + 0.7 * u * u
-    left = mode + (_find_edge(log_density, x, mode, bracket[0]) - mode) * grading.flip(0)
-    right = mode + (_find_edge(log_density, x, mode, bracket[1]) - mode) * grading
+    left = mode + (find_edge(log_density, x, mode, bracket[0]) - mode) * grading.flip(0)
+    right = mode + (find_edge(log_density, x, mode, bracket[1]) - mode) * grading
     knots = torch.cat((left, mode, right), -1)
-    pieces = _integrate(density, knots[:, :-1], knots[:, 1:])
+    pieces = integrate(density, knots[:, :-1], knots[:, 1:])
     mass = pieces.sum(-1, keepdim=True)
     zero = torch.zeros_like(mass)
     below = torch.cat((zero, pieces.cumsum(-1)), -1) / mass
     above = torch.cat((pieces.flip(-1).cumsum(-1).flip(-1), zero), -1) / mass
 
     def score_of(lower_tail: Tensor, upper_tail: Tensor) -> Tensor:
-        # each tail from its own side, so that scores of -8 and of 8 are equally good
+        # uses the smaller tail, so that scores of -8 and 8 are equally accurate
         small = torch.minimum(lower_tail, upper_tail).clamp_min(1e-300)
         return torch.copysign(torch.special.ndtri(small), lower_tail - upper_tail)
 
@@ -224,8 +225,8 @@ def _quantiles(
     n0, n1 = knot_scores.gather(1, cell), knot_scores.gather(1, cell + 1)
     lower_start, upper_start = below.gather(1, cell), above.gather(1, cell)
     y = k0 + (k1 - k0) * ((wanted - n0) / (n1 - n0)).clamp(0, 1)
-    for _ in range(3):  # Newton's method in the score, where the function is nearly linear
-        part = _integrate(density, k0, y) / mass
+    for _ in range(3):  # Newton's method on the score, which is nearly linear in y
+        part = integrate(density, k0, y) / mass
         score = score_of(lower_start + part, upper_start - part)
         gaussian = torch.exp(-0.5 * score * score) / math.sqrt(2 * math.pi)
         y = y + (wanted - score) * gaussian * mass / density(y)

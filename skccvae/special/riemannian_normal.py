@@ -1,8 +1,8 @@
 r"""Distance of a Riemannian normal draw to its location: normaliser, moments, quantiles.
 
-In units of the scale s the distance rho has the density ``exp(-rho^2/2) sin_c(rho)^(d-1) / Z(c)``,
-one family in the signed number c = K s^2. Everything here is a smooth function of c through 0, read
-from tables that `riemannian_quadrature` builds once per dimension by exact quadrature.
+In units of the scale s the distance rho has the density ``exp(-rho^2/2) sin_c(rho)^(d-1) / Z(c)``.
+This is one family in the signed number c = K s^2. All functions here are smooth in c through 0 and
+are read from tables that `riemannian_quadrature` builds once per dimension.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skccvae.special.bessel import working_dtype
 from skccvae.special.piecewise_polynomial import locate
 from skccvae.special.quantile import SCORE_LIMIT
 from skccvae.special.riemannian_quadrature import (
-    LARGEST,
+    LARGEST_W,
     curves,
     log_chi_mass,
     negative_end,
@@ -30,7 +30,7 @@ __all__ = ["normal_radius", "radial_log_partition", "radial_mean_square"]
 
 
 class Partition(NamedTuple):
-    """Functions of c; all of its shape."""
+    """Functions of c, all of the shape of c."""
 
     log_mass: Tensor  # log Z(c)
     slope: Tensor  # its derivative in c
@@ -52,14 +52,14 @@ def _positive_partition(c: Tensor, d: int) -> Partition:
 
 def _negative_partition(c: Tensor, d: int) -> Partition:
     if d == 1:
-        zero = 0 * c  # NaN stays NaN
+        zero = 0 * c  # keeps NaN
         return Partition(zero + log_chi_mass(1), zero, zero + 1, zero)
     w = -c * d
-    beyond = w > LARGEST
-    inner = torch.where(beyond, LARGEST, w)
+    beyond = w > LARGEST_W
+    inner = torch.where(beyond, LARGEST_W, w)
     mass, mean, mean_slope, slope = _read(torch.log1p(inner), d, -1)
     outer = torch.where(beyond, w, 1.0)
-    # a normal law of mean (d - 1) sqrt(-c) and variance 1
+    # beyond the table the law is normal with mean (d - 1) sqrt(-c) and variance 1
     n = d - 1
     far = n * n * outer / d
     log_far = 0.5 * far + 0.5 * math.log(2 * math.pi) - 0.5 * n * torch.log(4 * outer / d)
@@ -72,7 +72,10 @@ def _negative_partition(c: Tensor, d: int) -> Partition:
 
 
 def _read(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The curves of `riemannian_quadrature.moments`, and the derivative in x of the second."""
+    """Curves of `riemannian_quadrature.moments`, with the derivative in x of the second.
+
+    The order is log_mass, square, derivative of square, slope.
+    """
     table = curves(d, sign, x.device, x.dtype)
     n_cells, n_coefficients = table.shape[:2]
     per_x = n_cells / (negative_end() if sign < 0 else 1.0)
@@ -88,7 +91,7 @@ def _read(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def partition(c: Tensor, d: int, sign: int | None) -> Partition:
-    """Normaliser and mean square, outside of autograd and in the best precision of the device.
+    """Normaliser and mean square, outside autograd and in the best precision of the device.
 
     Parameters
     ----------
@@ -97,7 +100,7 @@ def partition(c: Tensor, d: int, sign: int | None) -> Partition:
     d : int
         Intrinsic dimension, at least 1.
     sign : {-1, 0, 1} or None
-        Sign of every entry of c, when known.
+        Sign of every entry of c, if known.
     """
     with torch.no_grad():
         c = c.detach().to(working_dtype(c.device))
@@ -115,7 +118,7 @@ def _curve_numbers(d: int, sign: int) -> list[list[list[float]]]:
 
 
 def partition_number(c: float, d: int) -> tuple[float, float]:
-    """Logarithm of Z(c)/Z(0), and E[rho^2] - d, of one number, without tensors.
+    """Logarithm of Z(c)/Z(0), and E[rho^2] - d, for one number and without tensors.
 
     Parameters
     ----------
@@ -125,7 +128,7 @@ def partition_number(c: float, d: int) -> tuple[float, float]:
         Intrinsic dimension.
     """
     w = abs(c) * d
-    if c < 0 and (d == 1 or w > LARGEST):
+    if c < 0 and (d == 1 or w > LARGEST_W):
         if d == 1:
             return 0.0, 0.0
         far = -c * (d - 1) ** 2
@@ -160,19 +163,19 @@ def radial_log_partition(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     d : int
         Intrinsic dimension, at least 1.
     sign : {-1, 0, 1} or None
-        Sign of every entry of c, when known: halves the work.
+        Sign of every entry of c, if known; this halves the work.
 
     Returns
     -------
     Tensor
-        Shape and dtype of c, computed in float64 with an error near 1e-12 of its size; for c > 0
-        the integral ends at pi/sqrt(c). ``log(2^(d/2 - 1) Gamma(d/2))`` at c = 0, and for c far
-        below 0 it grows like -(d - 1)^2 c / 2. Differentiable once.
+        Shape and dtype of c, computed in float64 with a relative error near 1e-12. For c > 0 the
+        integral ends at pi/sqrt(c). At c = 0 the value is ``log(2^(d/2 - 1) Gamma(d/2))``. For c
+        far below 0 it grows like -(d - 1)^2 c / 2. It can be differentiated once.
 
     Notes
     -----
-    The closed form for c < 0 that is in print, an alternating sum of d error functions, cancels
-    from d = 5 on; the quadrature has only positive terms.
+    The published closed form for c < 0 is an alternating sum of d error functions, which cancels
+    from d = 5 on. The quadrature has only positive terms.
 
     References
     ----------
@@ -202,13 +205,13 @@ def radial_mean_square(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     Parameters
     ----------
     c, d, sign
-        As `radial_log_partition`.
+        As for `radial_log_partition`.
 
     Returns
     -------
     Tensor
-        Shape and dtype of c; d at c = 0, d + 2 c times the derivative of the log-partition in
-        general. Differentiable once.
+        Shape and dtype of c. It is d plus 2 c times the derivative of the log-partition, hence d at
+        c = 0. It can be differentiated once.
 
     Examples
     --------
@@ -237,13 +240,13 @@ def _positive_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
     safe = torch.where(tiny, 1.0, t)
     rho = e * torch.where(tiny, 1 - t * t / 3, torch.atan(safe) / safe)
     sinc = torch.where(tiny, 1 - (2 / 3) * t * t, 2 * safe / ((1 + safe * safe) * theta))
-    # (1 - sin(theta)/theta)/theta^2; where it is constant, the difference would cancel
+    # (1 - sin(theta)/theta)/theta^2, by its series where the difference would cancel
     near = theta < 0.02
     versinc = torch.where(
         near, 1 / 6 - theta * theta / 120, (1 - sinc) / torch.where(near, 1.0, theta).square()
     )
-    growth = inverse * (inverse * slope - 0.5)  # d log(e)/dw, e = 2 tan(theta/2)/sqrt(c)
-    return rho, rho * (d * sinc * growth - 0.5 * versinc * rho * rho)
+    log_e_slope = inverse * (inverse * slope - 0.5)  # in w, with e = 2 tan(theta/2)/sqrt(c)
+    return rho, rho * (d * sinc * log_e_slope - 0.5 * versinc * rho * rho)
 
 
 def _negative_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
@@ -251,8 +254,8 @@ def _negative_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
     w = -c * d
     if d == 1:
         w = 0 * w
-    beyond = w > LARGEST
-    inner = torch.where(beyond, LARGEST, w)
+    beyond = w > LARGEST_W
+    inner = torch.where(beyond, LARGEST_W, w)
     x = torch.log1p(inner)
     y, slope = quantile(d, -1, score.dtype).evaluate(score, x)
     rho = torch.exp(y + 0.5 * x)
@@ -263,7 +266,7 @@ def _negative_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
 
 
 def radius_and_slope(score: Tensor, c: Tensor, d: int, sign: int | None) -> tuple[Tensor, Tensor]:
-    """`normal_radius` and its derivative in c, outside of autograd, for equal shapes and dtypes."""
+    """`normal_radius` and its derivative in c, outside autograd, for equal shapes and dtypes."""
     if sign is not None:
         return (_negative_radius if sign < 0 else _positive_radius)(score, c, d)
     below = _negative_radius(score, c.clamp(max=0), d)
@@ -273,23 +276,23 @@ def radius_and_slope(score: Tensor, c: Tensor, d: int, sign: int | None) -> tupl
 
 
 def normal_radius(score: Tensor, c: Tensor, d: int, sign: int | None = None) -> Tensor:
-    r"""Quantile of the radius in units of the scale, by its normal score.
+    r"""Quantile of the radius in units of the scale, given its normal score.
 
     Parameters
     ----------
     score : Tensor
-        Standard normal scores; noise, which gets no gradient. Beyond 8.3 in size (probability
-        1e-16) they act as 8.3.
+        Standard normal scores. They are noise and get no gradient. Scores of magnitude above 8.3
+        (probability 1e-16) are replaced by 8.3.
     c : Tensor
         Curvature times squared scale; broadcasts against the score.
     d, sign
-        As `radial_log_partition`.
+        As for `radial_log_partition`.
 
     Returns
     -------
     Tensor
-        rho of the broadcast shape, with the exact derivative in c at a fixed score (implicit
-        reparameterisation). Below pi/sqrt(c) for c > 0. Differentiable once.
+        rho, of the broadcast shape and below pi/sqrt(c) for c > 0. Its derivative in c at a fixed
+        score is exact (implicit reparameterisation). It can be differentiated once.
 
     References
     ----------

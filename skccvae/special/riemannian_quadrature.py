@@ -1,19 +1,19 @@
-r"""One-dimensional laws behind the Riemannian normal distribution, and their exact quadrature.
+r"""Quadrature of the radial law of the Riemannian normal distribution.
 
-In units of its scale s, the distance rho of a draw to the location has the density
+In units of the scale s, the distance rho of a draw from the location has the density
 
-.. math:: e^{-\rho^2/2} \sin_c(\rho)^{d-1} / Z(c), \qquad c = K s^2,
+.. math:: e^{-\rho^2/2} \sin_c(\rho)^{d-1} / Z(c), \qquad c = K s^2.
 
-a family in one signed number c, which passes through c = 0 (the chi law) smoothly. With
-``w = |c| d`` as the natural size of that number, each sign has its own bounded coordinate and its
-own variable on the line, in which quantiles are smooth and keep relative accuracy:
+This family depends on one signed number c and passes smoothly through the chi law at c = 0. Let
+``w = |c| d``. For each sign of c the tables use a bounded coordinate x in place of c, and in place
+of rho a variable Y on the whole line, whose quantiles are smooth and keep their relative accuracy:
 
-* c < 0: ``x = log(1 + w)``, up to w = 255. Beyond, the law is the normal law of mean
+* c < 0: ``x = log(1 + w)``, up to w = 255. Beyond that the law equals the normal law of mean
   ``(d - 1) sqrt(-c)`` and variance 1 to more digits than float64 has. The variable is
   ``Y = log rho - x/2``.
-* c > 0: ``x = w/(1 + w)``, up to and including 1, the uniform law on the sphere. With theta =
-  sqrt(c) rho the variable is ``Y = log(2 tan(theta/2)/sqrt(c)) + log(1 + w)/2``, so that
-  ``tan(theta/2) = sqrt(x/d) exp(Y)/2``: nothing is singular at either end.
+* c > 0: ``x = w/(1 + w)``, up to and including x = 1, the uniform law on the sphere. With
+  ``theta = sqrt(c) rho`` the variable is ``Y = log(2 tan(theta/2)/sqrt(c)) + log(1 + w)/2``, so
+  ``tan(theta/2) = sqrt(x/d) exp(Y)/2`` and neither end is singular.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from skccvae.special.piecewise_polynomial import cell_nodes, fit_curves
 from skccvae.special.quantile import (
     LogDensity,
     RadialQuantile,
-    _find_edge,
-    _find_modes,
-    _integrate,
+    find_edge,
+    find_modes,
+    integrate,
 )
 from skccvae.special.stumpff import log_sinc_root
 
 __all__ = [
-    "LARGEST",
+    "LARGEST_W",
     "curves",
     "log_chi_mass",
     "log_integral",
@@ -44,19 +44,19 @@ __all__ = [
     "quantile",
 ]
 
-#: Where the tables of c < 0 end: there (d - 1) sqrt(-c) is so large that sinh is an exponential.
-LARGEST = 255.0
+#: Largest w = |c| d in the tables of c < 0. Beyond it sinh is an exponential to all digits.
+LARGEST_W = 255.0
 
 _BRACKET = (-80.0, 80.0)
 _N_CELLS = 64
 _N_CURVE_CELLS = 40
 _CURVE_DEGREE = 7
-_N_PIECES = 96  # of the window of integration, six Gauss-Legendre nodes each
+_N_PIECES = 96  # pieces of the integral, with six Gauss-Legendre nodes each
 
 
 def negative_end() -> float:
-    """Last coordinate x of the tables of c < 0."""
-    return math.log1p(LARGEST)
+    """Largest coordinate x in the tables of c < 0."""
+    return math.log1p(LARGEST_W)
 
 
 def log_chi_mass(d: int) -> float:
@@ -76,12 +76,12 @@ def _half_tangent(y: Tensor, x: Tensor, d: int) -> Tensor:
 
 
 def _log_density(d: int, sign: int) -> LogDensity:
-    """Unnormalised log-density with respect to dY; its constants are those of `moments`."""
+    """Unnormalised log-density of Y, with the constants that `moments` relies on."""
 
     def negative(y: Tensor, x: Tensor) -> Tensor:
         rho = torch.exp(y + 0.5 * x)
         theta = (rho * torch.sqrt(torch.expm1(x) / d)).clamp_min(1e-150)
-        # log(sinh(theta)/theta); expm1 keeps its digits, so no series is needed at small theta
+        # log(sinh(theta)/theta); expm1 keeps the digits, so small theta needs no series
         log_sinc = theta + torch.log(-torch.expm1(-2 * theta) / (2 * theta))
         return d * (y + 0.5 * x) - 0.5 * rho * rho + (d - 1) * log_sinc
 
@@ -102,9 +102,9 @@ def quantile(d: int, sign: int, dtype: torch.dtype) -> RadialQuantile:
     d : int
         Intrinsic dimension.
     sign : {-1, 1}
-        Sign of c; both tables contain c = 0.
+        Sign of c. Both tables contain c = 0.
     dtype : torch.dtype
-        float32 gets a table that is cheaper to read.
+        The table for float32 is cheaper to read.
     """
     upper = negative_end() if sign < 0 else 1.0
     n_cells, degree = ((64, _N_CELLS), 5) if dtype == torch.float64 else ((96, _N_CELLS), 3)
@@ -121,12 +121,12 @@ def _slope_of_log_sinc(x: Tensor, sign: int) -> Tensor:
 
 
 def _window(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-density (n, 1) at the mode, and the edges of the pieces of the window around it."""
-    mode = _find_modes(log_density, x, _BRACKET)
+    """Log-density (n, 1) at the mode, and the knots between the pieces of the integral."""
+    mode = find_modes(log_density, x, _BRACKET)
     u = torch.arange(_N_PIECES // 2 + 1, dtype=torch.float64, device="cpu") / (_N_PIECES // 2)
     grading = 0.3 * u + 0.7 * u * u
-    left = mode + (_find_edge(log_density, x, mode, _BRACKET[0]) - mode) * grading.flip(0)
-    right = mode + (_find_edge(log_density, x, mode, _BRACKET[1]) - mode) * grading
+    left = mode + (find_edge(log_density, x, mode, _BRACKET[0]) - mode) * grading.flip(0)
+    right = mode + (find_edge(log_density, x, mode, _BRACKET[1]) - mode) * grading
     return log_density(mode, x), torch.cat((left[:, :-1], right), -1)
 
 
@@ -139,14 +139,14 @@ def _integrate_window(
         density = torch.exp(log_density(y, x) - peak)
         return density if value is None else density * value(y, x)
 
-    return _integrate(weighted, knots[:, :-1], knots[:, 1:]).sum(-1)
+    return integrate(weighted, knots[:, :-1], knots[:, 1:]).sum(-1)
 
 
 def log_integral(log_density: LogDensity, x: Tensor) -> Tensor:
-    """Logarithm of the integral over y of exp(log_density(y, x)), for every parameter of x (n,).
+    """Logarithm of the integral over y of exp(log_density(y, x)), for each parameter in x (n,).
 
-    The one quadrature behind all radial laws; see `RadialQuantile` for what it asks of a density,
-    whose mode and mass must lie in -80 < y < 80.
+    `RadialQuantile` states the conditions on the density. Its mode and mass must lie in
+    -80 < y < 80.
     """
     x = x.unsqueeze(-1)
     peak, knots = _window(log_density, x)
@@ -168,12 +168,12 @@ def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
     -------
     log_mass, square, slope : Tensor
         Shape (n,). For c < 0: ``log(Z(c)/Z(0))``, ``E[rho^2]`` and ``d log Z/dw``. For c > 0 the
-        same after what is singular at x = 1 is split off: ``log(Z(c)/Z(0)) + d/2 log(1 + w)``,
+        same without their singular factors at x = 1: ``log(Z(c)/Z(0)) + d/2 log(1 + w)``,
         ``(1 + w) E[rho^2]`` and ``(1 + w) d log Z/dw``.
 
     Notes
     -----
-    Composite Gauss-Legendre rule around the mode, to where the density has fallen by exp(-60).
+    A composite Gauss-Legendre rule, up to where the density is exp(-60) of its maximum.
     """
     log_density = _log_density(d, sign)
     near = x < 0.3
@@ -198,7 +198,7 @@ def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
     square = integral(everywhere, square_of) / mass
     log_mass = peak.squeeze(-1) + torch.log(mass) - log_chi_mass(d)
     x = x.squeeze(-1)
-    # E[rho^2] = d + 2 w d log Z/dw, but where w is small
+    # from E[rho^2] = d + 2 w d log Z/dw, except where w is small and this cancels
     w = torch.expm1(x) if sign < 0 else x / (1 - x)
     rest = square - d if sign < 0 else square * (1 - x) - d
     slope = rest / (2 * (w if sign < 0 else x)).clamp_min(0.1)
@@ -206,7 +206,7 @@ def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
         x = x.unsqueeze(-1)
         slope[near] = (d - 1) / d * integral(near, slope_of) / mass[near]
     elif sign > 0:
-        # c enters through the end of the range alone
+        # in one dimension c only sets the end of the range of rho
         c = w[near].clamp_min(1e-6)
         edge = -0.5 * math.pi**2 / c + 1.5 * torch.log1p(c) - 1.5 * torch.log(c)
         slope[near] = -0.5 * math.pi * torch.exp(edge - log_mass[near] - log_chi_mass(1))

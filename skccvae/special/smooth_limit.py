@@ -1,4 +1,4 @@
-"""Smooth limits on the size of a number, which recede to infinity as the curvature goes to 0."""
+"""Smooth limits on the magnitude of a number; `limit_size` has no limit at curvature 0."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["farthest", "limit_log_scale", "limit_size", "soft_bound"]
+__all__ = ["limit_log_scale", "limit_size", "saturation_point", "soft_bound"]
 
 
 def soft_bound(raw: Tensor, bound: float) -> Tensor:
@@ -23,7 +23,7 @@ def soft_bound(raw: Tensor, bound: float) -> Tensor:
     Returns
     -------
     Tensor
-        The identity to one per cent where ``|raw| < 0.17 bound``.
+        Within one per cent of raw where ``|raw| < 0.17 bound``.
 
     Examples
     --------
@@ -34,30 +34,31 @@ def soft_bound(raw: Tensor, bound: float) -> Tensor:
     return bound * torch.tanh(raw / bound)
 
 
-def farthest(inverse_square: float) -> float:
-    """Size from which `limit_size` takes a number as this size, which it cannot tell apart.
+def saturation_point(inverse_square: float) -> float:
+    """Magnitude at which `limit_size` clamps its argument.
 
-    The limit is reached there to 16 digits; far beyond it fourth powers leave float32, and the
-    result would be 0 and not the limit. Without a limit squares must stay finite.
+    There the result equals the limit to 16 digits. Without the clamp, fourth powers of larger
+    numbers would overflow float32 and the result would be 0 instead of the limit. If there is no
+    limit, the clamp only keeps squares finite.
     """
     return 1e4 / math.sqrt(max(inverse_square, 1e-10)) if inverse_square else 1e18
 
 
 def limit_size(x: Tensor, inverse_square: float | Tensor) -> Tensor:
-    """Shorten numbers smoothly to a size below a limit.
+    """Shrink numbers smoothly to a magnitude below a limit.
 
     Parameters
     ----------
     x : Tensor
         Any numbers.
     inverse_square : float or Tensor of shape ()
-        ``q = 1 / limit^2``, at least 0; 0 is no limit. A tensor gets a gradient.
+        ``q = 1 / limit^2``, at least 0; 0 means no limit. A tensor gets a gradient.
 
     Returns
     -------
     Tensor
-        ``x / (1 + (q x^2)^2)^(1/4)``: the identity up to fourth order in x. Where q is proportional
-        to |K| it is smooth in K through 0.
+        ``x / (1 + (q x^2)^2)^(1/4)``, which equals x up to fourth order. If q is proportional to
+        |K|, the result is smooth in K through 0.
 
     Examples
     --------
@@ -72,12 +73,12 @@ def limit_size(x: Tensor, inverse_square: float | Tensor) -> Tensor:
     elif inverse_square == 0:
         return x
     else:
-        x = x.clamp(-farthest(inverse_square), farthest(inverse_square))
+        x = x.clamp(-saturation_point(inverse_square), saturation_point(inverse_square))
     return x * (1 + (x.square() * inverse_square).square()).rsqrt().sqrt()
 
 
 def limit_log_scale(log_scale: Tensor, inverse_square: float | Tensor) -> Tensor:
-    """Logarithm of `limit_size` of a scale, from its logarithm.
+    """Logarithm of `limit_size` of a scale, computed from the logarithm of the scale.
 
     Examples
     --------
@@ -90,5 +91,5 @@ def limit_log_scale(log_scale: Tensor, inverse_square: float | Tensor) -> Tensor
     if inverse_square == 0:
         return log_scale
     excess = 4 * log_scale + 2 * math.log(inverse_square)
-    # torch's default threshold of 20 is too near: exp(-20) is far above float64's rounding.
+    # torch's default threshold of 20 is too low: exp(-20) is far above float64's rounding.
     return log_scale - 0.25 * torch.nn.functional.softplus(excess, threshold=40)

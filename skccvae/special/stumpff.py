@@ -1,10 +1,9 @@
 r"""Stumpff functions and their relatives: trigonometry as functions of x = K r^2.
 
 Stumpff's ``c_0(x) = cos(sqrt(x))`` and ``c_1(x) = sin(sqrt(x))/sqrt(x)`` have power series in x
-that converge everywhere, so they pass through x = 0 from trigonometric to hyperbolic functions
-without a seam. Each is the
-series where ``|x| < 0.1`` and the closed forms elsewhere, with gradients that are right in all
-three regions.
+that converge everywhere, so they pass smoothly through x = 0 from trigonometric to hyperbolic
+functions. The code uses the series where ``|x| < 0.1`` and the closed forms elsewhere. Gradients
+are correct in all three regions.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from torch import Tensor
 
 __all__ = ["arcsin_root", "cos_root", "log_sinc_root", "sinc_root"]
 
-#: Below this |x| the power series in x are used; eight terms of them are exact in float64.
+#: Below this |x| the power series in x are used; eight terms of them suffice for float64.
 SERIES_BELOW = 0.1
 
 
 def _bernoulli(n: int) -> list[Fraction]:
-    """Bernoulli numbers B_0 .. B_n, exactly, by their recurrence."""
+    """Exact Bernoulli numbers B_0 .. B_n, by their recurrence."""
     b = [Fraction(1)]
     for m in range(1, n + 1):
         b.append(-sum((math.comb(m + 1, k) * b[k] for k in range(m)), Fraction(0)) / (m + 1))
@@ -30,7 +29,7 @@ def _bernoulli(n: int) -> list[Fraction]:
 
 
 def _log_sinc_series(n: int) -> list[float]:
-    """Coefficients of x^1 .. x^n in log(sin(sqrt x)/sqrt x), from the Bernoulli numbers."""
+    """Coefficients of x^1 .. x^n in log(sin(sqrt(x))/sqrt(x)), from the Bernoulli numbers."""
     b = _bernoulli(2 * n)
     return [
         float(-abs(b[2 * k]) * 2 ** (2 * k) / (2 * k * math.factorial(2 * k)))
@@ -41,7 +40,8 @@ def _log_sinc_series(n: int) -> list[float]:
 _COS = [(-1) ** n / math.factorial(2 * n) for n in range(8)]
 _SINC = [(-1) ** n / math.factorial(2 * n + 1) for n in range(8)]
 _LOG_SINC = [0.0, *_log_sinc_series(9)]
-# asin(t)/t = sum binom(2n, n)/(4^n (2n + 1)) t^(2n): its terms shrink only like 0.1^n / n^1.5.
+# asin(t)/t = sum binom(2n, n)/(4^n (2n + 1)) t^(2n). It needs more terms than the others, because
+# they shrink only like 0.1^n / n^1.5.
 _ARCSIN = [math.comb(2 * n, n) / (4**n * (2 * n + 1)) for n in range(15)]
 
 
@@ -56,8 +56,8 @@ def _horner(x: Tensor, coefficients: list[float]) -> Tensor:
 def _split(x: Tensor, sign: int | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Where to use the series, and safe arguments sqrt(-x) and sqrt(x) for the closed forms.
 
-    A place outside a form's own region gets the argument 1 before the root is taken (the double
-    `where`), so that no infinite derivative times zero can reach the gradient.
+    Outside the region of a closed form its argument is set to 1 before the root is taken. Otherwise
+    the gradient could contain zero times an infinite derivative.
     """
     small = x.abs() < SERIES_BELOW
     below = above = None
@@ -71,7 +71,7 @@ def _split(x: Tensor, sign: int | None) -> tuple[Tensor, Tensor | None, Tensor |
 def _join(
     x: Tensor, small: Tensor, series: Tensor, below: Tensor | None, above: Tensor | None
 ) -> Tensor:
-    """Put the three branches together; at least one closed form is there."""
+    """Select among the three branches; at most one closed form may be None."""
     if below is None:
         assert above is not None
         return torch.where(small, series, above)
@@ -88,7 +88,7 @@ def cos_root(x: Tensor, sign: int | None = None) -> Tensor:
     x : Tensor
         Any shape, any sign.
     sign : {-1, 1} or None
-        Sign of every entry of x, when known: saves the other closed form.
+        Sign of every entry of x, if known; the other closed form is then not evaluated.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
     x : Tensor
         Any shape, any sign.
     sign : {-1, 1} or None
-        Sign of every entry of x, when known.
+        Sign of every entry of x, if known.
 
     Returns
     -------
@@ -143,14 +143,14 @@ def sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
 
 
 def log_sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
-    r"""Logarithm of ``|sinc_root(x)|``, without overflow however negative x is.
+    r"""Logarithm of ``|sinc_root(x)|``, without overflow for large negative x.
 
     Parameters
     ----------
     x : Tensor
         Any shape, any sign.
     sign : {-1, 1} or None
-        Sign of every entry of x, when known.
+        Sign of every entry of x, if known.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def arcsin_root(y: Tensor, sign: int | None = None) -> Tensor:
     y : Tensor
         Any shape; at most 1 (NaN above).
     sign : {-1, 1} or None
-        Sign of every entry of y, when known.
+        Sign of every entry of y, if known.
 
     Returns
     -------

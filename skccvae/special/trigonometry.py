@@ -7,14 +7,15 @@ With a signed curvature ``K`` the generalised sine and cosine are
     \qquad
     \cos_K(r) = \cos(\sqrt K r), \quad 1, \quad \cosh(\sqrt{-K} r)
 
-for ``K`` above, at and below zero. Both are entire functions of ``x = K r^2``, and that is how they
-are computed when ``K`` is a tensor: a power series where ``|x| < 0.1`` and the closed forms
-elsewhere, so that values and gradients in ``r`` and in ``K`` are right at ``r = 0``, at ``K = 0``
-and across the change of sign. When ``K`` is a Python float its sign is settled in Python, and most
-functions are two or three tensor operations.
+for ``K`` above, at and below zero. Both are entire functions of ``x = K r^2``. If ``K`` is a
+tensor, they are computed from x: a power series where ``|x| < 0.1`` and the closed forms elsewhere.
+Values and gradients in ``r`` and ``K`` are then correct at ``r = 0``, at ``K = 0`` and across the
+change of sign. If ``K`` is a Python float, Python branches on its sign, and most functions are two
+or three tensor operations.
 
-A Python float with ``|K| < FLAT`` is taken as flat: the difference is below float64's rounding for
-every ``r < 10``, and ``sqrt(|K|)`` and its powers stay far inside the range of float32.
+A Python float with ``|K| < FLAT`` counts as flat. The difference is below float64's rounding for
+every ``r < 10``, and for other curvatures ``sqrt(|K|)`` and its powers stay far inside the range of
+float32.
 """
 
 from __future__ import annotations
@@ -46,15 +47,15 @@ __all__ = [
     "versin_k",
 ]
 
-#: A curvature that is a number and smaller than this is taken as zero, everywhere in the package.
+#: A Python-float curvature smaller than this counts as zero, everywhere in the package.
 FLAT = 1e-18
-#: From this size of a curvature on, a derivative in K that is a difference over K keeps its digits
-#: in float32; below, whoever takes such a derivative takes it by other means.
-SMALL = 2e-3
+#: The closed form of a derivative in K is a difference divided by K. It keeps its digits in float32
+#: from this |K| on; for smaller |K| the derivative must be computed in another way.
+SMALL_CURVATURE = 2e-3
 
 
 def _sign_of(K: float | Tensor) -> int | None:
-    """Sign of a Python-float curvature, None for a tensor; refuses NaN and infinity."""
+    """Sign of a Python-float curvature (ValueError if not finite), or None for a tensor."""
     if isinstance(K, Tensor):
         return None
     K = float(K)
@@ -64,7 +65,7 @@ def _sign_of(K: float | Tensor) -> int | None:
 
 
 def _root(K: float | Tensor) -> float:
-    """Root of the size of a Python-float curvature."""
+    """Square root of |K| for a Python-float curvature."""
     return math.sqrt(abs(float(K)))
 
 
@@ -81,7 +82,7 @@ def sin_k(r: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Broadcast shape; equal to r at K = 0. Overflows float32 from ``sqrt(-K) r = 89``.
+        Broadcast shape; r at K = 0. It overflows float32 from ``sqrt(-K) r = 89`` on.
 
     Examples
     --------
@@ -141,8 +142,8 @@ def tan_k(r: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Broadcast shape; r at K = 0. For a tensor K the two factors are formed, so that float32
-        gives NaN from ``sqrt(-K) r = 89``; for a float K < 0 it saturates properly.
+        Broadcast shape; r at K = 0. For a float K < 0 it saturates correctly. For a tensor K sine
+        and cosine are computed separately, and float32 gives NaN from ``sqrt(-K) r = 89`` on.
 
     Examples
     --------
@@ -186,7 +187,7 @@ def sinc_k(r: Tensor, K: float | Tensor) -> Tensor:
 
 
 def versin_k(r: Tensor, K: float | Tensor) -> Tensor:
-    r"""Generalised versine :math:`(1 - \cos_K(r))/K`, without cancellation; r^2/2 at K = 0.
+    r"""Generalised versine :math:`(1 - \cos_K(r))/K`, without cancellation.
 
     Parameters
     ----------
@@ -198,7 +199,7 @@ def versin_k(r: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Broadcast shape, computed as :math:`2 \sin_K(r/2)^2`.
+        Broadcast shape, computed as :math:`2 \sin_K(r/2)^2`; r^2/2 at K = 0.
 
     Examples
     --------
@@ -210,7 +211,9 @@ def versin_k(r: Tensor, K: float | Tensor) -> Tensor:
 
 
 def log_sinc_k(r: Tensor, K: float | Tensor) -> Tensor:
-    r"""Logarithm of :math:`|\sin_K(r)|/r`: times d - 1, the log of the polar volume ratio.
+    r"""Logarithm of :math:`|\sin_K(r)|/r`.
+
+    Times d - 1, it is the log of the volume ratio of the exponential map in d dimensions.
 
     Parameters
     ----------
@@ -222,8 +225,8 @@ def log_sinc_k(r: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Broadcast shape; 0 at K = 0 or r = 0, no overflow at large r, minus infinity at the
-        conjugate radii ``pi k/sqrt(K)`` of a sphere.
+        Broadcast shape; 0 at K = 0 or r = 0, and minus infinity at the conjugate radii
+        ``pi k/sqrt(K)`` of a sphere. It does not overflow at large r.
 
     Examples
     --------
@@ -243,14 +246,14 @@ def arctan_k(s: Tensor, c: Tensor, K: float | Tensor) -> Tensor:
     s : Tensor
         Generalised sine, >= 0.
     c : Tensor
-        Generalised cosine; it is read only for K > 0, where it tells r from ``pi/sqrt(K) - r``.
+        Generalised cosine. It is used only for K > 0, to tell r from ``pi/sqrt(K) - r``.
     K : float or Tensor
         Curvature of any sign; a tensor broadcasts.
 
     Returns
     -------
     Tensor
-        Broadcast shape; ``asinh`` form for K < 0, s at K = 0, ``atan2`` form for K > 0: no form
+        Broadcast shape: ``asinh`` form for K < 0, s at K = 0, ``atan2`` form for K > 0. No form
         loses digits at small or large r.
 
     Examples
@@ -268,8 +271,8 @@ def arctan_k(s: Tensor, c: Tensor, K: float | Tensor) -> Tensor:
     assert isinstance(K, Tensor)
     y = K * s * s
     positive = (K > 0) & ((y > SERIES_BELOW) | (c < 0))
-    # Outside its own region each form sees harmless constants, so that gradients stay finite;
-    # what is left to the arcsine is negative or small.
+    # Outside its region each form gets harmless constants, so that gradients stay finite. The
+    # arcsine handles the arguments that are negative or small.
     root = torch.where(positive, K, 1.0).sqrt()
     angle = torch.atan2(torch.where(positive, root * s, 1.0), c) / root
     return torch.where(positive, angle, s * arcsin_root(torch.where(positive, 0.0, y), -1))

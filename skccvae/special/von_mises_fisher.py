@@ -1,13 +1,14 @@
 r"""Functions of the concentration of a von Mises-Fisher law: normaliser, divergence, quantiles.
 
-In float64 the exact recurrences of `skccvae.special.bessel` are used. In float32, where a model is
-trained and each tensor operation counts, functions of (m, kappa) are read from tables that were
-built once per m from the exact ones; all of them share one bounded coordinate of the concentration,
+float64 uses the exact recurrences of `skccvae.special.bessel`. Models train in float32, where each
+tensor operation counts; there, functions of kappa are read from tables that are built once per
+ambient dimension m from the exact functions. All tables share one bounded coordinate of the
+concentration,
 
     xi = kappa / (kappa + c),   c = m - 1,
 
-in which everything below is analytic up to and including kappa = infinity. There is no range
-outside of the table. The tables are accurate to the rounding of float32.
+in which all tabulated functions are analytic up to and including kappa = infinity. So the tables
+cover every concentration, and they are accurate to the rounding of float32.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ _CURVE_DEGREE = 3
 
 
 class ConcentrationGrid(NamedTuple):
-    """Where concentrations lie in the tables of their m."""
+    """Positions of concentrations in the tables for one m."""
 
     inverse: Tensor  # 1 / (kappa + c)
     xi: Tensor  # kappa / (kappa + c)
     cell: Tensor  # cell of xi
     local: Tensor  # position in the cell, in [0, 1]
 
-    def shift_back(
+    def read_quantile(
         self, quantile: RadialQuantile, score: Tensor, kappa: Tensor, m: int
     ) -> tuple[Tensor, Tensor]:
-        """Read a table of `bounded_quantile`: y = Y - log(1 + kappa / c), and dy/dkappa."""
+        """Read y = Y - log(1 + kappa / c) and dy/dkappa from a table of `bounded_quantile`."""
         c = m - 1
         shifted, slope = quantile.evaluate_located(score, self.cell, self.local)
         y = shifted - torch.log1p(kappa * (1 / c))
@@ -51,7 +52,7 @@ class ConcentrationGrid(NamedTuple):
 
 
 def concentration_grid(kappa: Tensor, m: int) -> ConcentrationGrid:
-    """Locate concentrations (any shape, >= 0) in the tables of ambient dimension m."""
+    """Locate concentrations (any shape, >= 0) in the tables for ambient dimension m."""
     inverse = (kappa + (m - 1)).reciprocal_()
     xi = kappa * inverse
     return ConcentrationGrid(inverse, xi, *locate(xi * _N_CELLS, _N_CELLS))
@@ -59,19 +60,21 @@ def concentration_grid(kappa: Tensor, m: int) -> ConcentrationGrid:
 
 @lru_cache(maxsize=256)
 def _curves(m: int, device: torch.device) -> Tensor:
-    r"""Float32 table of three curves in xi, from which everything follows without cancellation.
+    r"""Float32 table of three curves in xi.
 
     With b = m (m - 1) / 2 they are
 
-    * H = (KL - (m - 1) / 4 log(1 + kappa^2 / b)) / xi^2: the logarithm carries both the quadratic
-      start kappa^2 / (2 m) of the divergence and its logarithmic growth,
-    * D = dKL/dkappa (kappa^2 + b) / kappa, which is (m - 1) / 2 at both ends,
-    * E = (1 - A) (kappa + c).
+    * H = (KL - (m - 1) / 4 log(1 + kappa^2 / b)) / xi^2. The subtracted logarithm behaves like the
+      divergence at both ends: like kappa^2 / (2 m) near 0, and like (m - 1) / 2 log kappa.
+    * D = dKL/dkappa (kappa^2 + b) / kappa, which is (m - 1) / 2 at both ends.
+    * E = (1 - A) (kappa + c), where A is the mean resultant length.
+
+    The divergence, the normaliser and their slopes follow from these curves without cancellation.
     """
     c, b = m - 1, 0.5 * m * (m - 1)
     with torch.inference_mode(False), torch.no_grad():
         xi = cell_nodes(_N_CELLS, _CURVE_DEGREE) / _N_CELLS
-        inner = xi[1:-1]  # the ends are kappa = 0 and kappa = infinity, where the limits are known
+        inner = xi[1:-1]  # at the ends, kappa = 0 and kappa = infinity, the limits are known
         kappa = c * inner / (1 - inner)
         family = bessel_family(0.5 * m - 1, kappa)
         logarithm = 0.25 * (m - 1) * torch.log1p(kappa * kappa / b)
@@ -95,8 +98,8 @@ def _kl(kappa: Tensor, family: BesselFamily) -> Tensor:
 
 
 def _kl_from_table(kappa: Tensor, m: int, h: Tensor, grid: ConcentrationGrid) -> Tensor:
-    growth = (kappa * kappa).mul_(2 / (m * (m - 1))).log1p_().mul_(0.25 * (m - 1))
-    return growth.addcmul_(h * grid.xi, grid.xi)
+    logarithm = (kappa * kappa).mul_(2 / (m * (m - 1))).log1p_().mul_(0.25 * (m - 1))
+    return logarithm.addcmul_(h * grid.xi, grid.xi)
 
 
 def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
@@ -111,13 +114,13 @@ def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None)
     m : int
         Ambient dimension, at least 2.
     grid : ConcentrationGrid, optional
-        `concentration_grid(kappa, m)` where it is already known.
+        `concentration_grid(kappa, m)`, if it is already known.
 
     Returns
     -------
     Tensor
-        Shape and dtype of kappa, in nats; kappa^2 / (2 m) near 0 with full relative accuracy, and
-        growing as (m - 1) / 2 log kappa. Differentiable once.
+        Shape and dtype of kappa, in nats. It is about kappa^2 / (2 m) near 0, with full relative
+        accuracy, and grows like (m - 1) / 2 log kappa. It can be differentiated once.
 
     Examples
     --------
@@ -141,18 +144,19 @@ def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None)
 def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
     r"""Logarithm of the mean of exp(kappa (w - 1)) over the uniform law on the sphere, w = <mu, z>.
 
-    The log-density of the von Mises-Fisher law with respect to the *uniform law* is then
-    kappa (w - 1) minus this; written so, no large terms cancel at large kappa.
+    The log-density of the von Mises-Fisher law with respect to the *uniform law* is
+    kappa (w - 1) minus this value. In this form no large terms cancel at large kappa.
 
     Parameters
     ----------
     kappa, m, grid
-        As `vmf_kl_uniform`.
+        As for `vmf_kl_uniform`.
 
     Returns
     -------
     Tensor
-        Shape and dtype of kappa; 0 at kappa = 0. Differentiable once, with derivative A(kappa) - 1.
+        Shape and dtype of kappa; 0 at kappa = 0. It can be differentiated once; the derivative is
+        A(kappa) - 1, with A the mean resultant length.
 
     Examples
     --------
@@ -173,31 +177,31 @@ def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = N
 
 
 def bounded_quantile(
-    m: int, dtype: torch.dtype, log_tilt: Callable[[Tensor, Tensor, Tensor], Tensor]
+    m: int, dtype: torch.dtype, log_ratio: Callable[[Tensor, Tensor, Tensor], Tensor]
 ) -> RadialQuantile:
     r"""Quantile table of Y = 2 log tan(theta / 2) + log(1 + kappa / c), theta the angle to mu.
 
     The uniform law's density of y = 2 log tan(theta / 2) is proportional to (sin theta)^(m-1).
-    Adding log(1 + kappa / c) = -log(1 - xi) keeps Y bounded as kappa grows, and in terms of Y and
-    xi the density has no singularity at xi = 1 (there 4 c e^Y follows a chi-square law for a von
-    Mises-Fisher law).
+    Adding log(1 + kappa / c) = -log(1 - xi) keeps Y bounded as kappa grows. In terms of Y and xi
+    the density has no singularity at xi = 1. (For a von Mises-Fisher law 4 c e^Y has a chi-square
+    law there.)
 
     Parameters
     ----------
     m : int
         Ambient dimension.
     dtype : torch.dtype
-        float32 gets a table that is cheaper to read, and accurate to its own rounding (to 1e-5
+        The table for float32 is cheaper to read. It is accurate to the rounding of float32 (to 1e-5
         in the tails at m = 2).
-    log_tilt : callable
-        ``log_tilt(Y, q, log1p(q e^Y))``, q = 1 - xi: the law's log-density with respect to the
-        uniform law, divided by c.
+    log_ratio : callable
+        ``log_ratio(Y, q, log1p(q e^Y))`` with q = 1 - xi is the law's log-density with respect to
+        the uniform law, divided by c.
     """
 
     def log_density(y: Tensor, xi: Tensor) -> Tensor:
         q = 1 - xi
         log1p_qy = torch.logaddexp(torch.zeros_like(y), y + torch.log(q))
-        return (m - 1) * (0.5 * y - log1p_qy + log_tilt(y, q, log1p_qy))
+        return (m - 1) * (0.5 * y - log1p_qy + log_ratio(y, q, log1p_qy))
 
     if dtype == torch.float64:
         return RadialQuantile(log_density, 0.0, 1.0, n_cells=(64, _N_CELLS), degree=5)
@@ -207,7 +211,7 @@ def bounded_quantile(
 @lru_cache(maxsize=256)
 def vmf_quantile(m: int, dtype: torch.dtype) -> RadialQuantile:
     """Quantile table of the von Mises-Fisher law; see `bounded_quantile`."""
-    # kappa (w - 1) with w = -tanh(y / 2), at kappa = c xi / q and y = Y + log q
+    # kappa (w - 1) / c with w = -tanh(y / 2), kappa = c xi / q and y = Y + log q
     return bounded_quantile(m, dtype, lambda y, q, _: -2 * (1 - q) / (torch.exp(-y) + q))
 
 
@@ -232,4 +236,4 @@ def vmf_log_tangent(
     (Tensor, Tensor)
         y and dy/dkappa of the broadcast shape. w = -tanh(y / 2) and sin(theta) = sech(y / 2).
     """
-    return grid.shift_back(vmf_quantile(m, kappa.dtype), score, kappa, m)
+    return grid.read_quantile(vmf_quantile(m, kappa.dtype), score, kappa, m)

@@ -148,8 +148,8 @@ def test_draws_keep_their_digits(m: int, dtype: torch.dtype) -> None:
         found = 2 * torch.atan2((z.double() - axis).norm(dim=-1), (z.double() + axis).norm(dim=-1))
         expected = 2 * torch.atan(rate * half_tangent)
         # the angle of u, which is rounded, counts by d(angle of z) / d(angle of u)
-        growth = rate * (1 + half_tangent.square()) / (1 + (rate * half_tangent).square())
-        assert ((found - expected).abs() / (1 + growth)).max() < 4 * eps
+        amplification = rate * (1 + half_tangent.square()) / (1 + (rate * half_tangent).square())
+        assert ((found - expected).abs() / (1 + amplification)).max() < 4 * eps
 
 
 @pytest.mark.parametrize("m", [2, 3, 5, 17, 101])

@@ -126,7 +126,7 @@ def test_where_the_channels_are(shape, expected):
         (None, r"Pass image_shape, such as image_shape=\(28, 28\)"),
         ((784,), r"\(H, W\), \(H, W, C\) or \(C, H, W\); got \(784,\)"),
         ((2, 8, 8, 3), "needs images of shape"),
-        ((2, 16, 16), "channel axis of images of shape .* is unknown"),
+        ((2, 16, 16), "Images of shape .* have no channel axis"),
     ],
 )
 def test_shapes_that_are_no_images(shape, message):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skccvae import kernels
-from skccvae.nn.limits import draw_reach, limited, riemannian_prior_fits
+from skccvae.nn.limits import draw_reach, limited_parameters, riemannian_prior_fits
 from skccvae.special.smooth_limit import limit_log_scale, limit_size
 
 
@@ -30,7 +30,7 @@ def test_the_gradient_of_a_learned_curvature_keeps_its_digits_in_float32(curvatu
     found = []
     for dtype in (torch.float32, torch.float64):
         K = torch.tensor(curvature, dtype=dtype, requires_grad=True)
-        _, log_scale = limited(raw.to(dtype), raw_scale.to(dtype), K, 2, 1.0, False)
+        _, log_scale = limited_parameters(raw.to(dtype), raw_scale.to(dtype), K, 2, 1.0, False)
         found.append(torch.autograd.grad(log_scale.sum(), K)[0].item())
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
@@ -40,10 +40,10 @@ def test_numbers_far_out_keep_their_limit(curvature):
     """Fourth powers of them leave float32."""
     raw = torch.tensor([[1e3, -1e9], [1e10, -3e16]], requires_grad=True)
     K = torch.tensor(curvature, requires_grad=True)
-    tangent, log_scale = limited(raw, raw, K, 2, 1.0, False)
-    fixed = limited(raw, raw, curvature, 2, 1.0, False)[0]
+    tangent, log_scale = limited_parameters(raw, raw, K, 2, 1.0, False)
+    fixed = limited_parameters(raw, raw, curvature, 2, 1.0, False)[0]
     with kernels.disabled():
-        plain = limited(raw, raw, K, 2, 1.0, False)[0]
+        plain = limited_parameters(raw, raw, K, 2, 1.0, False)[0]
     assert torch.allclose(tangent, fixed, rtol=1e-6)
     assert torch.allclose(tangent, plain, rtol=1e-6)
     assert (tangent.abs() >= 1).all()
@@ -78,9 +78,9 @@ def test_the_fused_limits_are_those_of_autograd(curvature, riemannian):
     K = torch.tensor(curvature, dtype=torch.float64, requires_grad=True)
     for k in (curvature, K):
         inputs = (raw, raw_scale, K)[: 2 + isinstance(k, torch.Tensor)]
-        fused = limited(raw, raw_scale, k, 3, 0.7, riemannian)
+        fused = limited_parameters(raw, raw_scale, k, 3, 0.7, riemannian)
         with kernels.disabled():
-            plain = limited(raw, raw_scale, k, 3, 0.7, riemannian)
+            plain = limited_parameters(raw, raw_scale, k, 3, 0.7, riemannian)
         for a, b in zip(fused, plain, strict=True):
             assert torch.isfinite(a).all()
             assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)

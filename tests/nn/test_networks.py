@@ -56,7 +56,7 @@ def test_output_width_tries_and_leaves_no_trace():
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     with pytest.raises(ValueError, match=r"encoder module does not accept .* \(2, 5\)"):
         output_width(module, 5, "encoder")
-    with pytest.raises(ValueError, match="decoder module must return one row a sample"):
+    with pytest.raises(ValueError, match="decoder module must return one row per sample"):
         output_width(nn.Flatten(0), 5, "decoder")
 
 

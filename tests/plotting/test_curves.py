@@ -46,7 +46,7 @@ def test_chosen_curves_and_bad_histories(digits) -> None:
     assert TrainingDisplay.from_estimator(vae, curves="train_loss", ax=ax).ax_[0] is ax
     with pytest.raises(ValueError, match="no 'accuracy'"):
         TrainingDisplay.from_estimator(vae, curves=["kl", "accuracy"])
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="same length"):
         TrainingDisplay({"epoch": [1, 2], "elbo": [1.0]})
     assert len(TrainingDisplay.from_estimator(AutoencoderTransformer(2, **FAST).fit(digits[0])).ax_)
 
@@ -94,7 +94,7 @@ def test_bad_searches(search, digits) -> None:
         CurvatureSearchDisplay.from_search(other.fit(digits[0]))
     with pytest.raises(ValueError, match="shape"):
         CurvatureSearchDisplay([-1.0], [2, 3], [[0.5]])
-    with pytest.raises(ValueError, match="all NaN"):
+    with pytest.raises(ValueError, match="All scores are NaN"):
         CurvatureSearchDisplay([-1.0], [2], [[np.nan]])
 
 

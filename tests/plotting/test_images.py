@@ -139,7 +139,7 @@ def test_bad_grids(digits) -> None:
     with pytest.raises(ValueError, match="image_shape"):
         ManifoldGridDisplay.from_estimator(high, dims=(0, 3), image_shape=(8, 9))
     tall = GaussianVAETransformer(2, **FAST).fit(X[:, :60])
-    with pytest.raises(ValueError, match="no square images"):
+    with pytest.raises(ValueError, match="not square images"):
         ManifoldGridDisplay.from_estimator(tall)
     assert ManifoldGridDisplay.from_estimator(tall, image_shape=(10, 6)).tiles.shape[1:] == (10, 6)
 
@@ -165,11 +165,11 @@ def test_images_of_any_shape_come_in_pairs(shape, shown) -> None:
 
 def test_bad_reconstructions(digits) -> None:
     X, _ = digits
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         ReconstructionDisplay(X, X[:5])
-    with pytest.raises(ValueError, match="no square images"):
+    with pytest.raises(ValueError, match="not square images"):
         ReconstructionDisplay(X[:, :60], X[:, :60])
-    with pytest.raises(ValueError, match="neither 1 nor 3 channels"):
+    with pytest.raises(ValueError, match="1 or 3 channels"):
         ReconstructionDisplay(X, X, image_shape=(4, 4, 4))
     with pytest.raises(ValueError, match="n_columns"):
         ReconstructionDisplay(X, X).plot(n_columns=0)

@@ -185,9 +185,9 @@ def test_bad_latent_input(digits) -> None:
     with pytest.raises(NotFittedError):
         LatentDisplay.from_estimator(GaussianVAETransformer(), X)
     pipeline = Pipeline([("vae", GaussianVAETransformer(2, **FAST))]).fit(X)
-    with pytest.raises(TypeError, match="Pipeline pass the step"):
+    with pytest.raises(TypeError, match="For a Pipeline, pass its step"):
         LatentDisplay.from_estimator(pipeline, X)
-    with pytest.raises(ValueError, match="one label or number a row"):
+    with pytest.raises(ValueError, match="one label or number per row"):
         LatentDisplay.from_estimator(pipeline["vae"], X, [1, 2])
     with pytest.raises(ValueError, match="class_labels"):
         LatentDisplay.from_estimator(pipeline["vae"], X, class_labels="bold")

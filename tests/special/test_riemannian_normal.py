@@ -16,7 +16,7 @@ from skccvae.special.riemannian_normal import (
     radial_log_partition,
     radial_mean_square,
 )
-from skccvae.special.riemannian_quadrature import LARGEST, log_integral
+from skccvae.special.riemannian_quadrature import LARGEST_W, log_integral
 
 F64 = torch.float64
 
@@ -90,14 +90,14 @@ def test_slopes_of_the_normalizer(d: int, c: float) -> None:
     c = c / d
     x = tensor(c, requires_grad=True)
     (slope,) = torch.autograd.grad(radial_log_partition(x, d), x)
-    (bend,) = torch.autograd.grad(radial_mean_square(x, d), x)
+    (square_slope,) = torch.autograd.grad(radial_mean_square(x, d), x)
     h = 1e-4 * (abs(c) + 1 / d)
     near = tensor(c + h, c - h)
     log_mass, square = radial_log_partition(near, d), radial_mean_square(near, d)
     assert slope.item() == pytest.approx(
         ((log_mass[0] - log_mass[1]) / (2 * h)).item(), abs=1e-5 * d
     )
-    assert bend.item() == pytest.approx(
+    assert square_slope.item() == pytest.approx(
         ((square[0] - square[1]) / (2 * h)).item(), rel=1e-5, abs=1e-5 * d
     )
     assert radial_mean_square(x, d).item() == pytest.approx(d + 2 * c * slope.item(), rel=1e-9)
@@ -152,7 +152,7 @@ def distribution_function(rho: torch.Tensor, c: torch.Tensor, d: int) -> torch.T
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_scores_are_normal_scores(d: int, sign: int) -> None:
     score = tensor(-3.0, -1.0, 0.0, 0.5, 2.0, 3.5)
-    for w in (0.0, 1e-3, 0.5, 8.0, 200.0, LARGEST + 1, 1e5):
+    for w in (0.0, 1e-3, 0.5, 8.0, 200.0, LARGEST_W + 1, 1e5):
         c = torch.full_like(score, sign * w / d)
         rho = normal_radius(score, c, d)
         found = torch.special.ndtri(distribution_function(rho, c, d))

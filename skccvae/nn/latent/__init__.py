@@ -1,4 +1,4 @@
-"""Latent spaces of a model: posterior heads, priors, and what the decoder reads."""
+"""Latent spaces of a model: posteriors, priors, and the inputs of the decoder."""
 
 from skccvae.nn.latent._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
 from skccvae.nn.latent._normal import NormalLatent, RiemannianLatent, WrappedLatent
@@ -13,7 +13,7 @@ NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
     "wrapped_normal": WrappedLatent,
     "riemannian_normal": RiemannianLatent,
 }
-"""Latent spaces with a normal posterior and prior, by the name of the family."""
+"""Latent spaces with a normal posterior and prior, by the name of their law."""
 
 UNIFORM_LATENTS: dict[str, type[SphericalLatent]] = {
     "von_mises_fisher": SphericalLatent,

@@ -1,8 +1,8 @@
-"""What every latent space offers a model, and the flat ones.
+"""Base class of the latent spaces of a model, and the flat latent spaces.
 
-A latent space turns the numbers of the encoder's head into a posterior, draws from it, knows the
-prior, and says what the decoder reads at a point. Noise comes in from outside, as standard
-normal numbers, so that the caller decides whether draws are fresh or repeatable.
+A latent space maps the outputs of the encoder to a posterior and draws from it. It also has the
+prior, and computes the inputs of the decoder. The caller passes in the noise, as standard normal
+numbers, and so decides whether draws are fresh or repeatable.
 """
 
 from __future__ import annotations
@@ -19,17 +19,25 @@ from skccvae.special.smooth_limit import soft_bound
 
 
 class LatentStep(NamedTuple):
-    """One draw from the posterior.
+    """One draw from the posterior of each row, and its KL.
 
     Attributes
     ----------
     features : Tensor of shape (..., n_features)
-        What the decoder reads.
+        Inputs of the decoder.
     kl : Tensor
-        KL(q || p) of each row in nats: exact where a closed form exists, else the one-draw
-        estimate log q(z) - log p(z), whose mean is the KL.
+        KL(q || p) of each row in nats. It is exact if a closed form exists. Otherwise it is the
+        estimate log q(z) - log p(z) from one draw, whose mean is the KL.
     factor_kl : Tensor of shape (..., n_factors) or None
-        The parts of ``kl`` of the factors of a product.
+        For a product, the part of ``kl`` from each factor.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import EuclideanLatent
+    >>> features, kl, factor_kl = EuclideanLatent(2).step(torch.zeros(3, 4), torch.randn(3, 2))
+    >>> features.shape, kl, factor_kl
+    (torch.Size([3, 2]), tensor([0., 0., 0.]), None)
     """
 
     features: Tensor
@@ -38,32 +46,39 @@ class LatentStep(NamedTuple):
 
 
 class Latent(nn.Module):
-    """Base of the latent spaces.
+    """Base class of the latent spaces.
 
-    A new posterior is a law and a subclass of this class. The subclass sets ``n_params`` and
-    ``noise_dim``, and gives `posterior`, `prior` and `location`. The law is any torch distribution
-    over points of the manifold with a ``log_prob`` and a method ``rsample_from_noise(noise)`` that
-    turns standard normal noise into draws with a gradient. Training, scoring and sampling follow.
+    To use a posterior of your own, subclass this class:
+
+    * In the constructor, call ``super().__init__(manifold)`` and set ``n_params`` and
+      ``noise_dim``.
+    * Define `posterior`, `prior` and `location`. Training, scoring and sampling use these.
+    * The posterior may be any torch distribution over points of the manifold that has ``log_prob``
+      and a method ``rsample_from_noise(noise)``, which maps standard normal noise to draws with a
+      gradient. The prior needs ``log_prob`` and ``sample``.
+    * If the decoder should read something other than ambient coordinates, define `features` and
+      set ``n_features``. If the distributions use other units than the manifold, define
+      `to_ambient`.
 
     Parameters
     ----------
     manifold : Manifold
-        Where points live; ``manifold.dim`` is the intrinsic dimension.
+        Space of the latent points; ``manifold.dim`` is its intrinsic dimension.
 
     Attributes
     ----------
     n_params : int
-        Numbers that the encoder's head gives for each row.
+        Number of outputs of the encoder per row, from which the posterior is made.
     n_features : int
-        Numbers that the decoder reads for each point; the ambient dimension by default.
+        Number of inputs of the decoder per point; by default the ambient dimension.
     noise_dim : int
-        Standard normal numbers that one draw needs.
+        Number of standard normal numbers per draw.
     factor_names : list of str
         Names of the factors of a product; empty for a single space.
 
     Examples
     --------
-    A von Mises-Fisher posterior of one fixed concentration for all rows, and the uniform prior:
+    A von Mises-Fisher posterior with a fixed concentration, and the uniform prior:
 
     >>> import torch
     >>> from skccvae.distributions import HypersphericalUniform, VonMisesFisher
@@ -95,9 +110,9 @@ class Latent(nn.Module):
         super().__init__()
         self.manifold = manifold
         self.n_features = manifold.ambient_dim
-        # Set where the decoder reads distances to learned hyperplanes.
+        # Set if the decoder reads distances to learned hyperplanes.
         self.gyroplanes: nn.Module | None = None
-        # Tells the device and dtype of a latent space that has no parameters.
+        # Holds the device and dtype of a latent space that has no parameters.
         self.register_buffer("_like", torch.zeros(()), persistent=False)
 
     @property
@@ -107,24 +122,41 @@ class Latent(nn.Module):
 
     @property
     def kl_dims(self) -> list[int]:
-        """Dimensions that each part of the KL counts: those of the factors of a product."""
+        """Dimension of each factor, one entry for each part of the KL."""
         return [self.dim]
 
     def posterior(self, params: Tensor) -> Distribution:
-        """Posterior q(z | x) of each row as a distribution over ambient points."""
+        """Posterior q(z | x) of each row, a distribution over ambient points.
+
+        Parameters
+        ----------
+        params : Tensor of shape (..., n_params)
+            Outputs of the encoder.
+        """
         raise TypeError(f"{type(self).__name__} has no posterior.")
 
     def prior(self) -> Distribution:
-        """Prior p(z) as a distribution over the same points as `posterior`."""
+        """Prior p(z), a distribution over the same points as `posterior`."""
         raise TypeError(f"{type(self).__name__} has no prior.")
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
-        """Draw with the noise given, shape (..., rows, noise_dim), and give the KL.
+        """Draw from the posterior of each row with the given noise, and compute the KL.
 
-        The KL is the one that is registered with torch for the two laws, else minus the log-ratio
-        of the draw, whose mean is the KL.
+        If torch has a KL registered for posterior and prior, that is used. Otherwise the KL is
+        estimated from the draw as log q(z) - log p(z).
+
+        Parameters
+        ----------
+        params : Tensor of shape (n, n_params)
+            Outputs of the encoder.
+        noise : Tensor of shape (..., n, noise_dim)
+            Standard normal numbers.
+
+        Returns
+        -------
+        LatentStep
         """
-        posterior: Any = self.posterior(params)  # with the noise protocol, which torch lacks
+        posterior: Any = self.posterior(params)  # Any, because torch has no rsample_from_noise
         try:
             kl = kl_divergence(posterior, self.prior())
         except NotImplementedError:
@@ -133,7 +165,13 @@ class Latent(nn.Module):
         return LatentStep(self.features(self.to_ambient(posterior.rsample_from_noise(noise))), kl)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of draws and their log p(z) - log q(z), for importance weights."""
+        """Decoder inputs of draws, and log p(z) - log q(z), for importance weights.
+
+        Parameters
+        ----------
+        params, noise
+            As for `step`.
+        """
         posterior: Any = self.posterior(params)
         if hasattr(posterior, "rsample_with_log_prob"):
             z, log_q = posterior.rsample_with_log_prob(noise)
@@ -143,15 +181,15 @@ class Latent(nn.Module):
         return self.features(self.to_ambient(z)), self.prior().log_prob(z) - log_q
 
     def location(self, params: Tensor) -> Tensor:
-        """Location of each row's posterior as ambient points of ``manifold``."""
+        """Location of the posterior of each row, as ambient points of ``manifold``."""
         raise TypeError(f"{type(self).__name__} has no location.")
 
     def to_ambient(self, z: Tensor) -> Tensor:
-        """Samples of `posterior` as ambient points of ``manifold`` (a change of units at most)."""
+        """Convert draws of `posterior` to ambient points of ``manifold``, if their units differ."""
         return z
 
     def features(self, points: Tensor) -> Tensor:
-        """What the decoder reads at ambient points of ``manifold``."""
+        """Inputs of the decoder at ambient points of ``manifold``; by default the points."""
         return points
 
     def fitted_manifold(self) -> Manifold:
@@ -159,25 +197,28 @@ class Latent(nn.Module):
         return self.manifold
 
     def curvature(self) -> float | list[float]:
-        """Current curvature; for a product one number a factor."""
+        """Current curvature; for a product, a list with one entry per factor."""
         assert isinstance(self.manifold, ConstantCurvature)
         return float(self.manifold.curvature)
 
     @property
-    def kind(self) -> tuple | None:
-        """Equal for two spaces that do the same to the same numbers; None with parameters."""
+    def batch_key(self) -> tuple | None:
+        """Key by which a product batches its factors.
+
+        Factors with equal keys compute the same function. A space with parameters has None.
+        """
         return None
 
     def train_curvature(self, active: bool) -> None:
-        """Whether a curvature that is learned moves; nothing where none is."""
+        """Switch the training of a learned curvature on or off, if there is one."""
 
     def history(self) -> dict[str, float]:
-        """Numbers worth keeping after each epoch, such as a learned curvature."""
+        """Values to record after each epoch, such as a learned curvature."""
         return {}
 
 
 class DiagonalNormal(Independent):
-    """Normal with a diagonal covariance on R^d that can be drawn from given noise.
+    """Normal distribution on R^d with a diagonal covariance, which can draw from given noise.
 
     Parameters
     ----------
@@ -198,7 +239,7 @@ class DiagonalNormal(Independent):
 
     @property
     def noise_dim(self) -> int:
-        """Standard normal numbers that one draw needs: d."""
+        """Number of standard normal numbers per draw: d."""
         return int(self.event_shape[0])
 
     @property
@@ -207,12 +248,12 @@ class DiagonalNormal(Independent):
         return self.base_dist.scale
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> DiagonalNormal:
-        """Same distribution with a larger batch shape."""
+        """Return the distribution with a larger batch shape."""
         shape = torch.Size(batch_shape) + self.event_shape
         return DiagonalNormal(self.base_dist.loc.expand(shape), self.base_dist.scale.expand(shape))
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
-        """Draw ``loc + scale * noise``."""
+        """Make draws ``loc + scale * noise``."""
         return self.base_dist.loc + self.base_dist.scale * noise
 
 
@@ -227,6 +268,15 @@ class EuclideanLatent(Latent):
     References
     ----------
     Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix B for the KL.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import EuclideanLatent
+    >>> latent = EuclideanLatent(2)
+    >>> step = latent.step(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.zeros(1, 2))
+    >>> step.features, step.kl  # the mean, and |mean|^2 / 2
+    (tensor([[1., 0.]]), tensor([0.5000]))
     """
 
     def __init__(self, dim: int) -> None:
@@ -236,7 +286,7 @@ class EuclideanLatent(Latent):
         self.noise_dim = dim
 
     @property
-    def kind(self) -> tuple | None:
+    def batch_key(self) -> tuple | None:
         return (type(self), self.dim)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,7 +308,7 @@ class EuclideanLatent(Latent):
         return LatentStep(torch.addcmul(loc, scale, noise), kl)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        # The normalising constants of prior and posterior are the same and drop out.
+        # The normalising constants of prior and posterior are equal and cancel.
         loc, log_scale = self._split(params)
         z = torch.addcmul(loc, log_scale.exp(), noise)
         return z, (0.5 * (noise.square() - z.square()) + log_scale).sum(-1)
@@ -268,12 +318,19 @@ class EuclideanLatent(Latent):
 
 
 class DeterministicLatent(Latent):
-    """R^d without noise or prior: the code of a plain autoencoder.
+    """R^d without noise or prior: the latent space of a plain autoencoder.
 
     Parameters
     ----------
     dim : int
         Dimension d.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import DeterministicLatent
+    >>> DeterministicLatent(2).step(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 0)).features
+    tensor([[3., 4.]])
     """
 
     def __init__(self, dim: int) -> None:

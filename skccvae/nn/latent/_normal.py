@@ -1,7 +1,7 @@
-"""Latent spaces of any curvature with a normal posterior and a normal prior on the space.
+"""Latent spaces of any constant curvature with a normal posterior and prior.
 
-The network gives the location as a tangent vector at the origin, which every number is fair for,
-and training draws in polar form from it, so that no chart of the space can overflow or saturate.
+The network outputs the location as a tangent vector at the origin, because any vector of R^d is a
+valid one. Training computes draws in polar form, so no chart of the space can overflow or saturate.
 """
 
 from __future__ import annotations
@@ -20,34 +20,36 @@ from skccvae.manifolds.functional import log_origin
 from skccvae.manifolds.polar import PolarSpace
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent._base import DiagonalNormal, Latent, LatentStep
-from skccvae.nn.limits import limited, posterior_limits
+from skccvae.nn.limits import limited_parameters, posterior_limits
 
-# Adam moves a parameter by about the learning rate a step; a curvature should cross a range of
-# order 1 within a few hundred steps.
+# The parameter of a learned curvature is K divided by this gain. Adam changes a parameter by about
+# the learning rate per step, and a curvature should be able to change by about 1 within a few
+# hundred steps.
 CURVATURE_GAIN = 3.0
 
 
 class NormalLatent(Latent):
     """Normal posterior and prior on the space of constant curvature K.
 
-    Subclasses are `WrappedLatent` and `RiemannianLatent`; they name the law and its parameters.
+    The subclasses `WrappedLatent` and `RiemannianLatent` set the law.
 
     Parameters
     ----------
     dim : int
         Intrinsic dimension d.
     curvature : float
-        K, of any sign; where it is learned, the start.
+        K, of any sign; the initial value if it is learned.
     prior_scale : float, default=1.0
-        Scale of the prior, the same law at the origin.
+        Scale of the prior, which is the same law at the origin.
     decoder_input : {"tangent", "coordinates", "gyroplane"}, default="tangent"
-        What the decoder reads: the log map at the origin, d numbers and smooth in K; plain
-        coordinates, d + 1 ambient ones on a sphere of fixed curvature, else stereographic ones
-        times 2, which are those of R^d in the limit; or signed distances to hyperplanes.
+        Inputs of the decoder. ``"tangent"`` is the log map at the origin: d numbers that are smooth
+        in K. ``"coordinates"`` is the d + 1 ambient coordinates on a sphere of fixed curvature,
+        and otherwise twice the d stereographic coordinates, which tend to those of R^d for K -> 0.
+        ``"gyroplane"`` is the signed distances to learned hyperplanes (see `Gyroplanes`).
     n_planes : int, default=128
-        Number of those hyperplanes.
+        Number of these hyperplanes.
     learn_curvature : bool, default=False
-        Whether K is a parameter, which may change its sign.
+        Whether K is a parameter. It may change its sign.
     """
 
     manifold: ConstantCurvature
@@ -62,7 +64,7 @@ class NormalLatent(Latent):
         n_planes: int = 128,
         learn_curvature: bool = False,
     ) -> None:
-        # NumPy numbers, which a grid is made of, become Python's.
+        # A parameter grid may hold NumPy numbers.
         dim, curvature, prior_scale = int(dim), float(curvature), float(prior_scale)
         super().__init__(constant_curvature(dim, curvature))
         self.prior_scale = prior_scale
@@ -81,8 +83,9 @@ class NormalLatent(Latent):
             self.n_features = n_planes
         limits = posterior_limits(self.K, dim, prior_scale, self._riemannian)
         self.limits = None if learn_curvature else limits
-        # Terms of the wrapped densities on a sphere, from the limit of the scale; twice, since a
-        # drawn vector may itself wind round as often.
+        # Number of turns in the density of a wrapped normal on a sphere, from the limit on the
+        # scale. Twice as many, because the drawn vector may itself wind round the sphere that
+        # often.
         self.n_preimages = None
         if self.K > 0 and not learn_curvature and not self._riemannian:
             largest = max(limits.scale**-0.5, prior_scale)
@@ -108,7 +111,7 @@ class NormalLatent(Latent):
             self.learned.requires_grad_(active)
 
     @property
-    def kind(self) -> tuple | None:
+    def batch_key(self) -> tuple | None:
         if self.learned is not None or self.gyroplanes is not None:
             return None
         return (type(self), self.dim, self.K, self.prior_scale, self.decoder_input)
@@ -120,9 +123,11 @@ class NormalLatent(Latent):
 
     def _split(self, params: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
         """Tangent location and log-scale of each row."""
-        # One split, whose gradient is one concatenation; two slices would cost twice as much.
+        # The gradient of one split is one concatenation; two slices would cost twice as much.
         raw, raw_scale = params.split([self.dim, self.n_params - self.dim], dim=-1)
-        return limited(raw, raw_scale, K, self.dim, self.prior_scale, self._riemannian, self.limits)
+        return limited_parameters(
+            raw, raw_scale, K, self.dim, self.prior_scale, self._riemannian, self.limits
+        )
 
     def _posterior_at(
         self, tangent: Tensor, log_scale: Tensor, space: ConstantCurvature | PolarSpace
@@ -143,7 +148,7 @@ class NormalLatent(Latent):
     # --- draws ------------------------------------------------------------------------------------
 
     def _draw(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Decoder features of a draw, log q - log p there, tangent location and log-scale."""
+        """Decoder inputs of draws, their log q - log p, and tangent locations and log-scales."""
         K = self._curvature()
         tangent, log_scale = self._split(params, K)
         log_map = self.decoder_input == "tangent"
@@ -153,17 +158,17 @@ class NormalLatent(Latent):
                 tangent, log_scale, noise, K, self.prior_scale, log_map, self.n_preimages
             )
         else:
-            # Polar rows, in which a learned curvature may cross 0.
+            # In polar form a learned curvature may cross 0.
             space = PolarSpace(self.dim, K)
             z, log_q = self._posterior_at(tangent, log_scale, space).rsample_with_log_prob(noise)
             log_ratio = log_q - self._prior_on(space).log_prob(z)
             zc, zs = space.to_polar(z)
             zs = log_origin(zc, zs, K) if log_map else zs
-        features = zs if log_map else self._read(zc, zs, K)
+        features = zs if log_map else self._features_at(zc, zs, K)
         return features, log_ratio, tangent, log_scale
 
-    def _read(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
-        """What the decoder reads at polar pairs, the log map aside."""
+    def _features_at(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
+        """Inputs of the decoder at polar pairs, unless they are the log map."""
         if self.gyroplanes is not None:
             return self.gyroplanes(zc, zs, K)
         if self.ambient_features:
@@ -179,7 +184,7 @@ class NormalLatent(Latent):
         return features, -log_ratio
 
     def location(self, params: Tensor) -> Tensor:
-        # With the tensor where K is learned: its limits are those of the curvature it has now.
+        # A learned curvature is passed as a tensor, so that the limits follow its current value.
         tangent, _ = self._split(params, self._curvature())
         return self.fitted_manifold().exp0(tangent)
 
@@ -188,9 +193,9 @@ class NormalLatent(Latent):
         zc, zs = manifold.to_polar(points)
         if self.decoder_input == "tangent":
             return log_origin(zc, zs, manifold.curvature)
-        # The planes are float32 parameters; coordinates may come in float64.
+        # The planes are float32 parameters, but the points may be float64.
         like = self._like
-        return self._read(zc.to(like), zs.to(like), manifold.curvature)
+        return self._features_at(zc.to(like), zs.to(like), manifold.curvature)
 
 
 class WrappedLatent(NormalLatent):
@@ -201,16 +206,27 @@ class WrappedLatent(NormalLatent):
     dim, curvature, prior_scale
         As for `NormalLatent`.
     flat_part : bool, default=False
-        Whether the KL is estimated as that of the flat model, which is known exactly, plus the
-        difference that curvature makes to the drawn point. The mean is the same; the estimate is
-        that of the Gaussian model in the limit K -> 0.
+        Whether to reduce the variance of the estimated KL with a control variate. The estimate is
+        then the exact KL of the flat model plus the difference that curvature makes at the draw.
+        It has the same mean, and equals the KL of the Gaussian model in the limit K -> 0.
     **options
-        ``decoder_input``, ``n_planes`` and ``learn_curvature`` as for `NormalLatent`.
+        ``decoder_input``, ``n_planes`` and ``learn_curvature``, as for `NormalLatent`.
 
     References
     ----------
     Nagano et al., "A wrapped normal distribution on hyperbolic space for gradient-based
     learning", ICML 2019; Skopek et al., "Mixed-curvature variational autoencoders", ICLR 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import WrappedLatent
+    >>> latent = WrappedLatent(2, curvature=-1.0)
+    >>> latent.n_params, latent.noise_dim  # location and log-scales; one number per direction
+    (4, 2)
+    >>> step = latent.step(torch.randn(5, 4), torch.randn(5, 2))
+    >>> step.features.shape, step.kl.shape
+    (torch.Size([5, 2]), torch.Size([5]))
     """
 
     law = WrappedNormal
@@ -228,9 +244,9 @@ class WrappedLatent(NormalLatent):
         self.flat_part = flat_part
 
     @property
-    def kind(self) -> tuple | None:
-        kind = super().kind
-        return kind and (*kind, self.flat_part)
+    def batch_key(self) -> tuple | None:
+        key = super().batch_key
+        return key and (*key, self.flat_part)
 
     def posterior(self, params: Tensor) -> Distribution:
         if self.curvature() == 0:
@@ -248,8 +264,9 @@ class WrappedLatent(NormalLatent):
         if not self.flat_part:
             return super().step(params, noise)
         features, log_ratio, tangent, log_scale = self._draw(params, noise)
-        # Control variate: the flat model's log-ratio at the flat draw has the flat KL as its mean.
-        # The difference, |m|^2 + |s|^2 - |m + s e|^2 over the variance, without its cancellation.
+        # Control variate: the log-ratio of the flat model at its draw, whose mean is the flat KL.
+        # With location m, scale s, noise e and prior variance V, half of
+        # (|m|^2 + |s|^2 - |m + s e|^2) / V - sum(1 - e^2), written without cancellation, is added.
         scale, rest = log_scale.exp(), 1 - noise.square()
         kl = (scale * torch.addcmul(scale * rest, tangent, noise, value=-2.0)).sum(-1)
         kl = torch.sub(kl * (0.5 / self.prior_scale**2), rest.sum(-1), alpha=0.5)
@@ -259,12 +276,25 @@ class WrappedLatent(NormalLatent):
 class RiemannianLatent(NormalLatent):
     """Riemannian normal posterior and prior on the space of constant curvature K.
 
-    Parameters are those of `NormalLatent`.
+    Parameters
+    ----------
+    dim, curvature, prior_scale, decoder_input, n_planes, learn_curvature
+        As for `NormalLatent`.
 
     References
     ----------
     Mathieu et al., "Continuous hierarchical representations with Poincare variational
     auto-encoders", NeurIPS 2019, section 3.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import RiemannianLatent
+    >>> latent = RiemannianLatent(2, curvature=-1.0)
+    >>> latent.n_params, latent.noise_dim  # location and log-scale; radius and direction
+    (3, 3)
+    >>> latent.prior()
+    RiemannianNormal(scale: 1.0)
     """
 
     law = RiemannianNormal

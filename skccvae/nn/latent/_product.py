@@ -1,4 +1,4 @@
-"""Products of latent spaces: posteriors independent of each other, side by side."""
+"""Products of latent spaces, with independent posteriors."""
 
 from __future__ import annotations
 
@@ -22,17 +22,26 @@ class ProductLatent(Latent):
     factors : sequence of Latent
         The spaces, in the order of their coordinates.
     names : sequence of str
-        A name for each, such as ``"s0"``.
+        A name for each factor, such as ``"s0"``.
 
     References
     ----------
     Skopek, Ganea and Becigneul, "Mixed-curvature variational autoencoders", ICLR 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import EuclideanLatent, ProductLatent, SphericalLatent
+    >>> latent = ProductLatent([SphericalLatent(2), EuclideanLatent(3)], ["s0", "e0"])
+    >>> step = latent.step(torch.randn(5, latent.n_params), torch.randn(5, latent.noise_dim))
+    >>> step.features.shape, step.factor_kl.shape
+    (torch.Size([5, 6]), torch.Size([5, 2]))
     """
 
     def __init__(self, factors: Sequence[Latent], names: Sequence[str]) -> None:
         parts: list[Any] = [factor.manifold for factor in factors]
         super().__init__(Product(parts))
-        self.factors: Any = nn.ModuleList(factors)  # of Latent, a type that torch forgets
+        self.factors: Any = nn.ModuleList(factors)  # Any, because ModuleList loses the type Latent
         self.factor_names = list(names)
         self.n_params = sum(factor.n_params for factor in factors)
         self.n_features = sum(factor.n_features for factor in factors)
@@ -47,7 +56,10 @@ class ProductLatent(Latent):
         return zip(self.factors, params.split(sizes, dim=-1), strict=True)
 
     def _grouped(self, params: Tensor, noise: Tensor) -> Iterable[tuple[Any, int, Tensor, Tensor]]:
-        """Groups of equal factors: the factor, how many, and their parameters and noise as rows."""
+        """For each group of equal factors: the factor, their number, and parameters and noise.
+
+        Each factor of a group has rows of its own in these parameters and noise.
+        """
         parts = zip(
             self._groups,
             params.split(self._param_sizes, dim=-1),
@@ -86,9 +98,9 @@ class ProductLatent(Latent):
         features, kls = [], []
         for factor, n, part, eps in self._grouped(params, noise):
             step = factor.step(part, eps)
-            features.append(_widen(step.features, n))
+            features.append(_side_by_side(step.features, n))
             kls.append(step.kl.reshape(*step.kl.shape[:-1], -1, n))
-        # A factor with a closed form gives one KL a row, one with draws a KL a draw.
+        # A closed form gives one KL per row, an estimate gives one per draw.
         lead = torch.broadcast_shapes(*[kl.shape[:-1] for kl in kls])
         kl = torch.cat([kl.expand(*lead, kl.shape[-1]) for kl in kls], dim=-1)
         return LatentStep(torch.cat(features, dim=-1), kl.sum(-1), kl)
@@ -97,7 +109,7 @@ class ProductLatent(Latent):
         features, ratios = [], []
         for factor, n, part, eps in self._grouped(params, noise):
             feature, ratio = factor.weighted(part, eps)
-            features.append(_widen(feature, n))
+            features.append(_side_by_side(feature, n))
             ratios.append(ratio.reshape(*ratio.shape[:-1], -1, n).sum(-1))
         return torch.cat(features, dim=-1), torch.stack(ratios).sum(0)
 
@@ -122,22 +134,26 @@ class ProductLatent(Latent):
 
 
 def _groups(factors: list[Latent]) -> list[tuple[int, int]]:
-    """Runs of neighbours that do the same to a row: first factor and number.
+    """Group neighbouring factors with equal `batch_key`: index of the first factor, and number.
 
-    Such a run is computed as one batch with more rows; at the size of a training step that costs
-    hardly more than one factor.
+    A group is computed as one batch with more rows. In a training step this costs hardly more than
+    a single factor.
     """
     runs: list[tuple[int, int]] = []
     for number, factor in enumerate(factors):
-        if runs and factor.kind is not None and factor.kind == factors[runs[-1][0]].kind:
+        if (
+            runs
+            and factor.batch_key is not None
+            and factor.batch_key == factors[runs[-1][0]].batch_key
+        ):
             runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
             runs.append((number, 1))
     return runs
 
 
-def _widen(features: Tensor, n: int) -> Tensor:
-    """Put the features of n factors, which lie as n rows, side by side."""
+def _side_by_side(features: Tensor, n: int) -> Tensor:
+    """Put the features of n factors, which are n rows of a batch, side by side in one row."""
     if n == 1:
         return features
     return features.reshape(*features.shape[:-2], -1, n * features.shape[-1])

@@ -1,4 +1,4 @@
-"""Latent spheres: von Mises-Fisher and its relatives against the uniform or a normal prior."""
+"""Latent spheres: rotationally symmetric posteriors and the uniform prior."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def unit_vectors(raw: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (..., m)
-        Unit vectors; a zero row, which has no direction, becomes NaN and is caught by the
-        estimators' check of what they return.
+        Unit vectors. A row of zeros has no direction and becomes NaN; the estimators check their
+        results for NaN.
     """
     return raw / torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
 
@@ -47,8 +47,8 @@ class SphericalLatent(Latent):
     dim : int
         Intrinsic dimension d; points have d + 1 coordinates.
     curvature : float, default=1.0
-        K > 0. Posterior and prior are distributions on the unit sphere; K only sets the radius
-        ``1 / sqrt(K)`` of the coordinates that the decoder and the user read.
+        K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
+        ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
 
     Attributes
     ----------
@@ -58,16 +58,28 @@ class SphericalLatent(Latent):
 
     Notes
     -----
-    The network gives a vector v in R^(d+1) and a number a; the location is v / |v| and the
-    concentration ``kappa = d |v| exp(a)``, its logarithm softly bounded. At a fixed angular width
-    kappa grows in proportion to d, so the same outputs mean the same widths in every dimension.
-    With |v| in it, kappa times the location (the natural parameter) is linear in v: near the
-    uniform posterior the gradients of v are those of a Gaussian model's mean. With a concentration
-    that the location does not know, both gradients vanish there, and training sticks at KL = 0.
+    The network outputs a vector v in R^(d+1) and a number a. With ``|.|`` the Euclidean norm, the
+    location is ``v / |v|`` and the concentration is ``kappa = d |v| exp(a)``, with a soft bound on
+    ``log(|v| exp(a))``. For a fixed angular width kappa is proportional to d, so equal outputs mean
+    equal widths in every dimension. The factor ``|v|`` makes the natural parameter, kappa times the
+    location, linear in v. So near the uniform posterior v has gradients like those of the mean of a
+    Gaussian model. If the concentration did not depend on v, the gradients of both would vanish
+    there, and training would get stuck at KL = 0.
 
     References
     ----------
     Davidson et al., "Hyperspherical variational auto-encoders", UAI 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import SphericalLatent
+    >>> latent = SphericalLatent(2)
+    >>> latent.n_params, latent.noise_dim  # v and a; angle and direction
+    (4, 4)
+    >>> params = torch.tensor([[0.6, 0.8, 0.0, 0.0]])
+    >>> latent.location(params), latent.posterior(params).concentration  # d |v| exp(a)
+    (tensor([[0.6000, 0.8000, 0.0000]]), tensor([2.]))
     """
 
     law: type[RotationallySymmetric] = VonMisesFisher
@@ -78,16 +90,16 @@ class SphericalLatent(Latent):
         self.n_params = dim + 2
         self.n_features = dim + 1
         self.noise_dim = dim + 2  # a score for the angle, and a direction
-        # Coordinates of a uniform point have variance 1 / (d + 1): read by the decoder in units
-        # in which it is 1, its first layer starts as alive as a Gaussian model's.
+        # Coordinates of a uniform point have variance 1 / (d + 1). Scaled to variance 1, they suit
+        # the initial weights of the decoder like those of a Gaussian model.
         self.feature_scale = math.sqrt(dim + 1.0)
 
     @property
-    def kind(self) -> tuple | None:
+    def batch_key(self) -> tuple | None:
         return (type(self), self.dim, self.radius)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Direction of any length and log(kappa / d) of each row."""
+        """Vector v and log(kappa / d) of each row."""
         direction = params[..., :-1]
         log_norm = torch.linalg.vector_norm(direction, dim=-1).log()
         return direction, soft_bound(params[..., -1] + log_norm, LOG_SCALE_BOUND)
@@ -98,7 +110,7 @@ class SphericalLatent(Latent):
         return self.law(unit_vectors(direction), concentration, validate_args=False)
 
     def _concentration(self, log_relative: Tensor) -> Tensor:
-        """Concentration of the law from the logarithm of s, kappa = d s."""
+        """Concentration of the law from log(s), with s = kappa / d."""
         return self.dim * log_relative.exp()
 
     def prior(self) -> HypersphericalUniform:
@@ -131,6 +143,13 @@ class PowerSphericalLatent(SphericalLatent):
     References
     ----------
     De Cao and Aziz, "The power spherical distribution", 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import PowerSphericalLatent
+    >>> PowerSphericalLatent(2).posterior(torch.tensor([[0.6, 0.8, 0.0, 0.0]])).mean
+    tensor([[0.3000, 0.4000, 0.0000]])
     """
 
     law = PowerSpherical
@@ -144,20 +163,29 @@ class SphericalCauchyLatent(SphericalLatent):
     dim : int
         Intrinsic dimension d; points have d + 1 coordinates.
     curvature : float, default=1.0
-        K > 0, which sets the radius of the coordinates, as in `SphericalLatent`.
+        K > 0. It sets the radius of the points, as in `SphericalLatent`.
 
     Notes
     -----
-    The network gives the same numbers as for a von Mises-Fisher posterior, ``s = |v| exp(a)``. In
-    high dimension a spherical Cauchy law of concentration ``tanh(L / 2)`` has the angular width of
-    a von Mises-Fisher law with ``kappa = d sinh(2 L) / 2``, so ``s = sinh(2 L) / 2``: the same
-    outputs mean about the same widths in both families. Near the uniform law the concentration is
-    ``s / 2``, so the draw is linear in v there and its gradients are alive.
+    The network outputs the same numbers as for a von Mises-Fisher posterior, with
+    ``s = |v| exp(a)``. In high dimension a spherical Cauchy law of concentration ``tanh(L / 2)``
+    has the angular width of a von Mises-Fisher law with ``kappa = d sinh(2 L) / 2``. Therefore
+    ``s = sinh(2 L) / 2``: equal outputs mean about equal widths in both families. Near the uniform
+    law the concentration is ``s / 2``, so a draw is linear in v there and its gradient does not
+    vanish.
 
     References
     ----------
     Sablica and Hornik, "Hyperspherical variational autoencoders using efficient spherical Cauchy
     distribution", 2025.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import SphericalCauchyLatent
+    >>> params = torch.tensor([[0.6, 0.8, 0.0, 0.0]])  # s = 1
+    >>> SphericalCauchyLatent(2).posterior(params).concentration
+    tensor([0.3460])
     """
 
     law = SphericalCauchy

@@ -67,6 +67,12 @@ def auto_likelihood(low: float, high: float, divisor: float = 1.0) -> type[Likel
     -------
     type
         Bernoulli where X lies in [0, divisor], else Gaussian.
+
+    Examples
+    --------
+    >>> from skccvae.nn import auto_likelihood
+    >>> auto_likelihood(0.0, 1.0).name, auto_likelihood(0.0, 16.0).name
+    ('bernoulli', 'gaussian')
     """
     return next(kind for kind in _AUTO if kind.supports(low, high, divisor))
 
@@ -91,6 +97,12 @@ def likelihood_class(likelihood: Any) -> type[Likelihood]:
         If there is no likelihood of that name.
     TypeError
         If it is neither a name nor a subclass, for example an instance.
+
+    Examples
+    --------
+    >>> from skccvae.nn import likelihood_class
+    >>> likelihood_class("poisson").support
+    (0.0, inf)
     """
     if isinstance(likelihood, str):
         kind = _AUTO[0] if likelihood == "auto" else LIKELIHOODS.get(likelihood)

@@ -1,9 +1,9 @@
-"""Repeatable noise that belongs to a row and not to its place in a batch.
+"""Repeatable noise that depends on the content of a row, not on its position in a batch.
 
-Scoring draws random numbers, yet a user expects the score of a row to be the same whichever rows
-stand beside it. Sharing one set of draws among all rows would do that too, but it correlates the
-errors of the rows, so that a mean over many rows stays noisy. Here each row's content is hashed
-to a key, and a counter-based generator turns key, stream and counter into numbers.
+Scoring draws random numbers, but a user expects the same score for a row whatever other rows are in
+the batch. All rows could share one set of draws, but that would correlate their errors, and a mean
+over many rows would stay noisy. Instead, the content of each row is hashed to a key, and a
+counter-based generator maps key, stream and counter to numbers.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
+# The constants of SplitMix64, as signed 64-bit integers.
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    # torch shifts signed integers arithmetically; the mask makes the shift a logical one.
+    # torch shifts signed integers arithmetically; the mask turns that into a logical shift.
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -34,14 +35,14 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def row_keys(x: Tensor, seed: int = 0) -> Tensor:
-    """Hash of each row's content.
+    """Hash the content of each row.
 
     Parameters
     ----------
     x : Tensor of shape (n, p), float32
         Rows.
     seed : int, default=0
-        Other seeds give unrelated keys.
+        Different seeds give unrelated keys.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def row_keys(x: Tensor, seed: int = 0) -> Tensor:
     >>> bool(keys[0] == keys[2]), bool(keys[0] == keys[1])
     (True, False)
     """
-    # Adding 0.0 maps -0.0 to 0.0, which compares equal and must hash the same.
+    # Adding 0.0 maps -0.0 to 0.0: they compare equal, so they must have the same hash.
     bits = (x.float() + 0.0).contiguous().view(torch.int32).to(torch.int64)
     columns = torch.arange(1, x.shape[1] + 1, device=x.device) * _GOLDEN
     return _mix(_mix(bits + columns).sum(-1) + _mix(torch.as_tensor(seed, device=x.device)))
@@ -70,14 +71,23 @@ def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0) -> Tensor:
     keys : Tensor of shape (n,), int64
         From `row_keys`.
     n_numbers : int
-        Numbers a key.
+        Number of values per key.
     stream : int, default=0
-        Other streams give unrelated numbers.
+        Different streams give unrelated numbers.
 
     Returns
     -------
     Tensor of shape (n, n_numbers), float64
         Never 0 or 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import row_keys, uniform_noise
+    >>> keys = row_keys(torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]))
+    >>> noise = uniform_noise(keys, 5)
+    >>> noise.shape, bool((noise[0] == noise[2]).all())
+    (torch.Size([3, 5]), True)
     """
     counters = torch.arange(1, n_numbers + 1, device=keys.device) * _GOLDEN
     offset = (stream * _MIX_1 + 2**63) % 2**64 - 2**63  # wrapped, as int64 arithmetic would
@@ -96,16 +106,24 @@ def normal_noise(
     keys : Tensor of shape (n,), int64
         From `row_keys`.
     n_samples, dim : int
-        Draws a row, numbers a draw.
+        Number of draws per row, and of values per draw.
     dtype : torch.dtype
-        Of the result.
+        Dtype of the result.
     stream : int, default=1
-        Other streams give unrelated numbers.
+        Different streams give unrelated numbers.
 
     Returns
     -------
     Tensor of shape (n_samples, n, dim)
-        Noise as the latent spaces take it.
+        Noise in the shape that `Latent.step` expects.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import normal_noise, row_keys
+    >>> keys = row_keys(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    >>> normal_noise(keys, n_samples=4, dim=3, dtype=torch.float32).shape
+    torch.Size([4, 2, 3])
     """
     uniform = uniform_noise(keys, n_samples * dim, stream)
     normal = torch.special.ndtri(uniform).to(dtype)
