@@ -1,6 +1,7 @@
 """Latent spaces of a model: posteriors, priors, and the inputs of the decoder."""
 
-from skccvae.nn.latent._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
+from skccvae.nn.latent._base import Latent, LatentStep
+from skccvae.nn.latent._flat import DeterministicLatent, EuclideanLatent
 from skccvae.nn.latent._normal import NormalLatent, RiemannianLatent, WrappedLatent
 from skccvae.nn.latent._product import ProductLatent
 from skccvae.nn.latent._sphere import (

@@ -19,7 +19,8 @@ from skccvae.manifolds import ConstantCurvature, constant_curvature
 from skccvae.manifolds.functional import log_origin
 from skccvae.manifolds.polar import PolarSpace
 from skccvae.nn.gyroplane import Gyroplanes
-from skccvae.nn.latent._base import DiagonalNormal, Latent, LatentStep
+from skccvae.nn.latent._base import Latent, LatentStep
+from skccvae.nn.latent._flat import DiagonalNormal
 from skccvae.nn.limits import limited_parameters, posterior_limits
 
 # The parameter of a learned curvature is K divided by this gain. Adam changes a parameter by about
