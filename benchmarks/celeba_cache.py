@@ -3,11 +3,11 @@
     python benchmarks/celeba_cache.py --images 20000 --processes 2 --rounds 3
 
 Makes JPEGs of the official shape (178 x 218, quality 90, smooth shapes and noise, about the size
-of the real ones) in a temporary folder, then times in turn, each round: Pillow alone over as many
-processes, keeping nothing, with its processes started outside the timing; and ``fetch_celeba``
-with an empty cache, start of its processes, writing and checksums included. Prints one line of
-JSON per round; a ratio of 1 is Pillow's own speed. The ratio of processor time beside it is the
-one to read on a machine that others use too: it leaves out the waiting for a core.
+of the real ones) in a temporary folder. Each round then times two things: Pillow alone over that
+many processes, which are started outside the timing and keep nothing, and ``fetch_celeba`` with an
+empty cache and as many threads, writing and checksums included. Prints one line of JSON per round;
+a ratio of 1 is Pillow's own speed. On a machine that others use too, read the ratio of processor
+time beside it: it leaves out the waiting for a core.
 """
 
 from __future__ import annotations

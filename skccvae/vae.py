@@ -1,7 +1,10 @@
 """The model: encode, draw from the posterior, decode, weigh the evidence.
 
-`VAE` knows no data loading, no optimiser and no estimator: a batch of rows in model units goes
-in, log-likelihoods and KLs in nats come out.
+`VAE` knows nothing of data loading, optimisers and estimators. It takes a batch of rows in model
+units and returns log-likelihoods and KLs in nats.
+
+In every method ``x`` holds the columns that the likelihood describes, shape (n, p). ``extra`` holds
+what the encoder alone reads, shape (n, q), such as the graphs of molecules. Most models have none.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from skccvae.nn import (
 
 
 class Evidence(NamedTuple):
-    """What a model says of each row, in nats.
+    """What a model says about each row, in nats.
 
     Attributes
     ----------
@@ -36,7 +39,7 @@ class Evidence(NamedTuple):
     log_likelihood : Tensor of shape (n,)
         Importance-weighted bound ``log mean p(x, z) / q(z | x)``.
     factor_kl : tuple of Tensor of shape (n,)
-        The parts of ``kl`` of the factors of a product space.
+        The KL of each factor of a product space.
     """
 
     reconstruction: Tensor
@@ -53,11 +56,11 @@ class Terms(NamedTuple):
     reconstruction, kl : Tensor
         The two parts of the ELBO.
     supervised : Tensor or None
-        Weighted log-likelihood of the targets, where there are targets.
+        Weighted log-likelihood of the targets, if there are targets.
     bound : Tensor or None
-        Importance-weighted bound, where that is the objective.
+        Importance-weighted bound, if that is the objective.
     factor_kl : tuple of Tensor
-        The parts of ``kl`` of the factors of a product space.
+        The KL of each factor of a product space.
     """
 
     reconstruction: Tensor
@@ -68,20 +71,19 @@ class Terms(NamedTuple):
 
 
 class VAE(nn.Module):
-    """Variational autoencoder over any latent space and likelihood.
+    """Variational autoencoder with any latent space and likelihood.
 
     Parameters
     ----------
     encoder : torch.nn.Module
-        What the likelihood makes of rows, (n, likelihood.n_inputs), to hidden features (n, h).
+        Maps the likelihood's inputs, (n, likelihood.n_inputs), to hidden features (n, h). Where a
+        batch has ``extra``, that is its second argument.
     latent : Latent
         Posterior head, prior and decoder features.
     decoder : torch.nn.Module
-        Latent features (n, f) to likelihood outputs (n, o).
+        Maps latent features (n, f) to likelihood outputs (n, o).
     likelihood : Likelihood
         Meaning of the outputs.
-    n_features : int
-        Columns p of a row. The likelihood describes the first of them; an encoder may read more.
     predictor : PredictionHead, optional
         Likelihood of targets given latent features.
     supervised_weight : float, default=0.0
@@ -93,7 +95,7 @@ class VAE(nn.Module):
     >>> from skccvae.nn import BernoulliLikelihood, EuclideanLatent, mlp
     >>> from skccvae.vae import VAE
     >>> model = VAE(mlp(6, (8,), "relu"), EuclideanLatent(2), mlp(2, (8,), "relu", 6),
-    ...             BernoulliLikelihood(6), 6)
+    ...             BernoulliLikelihood(6))
     >>> log_lik, kl = model(torch.rand(4, 6))
     >>> log_lik.shape, kl.shape
     (torch.Size([4]), torch.Size([4]))
@@ -105,7 +107,6 @@ class VAE(nn.Module):
         latent: Latent,
         decoder: nn.Module,
         likelihood: Likelihood,
-        n_features: int,
         predictor: PredictionHead | None = None,
         supervised_weight: float = 0.0,
     ) -> None:
@@ -116,22 +117,21 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.predictor = predictor
         self.supervised_weight = supervised_weight
-        n_inputs = likelihood.n_inputs + n_features - likelihood.n_features
-        self.head = nn.Linear(output_width(encoder, n_inputs, "encoder"), latent.n_params)
+        n_extra = getattr(encoder, "n_extra", 0)
+        n_hidden = output_width(encoder, likelihood.n_inputs, "encoder", n_extra=n_extra)
+        self.head = nn.Linear(n_hidden, latent.n_params)
         width = output_width(decoder, latent.n_features, "decoder")
         if width != likelihood.n_outputs:
             raise ValueError(
-                f"The decoder must return {likelihood.n_outputs} numbers a row for "
-                f"{type(likelihood).__name__} on {n_features} features; it returned {width}."
+                f"The decoder must return {likelihood.n_outputs} numbers per row for "
+                f"{type(likelihood).__name__} on {likelihood.n_features} features; it returned "
+                f"{width}."
             )
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """Parameters of the posterior of each row, shape (n, latent.n_params)."""
-        inputs = self.likelihood.encoder_inputs(self.observed(x))
-        if x.shape[-1] > self.likelihood.n_features:
-            # What the likelihood does not describe is the encoder's own, and comes as it is.
-            inputs = torch.cat([inputs, x[:, self.likelihood.n_features :]], dim=-1)
-        return self.head(self.encoder(inputs))
+        inputs = self.likelihood.encoder_inputs(x)
+        return self.head(self.encoder(inputs) if extra is None else self.encoder(inputs, extra))
 
     def decode(self, features: Tensor) -> Tensor:
         """Likelihood outputs at latent features of any leading shape."""
@@ -139,29 +139,33 @@ class VAE(nn.Module):
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])
 
-    def observed(self, x: Tensor) -> Tensor:
-        """The columns of rows (n, p) that the likelihood describes."""
-        return x[:, : self.likelihood.n_features]
-
     def noise(self, n_samples: int, x: Tensor) -> Tensor:
-        """Fresh standard normal noise for ``n_samples`` draws of each row of x."""
+        """Fresh standard normal noise for ``n_samples`` draws per row of x."""
         lead = (x.shape[0],) if n_samples == 1 else (n_samples, x.shape[0])
         return torch.randn(*lead, self.latent.noise_dim, device=x.device, dtype=x.dtype)
 
-    def forward(self, x: Tensor, n_samples: int = 1) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, n_samples: int = 1, extra: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Reconstruction log-likelihood and KL of each row, both of shape (n,), in nats."""
-        step = self.latent.step(self.encode(x), self.noise(n_samples, x))
-        log_lik = self.likelihood.log_prob(self.decode(step.features), self.observed(x))
+        step = self.latent.step(self.encode(x, extra), self.noise(n_samples, x))
+        log_lik = self.likelihood.log_prob(self.decode(step.features), x)
         return _over_draws(log_lik), _over_draws(step.kl)
 
-    def elbo_terms(self, x: Tensor, n_samples: int = 1, targets: Tensor | None = None) -> Terms:
+    def elbo_terms(
+        self,
+        x: Tensor,
+        n_samples: int = 1,
+        targets: Tensor | None = None,
+        extra: Tensor | None = None,
+    ) -> Terms:
         """Batch means of reconstruction and KL: the training step's fast path."""
-        step = self.latent.step(self.encode(x), self.noise(n_samples, x))
-        outputs, seen = self.decode(step.features), self.observed(x)
+        step = self.latent.step(self.encode(x, extra), self.noise(n_samples, x))
+        outputs = self.decode(step.features)
         if n_samples == 1:
-            reconstruction = self.likelihood.total_log_prob(outputs, seen) / x.shape[0]
+            reconstruction = self.likelihood.total_log_prob(outputs, x) / x.shape[0]
         else:
-            reconstruction = self.likelihood.log_prob(outputs, seen).mean()
+            reconstruction = self.likelihood.log_prob(outputs, x).mean()
         return Terms(
             reconstruction,
             step.kl.mean(),
@@ -169,8 +173,14 @@ class VAE(nn.Module):
             factor_kl=_over_rows(step.factor_kl),
         )
 
-    def iwae_terms(self, x: Tensor, n_samples: int, targets: Tensor | None = None) -> Terms:
-        """Importance-weighted bound from fresh draws, with the ELBO's parts for the record.
+    def iwae_terms(
+        self,
+        x: Tensor,
+        n_samples: int,
+        targets: Tensor | None = None,
+        extra: Tensor | None = None,
+    ) -> Terms:
+        """Importance-weighted bound from fresh draws, with the parts of the ELBO for the record.
 
         References
         ----------
@@ -178,8 +188,8 @@ class VAE(nn.Module):
         """
         lead = (n_samples, x.shape[0], self.latent.noise_dim)
         noise = torch.randn(*lead, device=x.device, dtype=x.dtype)
-        features, log_ratio = self.latent.weighted(self.encode(x), noise)
-        log_lik = self.likelihood.log_prob(self.decode(features), self.observed(x))
+        features, log_ratio = self.latent.weighted(self.encode(x, extra), noise)
+        log_lik = self.likelihood.log_prob(self.decode(features), x)
         bound = (torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)).mean()
         supervised = self._supervised(features, targets)
         return Terms(log_lik.mean(), -log_ratio.mean(), supervised, bound)
@@ -190,35 +200,38 @@ class VAE(nn.Module):
         return self.supervised_weight * self.predictor.log_prob(features, targets)
 
     def draw_pixels(self, x: Tensor, seed: int) -> Tensor:
-        """One Bernoulli draw of each pixel of x, repeatable for a row as in `evidence`."""
+        """One Bernoulli draw per pixel of x; as in `evidence`, a row always gets the same draws."""
         return (uniform_noise(row_keys(x, seed), x.shape[1], stream=2) < x).to(x.dtype)
 
-    def evidence(self, x: Tensor, n_samples: int, seed: int) -> Evidence:
+    def evidence(
+        self, x: Tensor, n_samples: int, seed: int, extra: Tensor | None = None
+    ) -> Evidence:
         """Reconstruction, KL and importance-weighted bound with repeatable draws.
 
-        The noise of a row depends on its content, its position among the draws and the seed only,
-        so a row's numbers do not depend on which rows stand beside it or in which order. Densities
-        are taken in float64: vector instructions round an exponential differently at the end of an
-        array, and in float32 that would show in the last digit of a row that stands there.
+        The noise of a row depends only on its content, the number of the draw and the seed, so its
+        results do not depend on the other rows and their order. Densities are computed in float64:
+        vector instructions round an exponential differently at the end of an array, and in float32
+        the last digit of a row there would show it.
 
         Parameters
         ----------
         x : Tensor of shape (n, p)
             Rows in model units.
         n_samples : int
-            Draws a row.
+            Draws per row.
         seed : int
-            Selects the noise.
+            Seed of the noise.
+        extra : Tensor of shape (n, q), optional
+            What the encoder alone reads. The noise does not depend on it: it may be filled up with
+            zeros, and more of them beside a larger graph.
         """
         latent = copy.deepcopy(self.latent).double()
-        params = self.encode(x).double()
-        # The columns behind those may be more or fewer zeros, as the other rows need.
-        seen = self.observed(x)
-        keys = row_keys(self.likelihood.row_content(seen), seed)
+        params = self.encode(x, extra).double()
+        keys = row_keys(self.likelihood.row_content(x), seed)
         noise = normal_noise(keys, n_samples, latent.noise_dim, torch.float64)
         features, log_ratio = latent.weighted(params, noise)
         outputs = self.decode(features.to(x.dtype)).double()
-        log_lik = self.likelihood.log_prob(outputs, seen.double())
+        log_lik = self.likelihood.log_prob(outputs, x.double())
         bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
         step = latent.step(params, noise)
         parts: tuple[Tensor, ...] = ()
@@ -228,7 +241,7 @@ class VAE(nn.Module):
 
 
 def _over_draws(values: Tensor) -> Tensor:
-    """Mean over a leading axis of draws where there is one."""
+    """Mean over the leading axis of draws, if there is one."""
     return values.mean(0) if values.dim() > 1 else values
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from skccvae.distributions import PowerSpherical
 from skccvae.nn import (
     BernoulliLikelihood,
     DeterministicLatent,
     EuclideanLatent,
+    PowerSphericalLatent,
     PredictionHead,
     SphericalLatent,
     WrappedLatent,
@@ -25,7 +25,7 @@ LATENTS = {
     "euclidean": lambda: EuclideanLatent(3),
     "deterministic": lambda: DeterministicLatent(3),
     "von_mises_fisher": lambda: SphericalLatent(3, 2.0),
-    "power_spherical": lambda: SphericalLatent(3, family=PowerSpherical),
+    "power_spherical": lambda: PowerSphericalLatent(3),
     "wrapped_sphere": lambda: WrappedLatent(3, 0.5, decoder_input="coordinates"),
     "hyperbolic": lambda: WrappedLatent(3, -0.5),
 }
@@ -34,7 +34,7 @@ LATENTS = {
 def build(latent, predictor=None, weight=0.0):
     torch.manual_seed(0)
     decoder = mlp(latent.n_features, (8,), "tanh", P)
-    return VAE(mlp(P, (8,), "tanh"), latent, decoder, BernoulliLikelihood(P), P, predictor, weight)
+    return VAE(mlp(P, (8,), "tanh"), latent, decoder, BernoulliLikelihood(P), predictor, weight)
 
 
 @pytest.fixture(params=list(LATENTS))
@@ -161,10 +161,57 @@ def test_targets_enter_with_their_weight(x):
     assert model.elbo_terms(x, 1).supervised is None
 
 
+class ReadsExtra(torch.nn.Module):
+    """An encoder that reads what the likelihood does not describe, and nothing else."""
+
+    n_extra = 4
+
+    def __init__(self):
+        super().__init__()
+        self.layers = mlp(4, (8,), "tanh")
+
+    def forward(self, inputs, extra):
+        assert inputs.shape[1] == P
+        return self.layers(extra)
+
+
+@pytest.mark.parametrize("n_samples", [1, 3])
+def test_extra_reaches_the_encoder_and_nothing_else(x, n_samples):
+    """Every result is the one of a model without extra whose encoder reads the same numbers."""
+    extra = torch.rand(10, 4, generator=torch.Generator().manual_seed(2))
+    latent = SphericalLatent(3)
+    torch.manual_seed(0)
+    decoder = mlp(latent.n_features, (8,), "tanh", P)
+    model = VAE(ReadsExtra(), latent, decoder, BernoulliLikelihood(P))
+    params = model.encode(x, extra)
+    assert torch.equal(params, model.encode(torch.zeros_like(x), extra))
+    assert not torch.equal(params, model.encode(x, extra.flip(0)))
+    with pytest.raises(TypeError, match="extra"):
+        model.encode(x)
+
+    def seeded(method, *arguments, **keywords):
+        torch.manual_seed(1)
+        return method(*arguments, **keywords)
+
+    def fixed(self, x, extra=None):
+        return params
+
+    twin = VAE(mlp(P, (8,), "tanh"), latent, decoder, BernoulliLikelihood(P))
+    twin.encode = fixed.__get__(twin)
+    for name in ("forward", "elbo_terms", "iwae_terms"):
+        found = seeded(getattr(model, name), x, n_samples, extra=extra)
+        expected = seeded(getattr(twin, name), x, n_samples)
+        for a, b in zip(found, expected, strict=True):
+            assert a == b if a is None or isinstance(a, tuple) else torch.equal(a, b)
+    evidence = model.evidence(x, n_samples, 0, extra=extra)
+    for a, b in zip(evidence[:3], twin.evidence(x, n_samples, 0)[:3], strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_decoder_of_the_wrong_width_is_refused():
     encoder = mlp(P, (8,), "relu")
-    with pytest.raises(ValueError, match="decoder must return 6 numbers a row .* returned 5"):
-        VAE(encoder, EuclideanLatent(2), mlp(2, (), "relu", 5), BernoulliLikelihood(P), P)
+    with pytest.raises(ValueError, match="decoder must return 6 numbers per row .* returned 5"):
+        VAE(encoder, EuclideanLatent(2), mlp(2, (), "relu", 5), BernoulliLikelihood(P))
 
 
 def test_double_precision_throughout(model, x):

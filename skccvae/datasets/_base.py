@@ -1,4 +1,4 @@
-"""What every data set here shares: where files lie, checksums, atomic writes, the Bunch."""
+"""What the data sets share: where files lie, checksums, atomic writes, the Bunch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def data_homes(data_home: str | os.PathLike[str] | None) -> list[Path]:
     Parameters
     ----------
     data_home : str, path-like or None
-        A folder named by the user is the only one. For None: the folder of the environment
-        variable ``SKCCVAE_DATA`` where that is set, then scikit-learn's own data folder.
+        A folder named by the user is the only one. For None: the folder named by the environment
+        variable ``SKCCVAE_DATA`` if that is set, then scikit-learn's own data folder.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def data_homes(data_home: str | os.PathLike[str] | None) -> list[Path]:
 def candidate_folders(
     data_home: str | os.PathLike[str] | None, subfolders: Sequence[str]
 ) -> list[Path]:
-    """Every home of `data_home`, each followed by its `subfolders`."""
+    """List every home of `data_home`, each followed by its `subfolders`."""
     return [
         folder
         for home in data_homes(data_home)
@@ -87,7 +87,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes the file private; give it the rights that open() would have given.
+        # mkstemp makes the file private; give it the permissions that open() would have given.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -103,7 +103,7 @@ def download(url: str, path: Path, sha256: str) -> Path:
     ----------
     url : str
     path : Path
-        Its folder is made where it does not exist.
+        Its folder is made if it does not exist.
     sha256 : str
         Expected checksum, in hexadecimal.
 
@@ -114,7 +114,7 @@ def download(url: str, path: Path, sha256: str) -> Path:
     Raises
     ------
     OSError
-        If the address cannot be read, or what comes has another checksum.
+        If the address cannot be read, or the download has another checksum.
     """
     digest = hashlib.sha256()
     with atomic_write(path) as target:
@@ -130,13 +130,13 @@ def download(url: str, path: Path, sha256: str) -> Path:
         if digest.hexdigest() != sha256:
             raise OSError(
                 f"{url} has SHA-256 {digest.hexdigest()}, expected {sha256}: the download is "
-                "damaged or the file changed at its source; nothing was kept"
+                "damaged or the file has changed at its source; nothing was kept"
             )
     return path
 
 
 def read_maybe_gzipped(path: Path) -> bytes:
-    """Bytes of a file, decompressed where they are gzip's (told by content, not by name).
+    """Bytes of a file, decompressed if its content (not its name) is gzip's.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def read_maybe_gzipped(path: Path) -> bytes:
 
 
 def optional_import(module: str, purpose: str, install: str) -> Any:
-    """Import an optional package, or say for what it is needed and how to install it."""
+    """Import an optional package, or say what needs it and how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

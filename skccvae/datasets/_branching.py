@@ -17,10 +17,9 @@ _DESCR = """\
 Branching diffusion
 -------------------
 
-A rooted tree whose root lies at the origin and whose other nodes are drawn from a normal around
-their parent; the rows are noisy observations of the nodes. Distances between nodes grow with the
-number of edges between them, which a hyperbolic space embeds in few dimensions and a flat space
-does not.
+The root of a tree lies at the origin. Every other node is drawn from a normal around its parent.
+The rows are noisy observations of the nodes. Distances between nodes grow with the number of edges
+between them. A hyperbolic space embeds such distances in few dimensions; a flat space does not.
 
 Mathieu, E., Le Lan, C., Maddison, C. J., Tomioka, R. and Teh, Y. W. (2019). Continuous hierarchical
 representations with Poincare variational auto-encoders. NeurIPS 32.
@@ -69,10 +68,10 @@ def make_branching_diffusion(
     Parameters
     ----------
     n_samples : int, default=635
-        Number of rows. They are dealt to the nodes as evenly as possible: each of the n nodes is
+        Number of rows, spread over the nodes as evenly as possible: each of the n nodes is
         observed ``n_samples // n`` times, and a random choice of nodes once more.
     depth : int, default=6
-        Edges from the root to a leaf. 0 is the root alone.
+        Edges from the root to a leaf. 0 gives the root alone.
     branching : int, default=2
         Children of each inner node. 1 gives a chain.
     n_features : int, default=50
@@ -80,18 +79,18 @@ def make_branching_diffusion(
     scale : float, default=1.0
         Standard deviation :math:`\sigma` of a step from parent to child, per feature.
     observation_scale : float, default=None
-        Standard deviation of the noise of a row, per feature. None is
+        Standard deviation of the noise of a row, per feature. None means
         :math:`\sigma / \sqrt{5}`; 0 repeats the nodes.
     standardize : bool, default=True
         Whether to shift and scale the features of the rows to mean 0 and variance 1, as the paper
-        does. The nodes are moved along. A feature that is constant is only shifted.
+        does. The nodes get the same shift and scale. A constant feature is only shifted.
     shuffle : bool, default=True
         Whether to shuffle the rows; otherwise they come node by node.
     target : {"depth", "node", "branch"}, default="depth"
-        What `target` holds for each row: edges from the root, number of the node, or number of
-        the child of the root (from 1) under which the node lies, 0 for the root.
+        What `target` holds for each row: the number of edges from the root, the number of the
+        node, or the number (from 1) of the root's child above the node, with 0 for the root.
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` and no Bunch.
+        If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
         If True, `data` is a pandas DataFrame and `target` a Series.
     random_state : int, RandomState instance or None, default=None
@@ -107,7 +106,7 @@ def make_branching_diffusion(
         target : ndarray of shape (n_samples,), int64
             What the parameter `target` names.
         node : ndarray of shape (n_samples,), int64
-            The node that each row observes. Nodes are numbered level by level from the root, 0.
+            The node that each row observes. The root is 0, and numbers go on level by level.
         positions : ndarray of shape (n_nodes, n_features)
             The nodes, in the units of `data`.
         parent : ndarray of shape (n_nodes,), int64
@@ -128,7 +127,7 @@ def make_branching_diffusion(
     Raises
     ------
     ValueError
-        If a parameter is out of its domain, or the tree has more than 16384 nodes.
+        If a parameter is outside its domain, or the tree has more than 16384 nodes.
 
     See Also
     --------

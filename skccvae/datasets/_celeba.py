@@ -20,20 +20,20 @@ _SUBFOLDERS = ("celeba", "CelebA")
 _PARTITION = {"train": 0, "validation": 1, "test": 2}
 _SIDE = 178
 LICENCE = """\
-CelebA may be used for non-commercial research only. Its images come from the Internet and are not
-the property of the MMLAB of the Chinese University of Hong Kong, which answers neither for their
-content nor for their meaning. Whoever uses them agrees not to reproduce, sell, trade or exploit any
-portion of the images or of data derived from them for commercial purposes, and not to copy, publish
-or distribute any portion of the data set further (copies for internal use at one site of one
-organisation are allowed). MMLAB may end the access at any time. The full terms, and the download:
+CelebA may be used for non-commercial research only. Its images come from the Internet. They are not
+the property of the MMLAB of the Chinese University of Hong Kong, which is responsible neither for
+their content nor for their meaning. Users agree not to reproduce, sell, trade or exploit any
+portion of the images or of data derived from them for commercial purposes. They agree not to copy,
+publish or distribute any portion of the data set further, except for internal use at one site of
+one organisation. MMLAB may end the access at any time. The full terms and the download:
 https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"""
 _DESCR = f"""\
 CelebA
 ------
 
 202599 faces of 10177 people, aligned by their eyes (178 x 218 pixels), with 40 binary attributes
-and an official partition of 162770 / 19867 / 19962 images in which no person is in two parts. Here
-the central square is kept and resized.
+and an official partition of 162770 / 19867 / 19962 images. No person is in two parts. The central
+square of each image is kept and resized.
 
 {LICENCE}
 
@@ -75,10 +75,10 @@ def fetch_celeba(
 ) -> Bunch | tuple[Any, Any]:
     """Load the CelebA faces from the official folder, cropped and resized.
 
-    The first call decodes the images into one file (2.5 GB at 64 x 64), with a progress bar;
-    interrupted, the next call goes on where it stopped. Later calls map that file and read only
-    what is used, and do not need the JPEGs any more. Neither the data set nor a part of it comes
-    with this package or is ever downloaded by it: its licence forbids to pass it on.
+    The first call decodes the images into one file (2.5 GB at 64 x 64), with a progress bar. If it
+    is interrupted, the next call goes on where it stopped. Later calls map that file, read only
+    what is used, and no longer need the JPEGs. This package contains no part of the data set and
+    never downloads it: the licence forbids passing it on.
 
     Parameters
     ----------
@@ -90,24 +90,26 @@ def fetch_celeba(
     subset : {"all", "train", "validation", "test"}, default="all"
         Part of the official partition.
     crop : int, default=148
-        Side of the central square that is kept, in pixels; 148 and 140 are usual, 178 the most.
+        Side of the central square that is kept, in pixels; 148 and 140 are usual, 178 is the
+        maximum.
     size : int, default=64
-        Side of the images returned. Resized by Pillow's bilinear filter (with antialiasing).
+        Side of the images returned, which Pillow's bilinear filter resizes (with antialiasing).
     attributes : str, list of str or None, default=None
-        The attribute or attributes in `target`; None is all 40. One name gives a 1-D target.
+        The attribute or attributes in `target`; None means all 40. One name gives a 1-D target.
     cache_dir : str or path-like, default=None
-        Folder of the decoded file; None is the folder of the attribute list's data set.
+        Folder of the decoded file; None means the folder of the data set.
     n_jobs : int or None, default=-1
-        Number of processes that decode: None is 1, -1 one per core.
+        Number of threads that decode: None means 1, -1 one per core.
     verify_checksum : bool, default=False
-        If True, read the whole decoded file and compare the checksums made when it was built.
+        If True, read the whole decoded file and compare it with the checksums made when it was
+        built.
     download_if_missing : bool, default=True
-        As in the other fetchers, and without effect: nothing is ever downloaded.
+        Has no effect: nothing is ever downloaded. The other fetchers have this parameter.
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` and no Bunch.
+        If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
-        If True, `data` and `target` are pandas objects. With one column per pixel and colour that
-        suits small parts only.
+        If True, `data` and `target` are pandas objects. They have one column per pixel and
+        colour, which suits small parts only.
     verbose : bool or int, default=True
         Whether to show the progress bar.
 
@@ -117,7 +119,7 @@ def fetch_celeba(
         With the entries
 
         data : memmap of shape (n_samples, size * size * 3), uint8
-            Read-only, row by row, colours last; a DataFrame if `as_frame`.
+            Read-only; pixels row by row, colours last. A DataFrame if `as_frame`.
         target : ndarray of shape (n_samples, n_attributes) or (n_samples,), int8
             1 where the attribute is present, else 0.
         images : memmap of shape (n_samples, size, size, 3), uint8
@@ -125,7 +127,7 @@ def fetch_celeba(
         target_names : list of str
             Names of the attributes in `target`.
         filenames : list of str
-            File of each image.
+            File name of each image.
         partition : ndarray of shape (n_samples,), int8
             0 for training, 1 for validation, 2 for testing.
         feature_names : list of str
@@ -140,8 +142,8 @@ def fetch_celeba(
     Raises
     ------
     FileNotFoundError
-        If the data set or a file of it is missing. The message shows the licence and where to
-        get the data set.
+        If the data set or one of its files is missing. The message shows the licence and the
+        address of the data set.
     ValueError
         If a list has wrong counts or rows, or an image is damaged or not 178 x 218. The message
         names the file.
@@ -156,8 +158,9 @@ def fetch_celeba(
 
     Notes
     -----
-    A partition whose parts are not consecutive, unlike the official one, is copied into memory by
-    ``subset``. Delete the ``celeba_*.npy`` and ``celeba_*.json`` files if you replace the JPEGs.
+    The parts of the official partition are consecutive. In a partition of your own they may not be;
+    then ``subset`` copies its images into memory. Delete the ``celeba_*.npy`` files if you replace
+    the JPEGs.
 
     References
     ----------
@@ -190,7 +193,7 @@ def fetch_celeba(
     target = bits[rows][:, [names.index(name) for name in wanted]]
     return pack(
         "fetch_celeba",
-        data=images.reshape(len(images), cache.image_bytes),
+        data=images.reshape(len(images), size * size * 3),
         target=target[:, 0] if isinstance(attributes, str) else target,
         feature_names=[
             f"pixel_{i}_{j}_{colour}"
@@ -236,8 +239,8 @@ def _find(data_home: str | os.PathLike[str] | None) -> _Official:
         return _Official(root, **parts)
     raise FileNotFoundError(
         _missing(
-            "CelebA (img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt) is in none "
-            f"of {', '.join(map(str, places))}"
+            "CelebA (img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt) was not "
+            f"found in {', '.join(map(str, places))}"
         )
     )
 
@@ -264,7 +267,7 @@ def _attribute_names(attributes: str | Sequence[str] | None, names: list[str]) -
 
 
 def _rows(subset: str, partition: np.ndarray) -> slice | np.ndarray:
-    """Rows of a part: a slice, which copies nothing, where they are consecutive."""
+    """Rows of a part, as a slice where they are consecutive: a slice copies nothing."""
     if subset == "all":
         return slice(None)
     rows = np.flatnonzero(partition == _PARTITION[subset])

@@ -27,7 +27,7 @@ def read_attributes(path: Path) -> tuple[list[str], list[str], np.ndarray]:
     Raises
     ------
     ValueError
-        If the count, the names or a row is not as it should be. The message names the file.
+        If the count, the names or a row is wrong. The message names the file.
     """
     with path.open(encoding="utf-8", errors="replace") as stream:
         first = stream.readline().strip()
@@ -59,7 +59,7 @@ def read_attributes(path: Path) -> tuple[list[str], list[str], np.ndarray]:
             files.append(name)
     _check_names(path, files)
     if len(files) != int(first) or not files:
-        raise ValueError(f"{path}: its first line promises {first} images, {len(files)} follow")
+        raise ValueError(f"{path}: its first line promises {first} images, but {len(files)} follow")
     attributes = np.frombuffer(bytes(bits), dtype=np.int8).reshape(-1, N_ATTRIBUTES).copy()
     return files, attribute_names, attributes
 
@@ -71,7 +71,7 @@ def read_partition(path: Path, files: list[str]) -> np.ndarray:
     ----------
     path : Path
     files : list of str
-        The images of the attribute list; the partition must list the same, in this order.
+        The images of the attribute list. The partition must list the same images in this order.
 
     Returns
     -------
@@ -81,8 +81,8 @@ def read_partition(path: Path, files: list[str]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a row is not a name and 0, 1 or 2, or the images are others. The message names the
-        file.
+        If a row is not a name and 0, 1 or 2, or the images differ from `files`. The message names
+        the file.
     """
     names: list[str] = []
     parts = bytearray()
@@ -99,7 +99,7 @@ def read_partition(path: Path, files: list[str]) -> np.ndarray:
             parts.append(int(fields[1]))
     if len(names) != len(files):
         raise ValueError(
-            f"{path} lists {len(names)} images, the attribute list beside it {len(files)}"
+            f"{path} lists {len(names)} images, but the attribute list beside it {len(files)}"
         )
     for ours, theirs in zip(names, files, strict=True):
         if ours != theirs:
@@ -108,14 +108,14 @@ def read_partition(path: Path, files: list[str]) -> np.ndarray:
 
 
 def check_folder(folder: Path, files: list[str]) -> None:
-    """Raise unless the JPEGs of `folder` are just `files`.
+    """Raise an error unless the JPEGs of `folder` are exactly `files`.
 
     Raises
     ------
     FileNotFoundError
         If one is missing; the message names the first.
     ValueError
-        If there are others; the message names the first.
+        If there are others as well; the message names the first.
     """
     present = {name for name in os.listdir(folder) if name.lower().endswith(".jpg")}
     missing = [name for name in files if name not in present]
@@ -127,7 +127,7 @@ def check_folder(folder: Path, files: list[str]) -> None:
     if len(present) != len(files):
         extra = sorted(present.difference(files))
         raise ValueError(
-            f"{folder} has {len(present)} images and the list {len(files)}: {extra[0]} is not "
+            f"{folder} has {len(present)} images, but the list has {len(files)}: {extra[0]} is not "
             "listed; remove it, or put the full list there"
         )
 

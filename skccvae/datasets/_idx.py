@@ -1,4 +1,4 @@
-"""The IDX format of MNIST: big-endian arrays of bytes behind a header of their sizes."""
+"""The IDX format of MNIST: a header of sizes, then the bytes of an array."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     Returns
     -------
     array : ndarray of uint8
-        Of the shape that the header gives.
+        Its shape is the one in the header.
 
     Raises
     ------
     ValueError
-        If the magic number is another, or the file holds fewer or more bytes than its header
+        If the magic number is wrong, or the file holds fewer or more bytes than its header
         promises. The message names the file.
     """
     raw = read_maybe_gzipped(path)
@@ -57,19 +57,19 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
             f"{path}: {state}: the header promises {' x '.join(map(str, shape))} = {expected} "
             f"bytes, {came} follow; fetch the file again"
         )
-    # A copy, because an array over a bytes object could not be written to.
+    # A copy, because an array over a bytes object is read-only.
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape).copy()
 
 
 def idx_header(array: np.ndarray) -> bytes:
-    """Header of `array` (uint8) as an IDX file."""
+    """Header that the IDX file of `array` (uint8) has."""
     return b"".join(
         value.to_bytes(4, "big") for value in (0x0800 | array.ndim, *map(int, array.shape))
     )
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write a uint8 array as an IDX file, gzipped where `path` ends in ``.gz``, atomically."""
+    """Write a uint8 array atomically as an IDX file, gzipped if `path` ends in ``.gz``."""
     if array.dtype != np.uint8:
         raise TypeError(f"expected an array of uint8, got {array.dtype}")
     content = idx_header(array) + np.ascontiguousarray(array).tobytes()

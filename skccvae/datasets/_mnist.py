@@ -1,4 +1,4 @@
-"""MNIST from its IDX files, else from OpenML."""
+"""MNIST, from its IDX files or from OpenML."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _DESCR = """\
 MNIST handwritten digits
 ------------------------
 
-70000 grey-scale images of 28 x 28 pixels (0 is background, 255 ink), ten classes: 60000 to train
-on, which come first, and 10000 to test on, by other writers. Size-normalised and centred from
-NIST's special databases 1 and 3.
+70000 grey-scale images of 28 x 28 pixels (0 is background, 255 ink) in ten classes. The first 60000
+are for training, the other 10000, by other writers, for testing. The digits were taken from NIST's
+special databases 1 and 3, normalised in size and centred.
 
 LeCun, Y., Bottou, L., Bengio, Y. and Haffner, P. (1998). Gradient-based learning applied to
 document recognition. Proceedings of the IEEE 86(11), 2278-2324.
@@ -64,9 +64,9 @@ def fetch_mnist(
 ) -> Bunch | tuple[Any, Any]:
     """Load the MNIST images of handwritten digits.
 
-    The four IDX files are read where they lie, plain or gzipped; only where there is none does
-    scikit-learn fetch the data from OpenML (``mnist_784``), once: the IDX files are then written
-    to the data folder.
+    The four IDX files are read where they lie, plain or gzipped. If there are none, scikit-learn
+    fetches the data from OpenML (``mnist_784``), and the IDX files are written to the data folder
+    for the next call.
 
     Parameters
     ----------
@@ -75,16 +75,16 @@ def fetch_mnist(
         the folder named by the environment variable ``SKCCVAE_DATA``, then scikit-learn's data
         folder.
     subset : {"all", "train", "test"}, default="all"
-        ``"all"`` is the training images followed by the test images.
+        ``"all"`` means the training images followed by the test images.
     download_if_missing : bool, default=True
-        If False, raise an OSError where the files are not at hand.
+        If False, raise an OSError if the files are not there.
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` and no Bunch.
+        If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
         If True, `data` is a pandas DataFrame and `target` a Series.
     verify_checksum : bool, default=False
-        If True, the images and labels must be those published, by SHA-256. Leave it False for
-        another data set in MNIST's format.
+        If True, the images and labels must have the SHA-256 of the published ones. Leave it False
+        for another data set in MNIST's format.
 
     Returns
     -------
@@ -111,8 +111,8 @@ def fetch_mnist(
     Raises
     ------
     ValueError
-        If a file is not IDX, is truncated, has trailing bytes, or its counts or image size do not
-        fit; or, with `verify_checksum`, is not MNIST. The message names the file.
+        If a file is not IDX, is truncated, has trailing bytes, or has the wrong counts or image
+        size; or, with `verify_checksum`, if it is not MNIST. The message names the file.
     OSError
         If the files are missing and may not be downloaded, or some of them are missing.
 
@@ -138,7 +138,7 @@ def fetch_mnist(
         if not download_if_missing:
             places = ", ".join(str(f) for f in candidate_folders(data_home, _SUBFOLDERS))
             raise OSError(
-                "MNIST's IDX files (train-images-idx3-ubyte.gz, ...) are in none of "
+                "MNIST's IDX files (train-images-idx3-ubyte.gz, ...) were not found in "
                 f"{places}, and download_if_missing is False"
             )
         pairs = _from_openml(data_homes(data_home)[0])
@@ -168,7 +168,7 @@ def fetch_mnist(
 def _find(
     data_home: str | os.PathLike[str] | None, parts: tuple[str, ...]
 ) -> dict[str, tuple[Path, Path]] | None:
-    """Paths of images and labels per part in the first folder that has any; None: nowhere."""
+    """Paths of images and labels per part, in the first folder that has any; None if none has."""
     for folder in candidate_folders(data_home, _SUBFOLDERS):
         found = {}
         missing = []
@@ -221,10 +221,10 @@ def _verify(part: str, pair: tuple[np.ndarray, np.ndarray], source: str) -> None
 
 
 def _from_openml(home: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Fetch from OpenML and leave the IDX files in ``home/mnist`` for the next call."""
+    """Fetch from OpenML and write the IDX files to ``home/mnist`` for the next call."""
     from sklearn.datasets import fetch_openml
 
-    # The parser of pandas takes seconds where the other takes a minute, but pandas is optional.
+    # With pandas parsing takes seconds, without it a minute; but pandas is optional.
     parser = "pandas" if importlib.util.find_spec("pandas") else "liac-arff"
     raw = fetch_openml("mnist_784", version=1, as_frame=False, parser=parser, data_home=str(home))
     pixels = np.asarray(raw.data)
@@ -233,7 +233,7 @@ def _from_openml(home: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         raise ValueError(f"OpenML's mnist_784 has shape {pixels.shape}, expected ({n_rows}, 784)")
     images = pixels.astype(np.uint8)
     if not np.array_equal(images, pixels):
-        raise ValueError("OpenML's mnist_784 has pixels that are no whole numbers from 0 to 255")
+        raise ValueError("OpenML's mnist_784 has pixels other than whole numbers from 0 to 255")
     images = images.reshape(-1, _SIDE, _SIDE)
     labels = np.asarray(raw.target).astype(np.uint8)
     cuts = {"train": slice(0, _N_TRAIN), "t10k": slice(_N_TRAIN, n_rows)}

@@ -20,8 +20,8 @@ from skccvae.datasets._qm9_files import (
     read_sdf_smiles,
     read_table,
     read_uncharacterized,
+    uncharacterized_ids,
 )
-from skccvae.datasets._qm9_uncharacterized import uncharacterized_ids
 
 QM9_URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/qm9.csv"
 QM9_SHA256 = "3e668f8c34e4bc392a90d417a50a5eed3b64b842a817a633024bdc054c68ccb4"
@@ -34,16 +34,16 @@ _DESCR = """\
 QM9
 ---
 
-Molecules of up to nine heavy atoms (C, N, O, F) from the GDB-17 enumeration, with properties
-computed at the B3LYP/6-31G(2df,p) level: 133885 of them, of which 3054 are uncharacterised (their
-relaxed geometry is another molecule's) and usually left out.
+133885 molecules of up to nine heavy atoms (C, N, O, F) from the GDB-17 enumeration, with properties
+computed at the B3LYP/6-31G(2df,p) level. 3054 of them are uncharacterised: their relaxed geometry
+is that of another molecule. They are usually left out.
 
 Properties and published units: rotational constants A, B, C (GHz); dipole moment mu (D); isotropic
 polarisability alpha (a0^3); energies of the highest occupied and lowest unoccupied orbital homo,
 lumo and their gap (hartree); electronic spatial extent r2 (a0^2); zero-point vibrational energy
 zpve (hartree); internal energy u0 at 0 K, u298 at 298.15 K, enthalpy h298, free energy g298
 (hartree); heat capacity cv at 298.15 K (cal/mol/K); the atomisation energies u0_atom, u298_atom,
-h298_atom, g298_atom (kcal/mol): u0 to g298 less those of the free atoms.
+h298_atom, g298_atom (kcal/mol): u0 to g298 minus those of the free atoms.
 
 Ramakrishnan, R., Dral, P. O., Rupp, M. and von Lilienfeld, O. A. (2014). Quantum chemistry
 structures and properties of 134 kilo molecules. Scientific Data 1, 140022.
@@ -84,8 +84,8 @@ def fetch_qm9(
     """Load QM9: SMILES strings and 19 quantum-chemical properties.
 
     Reads MoleculeNet's ``qm9.csv``, plain or gzipped, or the folder of PyTorch Geometric's
-    ``QM9`` (``raw/gdb9.sdf.csv``, whose SMILES are made from ``raw/gdb9.sdf`` by RDKit). Where
-    neither is at hand, ``qm9.csv`` is downloaded (30 MB) and its checksum compared.
+    ``QM9`` (``raw/gdb9.sdf.csv``; RDKit makes the SMILES from ``raw/gdb9.sdf``). If neither is
+    there, ``qm9.csv`` is downloaded (30 MB) and its checksum compared.
 
     Parameters
     ----------
@@ -94,27 +94,27 @@ def fetch_qm9(
         For None, the folder named by the environment variable ``SKCCVAE_DATA``, then
         scikit-learn's data folder.
     subset : {"all", "train", "validation", "test"}, default="all"
-        ``"all"`` is every molecule in the order of the file. The other three are a random split:
-        the first `n_train` molecules of a permutation seeded by `random_state`, the next
+        ``"all"`` means every molecule, in the order of the file. The other three are a random
+        split: the first `n_train` molecules of a permutation seeded by `random_state`, the next
         `n_validation`, and the rest, each in the order of the permutation.
     targets : str, list of str or None, default=None
-        The property or properties in `target`; None is all 19. One name gives a 1-D target.
+        The property or properties in `target`; None means all 19. One name gives a 1-D target.
     energy_unit : {"published", "hartree", "ev"}, default="published"
         Unit of homo, lumo, gap, zpve, the energies u0 to g298 and the four atomisation energies.
         ``"published"`` leaves them as they are in the file: hartree, but kcal/mol for the
         atomisation energies. ``units`` in the Bunch states the unit of each target.
     drop_uncharacterized : bool, default=True
-        Whether to drop the 3054 uncharacterised molecules, where the file still has them. They
-        are those of ``raw/uncharacterized.txt`` if there is one, else the list known to this
-        package; ``n_dropped`` in the Bunch counts them.
+        Whether to drop the 3054 uncharacterised molecules, where the file still has them. The
+        list is ``raw/uncharacterized.txt`` if there is one, else this package's own copy.
+        ``n_dropped`` in the Bunch counts them.
     n_train, n_validation : int, default=110000 and 10000
         Sizes of the split.
     random_state : int, default=0
-        Seed of the split. An int, so that the three subsets of separate calls are disjoint.
+        Seed of the split. It is an int, so that the subsets of separate calls are disjoint.
     download_if_missing : bool, default=True
-        If False, raise an OSError where the files are not at hand.
+        If False, raise an OSError if the files are not there.
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` and no Bunch.
+        If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
         If True, `data` and `target` are pandas objects.
 
@@ -126,7 +126,7 @@ def fetch_qm9(
         data : ndarray of shape (n_samples,), object
             SMILES; a DataFrame with one column ``smiles`` if `as_frame`.
         target : ndarray of shape (n_samples, n_targets) or (n_samples,), float64
-            One column a property, in the order of `target_names`.
+            One column per property, in the order of `target_names`.
         target_names : list of str
             Names of the properties in `target`.
         units : dict
@@ -134,10 +134,10 @@ def fetch_qm9(
         mol_ids : ndarray of shape (n_samples,), int64
             Number n of each molecule in GDB-9 (``gdb_n``).
         n_dropped : int
-            Uncharacterised molecules that the file had and that were dropped.
+            Number of uncharacterised molecules that were dropped from the file.
         n_unsanitized : int
-            Molecules of PyTorch Geometric's folder whose SMILES RDKit could not sanitise; 0 for
-            ``qm9.csv``.
+            Number of molecules in PyTorch Geometric's folder whose SMILES RDKit could not
+            sanitise; 0 for ``qm9.csv``.
         feature_names : list of str
             ``["smiles"]``.
         frame : DataFrame of shape (n_samples, 1 + n_targets) or None
@@ -156,7 +156,7 @@ def fetch_qm9(
         If the files are missing and may not be downloaded, or the download fails or has a wrong
         checksum.
     ImportError
-        If RDKit is needed and missing (PyTorch Geometric's folder only), or pandas (`as_frame`).
+        If RDKit is missing (only PyTorch Geometric's folder needs it), or pandas (`as_frame`).
 
     References
     ----------
@@ -215,7 +215,7 @@ def fetch_qm9(
 
 class _Source(NamedTuple):
     table: Path
-    structures: Path | None  # SDF file that the SMILES come from, where the table has none
+    structures: Path | None  # SDF file that holds the structures if the table has no SMILES
 
 
 def _find(data_home: str | os.PathLike[str] | None) -> _Source | None:
@@ -264,8 +264,8 @@ def _subset(
         return slice(None)
     if n_train + n_validation > n_rows:
         raise ValueError(
-            f"n_train + n_validation = {n_train + n_validation} is more than the {n_rows} "
-            "molecules there are; lower n_train or n_validation"
+            f"n_train + n_validation = {n_train + n_validation} is more than the number of "
+            f"molecules, {n_rows}; lower n_train or n_validation"
         )
     order = np.random.RandomState(random_state).permutation(n_rows)
     train, validation, test = np.split(order, [n_train, n_train + n_validation])

@@ -1,4 +1,4 @@
-"""Read QM9 from the files in which it is published: one table, and structures without SMILES."""
+"""Read the files in which QM9 is published: the table, the structures, the list of bad ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import re
 from array import array
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ def read_table(path: Path, *, with_smiles: bool) -> Table:
     ----------
     path : Path
     with_smiles : bool
-        Whether there must be a column ``smiles``.
+        Whether the table must have a column ``smiles``.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def read_table(path: Path, *, with_smiles: bool) -> Table:
     Raises
     ------
     ValueError
-        If a column or a value is missing, a property is no finite number, or a molecule comes
+        If a column or a value is missing, a property is not a finite number, or a molecule comes
         twice. The message names the file and the line.
     """
     try:
@@ -131,13 +132,13 @@ def _number(name: str, where: str) -> int:
 def read_uncharacterized(path: Path) -> frozenset[int]:
     """Numbers in the authors' ``uncharacterized.txt``.
 
-    A line of it is a number, a SMILES and more; header lines and the last line, which gives the
-    count, are told apart by that.
+    A line that lists a molecule starts with a number and a SMILES; header lines do not. The last
+    line gives the count.
 
     Raises
     ------
     ValueError
-        If it has no such line, or another number of them than the last line says.
+        If the file lists no molecule, or another number of them than the last line says.
     """
     text = read_maybe_gzipped(path).decode("utf-8", errors="replace")
     ids = frozenset(
@@ -153,12 +154,22 @@ def read_uncharacterized(path: Path) -> frozenset[int]:
     return ids
 
 
+def uncharacterized_ids() -> frozenset[int]:
+    """Numbers (the n of ``gdb_n``) of the 3054 uncharacterised molecules.
+
+    After relaxation their geometry no longer gave the SMILES that they started from
+    (Ramakrishnan et al. 2014, ``uncharacterized.txt`` beside the data set).
+    """
+    with (files("skccvae.datasets") / "data" / "qm9_uncharacterized.txt").open() as stream:
+        return frozenset(np.loadtxt(stream, dtype=int).tolist())
+
+
 def read_sdf_smiles(path: Path, ids: np.ndarray) -> tuple[np.ndarray, int]:
     """SMILES of the structures in ``gdb9.sdf``, with RDKit.
 
-    The file has all hydrogens and no charges. Charges are set where the bonds demand them (a
-    nitrogen with four is N+), hydrogens become implicit. A structure that RDKit still cannot
-    sanitise keeps its unsanitised SMILES, and is counted.
+    The file has all hydrogens and no charges. An atom gets a charge where its bonds demand one (a
+    nitrogen with four bonds is N+), and hydrogens become implicit. A structure that RDKit still
+    cannot sanitise keeps its unsanitised SMILES, and is counted.
 
     Parameters
     ----------
@@ -174,8 +185,8 @@ def read_sdf_smiles(path: Path, ids: np.ndarray) -> tuple[np.ndarray, int]:
     Raises
     ------
     ValueError
-        If the structures are not those of the table, or one cannot be read at all. The message
-        names the file and the molecule.
+        If the structures are not those of the table, or RDKit cannot read one. The message names
+        the file and the molecule.
     ImportError
         If RDKit is not installed.
     """
@@ -184,7 +195,7 @@ def read_sdf_smiles(path: Path, ids: np.ndarray) -> tuple[np.ndarray, int]:
 
     smiles = np.empty(len(ids), dtype=object)
     n_read = n_unsanitized = 0
-    with rdBase.BlockLogs():  # RDKit reports each failure on the terminal; they are counted here.
+    with rdBase.BlockLogs():  # failures are counted, not reported on the terminal one by one
         for block in _mol_blocks(path):
             name = block.split("\n", 1)[0].strip()
             if n_read == len(ids) or _number(name, str(path)) != ids[n_read]:
@@ -206,7 +217,7 @@ def read_sdf_smiles(path: Path, ids: np.ndarray) -> tuple[np.ndarray, int]:
             n_read += 1
     if n_read != len(ids):
         raise ValueError(
-            f"{path}: truncated: {n_read} structures, and {len(ids)} rows in the table beside it"
+            f"{path}: truncated: {n_read} structures, but {len(ids)} rows in the table beside it"
         )
     return smiles, n_unsanitized
 
@@ -234,7 +245,7 @@ def _charge(symbol: str, order: int) -> int:
     usual = {"H": 1, "C": 4, "N": 3, "O": 2, "F": 1}.get(symbol)
     if usual is None or order == usual:
         return 0
-    # Nitrogen and oxygen gain a bond with a positive charge; any atom short of one is negative.
+    # Nitrogen and oxygen with a bond too many are positive; any atom with one too few is negative.
     if order == usual + 1 and symbol in "NO":
         return 1
     return -1 if order == usual - 1 else 0

@@ -1,4 +1,4 @@
-"""A mixture of von Mises-Fisher distributions seen through a non-linear map."""
+"""A mixture of von Mises-Fisher distributions, observed through a non-linear map."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def make_sphere_mixture(
 ) -> Bunch | tuple[Any, Any]:
     r"""Generate a mixture on the sphere, mapped to a higher dimension (Davidson et al. 2018, 5.1).
 
-    A latent point z is drawn from one of `n_clusters` von Mises-Fisher distributions on
-    :math:`S^{dim}`, all equally likely, and observed as
-    :math:`x = B \tanh(A z + b) + \varepsilon`, with the entries of A standard normal, those of b
-    normal with deviation 1/2, those of B normal with variance 1 / `hidden_layer_size`, and
-    :math:`\varepsilon \sim N(0, \mathrm{noise}^2 I)`. The paper has three components on the circle:
-    ``dim=1, n_clusters=3``.
+    A latent point z is drawn from one of `n_clusters` equally likely von Mises-Fisher
+    distributions on :math:`S^{dim}` and observed as :math:`x = B \tanh(A z + b) + \varepsilon`.
+    The entries of A are standard normal, those of b normal with standard deviation 1/2, those of B
+    normal with variance 1 / `hidden_layer_size`, and
+    :math:`\varepsilon \sim N(0, \mathrm{noise}^2 I)`. The paper has three components on the
+    circle: ``dim=1, n_clusters=3``.
 
     Parameters
     ----------
     n_samples : int, default=1000
         Number of rows.
     n_clusters : int, default=4
-        Components of the mixture. The rows are dealt to them as evenly as possible.
+        Components of the mixture. The rows are spread over them as evenly as possible.
     dim : int, default=2
         Intrinsic dimension of the sphere: 1 is the circle, 2 the sphere in space.
     n_features : int, default=100
@@ -75,16 +75,16 @@ def make_sphere_mixture(
     concentration : float or array-like of shape (n_clusters,), default=4.0
         Concentration of each component; 0 is the uniform distribution.
     means : array-like of shape (n_clusters, dim + 1), default=None
-        Mean directions; they are scaled to length 1. For None, the corners of a regular simplex
-        in random orientation where it has enough corners (``n_clusters <= dim + 2``), else
+        Mean directions, which are scaled to length 1. For None, they are the corners of a regular
+        simplex in random orientation if it has enough corners (``n_clusters <= dim + 2``), else
         uniform draws.
     hidden_layer_size : int, default=64
-        Width of the map. From about ``2 * dim + 2`` on it is one-to-one for almost every draw.
+        Width of the map. From about ``2 * dim + 2`` on, almost every draw is one-to-one.
     noise : float, default=0.1
         Standard deviation of the noise per feature. The features before the noise have a
         variance of about 0.3.
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` and no Bunch.
+        If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
         If True, `data` is a pandas DataFrame and `target` a Series.
     random_state : int, RandomState instance or None, default=None
@@ -96,7 +96,7 @@ def make_sphere_mixture(
         With the entries
 
         data : ndarray of shape (n_samples, n_features)
-            Rows, one a point.
+            The observations, one row per point.
         target : ndarray of shape (n_samples,), int64
             Component of each row.
         latent : ndarray of shape (n_samples, dim + 1)
@@ -117,7 +117,7 @@ def make_sphere_mixture(
     Raises
     ------
     ValueError
-        If a parameter is out of its domain, `means` or `concentration` has the wrong shape, or a
+        If a parameter is outside its domain, `means` or `concentration` has the wrong shape, or a
         mean is zero or not finite.
 
     See Also
@@ -193,16 +193,16 @@ def _unit_means(means: Any, n_clusters: int, dim: int) -> np.ndarray:
         )
     lengths = np.linalg.norm(directions, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise ValueError("expected means that are finite and not zero: a zero has no direction")
+        raise ValueError("expected means that are finite and not zero: zero has no direction")
     return directions / lengths
 
 
 def _simplex_or_uniform(n_clusters: int, dim: int, rng: np.random.RandomState) -> np.ndarray:
-    """Mean directions: as far apart as possible where the simplex has a corner for each."""
+    """Mean directions, as far apart as possible if the simplex has a corner for each."""
     if n_clusters == 1 or n_clusters > dim + 2:
         draws = rng.standard_normal((n_clusters, dim + 1))
         return draws / np.linalg.norm(draws, axis=1, keepdims=True)
-    # Centred unit vectors of R^n_clusters are such a simplex, in a space of one dimension less.
+    # The centred unit vectors of R^n_clusters are such a simplex, in one dimension less.
     centred = np.eye(n_clusters) - 1.0 / n_clusters
     basis = np.linalg.svd(centred)[2][: n_clusters - 1]
     corners = np.zeros((n_clusters, dim + 1))
@@ -215,10 +215,10 @@ def _simplex_or_uniform(n_clusters: int, dim: int, rng: np.random.RandomState) -
 def _von_mises_fisher(
     loc: np.ndarray, concentration: np.ndarray, rng: np.random.RandomState
 ) -> np.ndarray:
-    """One exact draw per row, by Wood's rejection (1994) in forms that do not cancel.
+    """One exact draw per row, by Wood's rejection sampler (1994) in forms that do not cancel.
 
-    `loc` has shape (n, m), unit vectors; `concentration` shape (n,). With t = 1 - cos(angle), the
-    proposal is t = 2 b e / (1 - (1 - b) e) for e ~ Beta((m-1)/2, (m-1)/2).
+    `loc` holds unit vectors, shape (n, m); `concentration` has shape (n,). The proposal is
+    t = 1 - cos(angle) = 2 b e / (1 - (1 - b) e) for e ~ Beta((m-1)/2, (m-1)/2).
     """
     n, m = loc.shape
     k = concentration

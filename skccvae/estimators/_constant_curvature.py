@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
 
 from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._docs import with_shared_docs
-from skccvae.nn import NORMAL_LATENTS, riemannian_prior_fits
+from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent, posterior_name
+from skccvae.estimators._parameters import (
+    CHARTS,
+    COUNT,
+    DECODER_INPUTS,
+    INTRINSIC,
+    POSITIVE,
+    parameter,
+    with_parameters,
+)
+from skccvae.manifolds import constant_curvature
+from skccvae.nn import NORMAL_LATENTS, Latent, riemannian_prior_fits
 
 
-@with_shared_docs
+@with_parameters
 class ConstantCurvatureVAETransformer(BaseVAETransformer):
     """Variational autoencoder whose latent space has any constant curvature.
 
@@ -26,17 +37,20 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
     n_components : int, default=2
         Intrinsic dimension d.
     curvature : float, default=0.0
-        Curvature K of any sign; where it is learned, the start.
+        Curvature K of any sign. A learned curvature starts there.
     learn_curvature : bool, default=False
-        Whether K is trained by gradient along with the weights, through 0 and across the sign;
-        ``curvature_`` is where it ended, ``history_["curvature"]`` its path. In `fit` it stays at
-        its start for the first fifth of the epochs, until the networks know something.
-    posterior : {"auto", "riemannian_normal", "wrapped_normal"}, default="auto"
-        Family of the posterior and the prior, normals on the space for every K, so that there is a
-        limit K -> 0 (which a von Mises-Fisher posterior with its uniform prior has not).
+        Whether K is trained by gradient along with the weights, through 0 to the other sign.
+        ``curvature_`` is its last value, ``history_["curvature"]`` its path. In `fit` it keeps its
+        first value for a fifth of the epochs, until the networks know something.
+    posterior : {"auto", "riemannian_normal", "wrapped_normal"}, subclass of `skccvae.nn.Latent` \
+            or callable, default="auto"
+        Family of the posterior and the prior. Both are normals on the space for every K, so that
+        there is a limit K -> 0; a von Mises-Fisher posterior with its uniform prior has none.
         ``"auto"`` is the Riemannian normal, whose density has no poles on a sphere; only where its
         prior would reach out of the range of float32, in hyperbolic spaces of many dimensions, it
-        is the wrapped normal.
+        is the wrapped normal. A class or factory of yours is called as
+        ``posterior(manifold, prior_scale)`` and returns a `skccvae.nn.Latent`; its curvature is
+        fixed.
     prior_scale : float, default=1.0
         Scale of the prior. (K, s) and (s^2 K, 1) are the same model in other units.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -83,84 +97,34 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
     ((1797, 2), 2)
     """
 
-    _parameter_constraints: dict[str, list] = {
-        **BaseVAETransformer._parameter_constraints,
-        "curvature": [Interval(Real, -np.inf, np.inf, closed="neither")],
-        "learn_curvature": ["boolean"],
-        "posterior": [StrOptions({"auto", *NORMAL_LATENTS})],
-        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
-        "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
-    }
-
-    def __init__(
-        self,
-        n_components=2,
-        *,
-        curvature=0.0,
-        learn_curvature=False,
-        posterior="auto",
-        prior_scale=1.0,
-        decoder_input="auto",
-        coordinates="tangent",
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        encoder="mlp",
-        decoder="mlp",
-        image_shape=None,
-        likelihood="auto",
-        binarize=None,
-        beta=1.0,
-        kl_warmup_epochs=0,
-        free_bits=0.0,
-        objective="elbo",
-        n_latent_samples=1,
-        supervised_weight=0.0,
-        learning_rate=1e-3,
-        batch_size=128,
-        max_epochs=50,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_epochs_no_change=10,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        callbacks=None,
-        verbose=0,
-    ):
-        self.n_components = n_components
-        self.curvature = curvature
-        self.learn_curvature = learn_curvature
-        self.posterior = posterior
-        self.prior_scale = prior_scale
-        self.decoder_input = decoder_input
-        self.coordinates = coordinates
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.encoder = encoder
-        self.decoder = decoder
-        self.image_shape = image_shape
-        self.likelihood = likelihood
-        self.binarize = binarize
-        self.beta = beta
-        self.kl_warmup_epochs = kl_warmup_epochs
-        self.free_bits = free_bits
-        self.objective = objective
-        self.n_latent_samples = n_latent_samples
-        self.supervised_weight = supervised_weight
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_epochs_no_change = n_epochs_no_change
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
-        self.callbacks = callbacks
-        self.verbose = verbose
+    n_components: int = parameter(
+        default=2, allowed=[COUNT], hint=INTRINSIC, shapes_model=True, kw_only=False
+    )
+    curvature: float = parameter(
+        default=0.0, allowed=[Interval(Real, -np.inf, np.inf, closed="neither")], shapes_model=True
+    )
+    learn_curvature: bool = parameter(default=False, allowed=["boolean"], shapes_model=True)
+    posterior: str | Callable[..., Latent] = parameter(
+        default="auto",
+        allowed=[StrOptions({"auto", *NORMAL_LATENTS}), callable],
+        hint=POSTERIOR_HINT,
+        shapes_model=True,
+    )
+    prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
+    decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
+    coordinates: str = parameter(default="tangent", allowed=[CHARTS])
 
     def _make_latent(self):
         family = self.posterior_ = self._family()
+        if not isinstance(self.posterior, str):
+            if self.learn_curvature:
+                raise ValueError(
+                    "learn_curvature=True needs a posterior by name, whose density is smooth in "
+                    f"the curvature; got posterior={self.posterior!r}. Use 'riemannian_normal' or "
+                    "'wrapped_normal', or learn_curvature=False."
+                )
+            manifold = constant_curvature(self.n_components, self.curvature)
+            return own_latent(self.posterior, manifold, self)
         # The flat model's KL is known exactly; only the difference that curvature makes is drawn.
         options = {"flat_part": True} if family == "wrapped_normal" else {}
         return NORMAL_LATENTS[family](
@@ -174,7 +138,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         )
 
     def _family(self) -> str:
-        if self.posterior != "auto":
-            return str(self.posterior)
+        if not (isinstance(self.posterior, str) and self.posterior == "auto"):
+            return posterior_name(self.posterior)
         fits = riemannian_prior_fits(self.n_components, self.prior_scale, self.curvature)
         return "riemannian_normal" if fits else "wrapped_normal"

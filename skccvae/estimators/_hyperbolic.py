@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
 
 from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._docs import with_shared_docs
-from skccvae.nn import NORMAL_LATENTS
+from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent
+from skccvae.estimators._parameters import (
+    CHARTS,
+    COUNT,
+    DECODER_INPUTS,
+    INTRINSIC,
+    POSITIVE,
+    parameter,
+    with_parameters,
+)
+from skccvae.manifolds import Hyperbolic
+from skccvae.nn import NORMAL_LATENTS, Latent
 
 
-@with_shared_docs
+@with_parameters
 class HyperbolicVAETransformer(BaseVAETransformer):
     """Variational autoencoder with a latent hyperbolic space.
 
@@ -27,9 +38,12 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     curvature : float, default=-1.0
         Curvature K < 0; the curvature radius is 1/sqrt(-K). The prior has scale 1, so K says how
         strongly the space grows over the region the prior covers; K -> 0 is the Gaussian VAE.
-    posterior : {"wrapped_normal", "riemannian_normal"}, default="wrapped_normal"
-        Family of the posterior, and of the prior. A wrapped normal has one scale a direction; a
-        Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
+    posterior : {"wrapped_normal", "riemannian_normal"}, subclass of `skccvae.nn.Latent` or \
+            callable, default="wrapped_normal"
+        Family of the posterior, and of the prior. A wrapped normal has a scale for each
+        direction; a Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
+        A class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
+        `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
         Scale of the prior.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -75,86 +89,29 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     ((1797, 2), True)
     """
 
-    _parameter_constraints: dict[str, list] = {
-        **BaseVAETransformer._parameter_constraints,
-        "curvature": [Interval(Real, -np.inf, 0, closed="neither")],
-        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
-        "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
-        "posterior": [StrOptions(set(NORMAL_LATENTS))],
-    }
-
-    _parameter_hints = {
-        **BaseVAETransformer._parameter_hints,
-        "curvature": "Use GaussianVAETransformer for curvature 0, SphericalVAETransformer for a "
-        "positive one.",
-    }
-
-    def __init__(
-        self,
-        n_components=2,
-        *,
-        curvature=-1.0,
-        posterior="wrapped_normal",
-        prior_scale=1.0,
-        decoder_input="auto",
-        coordinates="tangent",
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        encoder="mlp",
-        decoder="mlp",
-        image_shape=None,
-        likelihood="auto",
-        binarize=None,
-        beta=1.0,
-        kl_warmup_epochs=0,
-        free_bits=0.0,
-        objective="elbo",
-        n_latent_samples=1,
-        supervised_weight=0.0,
-        learning_rate=1e-3,
-        batch_size=128,
-        max_epochs=50,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_epochs_no_change=10,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        callbacks=None,
-        verbose=0,
-    ):
-        self.n_components = n_components
-        self.curvature = curvature
-        self.posterior = posterior
-        self.prior_scale = prior_scale
-        self.decoder_input = decoder_input
-        self.coordinates = coordinates
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.encoder = encoder
-        self.decoder = decoder
-        self.image_shape = image_shape
-        self.likelihood = likelihood
-        self.binarize = binarize
-        self.beta = beta
-        self.kl_warmup_epochs = kl_warmup_epochs
-        self.free_bits = free_bits
-        self.objective = objective
-        self.n_latent_samples = n_latent_samples
-        self.supervised_weight = supervised_weight
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_epochs_no_change = n_epochs_no_change
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
-        self.callbacks = callbacks
-        self.verbose = verbose
+    n_components: int = parameter(
+        default=2, allowed=[COUNT], hint=INTRINSIC, shapes_model=True, kw_only=False
+    )
+    curvature: float = parameter(
+        default=-1.0,
+        allowed=[Interval(Real, -np.inf, 0, closed="neither")],
+        hint="Use GaussianVAETransformer for curvature 0, SphericalVAETransformer for a positive "
+        "one.",
+        shapes_model=True,
+    )
+    posterior: str | Callable[..., Latent] = parameter(
+        default="wrapped_normal",
+        allowed=[StrOptions(set(NORMAL_LATENTS)), callable],
+        hint=POSTERIOR_HINT,
+        shapes_model=True,
+    )
+    prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
+    decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
+    coordinates: str = parameter(default="tangent", allowed=[CHARTS])
 
     def _make_latent(self):
+        if not isinstance(self.posterior, str):
+            return own_latent(self.posterior, Hyperbolic(self.n_components, self.curvature), self)
         return NORMAL_LATENTS[self.posterior](
             self.n_components,
             self.curvature,

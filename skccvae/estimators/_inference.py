@@ -1,4 +1,4 @@
-"""Everything a fitted estimator does: embed, decode, score, sample, move along geodesics."""
+"""What a fitted estimator does with points: embed, decode, sample, move along geodesics."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 from torch.distributions import Distribution
 
-from skccvae.estimators._molecules import observed
-from skccvae.estimators._parameter_method import ParameterMethod
-from skccvae.estimators._validation import check_range, check_units, data_range, validate_rows
+from skccvae.estimators._model import ModelMixin
+from skccvae.estimators._units import data_range
+from skccvae.estimators._validation import validate_rows
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
 from skccvae.training import RowSource, derive_seed, entropy_from, isolated_random_state
 
-# What the streams of random numbers are for; training uses 0 to 2.
-_SCORE, _SAMPLE = 3, 4
-# Rows encoded or decoded at once, and draws scored at once, where rows are narrow; of wider rows
-# as many as have so many numbers.
+# What the stream of random numbers is for; training uses 0 to 2, scoring 3.
+_SAMPLE = 4
+# Rows encoded or decoded at once where rows are narrow. Of wider rows, as many as hold this many
+# numbers.
 _CHUNK = 4096
-_DRAWS_IN_MEMORY = 8192
-_NUMBERS_IN_MEMORY = 2**22
+NUMBERS_IN_MEMORY = 2**22
 
 
 def rows_at_once(width: int) -> int:
-    """Rows of so many columns that are encoded or decoded together."""
-    # Whole multiples of 64 rows: the end of a chunk falls where vector instructions end anyway.
-    return min(_CHUNK, max(64, _NUMBERS_IN_MEMORY // width // 64 * 64))
+    """How many rows of this many columns are encoded or decoded together."""
+    # A multiple of 64 rows, so that a chunk ends where vector instructions end anyway.
+    return min(_CHUNK, max(64, NUMBERS_IN_MEMORY // width // 64 * 64))
 
 
-class InferenceMixin:
+class InferenceMixin(ModelMixin):
     """Public methods of a fitted estimator."""
 
     # --- embedding and decoding -----------------------------------------------------------------
@@ -53,7 +52,7 @@ class InferenceMixin:
             where they are ambient coordinates of a curved space.
         """
         check_is_fitted(self)
-        X = self._rows(X)
+        X = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
         out = np.empty((X.shape[0], self._n_features_out), dtype=np.float32)
         for rows, params in self._encoded(X):
@@ -74,8 +73,8 @@ class InferenceMixin:
         Parameters
         ----------
         Z : array-like of shape (n_points, n_outputs)
-            Points in the chart named by ``coordinates``. Ambient points are projected radially
-            onto the space first, so that a mean of latent points is a fair input.
+            Points in the chart named by ``coordinates``. Ambient points are first projected
+            radially onto the space, so that a mean of latent points may be passed.
 
         Returns
         -------
@@ -94,7 +93,7 @@ class InferenceMixin:
         return self._decode(points)
 
     def _points_from(self, Z, name: str = "Z") -> Tensor:
-        """Latent coordinates as the user has them to ambient points, float64 on the CPU."""
+        """Ambient points of latent coordinates in the chart of the user, float64 on the CPU."""
         Z = check_array(Z, dtype=[np.float64, np.float32], input_name=name)
         wanted = self._n_features_out
         if Z.shape[1] != wanted:
@@ -121,108 +120,15 @@ class InferenceMixin:
             part = slice(start, start + chunk)
             outputs = module.decode(features[part].to(self._device()))
             mean = module.likelihood.mean(outputs).cpu().numpy()
-            rows[part] = self._scaling.invert(mean)
+            rows[part] = self._input.units.invert(mean)
         rows = self._finite(rows, "inverse_transform")
-        return rows.reshape(len(rows), *self._sample_shape) if self._sample_shape else rows
-
-    # --- likelihoods ----------------------------------------------------------------------------
-
-    def score_samples(self, X, n_importance_samples: int = 64):
-        """Importance-weighted bound on log p(x) of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.
-        n_importance_samples : int, default=64
-            Draws from the posterior; the bound grows with it towards log p(x).
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,), float32
-            Nats. A row's value does not depend on the rows beside it, and is the same at each
-            call.
-
-        References
-        ----------
-        Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
-        """
-        return self._evidence(X, n_importance_samples)[:, 2].astype(np.float32)
-
-    def score(self, X, y=None):
-        """Mean of `score_samples`: higher is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        score : float
-            Nats a row.
-        """
-        return float(self._evidence(X, 64)[:, 2].mean())
-
-    def evaluate(self, X, n_importance_samples: int = 64) -> dict[str, float]:
-        """ELBO and its parts, averaged over rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`. With ``binarize="dynamic"`` each pixel is drawn once.
-        n_importance_samples : int, default=64
-            Draws a row.
-
-        Returns
-        -------
-        dict
-            ``elbo``, ``reconstruction``, ``kl`` and ``log_likelihood`` (the importance-weighted
-            bound), in nats a row; ``elbo`` is ``reconstruction - kl``. A product space adds
-            the KL of each factor, ``kl_s0`` and so on.
-        """
-        means = self._evidence(X, n_importance_samples).mean(axis=0).tolist()
-        reconstruction, kl, bound, *parts = means
-        names = self.net_.module_.latent.factor_names
-        return {
-            "elbo": reconstruction - kl,
-            "reconstruction": reconstruction,
-            "kl": kl,
-            "log_likelihood": bound,
-            **{f"kl_{name}": part for name, part in zip(names, parts, strict=True)},
-        }
-
-    @torch.no_grad()
-    def _evidence(self, X, n_importance_samples: int) -> np.ndarray:
-        check_is_fitted(self)
-        if not isinstance(n_importance_samples, Integral) or n_importance_samples < 1:
-            raise ValueError(
-                "n_importance_samples must be an integer of at least 1; got "
-                f"{n_importance_samples!r}."
-            )
-        X = self._rows(X)
-        self._check_support(X)
-        module = self.net_.module_
-        seed = derive_seed(self._entropy, _SCORE)
-        n_factors = len(module.latent.factor_names)
-        out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
-        draws = min(_DRAWS_IN_MEMORY, 2 * _NUMBERS_IN_MEMORY // X.shape[1])
-        chunk = self._at_a_time(max(1, draws // n_importance_samples))
-        for rows, x in self._model_rows(X, chunk):
-            if self.binarize == "dynamic":
-                x = module.draw_pixels(x, seed)
-            evidence = module.evidence(x, n_importance_samples, seed)
-            columns = [*evidence[:3], *evidence.factor_kl]
-            out[rows] = torch.stack(columns, dim=1).cpu().numpy()
-        return self._finite(out, "the likelihood")
+        shape = self._input.sample_shape
+        return rows.reshape(len(rows), *shape) if shape else rows
 
     # --- distributions and geometry -------------------------------------------------------------
 
-    @ParameterMethod
     @torch.no_grad()
-    def posterior(self, X) -> Distribution:
+    def posterior_distribution(self, X) -> Distribution:
         """Posterior q(z | x) of each row.
 
         Parameters
@@ -237,10 +143,10 @@ class InferenceMixin:
             ``concentration`` live on the unit sphere, whatever the curvature.
         """
         check_is_fitted(self)
-        X = self._rows(X)
+        X = validate_rows(self, X, reset=False)
         # `cat` copies outside of inference mode: a user may take gradients through what it gives.
         params = torch.cat([params for _, params in self._encoded(X)])
-        self._finite(params.cpu().numpy(), "posterior")
+        self._finite(params.cpu().numpy(), "posterior_distribution")
         return self.net_.module_.latent.posterior(params)
 
     @torch.no_grad()
@@ -319,44 +225,38 @@ class InferenceMixin:
 
     # --- shared ---------------------------------------------------------------------------------
 
-    def _rows(self, X):
-        """Validated rows, in the units that the model was fitted on."""
-        X = validate_rows(self, X, reset=False)
-        check_units(X, self.likelihood_, self._scaling.divisor)
-        return X
-
     def _check_support(self, X) -> None:
-        low, high = data_range(observed(X, self._structure["encoder"]))
-        check_range(low, high, self.likelihood_, self._scaling.divisor)
+        low, high = data_range(X)
+        self.net_.module_.likelihood.check_support(low, high, self._input.units.divisor)
 
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)
 
     def _at_a_time(self, n_rows: int) -> int:
-        """At most as many rows as the encoder wants at a time."""
+        """That many rows, or fewer if the encoder takes fewer at a time."""
         return min(n_rows, getattr(self.net_.module_.encoder, "rows_at_a_time", n_rows))
 
-    def _model_rows(self, X, chunk: int):
-        """Pairs of a slice of X and its rows in model units on the device."""
-        source = RowSource(X, self._scaling, self._device(), resident=False)
+    def _batches(self, X, chunk: int):
+        """Pairs of a slice of X and its batch in model units on the device."""
+        source = RowSource(X, self._input.units, self._device(), resident=False)
         for start in range(0, X.shape[0], chunk):
             rows = slice(start, min(start + chunk, X.shape[0]))
-            yield rows, source.rows(rows)
+            yield rows, source.batch(rows)
 
     def _encoded(self, X):
         """Pairs of a slice of X and its posterior parameters."""
         module = self.net_.module_
-        for rows, x in self._model_rows(X, self._at_a_time(rows_at_once(X.shape[1]))):
-            # Left before the yield: a mode entered around it would hold in the caller's code too,
-            # for as long as a traceback keeps this generator alive.
+        for rows, batch in self._batches(X, self._at_a_time(rows_at_once(X.shape[1]))):
+            # This mode ends before the yield. Around it, the mode would also hold in the caller's
+            # code, for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
-                params = module.encode(x)
+                params = module.encode(batch.x, batch.extra)
             yield rows, params
 
     @torch.no_grad()
     def _locations(self, X) -> Tensor:
         """Ambient points of the rows' locations, float64 on the CPU."""
-        X = self._rows(X)
+        X = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
         parts = [latent.location(params.double()) for _, params in self._encoded(X)]
         return torch.cat(parts).cpu()

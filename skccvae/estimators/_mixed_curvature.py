@@ -7,33 +7,33 @@ from numbers import Real
 
 import numpy as np
 
-from skccvae._sklearn import Interval, StrOptions
+from skccvae._sklearn import StrOptions
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._docs import with_shared_docs
-from skccvae.manifolds import FactorSpec, parse_signature
+from skccvae.estimators._parameters import POSITIVE, parameter, with_parameters
+from skccvae.manifolds import FactorSpec, Product, parse_signature
 from skccvae.nn import EuclideanLatent, Latent, ProductLatent, SphericalLatent, WrappedLatent
 
 _UNIT = {"e": 0.0, "s": 1.0, "h": -1.0}
 _SPACE = {"e": "Euclidean (0)", "s": "spherical (positive)", "h": "hyperbolic (negative)"}
 
 
-@with_shared_docs
+@with_parameters
 class MixedCurvatureVAETransformer(BaseVAETransformer):
     """Variational autoencoder whose latent space is a product of spaces of constant curvature.
 
-    Posteriors and priors of the factors are independent; their KLs add up, and stand apart in
-    ``history_`` and `evaluate`. A product of small spheres has one concentration for each, which
-    is the cure for the single concentration that a large sphere has for all its directions [2]_.
+    Posteriors and priors of the factors are independent. Their KLs add up, and ``history_`` and
+    `evaluate` also show each. A large sphere has a single concentration for all its directions; a
+    product of small spheres has one for each of them [2]_.
 
     Parameters
     ----------
     signature : str, default="h2,s2,e2"
-        Factors with commas between them: ``e``, ``s`` or ``h`` with the intrinsic dimension
-        behind it and optionally a count before it, as in ``"3s5,e2"``.
+        Factors with commas between them: ``e``, ``s`` or ``h``, then the intrinsic dimension. A
+        number before the letter counts equal factors, as in ``"3s5,e2"``.
     curvature : "unit", float or array-like of shape (n_factors,), default="unit"
         Curvature of each factor: ``"unit"`` takes 1, 0 and -1; a number is the size ``|K|`` of all
-        curved factors; a list has one signed number a factor, counts written out. Where
-        curvature is learned, the start.
+        curved factors; a list has one signed number for each factor, with counts written out.
+        A learned curvature starts there.
     learn_curvature : bool, default=False
         Whether the curvature of each factor is trained by gradient. A factor may then change its
         sign, Euclidean ones included, and spheres have wrapped normal posteriors, since with a
@@ -76,84 +76,15 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
     [1.0, 1.0, 0.0]
     """
 
-    _parameter_constraints: dict[str, list] = {
-        **BaseVAETransformer._parameter_constraints,
-        "signature": [str],
-        "curvature": [
-            StrOptions({"unit"}),
-            Interval(Real, 0, np.inf, closed="neither"),
-            "array-like",
-        ],
-        "learn_curvature": ["boolean"],
-        "posterior": [StrOptions({"auto", "wrapped_normal"})],
-        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
-    }
-    _parameter_constraints.pop("n_components")
-
-    def __init__(
-        self,
-        signature="h2,s2,e2",
-        *,
-        curvature="unit",
-        learn_curvature=False,
-        posterior="auto",
-        prior_scale=1.0,
-        coordinates="ambient",
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        encoder="mlp",
-        decoder="mlp",
-        image_shape=None,
-        likelihood="auto",
-        binarize=None,
-        beta=1.0,
-        kl_warmup_epochs=0,
-        free_bits=0.0,
-        objective="elbo",
-        n_latent_samples=1,
-        supervised_weight=0.0,
-        learning_rate=1e-3,
-        batch_size=128,
-        max_epochs=50,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_epochs_no_change=10,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        callbacks=None,
-        verbose=0,
-    ):
-        self.signature = signature
-        self.curvature = curvature
-        self.learn_curvature = learn_curvature
-        self.posterior = posterior
-        self.prior_scale = prior_scale
-        self.coordinates = coordinates
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.encoder = encoder
-        self.decoder = decoder
-        self.image_shape = image_shape
-        self.likelihood = likelihood
-        self.binarize = binarize
-        self.beta = beta
-        self.kl_warmup_epochs = kl_warmup_epochs
-        self.free_bits = free_bits
-        self.objective = objective
-        self.n_latent_samples = n_latent_samples
-        self.supervised_weight = supervised_weight
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_epochs_no_change = n_epochs_no_change
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
-        self.callbacks = callbacks
-        self.verbose = verbose
+    signature: str = parameter(default="h2,s2,e2", allowed=[str], shapes_model=True, kw_only=False)
+    curvature: str | float | Sequence[float] = parameter(
+        default="unit", allowed=[StrOptions({"unit"}), POSITIVE, "array-like"], shapes_model=True
+    )
+    learn_curvature: bool = parameter(default=False, allowed=["boolean"], shapes_model=True)
+    posterior: str = parameter(
+        default="auto", allowed=[StrOptions({"auto", "wrapped_normal"})], shapes_model=True
+    )
+    prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
 
     def _make_latent(self):
         specs = parse_signature(self.signature)
@@ -217,9 +148,10 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         Returns
         -------
         ndarray of str objects
-            One name a column of `transform`'s output.
+            A name for each column of the output of `transform`.
         """
         super().get_feature_names_out(input_features)  # checks them, and that self is fitted
+        assert isinstance(self.manifold_, Product)
         names = [
             f"{name}_{number}"
             for name, factor in zip(

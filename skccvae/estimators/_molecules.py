@@ -1,4 +1,4 @@
-"""Molecules as X: rows that hold more than the likelihood describes."""
+"""Molecules as X: fingerprints, which the likelihood describes, and graphs for the encoder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from skccvae.molecules import MolecularGraph
-
-# Likelihoods of a fingerprint: of its bits, and of its counts, as counts or as real numbers.
-BIT_LIKELIHOODS = ("auto", "bernoulli")
-COUNT_LIKELIHOODS = ("poisson", "negative_binomial")
-REAL_LIKELIHOODS = ("gaussian", "isotropic_gaussian")
+from skccvae.nn import LIKELIHOODS
+from skccvae.training import PairedRows
 
 
 def molecular_graph(encoder: Any) -> MolecularGraph | None:
@@ -23,76 +20,66 @@ def molecular_graph(encoder: Any) -> MolecularGraph | None:
 
 
 def same_setting(a: Any, b: Any) -> bool:
-    """Whether two values of a parameter ask for the same; a name stands for its settings."""
+    """Whether two values of a parameter mean the same; a name stands for its settings."""
     if molecular_graph(a) is not None:
         return molecular_graph(a) == molecular_graph(b)
     return a is b or bool(np.array_equal(a, b))
 
 
-def row_layout(encoder: Any, n_features: int) -> tuple[int, int]:
-    """How many columns the likelihood describes, and how many the shortest row has."""
+def n_observed(encoder: Any, n_features: int) -> int:
+    """Number of columns that the likelihood describes, for X of ``n_features`` columns."""
     graph = molecular_graph(encoder)
-    return (n_features, n_features) if graph is None else (graph.n_bits, graph.n_columns)
+    return n_features if graph is None else graph.n_bits
 
 
-def observed(X: Any, encoder: Any) -> Any:
-    """The columns of validated rows that the likelihood describes."""
-    graph = molecular_graph(encoder)
-    return X if graph is None else X[:, : graph.n_bits]
-
-
-def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
+def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> PairedRows:
     """Rows of a column of molecules, for `validate_rows`.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        With a molecular encoder; ``n_features_in_`` becomes 1.
+        An estimator with a molecular encoder. Its ``n_features_in_`` becomes 1.
     X : array-like of shape (n,) or (n, 1)
         SMILES strings or RDKit molecules.
     reset : bool
-        Whether this is the first sight of the data.
+        Whether the estimator sees data for the first time.
 
     Returns
     -------
-    csr_array of shape (n, p)
-        Fingerprint and graph of each molecule.
+    PairedRows
+        Fingerprints and graphs.
 
     Raises
     ------
     ValueError
-        If a row is no molecule, X is empty, or the likelihood is none of a fingerprint.
+        If a row is not a molecule, X is empty, or the likelihood does not describe fingerprints.
     """
     if reset:
         _check_settings(estimator)
-        estimator._sample_shape = estimator._image_shape = None
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
-    likelihood = estimator.likelihood if reset else estimator.likelihood_
-    graph = molecular_graph(encoder)
-    assert graph is not None, "called for molecular encoders"
-    rows = graph.rows(X, counts=likelihood not in BIT_LIKELIHOODS)
-    if rows.shape[0] == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) while a minimum of 1 is required by "
-            f"{type(estimator).__name__}; X holds no molecule."
-        )
-    # Names of columns are those of a data frame; of anything else, that there is one column.
+    if isinstance(encoder, str):
+        # The name stands for one object per estimator, which keeps the rows that it made last.
+        encoder = vars(estimator).setdefault("_named_encoder", MolecularGraph())
+    counts = estimator._likelihood_class(reset).fingerprint == "counts"
+    rows = PairedRows(*encoder.rows(X, counts=counts))
+    # A data frame has a name for its column; anything else just has one column.
     named = X if hasattr(X, "columns") else np.empty((rows.shape[0], 1))
     validate_data(estimator, named, reset=reset, skip_check_array=True)
     return rows
 
 
 def _check_settings(estimator: Any) -> None:
-    if estimator.likelihood not in (*BIT_LIKELIHOODS, *COUNT_LIKELIHOODS, *REAL_LIKELIHOODS):
+    kind = estimator._likelihood_class(reset=True)
+    if kind.fingerprint is None:
         raise ValueError(
-            f"likelihood={estimator.likelihood!r} does not describe a fingerprint, which is what "
-            "the decoder of encoder='molecular_graph' returns. Use 'bernoulli' for bits or "
-            "'poisson', 'negative_binomial', 'gaussian' or 'isotropic_gaussian' for counts."
+            f"likelihood={kind.name!r} does not describe a fingerprint, which is what the decoder "
+            f"of encoder='molecular_graph' returns. Use {_names('bits')} for bits or "
+            f"{_names('counts')} for counts."
         )
     if estimator.decoder == "conv":
         raise ValueError(
-            "decoder='conv' makes images, and encoder='molecular_graph' goes with fingerprints. "
-            "Use decoder='mlp'."
+            "decoder='conv' makes images, but encoder='molecular_graph' needs a decoder of "
+            "fingerprints. Use decoder='mlp'."
         )
     if estimator.binarize is not None:
         raise ValueError(
@@ -104,3 +91,9 @@ def _check_settings(estimator: Any) -> None:
             f"image_shape={estimator.image_shape!r} has no meaning for encoder='molecular_graph', "
             "which reads molecules. Use image_shape=None."
         )
+
+
+def _names(fingerprint: str) -> str:
+    """Names of the likelihoods of a fingerprint's bits or counts, as a list in a sentence."""
+    names = [repr(name) for name, kind in LIKELIHOODS.items() if kind.fingerprint == fingerprint]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)

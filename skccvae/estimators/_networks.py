@@ -21,13 +21,13 @@ from skccvae.nn import (
     mlp,
 )
 
-# What `encoder` and `decoder` may be called by name, and all that `encoder` may be.
+# The names that `encoder` and `decoder` may have, and everything that `encoder` may be.
 NETWORKS = ("mlp", "conv")
 ENCODERS = [StrOptions({*NETWORKS, "molecular_graph"}), callable, MolecularGraph]
 
 
 def hidden_sizes(value: Any) -> tuple[int, ...]:
-    """``hidden_layer_sizes`` as plain integers; ValueError where they are none."""
+    """``hidden_layer_sizes`` as plain integers; ValueError if they are not positive integers."""
     sizes = np.atleast_1d(np.asarray(value))
     if sizes.size and (sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
         raise ValueError(
@@ -51,7 +51,7 @@ def encoder_network(
     spec : str, torch.nn.Module, MolecularGraph or callable
         The estimator's ``encoder``.
     likelihood : Likelihood
-        Whose ``n_inputs`` numbers a row the network reads.
+        The network reads its ``n_inputs`` numbers per row.
     sizes : tuple of int
         Widths of the hidden layers; a convolutional network takes the last for its dense layer.
     activation : str
@@ -62,15 +62,15 @@ def encoder_network(
     Raises
     ------
     ValueError
-        If a convolutional network is asked for and the shape is none of an image, or the
-        likelihood reads several numbers an entry.
+        If a convolutional network is asked for and samples are not images, or the likelihood
+        gives the encoder several numbers for each entry.
     ImportError
         If a graph encoder is asked for without the packages it needs.
     """
     graph = molecular_graph(spec)
     if graph is not None:
         graph.check_packages()
-        return GraphEncoder(graph.n_bits, *graph.sizes, sizes, activation, graph.n_layers)
+        return GraphEncoder(*graph.sizes, sizes, activation, graph.n_layers)
     n_inputs = likelihood.n_inputs
     # A cosine and a sine for each angle, say: a new first axis of the sample's shape.
     several = (n_inputs // likelihood.n_features,) if n_inputs > likelihood.n_features else ()
@@ -103,9 +103,10 @@ def decoder_network(
     spec : str, torch.nn.Module or callable
         The estimator's ``decoder``.
     latent : Latent
-        Whose features it reads; its distances to planes replace the first dense layer.
+        The network reads its features. If it has hyperplanes, distances to them replace the first
+        dense layer.
     n_outputs : int
-        Numbers a row that the likelihood needs.
+        How many numbers per row the likelihood needs.
     sizes : tuple of int
         Widths of the encoder's hidden layers; here they come in reverse.
     activation : str
@@ -116,7 +117,7 @@ def decoder_network(
     Raises
     ------
     ValueError
-        If a convolutional network is asked for and the shape is none of an image.
+        If a convolutional network is asked for and samples are not images.
     """
     n_inputs = latent.n_features
     if not isinstance(spec, str):

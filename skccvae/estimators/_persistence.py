@@ -5,28 +5,27 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from dataclasses import fields, is_dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._device import resolve_device
-from skccvae.molecules import MolecularGraph
-from skccvae.training import RowScaling, isolated_random_state
+from skccvae.estimators._model import ModelMixin
+from skccvae.nn import LIKELIHOODS, Likelihood, likelihood_class
+from skccvae.training import isolated_random_state
 
-FORMAT = 2
+FORMAT = 3
 _SKIPPED = ("callbacks",)
-# Parameters that decide the model's shape; once it is built they cannot change.
-STRUCTURAL = frozenset(
-    "n_components signature curvature learn_curvature posterior prior_scale decoder_input "
-    "hidden_layer_sizes activation encoder decoder likelihood".split()
-)
 _META = "meta.json"
 
 
-class PersistenceMixin:
+class PersistenceMixin(ModelMixin, BaseEstimator):
     """`save`, and rebuilding from what it wrote."""
 
     def save(self, path: str | PathLike) -> None:
@@ -34,7 +33,7 @@ class PersistenceMixin:
 
         The file is a zip archive of JSON and NumPy arrays: parameters, fitted attributes,
         history and weights. Reading it runs no code. `skccvae.load` reads it, on any device.
-        Training does go on from a loaded model, with the optimiser's averages starting anew.
+        Training can go on from a loaded model; the optimiser's averages then start anew.
 
         Parameters
         ----------
@@ -46,45 +45,31 @@ class PersistenceMixin:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If ``encoder`` or ``decoder`` is a module or callable of yours, which only pickle
-            could store. ``callbacks`` are left out.
+            If ``encoder``, ``decoder``, ``likelihood`` or ``posterior`` is a module, class or
+            callable of yours, which only pickle could store. ``callbacks`` are left out.
         """
         check_is_fitted(self)
-        params = {}
-        # The parameters that shaped the model as they were then, should they have changed since.
-        for name, value in {**self.get_params(deep=False), **self._structure}.items():
-            if name in _SKIPPED:
-                continue
-            if isinstance(value, np.random.RandomState):
-                value = None
-            if isinstance(value, torch.device):
-                value = str(value)
-            params[name] = _jsonable(name, value)
-        scaling = self._scaling
-        meta = {
-            "format": FORMAT,
-            "class": type(self).__name__,
-            "params": params,
-            "n_features_in": int(self.n_features_in_),
-            "feature_names_in": [str(n) for n in getattr(self, "feature_names_in_", [])],
-            "likelihood": self.likelihood_,
-            "sample_shape": self._sample_shape,
-            "image_shape": self._image_shape,
-            "entropy": self._entropy,
-            "n_fits": self._n_fits,
-            "n_iter": self.n_iter_,
-            "divisor": scaling.divisor,
-            "threshold": scaling.threshold,
-            "period": scaling.period,
-            "history": _plain_history(self.net_.history),
-            "targets": None if self._targets is None else self._targets.to_json(),
-        }
+        hints = get_type_hints(type(self))
         arrays = {
             f"weights/{name}": value.detach().cpu().numpy()
             for name, value in self.net_.module_.state_dict().items()
         }
-        if scaling.center is not None:
-            arrays["center"], arrays["scale"] = scaling.center, scaling.scale
+        # The parameters that shaped the model as they were then, should they have changed since.
+        params = {**self.get_params(deep=False), **self._structure}
+        meta = {
+            "format": FORMAT,
+            "class": type(self).__name__,
+            "params": {
+                name: _packed(value, hints.get(name), name, arrays)
+                for name, value in params.items()
+                if name not in _SKIPPED
+            },
+            "attributes": {
+                name: _packed(getattr(self, name), hints[name], name, arrays)
+                for name in SavedAttributes.__annotations__
+            },
+            "history": _plain_history(self.net_.history),
+        }
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_META, json.dumps(meta))
             for name, array in arrays.items():
@@ -92,29 +77,14 @@ class PersistenceMixin:
                     np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
 
     def _restore(self, meta: dict[str, Any], arrays: dict[str, np.ndarray], device: Any) -> None:
-        from skccvae.estimators._supervision import TargetEncoder
-
-        self.n_features_in_ = meta["n_features_in"]
-        if meta["feature_names_in"]:
-            self.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
-        self.likelihood_ = meta["likelihood"]
-        self._sample_shape = _tuple(meta["sample_shape"])
-        self._image_shape = _tuple(meta["image_shape"])
-        self._entropy, self._n_fits = meta["entropy"], meta["n_fits"]
-        self.n_iter_ = meta["n_iter"]
-        self._structure = {n: v for n, v in self.get_params(False).items() if n in STRUCTURAL}
-        self._scaling = RowScaling(
-            meta["divisor"],
-            arrays.get("center"),
-            arrays.get("scale"),
-            meta["threshold"],
-            meta["period"],
-        )
-        targets = meta["targets"]
-        self._targets = None if targets is None else TargetEncoder.from_json(targets)
+        hints = get_type_hints(type(self))
+        for name in SavedAttributes.__annotations__:
+            setattr(self, name, _unpacked(meta["attributes"][name], hints[name], arrays))
+        self._input.give_back_to(self)
         self.device_ = str(resolve_device(device))
         with isolated_random_state(0):
-            module = self._build_module(self.n_features_in_).float()
+            kind = likelihood_class(self.likelihood_)
+            module = self._build_module(kind, self.n_features_in_).float()
         weights = {
             name.removeprefix("weights/"): torch.from_numpy(array)
             for name, array in arrays.items()
@@ -186,34 +156,84 @@ def load(path: str | PathLike, device: Any = "auto"):
     kind = ESTIMATORS.get(meta["class"])
     if kind is None:
         raise ValueError(f"{path} holds a {meta['class']}, which this version does not have.")
-    params = meta["params"].items()
-    estimator = kind(**{name: _from_json(value) for name, value in params})
+    hints = get_type_hints(kind)
+    params = {n: _unpacked(v, hints[n], arrays) for n, v in meta["params"].items()}
+    estimator = kind(**params)
     estimator._restore(meta, arrays, device)
     return estimator
 
 
-def _jsonable(name: str, value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
+def _record(hint: Any) -> Any:
+    """The dataclass that a type hint, or one of its alternatives, names."""
+    return next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
+
+
+def _packed(value: Any, hint: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Value as JSON holds it; numbers in arrays go to `arrays`.
+
+    Parameters
+    ----------
+    value : object
+        Numbers, text, arrays, sequences of those, or a dataclass of those which ``hint`` names.
+    hint : type
+        What the estimator declares about it.
+    name : str
+        Name for messages and arrays.
+    arrays : dict
+        Filled in place.
+
+    Raises
+    ------
+    TypeError
+        If the value is of another kind.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        arrays[name] = value
+        return {"array": name}
     if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, MolecularGraph):
-        value = value.to_json()
+        return {"text": value.tolist()}
+    record = _record(hint)
+    if record is not None and isinstance(value, record):
+        parts = get_type_hints(record)
+        return {
+            f.name: _packed(getattr(value, f.name), parts[f.name], f"{name}/{f.name}", arrays)
+            for f in fields(record)
+        }
+    if isinstance(value, list | tuple):
+        return [_packed(v, None, f"{name}/{i}", arrays) for i, v in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, np.random.RandomState):
+        return None  # the seed drawn from it is an attribute
+    if isinstance(value, type) and issubclass(value, Likelihood) and value.name in LIKELIHOODS:
+        return value.name
     try:
         json.dumps(value)
     except TypeError as error:
         raise TypeError(
             f"save cannot store {name}={value!r} without pickle. Use pickle or joblib for this "
-            "estimator, or a named encoder and decoder."
+            "estimator, or a named encoder, decoder, likelihood and posterior."
         ) from error
     return value
 
 
-def _from_json(value: Any) -> Any:
-    """Inverse of `_jsonable` for a parameter, but for arrays and lists, which become tuples."""
-    if isinstance(value, dict):
-        return MolecularGraph.from_json(value)
-    return tuple(value) if isinstance(value, list) else value
+def _unpacked(value: Any, hint: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Inverse of `_packed`, except that lists become tuples."""
+    if isinstance(value, list):
+        return tuple(_unpacked(v, None, arrays) for v in value)
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"array"}:
+        return arrays[value["array"]]
+    if set(value) == {"text"}:
+        return np.asarray(value["text"])
+    record = _record(hint)
+    if record is None:
+        return value
+    parts = get_type_hints(record)
+    return record(**{n: _unpacked(v, parts[n], arrays) for n, v in value.items()})
 
 
 def _plain_history(history: Any) -> list[dict[str, Any]]:
@@ -226,7 +246,3 @@ def _plain_history(history: Any) -> list[dict[str, Any]]:
         }
         for row in history
     ]
-
-
-def _tuple(value: list | None) -> tuple[int, ...] | None:
-    return None if value is None else tuple(value)

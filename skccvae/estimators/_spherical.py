@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from collections.abc import Callable
 
-import numpy as np
-
-from skccvae._sklearn import Interval, StrOptions
-from skccvae.distributions import PowerSpherical, VonMisesFisher
+from skccvae._sklearn import StrOptions
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._docs import with_shared_docs
-from skccvae.nn import NORMAL_LATENTS, SphericalLatent
+from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent
+from skccvae.estimators._parameters import (
+    COUNT,
+    DECODER_INPUTS,
+    INTRINSIC,
+    POSITIVE,
+    parameter,
+    with_parameters,
+)
+from skccvae.manifolds import Sphere
+from skccvae.nn import NORMAL_LATENTS, UNIFORM_LATENTS, Latent
 
-_FAMILIES: dict[str, type[VonMisesFisher | PowerSpherical]] = {
-    "von_mises_fisher": VonMisesFisher,
-    "power_spherical": PowerSpherical,
-}
 
-
-@with_shared_docs
+@with_parameters
 class SphericalVAETransformer(BaseVAETransformer):
     """Variational autoencoder with a latent sphere.
 
@@ -32,10 +33,13 @@ class SphericalVAETransformer(BaseVAETransformer):
     curvature : float, default=1.0
         Curvature K > 0; the radius is 1/sqrt(K). With a uniform prior it only sets the units of
         the latent coordinates, see Notes.
-    posterior : {"von_mises_fisher", "power_spherical", "wrapped_normal", \
-            "riemannian_normal"}, default="von_mises_fisher"
-        Family of the posterior. The first two have the uniform prior; the normals have one of
-        scale ``prior_scale`` of their own kind, the wrapped one with a scale a direction.
+    posterior : {"von_mises_fisher", "power_spherical", "spherical_cauchy", "wrapped_normal", \
+            "riemannian_normal"}, subclass of `skccvae.nn.Latent` or callable, \
+            default="von_mises_fisher"
+        Family of the posterior. The first three have the uniform prior. A normal has a prior of its
+        own kind with scale ``prior_scale``; the wrapped normal has a scale for each direction. A
+        class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
+        `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
         Scale of the prior of ``"wrapped_normal"``; the uniform prior has none.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -59,17 +63,20 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``) the KL does not know
-    the radius: a search over ``curvature`` then compares nothing but the scale of the decoder's
-    input. With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the
-    sphere it covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)``
-    near or beyond the radius) has poles in its density, onto which training collapses;
-    ``"riemannian_normal"`` has none, and a smaller ``prior_scale`` avoids them.
+    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``, ``"spherical_cauchy"``)
+    the KL does not depend on the radius. A search over ``curvature`` then only compares scales of
+    the decoder's input.
+    With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere it
+    covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond
+    the radius) has poles in its density, onto which training collapses; ``"riemannian_normal"`` has
+    none, and a smaller ``prior_scale`` avoids them.
 
     References
     ----------
     .. [1] T. R. Davidson et al., "Hyperspherical variational auto-encoders", UAI 2018.
     .. [2] N. De Cao and W. Aziz, "The power spherical distribution", 2020.
+    .. [3] L. Sablica and K. Hornik, "Hyperspherical variational autoencoders using efficient
+       spherical Cauchy distribution", 2025.
 
     Examples
     --------
@@ -84,95 +91,36 @@ class SphericalVAETransformer(BaseVAETransformer):
     True
     """
 
-    _parameter_constraints: dict[str, list] = {
-        **BaseVAETransformer._parameter_constraints,
-        "curvature": [Interval(Real, 0, np.inf, closed="neither")],
-        "prior_scale": [Interval(Real, 0, np.inf, closed="neither")],
-        "decoder_input": [StrOptions({"auto", "coordinates", "tangent", "gyroplane"})],
-        "posterior": [StrOptions({*_FAMILIES, *NORMAL_LATENTS})],
-    }
-
-    _parameter_hints = {
-        **BaseVAETransformer._parameter_hints,
-        "curvature": "Use GaussianVAETransformer for curvature 0, HyperbolicVAETransformer for a "
-        "negative one.",
-    }
-
-    def __init__(
-        self,
-        n_components=2,
-        *,
-        curvature=1.0,
-        posterior="von_mises_fisher",
-        prior_scale=1.0,
-        decoder_input="auto",
-        coordinates="ambient",
-        hidden_layer_sizes=(256, 128),
-        activation="relu",
-        encoder="mlp",
-        decoder="mlp",
-        image_shape=None,
-        likelihood="auto",
-        binarize=None,
-        beta=1.0,
-        kl_warmup_epochs=0,
-        free_bits=0.0,
-        objective="elbo",
-        n_latent_samples=1,
-        supervised_weight=0.0,
-        learning_rate=1e-3,
-        batch_size=128,
-        max_epochs=50,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_epochs_no_change=10,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        callbacks=None,
-        verbose=0,
-    ):
-        self.n_components = n_components
-        self.curvature = curvature
-        self.posterior = posterior
-        self.prior_scale = prior_scale
-        self.decoder_input = decoder_input
-        self.coordinates = coordinates
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.encoder = encoder
-        self.decoder = decoder
-        self.image_shape = image_shape
-        self.likelihood = likelihood
-        self.binarize = binarize
-        self.beta = beta
-        self.kl_warmup_epochs = kl_warmup_epochs
-        self.free_bits = free_bits
-        self.objective = objective
-        self.n_latent_samples = n_latent_samples
-        self.supervised_weight = supervised_weight
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_epochs_no_change = n_epochs_no_change
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
-        self.callbacks = callbacks
-        self.verbose = verbose
+    n_components: int = parameter(
+        default=2, allowed=[COUNT], hint=INTRINSIC, shapes_model=True, kw_only=False
+    )
+    curvature: float = parameter(
+        default=1.0,
+        allowed=[POSITIVE],
+        hint="Use GaussianVAETransformer for curvature 0, HyperbolicVAETransformer for a negative "
+        "one.",
+        shapes_model=True,
+    )
+    posterior: str | Callable[..., Latent] = parameter(
+        default="von_mises_fisher",
+        allowed=[StrOptions({*UNIFORM_LATENTS, *NORMAL_LATENTS}), callable],
+        hint=POSTERIOR_HINT,
+        shapes_model=True,
+    )
+    prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
+    decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
 
     def _make_latent(self):
-        if self.posterior in _FAMILIES:
+        if not isinstance(self.posterior, str):
+            return own_latent(self.posterior, Sphere(self.n_components, self.curvature), self)
+        if self.posterior in UNIFORM_LATENTS:
             if self.decoder_input not in {"auto", "coordinates"}:
                 raise ValueError(
                     f"decoder_input={self.decoder_input!r} needs a normal posterior, such as "
                     f"posterior='wrapped_normal'; with posterior={str(self.posterior)!r} use "
                     "decoder_input='auto'."
                 )
-            family = _FAMILIES[self.posterior]
-            return SphericalLatent(self.n_components, self.curvature, family)
+            return UNIFORM_LATENTS[self.posterior](self.n_components, self.curvature)
         return NORMAL_LATENTS[self.posterior](
             self.n_components,
             self.curvature,

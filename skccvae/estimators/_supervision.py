@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -19,13 +20,13 @@ class TargetEncoder:
 
     Attributes
     ----------
-    classes : list of ndarray or None
+    classes : sequence of ndarray or None
         For each target its classes, or None for a real-valued target.
     center, scale : ndarray of shape (t,)
         Of real-valued targets; 0 and 1 for classes.
     """
 
-    classes: list[np.ndarray | None]
+    classes: Sequence[np.ndarray | None]
     center: np.ndarray
     scale: np.ndarray
 
@@ -77,20 +78,6 @@ class TargetEncoder:
             out[known, number] = place
         return out
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers for a saved model."""
-        return {
-            "classes": [None if c is None else c.tolist() for c in self.classes],
-            "center": self.center.tolist(),
-            "scale": self.scale.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> TargetEncoder:
-        """Inverse of `to_json`."""
-        classes = [None if c is None else np.asarray(c) for c in saved["classes"]]
-        return cls(classes, np.asarray(saved["center"]), np.asarray(saved["scale"]))
-
     def head(self, n_inputs: int) -> PredictionHead:
         """An untrained head for these targets."""
         return PredictionHead(n_inputs, [0 if c is None else len(c) for c in self.classes])
@@ -107,8 +94,8 @@ def _missing(column: np.ndarray) -> np.ndarray:
 def _is_real(known: np.ndarray) -> bool:
     """Whether the known values of a target are measured numbers and not the names of classes.
 
-    Fractions are. Whole numbers are where they take many values: more than 20, and more than a
-    tenth as many as there are labels; digits from 0 to 9 are classes, counts up to 1000 are not.
+    Fractions are measured. Whole numbers are if they take many values: more than 20, and more than
+    a tenth of the number of labels. Digits from 0 to 9 are classes, counts up to 1000 are not.
     """
     if known.dtype.kind not in "fiu":
         return False
@@ -143,7 +130,7 @@ def _columns(y: Any, n_rows: int) -> list[np.ndarray]:
             "set supervised_weight=0."
         )
     if hasattr(y, "iloc") and getattr(y, "ndim", 1) == 2:
-        # Column by column: as one array, a column of text would turn the numbers into objects.
+        # Column by column: in one array, a column of text would turn the numbers into objects.
         parts = [np.asarray(y.iloc[:, number]) for number in range(y.shape[1])]
         if y.shape[0] != n_rows or not parts:
             raise ValueError(

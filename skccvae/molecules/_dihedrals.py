@@ -1,4 +1,4 @@
-"""Which torsions a molecule has, and their angles, whatever the order of its atoms."""
+"""The torsions of a molecule and their angles, independent of the order of its atoms."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-# Sine of the smallest bond angle between which a plane, and so a torsion, is defined.
+# Sine of the smallest bond angle that defines a plane, and so a torsion.
 _LINEAR = 1e-3
-# Angles that differ by less are equal where atoms that the graph cannot tell apart are sorted.
+# Decimals of the angles that sort atoms which the graph cannot tell apart.
 _DIGITS = 6
 
 
@@ -24,8 +24,8 @@ def dihedral_angles(points: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n,)
-        Radians in (-pi, pi], positive where the last bond is turned clockwise from the first, seen
-        along the middle one (IUPAC); NaN where three successive points lie on a line.
+        Radians in (-pi, pi]. An angle is positive if the last bond is turned clockwise from the
+        first, seen along the middle one (IUPAC). NaN where three successive points lie on a line.
     """
     first, middle, last = np.moveaxis(np.diff(points, axis=1), 1, 0)
     near, far = np.cross(first, middle), np.cross(middle, last)
@@ -39,12 +39,12 @@ def dihedral_angles(points: np.ndarray) -> np.ndarray:
 
 
 def heavy_atom_torsions(molecule: Any, points: np.ndarray) -> np.ndarray:
-    """One torsion angle for each bond that has heavy neighbours on both ends.
+    """One torsion angle for each bond that has heavy neighbours at both ends.
 
     Parameters
     ----------
     molecule : rdkit.Chem.Mol
-        Without hydrogen atoms (those that are left are not counted).
+        The molecule without hydrogen atoms. Hydrogen atoms that it still has do not count.
     points : ndarray of shape (n_atoms, 3)
         Coordinates of its atoms.
 
@@ -55,11 +55,11 @@ def heavy_atom_torsions(molecule: Any, points: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    A bond's torsion is that of the two outer neighbours of lowest canonical rank; bonds come in the
-    order of the ranks of their ends. Ranks are those of the constitution alone, so that a mirror
-    image has the same torsions with other signs. Between atoms that the constitution cannot tell
-    apart the angles themselves decide: the smallest first, the positive one of two as large.
-    Bonds at an sp atom, on a line with the next, have no torsion.
+    A bond's torsion is that of the two outer neighbours of lowest canonical rank. Bonds come in the
+    order of the ranks of their ends. The ranks depend on the constitution alone, so a mirror image
+    has the same torsions with opposite signs. Where the constitution cannot tell atoms apart, the
+    smallest angle counts, and of two opposite angles the positive one. A bond at an sp atom lies on
+    a line with the next bond, and has no torsion.
     """
     from rdkit import Chem
 
@@ -97,7 +97,7 @@ def heavy_atom_torsions(molecule: Any, points: np.ndarray) -> np.ndarray:
 
 
 def _outer(ends: list[Any]) -> list[list[int]]:
-    """Heavy neighbours of each end of a bond, the other end left out."""
+    """Heavy neighbours of each end of a bond, without the other end."""
     other = {ends[0].GetIdx(): ends[1].GetIdx(), ends[1].GetIdx(): ends[0].GetIdx()}
     return [
         [
@@ -110,7 +110,7 @@ def _outer(ends: list[Any]) -> list[list[int]]:
 
 
 def _ranks(chain: tuple[int, ...], ranks: Any) -> tuple[int, ...]:
-    """Ranks of a chain of four, those of the bond in the middle first."""
+    """Ranks of a chain of four atoms; the bond in the middle comes first."""
     a, b, c, d = (ranks[atom] for atom in chain)
     return b, c, a, d
 

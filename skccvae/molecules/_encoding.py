@@ -1,8 +1,8 @@
-"""A molecule as one sparse row: its fingerprint, then its graph as small integers.
+"""Molecules as sparse rows: their fingerprints, and their graphs as small integers.
 
-The graph part of a row is ``[atoms, bonds, codes of each atom, ends and codes of each bond]``, as
-long as the molecule is large; a row says itself where it ends, so that rows of other molecules may
-be wider. No code depends on the order of the atoms.
+The row of a graph is ``[n_atoms, n_bonds, codes of each atom, ends and codes of each bond]``. Its
+first two numbers tell how long it is, and zeros fill it up to the longest row. No code depends on
+the order of the atoms.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-# How many values each code of an atom has.  0 is the ordinary case, so that rows stay thin.
+# How many values each code of an atom has. 0 is the ordinary case, so that rows stay sparse.
 ATOM_SIZES = {
     "atomic_number": 119,
     "degree": 8,
@@ -36,15 +36,15 @@ _ATOM_CIP = {"R": 1, "S": 2}
 _BOND_CIP = {"E": 1, "Z": 2}
 
 
-class MoleculeRows:
-    """Rows of molecules, as `featurise` calls for them.
+class FingerprintsAndGraphs:
+    """Makes the rows of molecules, as a featuriser for `featurise`.
 
     Parameters
     ----------
     radius, n_bits : int
-        Of the Morgan fingerprint.
+        Radius and length of the Morgan fingerprint.
     counts : bool
-        Whether the fingerprint counts, else it holds bits.
+        Whether the fingerprint holds counts instead of bits.
     """
 
     def __init__(self, radius: int, n_bits: int, counts: bool) -> None:
@@ -52,9 +52,9 @@ class MoleculeRows:
         self.n_bits = n_bits
         self.counts = counts
 
-    def __call__(self, molecules: list[Any]) -> sp.csr_array:
-        """Rows of shape (n, n_bits + graph of the largest molecule), float32."""
-        return sp.csr_array(sp.hstack([self._fingerprints(molecules), graphs(molecules)], "csr"))
+    def __call__(self, molecules: list[Any]) -> tuple[sp.csr_array, sp.csr_array]:
+        """Fingerprints of shape (n, n_bits), and graphs as wide as the largest needs, float32."""
+        return self._fingerprints(molecules), graphs(molecules)
 
     def _fingerprints(self, molecules: list[Any]) -> sp.csr_array:
         from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
@@ -78,7 +78,7 @@ class MoleculeRows:
 
 
 def graphs(molecules: list[Any]) -> sp.csr_array:
-    """The graph part of the rows of molecules.
+    """Graphs of molecules, one row each.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def graphs(molecules: list[Any]) -> sp.csr_array:
     Returns
     -------
     csr_array of shape (n, width of the largest), float32
-        What the module's docstring describes.
+        Rows as the module's docstring describes them.
     """
     numbers: list[int] = []
     lengths: list[int] = []
@@ -145,10 +145,9 @@ def _append_graph(molecule: Any, numbers: list[int]) -> None:
 
 
 def _with_cip_labels(molecule: Any) -> Any:
-    """A copy with labels R, S, E and Z by the new algorithm, and none of other origin.
+    """A copy whose labels R, S, E and Z are those of RDKit's new algorithm, and no others.
 
-    The tags that say how neighbours are arranged refer to the order of the atoms; the labels do
-    not.
+    RDKit's chiral tags refer to the order of the atoms; the labels do not.
     """
     from rdkit.Chem import rdCIPLabeler
 
@@ -156,8 +155,8 @@ def _with_cip_labels(molecule: Any) -> Any:
     try:
         rdCIPLabeler.AssignCIPLabels(labelled, maxRecursiveIterations=1_250_000)
     except RuntimeError:
-        # It gives up on some large molecules of high symmetry: none of their labels then, since
-        # which ones it had found may depend on the order of the atoms.
+        # It gives up on some large molecules of high symmetry. They get no labels, because those it
+        # has found by then may depend on the order of the atoms.
         return _without_labels(molecule)
     return labelled
 

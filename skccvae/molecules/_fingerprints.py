@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.base import _fit_context as fit_context
 
-from skccvae._sklearn import HasMethods, Interval, StrOptions
+from skccvae._sklearn import HasMethods, Interval, StrOptions, fit_context
 from skccvae.molecules._chunks import featurise
 from skccvae.molecules._optional import require
 from skccvae.molecules._smiles import molecule_column, report
@@ -20,27 +19,27 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
     """Molecular fingerprints as a sparse matrix.
 
     scikit-mol's fingerprint transformers return dense arrays: 2 GB for a million molecules and
-    2048 bits, of which some tens are set. This one wraps any of them, works through the molecules
-    chunk by chunk and keeps what is not zero. It needs no fit.
+    2048 bits, of which some tens are set. This transformer wraps any of them, works through the
+    molecules chunk by chunk and keeps only what is not zero. It needs no fit.
 
     Parameters
     ----------
     fingerprint : scikit-mol fingerprint transformer, default=None
-        Turns a list of RDKit molecules into an array with one row each; None stands for
+        Turns a list of RDKit molecules into an array with one row each. None stands for
         ``scikit_mol.fingerprints.MorganFingerprintTransformer()``, 2048 bits of radius 2. With
         ``useCounts=True`` the entries are counts.
     on_invalid : {"raise", "skip"}, default="raise"
-        What to do with rows that are no molecule. ``"skip"`` leaves them out, with a warning, so
-        that there are fewer rows than in X; where there are targets too, use `read_smiles` first,
-        which drops them from both.
+        What to do with rows that are not molecules. ``"skip"`` leaves them out with a warning, so
+        that the result has fewer rows than X. If there are targets too, use `read_smiles` first,
+        which drops the rows from both.
     sparse_output : {"csr_array", "csr_matrix"} or bool, default="csr_array"
-        Container of the result; False gives a dense array, which ``set_output`` needs for data
+        Container of the result. False gives a dense array, which ``set_output`` needs for data
         frames.
     chunk_size : int, default=1024
         Molecules at a time.
     n_jobs : int, default=None
-        Processes, as joblib counts them: None is 1 unless a ``joblib.parallel_config`` says
-        otherwise, -1 all cores.
+        Processes, as joblib counts them: None means 1 unless a ``joblib.parallel_config`` says
+        otherwise, -1 means all cores.
 
     Attributes
     ----------
@@ -49,7 +48,7 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
 
     See Also
     --------
-    read_smiles : SMILES to molecules, without the rows that are none.
+    read_smiles : SMILES to molecules, without the rows that are not molecules.
 
     Examples
     --------
@@ -113,26 +112,27 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         fingerprints : csr_array of shape (n_samples, n_bits), float32
-            Bits or counts, one row a molecule.
+            Bits or counts, one row per molecule.
 
         Raises
         ------
         ValueError
-            If a row is no molecule and ``on_invalid="raise"``, if there is no molecule at all, or
-            if the fingerprint is masked or not finite for one.
+            If a row is not a molecule and ``on_invalid="raise"``, if there is no molecule at all,
+            or if the fingerprint of a molecule is masked or not finite.
         ImportError
             If RDKit or scikit-mol is not installed.
         """
         self._validate_params()
         values = molecule_column(X)
         work = _Rows(self._fingerprint())
-        rows, invalid = featurise(values, work, self.chunk_size, self.n_jobs)
+        parts, invalid = featurise(values, work, self.chunk_size, self.n_jobs)
         report(invalid, len(values), self.on_invalid)
-        if not rows.shape[0]:
+        if not parts:
             raise ValueError(
-                f"Found {rows.shape[0]} sample(s) among {len(values)} rows of X while a minimum "
-                f"of 1 is required by {type(self).__name__}."
+                f"Found 0 sample(s) among {len(values)} rows of X while a minimum of 1 is required "
+                f"by {type(self).__name__}."
             )
+        (rows,) = parts
         if self.sparse_output is False:
             return rows.toarray()
         return sp.csr_matrix(rows) if self.sparse_output == "csr_matrix" else rows
@@ -171,12 +171,12 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
 
 
 class _Rows:
-    """A fingerprint transformer as a function of molecules that refuses rows it cannot fill."""
+    """A fingerprint transformer as a featuriser that refuses rows which it cannot fill."""
 
     def __init__(self, fingerprint: Any) -> None:
         self.fingerprint = fingerprint
 
-    def __call__(self, molecules: list[Any]) -> Any:
+    def __call__(self, molecules: list[Any]) -> tuple[Any]:
         rows = self.fingerprint.transform(molecules)
         if sp.issparse(rows):
             rows = rows.tocsr()
@@ -189,6 +189,6 @@ class _Rows:
             raise ValueError(
                 f"{type(self.fingerprint).__name__} found no fingerprint for one of "
                 f"{len(molecules)} molecules: it is masked, NaN or infinite. Leave that molecule "
-                "out; with safe_inference_mode=False the fingerprint says what is wrong with it."
+                "out; safe_inference_mode=False makes the fingerprint say what is wrong with it."
             )
-        return rows
+        return (rows,)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass, field
+from functools import cached_property, lru_cache, partial
 from numbers import Integral
 from typing import Any
 
 import scipy.sparse as sp
 
-from skccvae.molecules._cache import CACHE, content_key
 from skccvae.molecules._chunks import featurise
-from skccvae.molecules._encoding import ATOM_SIZES, BOND_SIZES, MoleculeRows
+from skccvae.molecules._encoding import ATOM_SIZES, BOND_SIZES, FingerprintsAndGraphs
 from skccvae.molecules._optional import require
 from skccvae.molecules._smiles import molecule_column, report
 
 _CHUNK = 1024
 # Below this, starting processes costs more time than they save.
 _FEWEST_FOR_PROCESSES = 20_000
+# Columns of strings whose rows an encoder keeps: the training set and a test set.
+_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -25,26 +28,26 @@ class MolecularGraph:
 
     ``encoder=MolecularGraph()`` is what ``encoder="molecular_graph"`` stands for. The estimator's
     X is then one column of SMILES strings or RDKit molecules. The encoder passes messages along
-    the bonds; the decoder describes the molecule's Morgan fingerprint, so that likelihoods can be
-    compared with those of a model that encodes the same fingerprint.
+    the bonds. The decoder describes the molecule's Morgan fingerprint, so its likelihoods compare
+    with those of a model that encodes the same fingerprint.
 
     Parameters
     ----------
     radius : int, default=2
         Radius of the Morgan fingerprint in bonds; 2 is ECFP4.
     n_bits : int, default=2048
-        Its length.
+        Length of the fingerprint.
     n_layers : int, default=3
-        Rounds of messages. Their width is the first of ``hidden_layer_sizes`` (128 where there
-        is none); the others are those of dense layers behind.
+        Rounds of messages. The first of ``hidden_layer_sizes`` is their width (128 if there is
+        none); the others are the widths of dense layers behind.
     n_jobs : int, default=None
-        Processes that turn molecules into graphs, from 20000 molecules on. Without effect on the
-        model.
+        Processes that turn molecules into graphs, from 20000 molecules on. It has no effect on
+        the model.
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is outside its range.
 
     See Also
     --------
@@ -52,14 +55,14 @@ class MolecularGraph:
 
     Notes
     -----
-    Atoms have their element, degree, hydrogens, charge, hybridisation, aromaticity, smallest ring,
-    radical electrons, R or S, and isotope; bonds their order, conjugation, ring membership, and E
-    or Z. None of these depends on the order of the atoms. Charges beyond 5, degrees beyond 7 and
-    the like count as the last value. Coordinates are not read.
+    The encoder reads an atom's element, degree, hydrogens, charge, hybridisation, aromaticity,
+    smallest ring, radical electrons, R or S, and isotope, and a bond's order, conjugation, ring
+    membership, and E or Z. None of these depends on the order of the atoms. Charges beyond 5,
+    degrees beyond 7 and the like count as the last value. Coordinates are not read.
 
-    The graphs of the last few X are kept in memory, up to 256 MB a process (some 700 bytes for a
-    molecule of nine atoms), so that `fit` and then `transform` of the same molecules makes them
-    once.
+    A fitted estimator keeps the fingerprints and graphs of the last two X that hold SMILES strings,
+    so that `fit` and then `transform` of the same X makes them once. They take some 700 bytes for
+    a molecule of nine atoms. Copies and pickles do not hold them.
 
     Examples
     --------
@@ -96,52 +99,51 @@ class MolecularGraph:
         """How many values each code of an atom, and of a bond, has."""
         return list(ATOM_SIZES.values()), list(BOND_SIZES.values())
 
-    @property
-    def n_columns(self) -> int:
-        """Columns of the shortest row, that of a molecule without atoms."""
-        return self.n_bits + 2
-
-    def rows(self, X: Any, counts: bool = False) -> sp.csr_array:
-        """One row a molecule: its fingerprint, then its graph.
+    def rows(self, X: Any, counts: bool = False) -> tuple[sp.csr_array, sp.csr_array]:
+        """Fingerprints and graphs, one row per molecule.
 
         Parameters
         ----------
         X : array-like of shape (n,) or (n, 1)
             SMILES strings or RDKit molecules.
         counts : bool, default=False
-            Whether the fingerprint counts, else it holds bits.
+            Whether the fingerprint holds counts instead of bits.
 
         Returns
         -------
-        csr_array of shape (n, n_bits + length of the longest graph), float32
-            Read-only: the cache holds it too.
+        fingerprints : csr_array of shape (n, n_bits), float32
+            Bits or counts. Read-only, because this object may keep it.
+        graphs : csr_array of shape (n, length of the longest graph), float32
+            Graphs as small integers, with zeros behind. Read-only as well.
 
         Raises
         ------
         ValueError
-            If a row is no molecule.
+            If X is empty or a row is not a molecule.
         ImportError
             If RDKit or torch_geometric is not installed.
         """
         self.check_packages()
         values = molecule_column(X)
-        key = content_key(values, (self.radius, self.n_bits, counts))
-        known = None if key is None else CACHE.get(key)
-        if known is not None:
-            return known
-        work = MoleculeRows(self.radius, self.n_bits, counts)
-        n_jobs = self.n_jobs if len(values) >= _FEWEST_FOR_PROCESSES else 1
-        rows, invalid = featurise(values, work, _CHUNK, n_jobs)
-        report(invalid, len(values), "raise")
-        for array in (rows.data, rows.indices, rows.indptr):
-            array.flags.writeable = False
-        if key is not None:
-            CACHE.put(key, rows)
-        return rows
+        if not values:
+            raise ValueError("X holds 0 sample(s); at least one molecule is needed.")
+        # A molecule can be changed in place; a string cannot.
+        if all(isinstance(value, str) for value in values):
+            return self._kept(tuple(values), counts)
+        return _make_rows(self.radius, self.n_bits, self.n_jobs, values, counts)
+
+    @cached_property
+    def _kept(self) -> Callable[[tuple[str, ...], bool], tuple[sp.csr_array, sp.csr_array]]:
+        """`_make_rows`, which keeps its last results here."""
+        return lru_cache(_KEPT)(partial(_make_rows, self.radius, self.n_bits, self.n_jobs))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The settings alone: copies and pickles do without the rows that are kept.
+        return type(self), astuple(self)
 
     @staticmethod
     def check_packages() -> None:
-        """Raise ImportError, with what to install, unless all is there that graphs need."""
+        """Raise ImportError, and say what to install, if a package that graphs need is missing."""
         for package in ("rdkit", "torch_geometric"):
             require(package, "encoder='molecular_graph'")
 
@@ -155,3 +157,17 @@ class MolecularGraph:
         if saved.get("encoder") != "molecular_graph":
             raise ValueError(f"This version of skccvae does not know the encoder {saved!r}.")
         return cls(**{name: value for name, value in saved.items() if name != "encoder"})
+
+
+def _make_rows(
+    radius: int, n_bits: int, n_jobs: int | None, values: Sequence[Any], counts: bool
+) -> tuple[sp.csr_array, sp.csr_array]:
+    work = FingerprintsAndGraphs(radius, n_bits, counts)
+    n_jobs = n_jobs if len(values) >= _FEWEST_FOR_PROCESSES else 1
+    parts, invalid = featurise(values, work, _CHUNK, n_jobs)
+    report(invalid, len(values), "raise")
+    for rows in parts:
+        for array in (rows.data, rows.indices, rows.indptr):
+            array.flags.writeable = False
+    fingerprints, graphs = parts
+    return fingerprints, graphs

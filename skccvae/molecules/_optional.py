@@ -1,4 +1,4 @@
-"""Import of the chemistry packages, at the moment that they are needed."""
+"""Import of the chemistry packages when they are needed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 
 def require(module: str, purpose: str) -> Any:
-    """Import an optional package, or say for what it is needed and how to install it.
+    """Import an optional package, or say what needs it and how to install it.
 
     Parameters
     ----------
     module : str
         Dotted name of the module.
     purpose : str
-        What needs it: the subject of the error message.
+        What needs the package, as the subject of the error message.
 
     Raises
     ------
     ImportError
-        If the package is not there.
+        If the package is not installed.
     """
     try:
         return importlib.import_module(module)

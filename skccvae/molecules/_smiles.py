@@ -1,4 +1,4 @@
-"""SMILES to molecules, with every row that is none named."""
+"""SMILES to molecules, naming every row that is not one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SHOWN = 5
 
 
 class Invalid(NamedTuple):
-    """A row that is no molecule.
+    """A row that is not a molecule.
 
     Attributes
     ----------
     row : int
-        Its number.
+        Number of the row.
     text : str
-        What stood there.
+        Its entry, shortened.
     reason : str
-        Why it is none.
+        Why the entry is not a molecule.
     """
 
     row: int
@@ -41,26 +41,26 @@ def read_smiles(smiles: Any, *arrays: Any, on_invalid: str = "raise") -> Any:
     ----------
     smiles : array-like of shape (n,) or (n, 1)
         SMILES strings or RDKit molecules: a list, an array, a Series or a one-column DataFrame.
-        Molecules that were never sanitised are, in a copy.
+        A molecule that was never sanitised is copied, and the copy sanitised.
     *arrays : array-like with n rows
-        Whatever belongs to the molecules; the same rows are kept.
+        Arrays that belong to the molecules, such as targets. The same rows of them are kept.
     on_invalid : {"raise", "skip"}, default="raise"
-        What to do with rows that are no molecule: a string that RDKit cannot parse, an empty one,
-        None or NaN, a molecule without atoms.
+        What to do with rows that are not molecules: a string that RDKit cannot parse, an empty
+        string, None or NaN, a molecule without atoms.
 
     Returns
     -------
     molecules : list of rdkit.Chem.Mol
-        The molecules; alone where there are no further arrays.
+        The molecules. Without `arrays` this list is the result.
     *arrays : array-like
-        The other arrays, of the kinds they came in, without the rows that were skipped.
+        The other arrays, of the same kinds as before, without the rows that were skipped.
 
     Raises
     ------
     ValueError
-        If a row is no molecule and ``on_invalid="raise"``, or the lengths differ.
+        If a row is not a molecule and ``on_invalid="raise"``, or the lengths differ.
     TypeError
-        If a row is neither a string nor a molecule, or ``smiles`` is one string.
+        If a row is neither a string nor a molecule, or ``smiles`` is a single string.
     ImportError
         If RDKit is not installed.
 
@@ -81,7 +81,7 @@ def read_smiles(smiles: Any, *arrays: Any, on_invalid: str = "raise") -> Any:
     >>> len(molecules), y
     (2, [1.0, 3.0])
     >>> print(caught[0].message)
-    1 of 3 rows are no molecules and are left out: row 1 'C1CC' (RDKit cannot parse it).
+    1 of 3 rows are not molecules and are left out: row 1 'C1CC' (RDKit cannot parse it).
     """
     check_on_invalid(on_invalid)
     values = molecule_column(smiles)
@@ -97,23 +97,23 @@ def read_smiles(smiles: Any, *arrays: Any, on_invalid: str = "raise") -> Any:
 
 
 def check_on_invalid(on_invalid: Any) -> None:
-    """Raise ValueError unless ``on_invalid`` is one of its two words."""
+    """Raise ValueError unless ``on_invalid`` is "raise" or "skip"."""
     if on_invalid not in ("raise", "skip"):
         raise ValueError(f"on_invalid must be 'raise' or 'skip'; got {on_invalid!r}.")
 
 
 def molecule_column(X: Any) -> list[Any]:
-    """One column of strings or molecules, whatever holds it, as a list.
+    """One column of strings or molecules, from any container, as a list.
 
     Parameters
     ----------
     X : array-like of shape (n,) or (n, 1)
-        A list, an array, a Series, a one-column DataFrame.
+        A list, an array, a Series or a one-column DataFrame.
 
     Raises
     ------
     TypeError
-        If X is one string, one molecule or no sequence at all.
+        If X is a single string or molecule, or not a sequence.
     ValueError
         If X has more than one column.
     """
@@ -137,14 +137,14 @@ def molecule_column(X: Any) -> list[Any]:
     table = np.asarray(X)
     if table.ndim == 0 or table.ndim > 2 or (table.ndim == 2 and table.shape[1] != 1):
         raise ValueError(
-            f"{wanted}; got shape {table.shape}. Take the column of molecules out of a table with "
-            "sklearn.compose.ColumnTransformer, say."
+            f"{wanted}; got shape {table.shape}. Take the column of molecules out of a table, for "
+            "example with sklearn.compose.ColumnTransformer."
         )
     return table.reshape(-1).tolist()
 
 
 def parse(values: Sequence[Any], first_row: int = 0) -> tuple[list[Any], list[Invalid]]:
-    """Molecules of a column, and the rows that are none.
+    """Molecules of a column, and the rows that are not molecules.
 
     Parameters
     ----------
@@ -152,6 +152,13 @@ def parse(values: Sequence[Any], first_row: int = 0) -> tuple[list[Any], list[In
         Strings and molecules.
     first_row : int, default=0
         Number of the first row, for messages.
+
+    Returns
+    -------
+    molecules : list of rdkit.Chem.Mol
+        The molecules, sanitised.
+    invalid : list of Invalid
+        The other rows.
     """
     require("rdkit", "Reading SMILES")
     from rdkit import rdBase
@@ -168,18 +175,18 @@ def parse(values: Sequence[Any], first_row: int = 0) -> tuple[list[Any], list[In
 
 
 def report(invalid: Sequence[Invalid], n_rows: int, on_invalid: str) -> None:
-    """Raise ValueError about rows that are no molecules, or warn that they are left out."""
+    """Raise ValueError about rows that are not molecules, or warn that they are left out."""
     if not invalid:
         return
     rows = "; ".join(f"row {bad.row} {bad.text} ({bad.reason})" for bad in invalid[:_SHOWN])
     if len(invalid) > _SHOWN:
         rows += f"; and {len(invalid) - _SHOWN} more"
-    count = f"{len(invalid)} of {n_rows} rows are no molecules"
+    count = f"{len(invalid)} of {n_rows} rows are not molecules"
     if on_invalid == "skip":
         warnings.warn(f"{count} and are left out: {rows}.", UserWarning, stacklevel=3)
         return
     raise ValueError(
-        f"{count}: {rows}. Mend them, or leave them out together with their targets: "
+        f"{count}: {rows}. Correct them, or leave them out together with their targets: "
         "skccvae.molecules.read_smiles(smiles, y, on_invalid='skip')."
     )
 
@@ -192,7 +199,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _molecule(value: Any, row: int) -> tuple[Any, str]:
-    """A sanitised molecule with atoms, or None and the reason why there is none."""
+    """A sanitised molecule with atoms; or None, and the reason why."""
     from rdkit import Chem
 
     if is_missing(value):

@@ -29,62 +29,63 @@ def torsion_angles(
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> np.ndarray:
-    r"""Torsion angles of molecules, one row a molecule.
+    r"""Torsion angles of molecules, one row per molecule.
 
-    A torsion is taken for every bond, in rings too, both of whose ends have another heavy
-    neighbour and are not sp atoms, which lie on a line with theirs. A row does not depend on the
-    order of the molecule's atoms, nor on the molecules beside it, and a mirror image has the same
-    angles with the signs changed. It is what ``likelihood="von_mises"`` reads.
+    Every bond has a torsion, in rings too, if both its ends have another heavy neighbour and
+    neither end is an sp atom, which lies on a line with its neighbours. A row depends neither on
+    the order of the molecule's atoms nor on the other molecules. A mirror image has the same angles
+    with opposite signs. ``likelihood="von_mises"`` reads such rows.
 
     Parameters
     ----------
     molecules : sequence of str or rdkit.Chem.Mol, of length n
-        SMILES, or molecules. A molecule with a conformer in space has its (first) coordinates
-        read; any other, one with a flat drawing's too, is embedded once by ETKDG, version 3.
+        SMILES or molecules. If a molecule has a conformer in space, the first one gives the
+        coordinates. Any other molecule, also one with a flat drawing, is embedded once by ETKDG,
+        version 3.
     max_torsions : int, default=None
-        Columns of the result; None takes as many as the molecule with the most torsions has.
+        Columns of the result. None takes as many as the molecule with the most torsions has.
     coordinates : sequence of length n, default=None
-        For each molecule an array of shape (n_atoms, 3), or None. Atoms are those of the molecule,
-        of a SMILES in its order, with or without the hydrogen atoms behind them.
+        For each molecule an array of shape (n_atoms, 3), or None. The atoms come in the order of
+        the molecule or SMILES, with or without the hydrogen atoms behind them.
     optimize : bool, default=False
-        Whether embedded conformers are relaxed in the MMFF94 force field, where it knows all
+        Whether to relax embedded conformers in the MMFF94 force field, if it knows all their
         atoms.
     on_failure : {"warn", "raise"}, default="warn"
-        What to do about molecules that cannot be embedded: a row of NaN and a warning that names
-        them, or a ValueError.
+        What to do about molecules that cannot be embedded: give a row of NaN and warn, or raise a
+        ValueError. Both name the molecules.
     random_state : int, RandomState instance or None, default=None
-        Seeds the embedding, the same for each molecule.
+        Seed of the embedding. All molecules have the same.
     n_jobs : int, default=None
-        Processes; None is one, -1 as many as there are processors.
+        Number of processes: None means one, -1 one per processor.
 
     Returns
     -------
     ndarray of shape (n, n_torsions), float64
-        Radians in (-pi, pi], NaN behind the last torsion of a molecule, and where given coordinates
-        have three of the four atoms on a line. A molecule without any torsion, such as propane,
-        has a row of NaN.
+        Radians in (-pi, pi]. NaN stands behind the last torsion of a molecule, and where three of
+        the four atoms lie on a line in the given coordinates. A molecule without torsions, such
+        as propane, has a row of NaN.
 
     Raises
     ------
     ValueError
-        If a SMILES cannot be parsed, coordinates have another shape, an embedding fails under
+        If a SMILES cannot be parsed, coordinates have the wrong shape, an embedding fails under
         ``on_failure="raise"``, or a parameter is out of range.
     TypeError
-        If an entry is neither a string nor a molecule, or ``molecules`` is a single one.
+        If an entry is neither a string nor a molecule, or ``molecules`` is a single entry.
     ImportError
         If RDKit is not installed.
 
     Warns
     -----
     UserWarning
-        If an embedding fails, or a molecule has more than ``max_torsions`` torsions: the last in
-        the canonical order of its bonds are left out.
+        If an embedding fails, or a molecule has more than ``max_torsions`` torsions. Then those of
+        the last bonds in canonical order are left out.
 
     Notes
     -----
-    Of several outer neighbours a torsion takes those of lowest canonical rank. The ranks, which
-    also order the torsions of a row, are of the constitution alone; between atoms that it cannot
-    tell apart the smallest angle comes first, and the positive one of two as large.
+    A torsion takes the outer neighbours of lowest canonical rank. The ranks, which also order the
+    torsions of a row, depend on the constitution alone. Where it cannot tell atoms apart, the
+    smallest angle counts, and of two opposite angles the positive one.
 
     References
     ----------
@@ -133,7 +134,7 @@ def _check_parameters(max_torsions: Any, on_failure: Any) -> None:
 def _chunk(
     molecules: list[Any], given: list[Any], first_row: int, seed: int, optimize: bool
 ) -> list[np.ndarray | None]:
-    """Torsions of each molecule, None where it cannot be embedded."""
+    """Torsions of each molecule, or None if it cannot be embedded."""
     from rdkit import Chem, rdBase
 
     rows: list[np.ndarray | None] = []
@@ -177,7 +178,7 @@ def _embedded(molecule: Any, seed: int, optimize: bool) -> Any:
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
-    # One order of atoms for all ways to write a molecule, since the embedding depends on it.
+    # One order of atoms for all ways to write a molecule, because the embedding depends on it.
     bare = Chem.RemoveHs(molecule)
     for atom in bare.GetAtoms():
         atom.SetAtomMapNum(0)

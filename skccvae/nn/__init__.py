@@ -4,17 +4,19 @@ Subclass `Latent` for a posterior of your own, and `Likelihood` for a likelihood
 """
 
 from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
-from skccvae.nn.discretized_logistic import DiscretizedLogistic
 from skccvae.nn.graph import GraphEncoder, read_graphs
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent import (
     NORMAL_LATENTS,
+    UNIFORM_LATENTS,
     DeterministicLatent,
     EuclideanLatent,
     Latent,
     LatentStep,
+    PowerSphericalLatent,
     ProductLatent,
     RiemannianLatent,
+    SphericalCauchyLatent,
     SphericalLatent,
     WrappedLatent,
 )
@@ -22,6 +24,7 @@ from skccvae.nn.likelihoods import (
     LIKELIHOODS,
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
+    DiscretizedLogistic,
     DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     IsotropicGaussianLikelihood,
@@ -29,6 +32,8 @@ from skccvae.nn.likelihoods import (
     NegativeBinomialLikelihood,
     PoissonLikelihood,
     VonMisesLikelihood,
+    auto_likelihood,
+    likelihood_class,
 )
 from skccvae.nn.limits import riemannian_prior_fits
 from skccvae.nn.networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
@@ -39,6 +44,7 @@ __all__ = [
     "ACTIVATIONS",
     "LIKELIHOODS",
     "NORMAL_LATENTS",
+    "UNIFORM_LATENTS",
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
     "ConvDecoder",
@@ -59,13 +65,17 @@ __all__ = [
     "PredictionHead",
     "Reshaped",
     "LatentStep",
+    "PowerSphericalLatent",
     "ProductLatent",
     "RiemannianLatent",
+    "SphericalCauchyLatent",
     "SphericalLatent",
     "VonMisesLikelihood",
     "WrappedLatent",
+    "auto_likelihood",
     "build_module",
     "image_layout",
+    "likelihood_class",
     "mlp",
     "normal_noise",
     "output_width",

@@ -1,9 +1,8 @@
 """An encoder of graphs that arrive as rows: message passing over nodes and edges.
 
-A row is ``[observed columns | n_nodes, n_edges, codes of each node, ends and codes of each edge]``.
-What the likelihood describes comes first; behind it stands the graph, of any size, as small
-integers, and zeros fill the row up. So graphs travel through everything that is made for rows:
-sparse storage, batches, splits.
+A row is ``[n_nodes, n_edges, codes of each node, ends and codes of each edge]``, all of them small
+integers. Zeros fill it up to the length of the longest. So whatever works on rows works on graphs
+of any size: sparse storage, batches, splits.
 """
 
 from __future__ import annotations
@@ -17,27 +16,27 @@ from torch import Tensor, nn
 
 from skccvae.nn.networks import ACTIVATIONS, mlp
 
-# The sum over nodes is divided by this, so that sum and mean are of like size where graphs have
-# some tens of nodes, as most molecules do.
+# The sum over nodes is divided by this, so that sum and mean have a similar size for graphs of some
+# tens of nodes, as most molecules have.
 TYPICAL_NODES = 16.0
 DEFAULT_WIDTH = 128
 
 
 class GraphBatch(NamedTuple):
-    """The graphs of a batch as one graph without edges between them.
+    """The graphs of a batch as one graph, without edges between them.
 
     Attributes
     ----------
     node_codes : Tensor of shape (N, A), int64
         Codes of the nodes of all graphs, one graph after the other.
     edge_codes : Tensor of shape (2E, B), int64
-        Codes of the edges, each in both directions.
+        Codes of the edges. Each edge appears in both directions.
     edge_index : Tensor of shape (2, 2E), int64
-        Source and target of each.
+        Source and target of each edge.
     graph : Tensor of shape (N,), int64
-        Number of the graph that a node belongs to.
+        Number of the graph that each node belongs to.
     n_nodes : Tensor of shape (n,), int64
-        Nodes of each graph.
+        Number of nodes of each graph.
     """
 
     node_codes: Tensor
@@ -48,14 +47,19 @@ class GraphBatch(NamedTuple):
 
 
 def read_graphs(rows: Tensor, n_node_codes: int, n_edge_codes: int) -> GraphBatch:
-    """Graphs out of the rows of a batch.
+    """Read the graphs of a batch from their rows.
 
     Parameters
     ----------
     rows : Tensor of shape (n, w)
-        The graph part of the rows; w is at least what the largest graph needs.
+        One row per graph; w is at least what the largest graph needs.
     n_node_codes, n_edge_codes : int
-        Codes A of a node and B of an edge.
+        Number A of codes of a node, and B of an edge.
+
+    Returns
+    -------
+    GraphBatch
+        All graphs in one.
 
     Examples
     --------
@@ -80,7 +84,7 @@ def read_graphs(rows: Tensor, n_node_codes: int, n_edge_codes: int) -> GraphBatc
 
 def _ragged(rows: Tensor, counts: Tensor, width: int, start: Tensor) -> tuple[Tensor, Tensor]:
     """Row number and numbers of each of ``counts`` entries that begin at column ``start``."""
-    # How many entries a batch has is known on the device alone: a GPU is waited for here.
+    # Only the device knows how many entries a batch has, so this line waits for a GPU.
     row = torch.repeat_interleave(counts)
     number = torch.arange(len(row), device=rows.device) - (counts.cumsum(0) - counts)[row]
     columns = (start[row] + number * width)[:, None] + torch.arange(width, device=rows.device)
@@ -88,12 +92,12 @@ def _ragged(rows: Tensor, counts: Tensor, width: int, start: Tensor) -> tuple[Te
 
 
 class CodeEmbedding(nn.Module):
-    """Sum of one learned vector for each code of a node or an edge.
+    """Sum of learned vectors, one for each code of a node or an edge.
 
     Parameters
     ----------
     sizes : sequence of int
-        How many values each code has.
+        Number of values of each code.
     width : int
         Length of the vectors.
     """
@@ -112,42 +116,55 @@ class CodeEmbedding(nn.Module):
 
 
 class GraphEncoder(nn.Module):
-    """Network from rows that hold graphs to hidden features.
+    """Network from graphs to hidden features.
+
+    It is called with two batches: the columns that the likelihood describes, which it ignores, and
+    the rows of the graphs.
 
     Parameters
     ----------
-    n_observed : int
-        Columns before the graph, which the encoder does not look at.
     node_sizes, edge_sizes : sequence of int
-        How many values each code of a node and of an edge has.
+        Number of values of each code of a node, and of an edge.
     sizes : sequence of int
-        Width of the messages, then of dense layers behind the readout.
+        Width of the messages, then of the dense layers behind the readout.
     activation : str
         A key of ``ACTIVATIONS``.
     n_layers : int, default=3
-        Rounds of messages: how many edges a node sees.
+        Rounds of messages. A node hears of nodes at most so many edges away.
 
     Notes
     -----
-    Each round adds to a node's features what a network makes of them and of the sum of its
-    neighbours' messages ``relu(neighbour + edge)`` [1]_, with layer normalisation before it: a
-    graph's features do not depend on the other graphs of the batch. The readout is the sum and
-    the mean over nodes, since one tells sizes apart and the other stays calm on large graphs. A
+    In each round a network computes an update of a node's features, from these features and the sum
+    of its neighbours' messages ``relu(neighbour + edge)`` [1]_. Layer normalisation precedes it, so
+    a graph's features do not depend on the other graphs of the batch. The readout is the sum and
+    the mean over nodes: the sum tells sizes apart, and the mean does not grow with the graph. A
     graph without nodes has zeros there.
 
     References
     ----------
     .. [1] W. Hu et al., "Strategies for pre-training graph neural networks", ICLR 2020: the graph
        isomorphism network with edge features.
+
+    Examples
+    --------
+    Two nodes with one code each, and one edge between them with one code:
+
+    >>> import torch
+    >>> from skccvae.nn import GraphEncoder
+    >>> encoder = GraphEncoder(node_sizes=[5], edge_sizes=[4], sizes=[16, 8], activation="relu")
+    >>> graph = torch.tensor([[2.0, 1.0, 3.0, 0.0, 0.0, 1.0, 2.0]])  # counts, nodes, edge
+    >>> encoder(torch.zeros(1, 10), graph).shape
+    torch.Size([1, 8])
     """
 
-    # Without gradients: the features of the nodes are some tens of times the rows, and leave the
-    # processor's cache where more rows come at a time.
+    # For passes without gradients. There are tens of nodes per row, and the features of more rows
+    # than this do not fit into the processor's cache.
     rows_at_a_time = 256
+    # Columns of the shortest row, that of a graph without nodes.
+    n_extra = 2
 
     def __init__(
         self,
-        n_observed: int,
         node_sizes: Sequence[int],
         edge_sizes: Sequence[int],
         sizes: Sequence[int],
@@ -158,7 +175,6 @@ class GraphEncoder(nn.Module):
         from torch_geometric.nn import GINEConv
 
         super().__init__()
-        self.n_observed = n_observed
         self.n_codes = (len(node_sizes), len(edge_sizes))
         width, dense = (sizes[0], sizes[1:]) if sizes else (DEFAULT_WIDTH, ())
         self.nodes = CodeEmbedding(node_sizes, width)
@@ -171,14 +187,14 @@ class GraphEncoder(nn.Module):
         self.readout = nn.Sequential(nn.Linear(2 * width, width), ACTIVATIONS[activation]())
         self.dense = mlp(width, dense, activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch = read_graphs(x[:, self.n_observed :], *self.n_codes)
+    def forward(self, x: Tensor, graphs: Tensor) -> Tensor:
+        batch = read_graphs(graphs, *self.n_codes)
         features = self.nodes(batch.node_codes)
         for norm, edges, message in zip(self.norms, self.edges, self.messages, strict=False):
             step = message(norm(features), batch.edge_index, edges(batch.edge_codes))
             features = features + step
         features = self.norms[-1](features)
-        total = features.new_zeros(x.shape[0], features.shape[1])
+        total = features.new_zeros(graphs.shape[0], features.shape[1])
         total = total.index_add(0, batch.graph, features)
         mean = total / batch.n_nodes.clamp(min=1)[:, None]
         return self.dense(self.readout(torch.cat([total / TYPICAL_NODES, mean], dim=1)))

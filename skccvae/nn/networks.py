@@ -137,7 +137,7 @@ def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
     return module
 
 
-def output_width(module: nn.Module, n_inputs: int, role: str) -> int:
+def output_width(module: nn.Module, n_inputs: int, role: str, n_extra: int = 0) -> int:
     """Width of a module's flattened output, found with a trial batch of two rows.
 
     Parameters
@@ -148,6 +148,8 @@ def output_width(module: nn.Module, n_inputs: int, role: str) -> int:
         Width of the trial batch.
     role : {"encoder", "decoder"}
         Named in error messages.
+    n_extra : int, default=0
+        Width of a second trial batch, for an encoder that reads two.
 
     Returns
     -------
@@ -170,7 +172,7 @@ def output_width(module: nn.Module, n_inputs: int, role: str) -> int:
     module.eval()
     try:
         with torch.no_grad():
-            out = module(torch.zeros(2, n_inputs))
+            out = module(*(torch.zeros(2, n) for n in (n_inputs, n_extra) if n))
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(
             f"The {role} module does not accept a batch of shape (2, {n_inputs}): {error}"

@@ -1,9 +1,9 @@
-"""Rows to float32 batches on a device, without a worker or a copy of the data.
+"""Rows to float32 batches on a device, without worker processes or a copy of the data.
 
-A torch ``DataLoader`` fetches one row at a time; for data in memory that costs more than the
-model. Here a batch is one indexing call. Sparse matrices are made dense batch by batch, bytes
-are scaled batch by batch, and real values are centred and scaled batch by batch unless they fit
-once. Memory maps and torch Datasets are read batch by batch.
+A torch ``DataLoader`` fetches one row at a time, which costs more than the model if the data is in
+memory. Here a batch is one indexing call. Sparse matrices become dense, and bytes are scaled, batch
+by batch. Real values are centred and scaled once if the result is not too large, else batch by
+batch. Memory maps and torch Datasets are read batch by batch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,12 +19,31 @@ import torch
 from torch import Tensor
 
 from skccvae.training.dataset_rows import DatasetRows
+from skccvae.training.paired_rows import PairedRows
 from skccvae.training.row_access import is_memory_mapped, release_pages
 
-# Bytes of a memory map that may be brought in before its pages are let go, and what reading a
-# single row brings in: the system maps the pages around it too.
+# Bytes of a memory map that may be read before its pages are released, and the bytes that the
+# system reads around a single row.
 _MAPPED_BYTES = 2**23
 _AROUND_ROW = 2**16
+
+
+class Batch(NamedTuple):
+    """What a training step reads.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n, p), float32
+        The columns that the likelihood describes, in model units.
+    targets : Tensor of shape (n, t), float32, or None
+        Targets of the rows, under supervision.
+    extra : Tensor of shape (n, q), float32, or None
+        What the encoder alone reads, for the few models that have it.
+    """
+
+    x: Tensor
+    targets: Tensor | None = None
+    extra: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -34,13 +53,13 @@ class RowScaling:
     Attributes
     ----------
     divisor : float
-        What every number is divided by; 255 for 8-bit images, else 1.
+        Divisor of every number: 255 for 8-bit images, else 1.
     center, scale : ndarray of shape (p,) or None
         Mean and standard deviation of each column, for real values.
     threshold : float or None
-        Cut that makes pixels 0 or 1.
+        Threshold above which a pixel is 1, else 0.
     period : float or None
-        Whole periods are taken off, down to half a one, for angles.
+        Period of angles, which are reduced to at most half a period from 0.
     """
 
     divisor: float = 1.0
@@ -51,20 +70,16 @@ class RowScaling:
 
     @property
     def is_identity(self) -> bool:
-        """Whether rows are already in model units."""
+        """Whether the user's units are model units."""
         changes = (self.center, self.threshold, self.period)
         return self.divisor == 1.0 and all(change is None for change in changes)
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Dense rows to model units, float32."""
         if self.center is not None:
-            # In the dtype of the data (at least float64 statistics): a float64 column around 1e9
-            # keeps its digits only if it is centred before it becomes float32.
-            # What stands behind the columns with a center, a graph for an encoder, comes as it is.
-            seen, behind = np.split(rows, [len(self.center)], axis=1)
-            rows = (seen - self.center) / self.scale
-            if behind.shape[1]:
-                rows = np.concatenate([rows, behind], axis=1)
+            # In float64, as the statistics are: a float64 column around 1e9 keeps its digits only
+            # if it is centred before it becomes float32.
+            rows = (rows - self.center) / self.scale
         elif self.divisor != 1.0:
             rows = rows.astype(np.float32) / np.float32(self.divisor)
         if self.period is not None:
@@ -73,12 +88,12 @@ class RowScaling:
             rows -= self.period * np.sign(rows) * (np.abs(rows) > self.period / 2)
         if self.threshold is not None:
             rows = rows > self.threshold
-        # Numbers beyond float32 become infinite, which the loss and the estimators' methods report.
+        # Numbers too large for float32 become infinite, which the loss and the estimators report.
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(rows, dtype=np.float32)
 
     def invert(self, rows: np.ndarray) -> np.ndarray:
-        """Model units to the user's units, float32; a threshold and a period have no inverse."""
+        """Model units to the user's units, float32. A threshold and a period have no inverse."""
         if self.center is not None:
             rows = rows.astype(np.float64) * np.asarray(self.scale) + self.center
         elif self.divisor != 1.0:
@@ -93,16 +108,16 @@ class RowSource:
 
     Parameters
     ----------
-    X : ndarray, scipy sparse or DatasetRows of shape (n, p)
+    X : ndarray, scipy sparse, DatasetRows or PairedRows of shape (n, p)
         Rows in the user's units.
     scaling : RowScaling
-        To model units.
+        Map to model units.
     device : str or torch.device
-        Where batches go.
+        Device of the batches.
     targets : ndarray of shape (n, t), optional
-        Targets that go along with the rows.
+        Targets of the rows.
     resident : bool, default=True
-        Whether X may be kept as one tensor on the device, for many passes; a single pass needs
+        Whether X may be kept as one tensor on the device, for many passes. A single pass needs
         no copy.
     """
 
@@ -111,11 +126,14 @@ class RowSource:
     device: Any = "cpu"
     targets: np.ndarray | None = None
     resident: bool = True
+    _extra: sp.csr_array | None = field(default=None, init=False, repr=False)
     _resident: Tensor | None = field(default=None, init=False, repr=False)
     _resident_targets: Tensor | None = field(default=None, init=False, repr=False)
     _mapped: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.X, PairedRows):
+            self.X, self._extra = self.X.observed, self.X.extra
         if sp.issparse(self.X):
             self.X = self.X.tocsr()
         elif self.resident and self._may_reside():
@@ -129,7 +147,7 @@ class RowSource:
             ).to(self.device)
 
     def _may_reside(self) -> bool:
-        """Whether the whole of X is kept as one tensor: in memory already, and no larger so."""
+        """Whether X becomes one tensor: it is in memory, and not too large as a tensor."""
         if isinstance(self.X, DatasetRows) or is_memory_mapped(self.X):
             return False
         if self.X.dtype == np.uint8:
@@ -160,11 +178,15 @@ class RowSource:
                 self._mapped = 0
         return batch.to(self.device)
 
-    def target_rows(self, index: np.ndarray | slice) -> Tensor | None:
-        """Targets at an index, or None where there are none."""
-        if self._resident_targets is None:
-            return None
-        return self._pick(self._resident_targets, index)
+    def batch(self, index: np.ndarray | slice) -> Batch:
+        """Rows at an index array or a slice, with all that belongs to them."""
+        targets = extra = None
+        if self._resident_targets is not None:
+            targets = self._pick(self._resident_targets, index)
+        if self._extra is not None:
+            rows = self._extra[index].toarray().astype(np.float32, copy=False)
+            extra = torch.from_numpy(rows).to(self.device)
+        return Batch(self.rows(index), targets, extra)
 
     def _pick(self, tensor: Tensor, index: np.ndarray | slice) -> Tensor:
         if isinstance(index, slice):
@@ -173,10 +195,10 @@ class RowSource:
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:
-    """Tensor that shares memory where torch allows it, without a warning for read-only data."""
+    """Tensor that shares memory where torch can, without a warning for read-only data."""
     array = np.ascontiguousarray(array)
     if not array.flags.writeable:
-        # The rows are only ever read; torch has no read-only tensors and would warn.
+        # Torch has no read-only tensors and would warn, but nothing writes to these rows.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             return torch.from_numpy(array)
@@ -185,7 +207,7 @@ def _from_numpy(array: np.ndarray) -> Tensor:
 
 @dataclass
 class Batches:
-    """Batches of a source, shuffled afresh on each pass where asked.
+    """Batches of a source, in a new order on each pass if asked.
 
     Parameters
     ----------
@@ -194,12 +216,12 @@ class Batches:
     index : ndarray of int
         Rows of the source that belong to this set.
     batch_size : int
-        Rows a batch; the last may be smaller.
+        Rows per batch; the last batch may be smaller.
     shuffle : bool
-        Draws the order from torch's global generator.
+        Whether to shuffle the rows on each pass, with torch's global generator.
     binarize : bool
-        Draw each pixel from a Bernoulli distribution: afresh where the batches are shuffled, for
-        validation the same at each pass (the net does it).
+        Whether to draw each pixel from a Bernoulli distribution. Shuffled batches get new draws on
+        each pass. For other batches, those of validation, the net makes the same draws each time.
     """
 
     source: RowSource
@@ -211,13 +233,12 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.index) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def __iter__(self) -> Iterator[Batch]:
         order = self.index
         if self.shuffle:
             order = order[torch.randperm(len(order)).numpy()]
         for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            rows = self.source.rows(chosen)
+            batch = self.source.batch(order[start : start + self.batch_size])
             if self.binarize and self.shuffle:
-                rows = torch.bernoulli(rows)
-            yield rows, self.source.target_rows(chosen)
+                batch = batch._replace(x=torch.bernoulli(batch.x))
+            yield batch

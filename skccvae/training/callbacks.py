@@ -1,4 +1,4 @@
-"""Callbacks: early stopping that restores the best weights, a progress bar, a line an epoch."""
+"""Callbacks: early stopping that restores the best weights, a progress bar, printed epochs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch import Tensor
 
 
 class KeepBest(Callback):
-    """Stop when the validation loss no longer improves, and bring back the best weights.
+    """Stop when the validation loss no longer improves, and restore the best weights.
 
     Parameters
     ----------
     patience : int
-        Epochs without improvement after which training stops.
+        Training stops after so many epochs without improvement.
     start_epoch : int, default=0
-        Epochs at the start that do not count: during KL warm-up the objective still changes.
+        Number of epochs at the start that do not count, because the objective still changes during
+        the KL warm-up.
     min_delta : float, default=1e-4
-        Relative improvement that counts as one.
+        Smallest relative improvement that counts.
     """
 
     def __init__(self, patience: int, start_epoch: int = 0, min_delta: float = 1e-4) -> None:
@@ -42,7 +43,7 @@ class KeepBest(Callback):
             self.best_loss_ = loss
             weights = net.module_.state_dict()
             self.best_weights_ = {name: value.clone() for name, value in weights.items()}
-        # The best weights are kept however small the gain; waiting on asks for a real one.
+        # The best weights are kept however small the gain; only a real gain prolongs training.
         first = self.reference_epoch_ == 0
         if first or loss < self.reference_ - self.min_delta * abs(self.reference_):
             self.reference_, self.reference_epoch_ = loss, epoch
@@ -62,9 +63,9 @@ class ProgressBar(Callback):
     Parameters
     ----------
     n_epochs : int
-        Length of the bar.
+        Number of epochs of the fit.
     name : str
-        Written before the bar.
+        Text before the bar.
     """
 
     def __init__(self, n_epochs: int, name: str) -> None:
@@ -85,18 +86,18 @@ class ProgressBar(Callback):
         self.close()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar, and leave it as it is."""
         if hasattr(self, "bar_"):
             self.bar_.close()
 
 
 class EpochPrinter(Callback):
-    """One line an epoch on standard output.
+    """One line per epoch on standard output.
 
     Parameters
     ----------
     name : str
-        Written at the start of each line.
+        Text at the start of each line.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows of a torch Dataset: what an array offers to training, without the data in memory."""
+"""Rows of a torch Dataset: like an array for training, but without the data in memory."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from skccvae.training.row_access import column_limits, row_slices
 
 
 class DatasetRows:
-    """The samples of a map-style Dataset as rows that are read when they are asked for.
+    """The samples of a map-style Dataset as rows that are read when they are needed.
 
     It has the part of an array's interface that training uses: ``shape``, ``dtype``, ``len`` and
-    indexing by rows. A sample is a tensor or array (or anything NumPy makes a numeric array of),
-    alone or first in a tuple ``(sample,)`` or ``(sample, label)``. Where the Dataset has torch's
+    indexing by rows. A sample is a tensor or array (or whatever NumPy can make a numeric array of),
+    alone or first in a tuple ``(sample,)`` or ``(sample, label)``. If the Dataset has torch's
     ``__getitems__``, a batch is one call of it.
 
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        With ``__len__`` and ``__getitem__``; samples are of one shape and dtype.
+        Has ``__len__`` and ``__getitem__``. Its samples have one shape and dtype.
     allow_nan : bool, default=False
-        Whether NaN is a missing number; a sample of nothing else is refused all the same.
+        Whether NaN marks a missing number. A sample of nothing but NaN is refused in any case.
 
     Attributes
     ----------
     shape : tuple of int
-        Number of samples, and of numbers in one.
+        Number of samples, and of numbers in a sample.
     sample_shape : tuple of int
         Shape of one sample.
     dtype : numpy.dtype
@@ -39,10 +39,10 @@ class DatasetRows:
     Raises
     ------
     TypeError
-        For an ``IterableDataset``, a Dataset without length, or samples that are no arrays.
+        If the Dataset is an ``IterableDataset`` or has no length, or its samples are not arrays.
     ValueError
-        For an empty Dataset, or, as rows are read, for a sample of another shape or dtype than the
-        first one, or with NaN or infinity; the message names its index.
+        If the Dataset is empty. When rows are read: if a sample has another shape or dtype than the
+        first one, or contains NaN or infinity. The message names its index.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class DatasetRows:
     """
 
     ndim = 2
-    # NumPy would read a foreign object index by index until an IndexError, all into memory.
+    # Otherwise NumPy would read the rows one by one into memory until an IndexError.
     __array_ufunc__ = None
 
     def __init__(self, dataset: Dataset, allow_nan: bool = False) -> None:
@@ -67,7 +67,7 @@ class DatasetRows:
             raise TypeError(
                 f"{name} is a stream: its samples cannot be read by index. Pass a map-style torch "
                 "Dataset, with __len__ and __getitem__, or collect arrays of some thousand rows "
-                "from the stream and call partial_fit on each."
+                "from the stream and call partial_fit on each of them."
             )
         n = len(dataset)
         if n == 0:
@@ -115,30 +115,30 @@ class DatasetRows:
             if not good.all():
                 number = chosen[int(np.argmin(good))]
                 raise ValueError(
-                    f"Sample {number} of the Dataset contains {wrong}; mend or leave out such "
-                    "samples."
+                    f"Sample {number} of the Dataset contains {wrong}; correct such samples or "
+                    "leave them out."
                 )
         return rows
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest and largest entry of each column, from one pass that is kept."""
+        """Smallest and largest entry of each column; read once, then kept."""
         if self._limits is None:
             self._limits = column_limits(self)
         return self._limits
 
     def exceeds(self, bound: float) -> bool:
-        """Whether an entry is above a bound; reads no further than the first that is."""
+        """Whether an entry is above a bound; stops reading soon after the first one."""
         if self._limits is not None:
             return bool(self._limits[1].max() > bound)
         return any(bool(self[part].max() > bound) for part in row_slices(self))
 
     def labels(self) -> np.ndarray | None:
-        """Second parts of the ``(sample, label)`` tuples, from a pass that is kept.
+        """Labels from the ``(sample, label)`` tuples; read once, then kept.
 
         Returns
         -------
         ndarray of shape (n,) or (n, t), or None
-            None where samples come without label.
+            None if the samples have no labels.
         """
         if self._labels is None:
             found: list[Any] = []
@@ -156,7 +156,7 @@ class DatasetRows:
     # --- one sample ---------------------------------------------------------------------------
 
     def _items(self, numbers: Any) -> list[Any]:
-        """What the Dataset gives for these indices."""
+        """The Dataset's items at these indices."""
         numbers = list(numbers)
         if not hasattr(self.dataset, "__getitems__"):
             return [self.dataset[number] for number in numbers]
@@ -186,7 +186,7 @@ class DatasetRows:
             array = np.empty(0, dtype=object)
         if array.dtype.kind not in "biuf":
             raise TypeError(
-                f"Sample {number} of the Dataset is a {type(item).__name__} and no array of real "
+                f"Sample {number} of the Dataset is a {type(item).__name__}, not an array of real "
                 "numbers; let the Dataset return a tensor or array, or a tuple (sample, label)."
             )
         return array

@@ -11,11 +11,11 @@ class DivergenceError(ArithmeticError):
     Parameters
     ----------
     epoch : int
-        Epoch, counted from 1, in which it happened.
+        Epoch in which it happened, counted from 1.
     what : str
-        What was not finite.
+        The quantity that was not finite.
     learning_rate : float
-        The learning rate in use, named in the advice.
+        The learning rate in use, which the message names.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The training loop: a skorch net whose epoch is as lean as a hand-written one."""
+"""The training loop: a skorch net whose epoch costs no more than a hand-written one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from skccvae.training.batches import Batch
 from skccvae.training.callbacks import ProgressBar
 from skccvae.training.exceptions import DivergenceError
 
@@ -20,31 +21,31 @@ _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class StopTraining(Exception):
-    """Raised inside the loop when a callback asked for the end of training."""
+    """A callback asked for the end of training."""
 
 
 class NegativeELBO(nn.Module):
-    """Loss of a batch: minus reconstruction plus ``beta`` times KL, in nats a row.
+    """Loss of a batch: ``beta`` times the KL minus the reconstruction, in nats per row.
 
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the KL once warmed up.
+        Weight of the KL after the warm-up.
     warmup_epochs : int, default=0
         Epochs over which the weight grows linearly from 0.
     objective : {"elbo", "iwae"}, default="elbo"
-        The bound that is maximised. The importance-weighted bound holds the KL inside it, so
-        warm-up and ``beta`` do not apply to it.
+        The bound to maximise. The importance-weighted bound contains the KL, so warm-up and
+        ``beta`` do not apply to it.
     n_latent_samples : int, default=1
-        Draws a row.
+        Draws per row.
     free_bits : float, default=0.0
-        Nats a latent dimension below which the mean KL of a batch, factor by factor, is not
-        penalised. The whole KL of a space counts: a posterior on a sphere has only one.
+        Nats per latent dimension. The mean KL of a batch is not penalised below this, factor by
+        factor of the space. A factor counts as a whole: a posterior on a sphere has only one KL.
 
     References
     ----------
     Kingma et al., "Improving variational inference with inverse autoregressive flow", NeurIPS 2016,
-    eq. 15, with a factor of the space as the group of latent variables.
+    eq. 15, where a factor of the space is the group of latent variables.
     """
 
     def __init__(
@@ -63,27 +64,29 @@ class NegativeELBO(nn.Module):
         self.free_bits = free_bits
 
     def penalty(self, kl: Tensor, factor_kl: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
-        """Mean KL as the objective counts it: at least ``free_bits`` times each factor's dims."""
+        """Mean KL as the objective counts it: at least ``free_bits * dim`` for each factor."""
         if self.free_bits == 0:
             return kl
         parts = zip(factor_kl or (kl,), dims, strict=True)
         return torch.stack([part.clamp(min=self.free_bits * dim) for part, dim in parts]).sum()
 
     def weight(self, epoch: float) -> float:
-        """Weight of the KL after ``epoch`` (fractional) epochs of training."""
+        """Weight of the KL after ``epoch`` epochs of training, a fractional number."""
         if self.warmup_epochs == 0:
             return self.beta
         return self.beta * min(1.0, epoch / self.warmup_epochs)
 
-    def forward(
-        self, module: Any, x: Tensor, weight: float, targets: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
+    def forward(self, module: Any, batch: Batch, weight: float) -> tuple[Tensor, ...]:
         """Loss, mean reconstruction and mean KL of a batch, and the KL of each factor."""
         if self.objective == "iwae":
-            terms = module.iwae_terms(x, self.n_latent_samples, targets)
+            terms = module.iwae_terms(
+                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
+            )
             loss = -terms.bound
         else:
-            terms = module.elbo_terms(x, self.n_latent_samples, targets)
+            terms = module.elbo_terms(
+                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
+            )
             kl = self.penalty(terms.kl, terms.factor_kl, module.latent.kl_dims)
             loss = (kl if weight == 1.0 else weight * kl) - terms.reconstruction
         if terms.supervised is not None:
@@ -93,13 +96,12 @@ class NegativeELBO(nn.Module):
 
 
 class VAENet(NeuralNet):
-    """skorch net that trains a `VAE` from in-memory batches.
+    """skorch net that trains a `VAE` on `Batches`.
 
-    It keeps skorch's callbacks, history and parameters. What it changes: batches are slices of
-    one array; an epoch reads the losses from the device once, not at every step; per-batch
-    callbacks cost nothing unless one is there; a diverged epoch ends training with the last
-    finite weights in place; Ctrl-C is not swallowed; pickles hold CPU tensors and no optimiser
-    buffers of a device.
+    It keeps skorch's callbacks, history and parameters. It changes the following. Batches come from
+    one indexing call. An epoch reads the losses from the device once, not at every step. Hooks for
+    batches cost nothing unless a callback has them. A diverged epoch ends training and brings back
+    the last finite weights. Ctrl-C is not swallowed. Pickles hold CPU tensors.
     """
 
     def __init__(self, module, criterion=NegativeELBO, **kwargs: Any) -> None:
@@ -110,7 +112,7 @@ class VAENet(NeuralNet):
         return []
 
     def initialize_module(self):
-        # The module arrives built: the estimator knows the data, skorch does not.
+        # The estimator has built the module: it knows the data, skorch does not.
         self.module_ = self.module
         return self
 
@@ -131,7 +133,7 @@ class VAENet(NeuralNet):
             raise StopTraining from interrupt
 
     def set_training_callbacks(self, callbacks: list) -> VAENet:
-        """Use these callbacks, skorch's own kinds or names with them, for the epochs to come."""
+        """Use these callbacks, in any form that skorch takes, for the epochs to come."""
         self.callbacks = callbacks
         self.initialize_callbacks()
         return self
@@ -144,15 +146,15 @@ class VAENet(NeuralNet):
         train, valid : Batches or None
             Training batches, and validation batches or None.
         epochs : int
-            How many.
+            Number of epochs.
         burn_in : float, default=0.0
-            Epochs of the history for which a curvature that is learned stays at its start.
+            A learned curvature keeps its initial value for this many epochs of the history.
 
         Raises
         ------
         DivergenceError
-            If a loss or a weight is no longer finite; the weights of the epoch before are back
-            in place by then.
+            If a loss or a weight is no longer finite. The net has the weights of the epoch before
+            again by then.
         """
         self.check_training_readiness()
         per_batch = self._wants_batches()
@@ -166,21 +168,26 @@ class VAENet(NeuralNet):
         except BaseException:
             for _, callback in self.callbacks_:
                 if isinstance(callback, ProgressBar):
-                    callback.close()  # or the error message would stand behind a torn bar
+                    callback.close()  # or the error message would follow an unfinished bar
             raise
         finally:
-            # The optimiser of a copy is rebuilt from the parameters that ask for a gradient.
+            # The optimiser of a copy is rebuilt from the parameters that need a gradient.
             self.module_.latent.train_curvature(True)
         self.notify("on_train_end", X=train, y=None)
         return self
 
-    def retune(self, *, lr: float, **criterion: Any) -> VAENet:
-        """Change the learning rate and settings of the loss for the epochs to come."""
-        self.lr = lr
+    def retune(self, **settings: Any) -> VAENet:
+        """Change settings for the epochs to come, by the names that the net was made with.
+
+        Those are ``lr`` and the like, ``criterion__...`` and ``module__...``.
+        """
+        vars(self).update(settings)
+        for name, value in settings.items():
+            part, _, attribute = name.partition("__")
+            if attribute:
+                setattr(vars(self)[f"{part}_"], attribute, value)
         for group in self.optimizer_.param_groups:
-            group["lr"] = lr
-        for name, value in criterion.items():
-            setattr(self.criterion_, name, value)
+            group["lr"] = self.lr
         return self
 
     def _wants_batches(self) -> bool:
@@ -193,13 +200,13 @@ class VAENet(NeuralNet):
     def _run_epoch(self, train, valid, per_batch: bool) -> None:
         start = time.perf_counter()
         epochs_before = len(self.history)
-        # Buffers as well: a user's batch normalisation keeps its statistics there.
+        # Buffers as well: batch normalisation in a user's module keeps its statistics there.
         before = {name: t.detach().clone() for name, t in self._tensors()}
         data = {"dataset_train": train, "dataset_valid": valid}
         try:
             self.notify("on_epoch_begin", **data)
             epoch = len(self.history)
-            # A curvature that moves while the networks still know nothing goes astray.
+            # A curvature that moves before the networks have learned anything goes astray.
             self.module_.latent.train_curvature(epoch > self.curvature_burn_in_)
             means = self._train_pass(train, epoch - 1, per_batch)
             self._check_finite(means, epoch)
@@ -207,8 +214,8 @@ class VAENet(NeuralNet):
             if not all(map(math.isfinite, validation.values())):
                 raise DivergenceError(epoch, "the validation loss", self.lr)
         except BaseException:
-            # An interrupted or diverged epoch leaves weights half way; the last whole epoch's
-            # are the ones that the history describes.
+            # An interrupted or diverged epoch leaves weights half way. The history describes the
+            # weights of the last whole epoch.
             self._restore(before)
             if len(self.history) > epochs_before:
                 self.history.pop()
@@ -231,8 +238,8 @@ class VAENet(NeuralNet):
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()
-        # Filled in place: small tensors kept from each step would split the memory that large
-        # batches leave behind, and the process would grow by about a batch a step.
+        # Filled in place: small tensors kept from each step would fragment the memory that large
+        # batches free, and the process would grow by about one batch per step.
         table: Tensor | None = None
         sizes: list[int] = []
         n_batches = len(train)
@@ -245,7 +252,7 @@ class VAENet(NeuralNet):
             if table is None:
                 table = step[0].new_empty(n_batches, len(step))
             torch.stack(step, out=table[number])
-            sizes.append(batch[0].shape[0])
+            sizes.append(batch.x.shape[0])
             if per_batch:
                 self.history.record_batch("train_loss", step[0].item())
                 self.history.record_batch("train_batch_size", sizes[-1])
@@ -256,9 +263,8 @@ class VAENet(NeuralNet):
         return ((rows[:, None] * values).sum(0) / rows.sum()).tolist()
 
     def train_step(self, batch, *, weight: float = 1.0, notify: bool = False, **fit_params):
-        """One step of the optimiser; returns detached loss, reconstruction and KL."""
-        x, targets = batch
-        loss, *parts = self.criterion_(self.module_, x, weight, targets)
+        """Make one step of the optimiser; return detached loss, reconstruction and KL."""
+        loss, *parts = self.criterion_(self.module_, batch, weight)
         self.optimizer_.zero_grad(set_to_none=True)
         loss.backward()
         if notify:
@@ -269,14 +275,15 @@ class VAENet(NeuralNet):
 
     @torch.no_grad()
     def _validate(self, valid) -> dict[str, float]:
-        """Validation ELBO with repeatable noise, so that epochs are comparable."""
+        """Validation ELBO with the same noise each time, so that epochs are comparable."""
         self.module_.eval()
         dims = self.module_.latent.kl_dims
         totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
-        for x, _ in valid:
-            if valid.binarize:
-                x = self.module_.draw_pixels(x, seed=0)
-            evidence = self.module_.evidence(x, self.criterion_.n_latent_samples, seed=0)
+        for batch in valid:
+            x = self.module_.draw_pixels(batch.x, seed=0) if valid.binarize else batch.x
+            evidence = self.module_.evidence(
+                x, self.criterion_.n_latent_samples, seed=0, extra=batch.extra
+            )
             sums = [values.sum() for values in (*evidence[:3], *evidence.factor_kl)]
             totals += torch.stack(sums).double().cpu()
         means = totals / len(valid.index)
@@ -308,8 +315,8 @@ class VAENet(NeuralNet):
         with torch.no_grad():
             for name, tensor in self._tensors():
                 tensor.copy_(tensors[name])
-        # Its averages hold the gradients of the abandoned epoch, infinite ones perhaps. The new one
-        # takes the parameters that ask for a gradient, a curvature in its burn-in among them.
+        # The optimiser's averages hold the gradients of the abandoned epoch, perhaps infinite ones.
+        # The new one takes all parameters that need a gradient, a curvature in burn-in as well.
         self.module_.latent.train_curvature(True)
         self.initialize_optimizer()
 
@@ -317,8 +324,7 @@ class VAENet(NeuralNet):
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        # Weights on the CPU load anywhere; the module appears once, as module_ ("module" is the
-        # same object).
+        # Weights on the CPU load anywhere. "module" and "module_" are one object, kept once.
         state["module_"] = copy.deepcopy(self.module_).cpu() if "module_" in state else None
         state["module"] = None
         state["_optimizer_state"] = _to_cpu(self.optimizer_.state_dict())

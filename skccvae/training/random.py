@@ -1,8 +1,8 @@
-"""Random numbers that are the estimator's own.
+"""Random numbers that belong to the estimator.
 
-Layers, dropout and samplers of torch draw from global generators. Every method of an estimator
-that draws does so inside `isolated_random_state`, which seeds those generators and puts back what
-was there, so that a user's own stream of random numbers never notices.
+Torch's layers, dropout and samplers draw from global generators. Methods of an estimator draw only
+inside `isolated_random_state`. It seeds those generators and restores their state afterwards, so
+the user's own random numbers do not change.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def entropy_from(random_state: object) -> int:
     Parameters
     ----------
     random_state : None, int or numpy.random.RandomState
-        None takes fresh entropy from the operating system, and leaves NumPy's global state alone.
-        A RandomState is drawn from, so that two fits in a row differ, as in scikit-learn.
+        None takes fresh entropy from the operating system and leaves NumPy's global state alone.
+        A RandomState gives its next number, so two fits in a row differ, as in scikit-learn.
 
     Returns
     -------
@@ -59,9 +59,9 @@ def derive_seed(entropy: int, *path: int) -> int:
     Parameters
     ----------
     entropy : int
-        From `entropy_from`.
+        A number from `entropy_from`.
     *path : int
-        What the seed is for.
+        Numbers that name the purpose.
 
     Returns
     -------
@@ -74,14 +74,14 @@ def derive_seed(entropy: int, *path: int) -> int:
 
 @contextmanager
 def isolated_random_state(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
-    """Seed torch's global generators inside the block, and restore them after it.
+    """Seed torch's global generators for a block, and restore their state after it.
 
     Parameters
     ----------
     seed : int
         The seed.
     device : str or torch.device, default="cpu"
-        Device whose generator is seeded and restored besides the CPU's.
+        Device whose generator is seeded and restored as well as the CPU's.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def isolated_random_state(seed: int, device: str | torch.device = "cpu") -> Iter
     cpu_state = torch.get_rng_state()
     cuda_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     try:
-        # Not torch.manual_seed, which would also seed every accelerator for good.
+        # torch.manual_seed would also seed every accelerator, and nothing would restore those.
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             with torch.cuda.device(device):

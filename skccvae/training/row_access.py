@@ -1,4 +1,4 @@
-"""Going through rows that may lie in a file, without keeping its pages."""
+"""Reading rows that may lie in a file, without keeping its pages in memory."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-# Numbers of rows that are looked through at once.
+# Numbers (not rows) in a slice.
 _NUMBERS = 2**20
 
 
 def memory_map(array: Any) -> np.memmap | None:
     """The ``numpy.memmap`` that an array is, or is a view of.
 
+    scikit-learn's validation turns a ``numpy.memmap`` into a plain view of it.
+
     Parameters
     ----------
     array : ndarray
-        Validation turns a ``numpy.memmap`` into a plain view of it.
+        Any array.
 
     Returns
     -------
@@ -49,16 +51,15 @@ def is_memory_mapped(array: Any) -> bool:
 
 
 def release_pages(array: Any) -> None:
-    """Let go of the pages that reading a memory map brought into this process.
+    """Release the pages that this process has read from a memory map.
 
-    They count as its memory until the system needs them elsewhere, and a pass over a file would
-    look like the whole file in memory. The system's own cache keeps them, so that reading them
-    again is cheap.
+    They count as its memory until the system needs them elsewhere, so after a pass the whole file
+    would seem to be in memory. The system's own cache keeps them, so reading them again is cheap.
 
     Parameters
     ----------
     array : ndarray
-        Anything; an array in memory, and a map whose changes are private to the process
+        Any array. An array in memory, and a map whose changes are private to the process
         (mode "c"), stay as they are.
     """
     mapped = memory_map(array)
@@ -70,17 +71,17 @@ def release_pages(array: Any) -> None:
 
 
 def row_slices(X: Any) -> Iterator[slice]:
-    """Slices of rows that cover X, each of a size that fits into memory.
+    """Slices of rows that cover X, each small enough for memory.
 
     Parameters
     ----------
     X : array of shape (n, p)
-        Dense, in memory, in a file, or a `DatasetRows`.
+        A dense array in memory or in a file, or a `DatasetRows`.
 
     Yields
     ------
     slice
-        The same ones for the same shape, so that sums over slices do not depend on where X lies.
+        The slices depend on the shape alone, so sums over them do not depend on where X lies.
     """
     step = max(1, _NUMBERS // X.shape[1])
     for start in range(0, X.shape[0], step):
@@ -99,7 +100,7 @@ def column_limits(X: Any) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     low, high : ndarray of shape (p,)
-        In the dtype of X.
+        They have the dtype of X.
     """
     low = high = X[0]
     for part in row_slices(X):

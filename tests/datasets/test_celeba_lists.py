@@ -56,7 +56,7 @@ def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (replaced("list_attr_celeba.txt", "12\n", "13\n"), "promises 13 images, 12 follow"),
+        (replaced("list_attr_celeba.txt", "12\n", "13\n"), "promises 13 images, but 12 follow"),
         (replaced("list_attr_celeba.txt", "12\n", "twelve\n"), "line 1: .*number of images"),
         (replaced("list_attr_celeba.txt", "Smiling", ""), "line 2: expected 40 names.*got 39"),
         (replaced("list_attr_celeba.txt", "  -1", "  0"), "expected values of -1 or 1, got '0'"),
@@ -84,7 +84,7 @@ def test_a_bad_list_is_named(root: Path, edit: Callable[[Path], None], message: 
 def test_an_empty_list_is_refused(root: Path) -> None:
     path = root / "list_attr_celeba.txt"
     path.write_text("\n".join(["0", " ".join(ATTRIBUTES)]))
-    with pytest.raises(ValueError, match="promises 0 images, 0 follow"):
+    with pytest.raises(ValueError, match="promises 0 images, but 0 follow"):
         read_attributes(path)
 
 

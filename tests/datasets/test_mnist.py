@@ -157,7 +157,7 @@ def test_openml_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         fetch_mnist(data_home=tmp_path / "other")
     monkeypatch.setattr(_mnist, "_N_TEST", 3)
     pixels[3, 5] = 256
-    with pytest.raises(ValueError, match="no whole numbers from 0 to 255"):
+    with pytest.raises(ValueError, match="other than whole numbers from 0 to 255"):
         fetch_mnist(data_home=tmp_path / "other")
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from skccvae.datasets import _qm9, fetch_qm9
-from skccvae.datasets._qm9_files import PROPERTIES, read_uncharacterized
-from skccvae.datasets._qm9_uncharacterized import uncharacterized_ids
+from skccvae.datasets._qm9_files import PROPERTIES, read_uncharacterized, uncharacterized_ids
 
 # gdb_58 is one of the uncharacterised molecules.
 IDS = [1, 2, 3, 57, 58, 59]
@@ -117,7 +116,7 @@ def test_split_is_a_seeded_partition(home: Path) -> None:
     assert ids("train") == train
     assert any(ids("train", random_state=seed) != train for seed in range(1, 5))
     assert ids("test", n_train=0, n_validation=0, random_state=1) != [1, 2, 3, 57, 59]
-    with pytest.raises(ValueError, match="= 120000 is more than the 5 molecules"):
+    with pytest.raises(ValueError, match="= 120000 is more than the number of molecules, 5"):
         fetch_qm9(data_home=home, subset="train")
     with pytest.raises(ValueError, match="'random_state' parameter"):
         fetch_qm9(data_home=home, random_state=None)
@@ -270,7 +269,7 @@ def test_structures_and_table_must_agree(pyg: Path) -> None:
     whole = path.read_text()
     blocks = whole.split("$$$$\n")[:-1]
     for text, message in [
-        ("$$$$\n".join([*blocks[:-1], ""]), "truncated: 5 structures, and 6 rows"),
+        ("$$$$\n".join([*blocks[:-1], ""]), "truncated: 5 structures, but 6 rows"),
         (whole[: -len("$$$$\n") - 30], "truncated: its last structure does not end"),
         ("$$$$\n".join([blocks[1], blocks[0], *blocks[2:], ""]), "structure 1 is gdb_2, expected"),
         (whole + blocks[0] + "$$$$\n", "structure 7 is gdb_1, expected the end of the file"),

@@ -129,7 +129,7 @@ def test_image_shape_values(value):
 def test_image_shape_that_does_not_fit(convert):
     refused(
         GaussianVAETransformer(image_shape=(3, 2), **FAST),
-        r"image_shape=\(3, 2\) has 6 numbers a sample, but X has 4 columns. Pass the shape",
+        r"image_shape=\(3, 2\) has 6 numbers per sample, but X has 4 columns. Pass the shape",
         X=convert(X),
     )
 
@@ -157,7 +157,8 @@ def test_modules_of_the_wrong_shape():
     )
     refused(
         GaussianVAETransformer(decoder=lambda n, m: torch.nn.Linear(n, m + 1), **FAST),
-        "decoder must return 4 numbers a row for BernoulliLikelihood on 4 features; it returned 5",
+        "decoder must return 4 numbers per row for BernoulliLikelihood on 4 features; "
+        "it returned 5",
     )
     refused(
         GaussianVAETransformer(encoder=lambda n: n, **FAST),
@@ -327,12 +328,12 @@ def test_a_fit_that_failed_leaves_no_fitted_estimator():
 
 def test_an_autoencoder_has_neither_posterior_nor_prior():
     vae = AutoencoderTransformer(**FAST).fit(X)
-    assert not hasattr(vae, "posterior")
+    assert not hasattr(vae, "posterior_distribution")
     assert not hasattr(vae, "sample")
     with pytest.raises(AttributeError, match="no prior to sample from; use GaussianVAE"):
         vae.sample(3)
-    with pytest.raises(AttributeError, match="no posterior; its code is a point"):
-        vae.posterior(X)
+    with pytest.raises(AttributeError, match="no posterior distribution; its code is a point"):
+        vae.posterior_distribution(X)
 
 
 def test_rows_too_far_out_for_float32(make):

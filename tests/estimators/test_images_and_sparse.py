@@ -33,7 +33,7 @@ def test_images_keep_their_shape(make, X):
     assert vae.score_samples(X, 2).shape == (30,)
     if hasattr(vae, "sample"):
         assert vae.sample(3).shape == (3, *shape)
-        assert vae.posterior(X).batch_shape == (30,)
+        assert vae.posterior_distribution(X).batch_shape == (30,)
     assert make().fit(flat).inverse_transform(Z).shape == flat.shape
 
 
@@ -179,7 +179,8 @@ def test_a_threshold_on_bytes_is_in_units_of_full_intensity(make):
     vae = make(binarize=0.5).fit(X)
     cut = (X > 127).astype(np.uint8) * 255
     assert np.array_equal(vae.transform(X), vae.transform(cut))
-    assert set(np.unique(next(iter(vae._model_rows(X, 30)))[1])) == {0.0, 1.0}
+    _, batch = next(iter(vae._batches(X, 30)))
+    assert set(np.unique(batch.x)) == {0.0, 1.0}
 
 
 def test_dynamic_binarisation_draws_pixels_afresh_in_each_epoch(small):

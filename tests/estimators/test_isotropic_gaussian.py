@@ -12,7 +12,8 @@ from torch.utils.data import TensorDataset
 
 import skccvae
 from skccvae import GaussianVAETransformer
-from skccvae.estimators._validation import make_scaling
+from skccvae.estimators._units import make_scaling
+from skccvae.nn import IsotropicGaussianLikelihood
 
 LINEAR = {"hidden_layer_sizes": (), "likelihood": "isotropic_gaussian", "random_state": 0}
 
@@ -34,7 +35,7 @@ def test_a_linear_model_finds_the_plane_and_the_likelihood_of_probabilistic_pca(
     # The exact log-likelihood of probabilistic PCA, in the user's units.
     assert vae.score(plane) == pytest.approx(pca.score(plane), abs=0.05)
     assert vae.evaluate(plane)["elbo"] == pytest.approx(pca.score(plane), abs=0.1)
-    scale = vae.net_.module_.likelihood.scale().detach().numpy() * vae._scaling.scale
+    scale = vae.net_.module_.likelihood.scale().detach().numpy() * vae._input.units.scale
     np.testing.assert_allclose(scale, 0.5, rtol=0.05)
 
 
@@ -56,13 +57,13 @@ def test_columns_count_by_their_variance(plane):
 def test_one_scale_of_dense_and_sparse_rows(factor):
     X = np.random.default_rng(5).poisson(0.7, size=(300, 4)) * [1.0, 2.0, 0.0, 5.0] * factor
     expected = np.sqrt(X.var(axis=0).mean()) if factor == 1 else None
-    dense = make_scaling(X, "isotropic_gaussian", 1.0, None)
+    dense = make_scaling(X, IsotropicGaussianLikelihood, 1.0, None)
     assert np.ptp(dense.scale) == 0
     assert np.isfinite(dense.scale).all()
     assert (dense.scale > 0).all()
     if expected is not None:
         np.testing.assert_allclose(dense.scale, expected, rtol=1e-12)
-        sparse = make_scaling(sp.csr_array(X), "isotropic_gaussian", 1.0, None)
+        sparse = make_scaling(sp.csr_array(X), IsotropicGaussianLikelihood, 1.0, None)
         np.testing.assert_allclose(sparse.scale, expected, rtol=1e-12)
         np.testing.assert_allclose(sparse.center, dense.center, rtol=1e-12)
 

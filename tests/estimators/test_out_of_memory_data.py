@@ -147,7 +147,13 @@ def test_samples_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="runs from 0 to 2"):
         GaussianVAETransformer(likelihood="bernoulli").fit(Listed(items))
     vae.fit(Listed(list(DATA["unit"])))
-    for method in (vae.transform, vae.score_samples, vae.evaluate, vae.partial_fit, vae.posterior):
+    for method in (
+        vae.transform,
+        vae.score_samples,
+        vae.evaluate,
+        vae.partial_fit,
+        vae.posterior_distribution,
+    ):
         with pytest.raises(ValueError, match=r"shape \(4, 3, 4\)"):
             method(Listed(list(BYTES.reshape(90, 4, 3, 4))))
         with pytest.raises(ValueError, match="9 features"):

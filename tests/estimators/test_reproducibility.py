@@ -109,7 +109,9 @@ def test_global_random_states_are_untouched(make, small, tmp_path, settings, ran
         "score": lambda: vae.score(small),
         "evaluate": lambda: vae.evaluate(small, 4),
         "sample": lambda: hasattr(vae, "sample") and vae.sample(3),
-        "posterior": lambda: hasattr(vae, "posterior") and vae.posterior(small),
+        "posterior_distribution": lambda: (
+            hasattr(vae, "posterior_distribution") and vae.posterior_distribution(small)
+        ),
         "interpolate": lambda: vae.interpolate(small[:2], small[2:4], 3),
         "geodesic_distances": lambda: vae.geodesic_distances(vae.transform(small)),
         "get_feature_names_out": lambda: vae.get_feature_names_out(),

@@ -36,10 +36,11 @@ def test_scores_do_not_depend_on_the_rows_beside(fitted, digits):
 
 def test_scores_do_not_depend_on_how_draws_are_batched(fitted_vae, digits, monkeypatch):
     import skccvae.estimators._inference as inference
+    import skccvae.estimators._scoring as scoring
 
     scores = fitted_vae.score_samples(digits[:60], 16)
     Z = fitted_vae.transform(digits[:60])
-    monkeypatch.setattr(inference, "_DRAWS_IN_MEMORY", 64)
+    monkeypatch.setattr(scoring, "_DRAWS_IN_MEMORY", 64)
     monkeypatch.setattr(inference, "_CHUNK", 7)
     np.testing.assert_allclose(fitted_vae.score_samples(digits[:60], 16), scores, rtol=1e-5)
     np.testing.assert_allclose(fitted_vae.transform(digits[:60]), Z, rtol=1e-5, atol=1e-6)
@@ -86,13 +87,13 @@ def test_the_bound_by_hand_for_a_gaussian_model(real):
         max_epochs=60, learning_rate=1e-2, random_state=0, hidden_layer_sizes=(16,)
     ).fit(real)
     module = vae.net_.module_
-    q = vae.posterior(real)
+    q = vae.posterior_distribution(real)
     torch.manual_seed(0)
     with torch.no_grad():
         z = q.sample((4000,))
         prior = torch.distributions.Normal(0.0, 1.0)
-        mean = module.decode(z).double().numpy() * vae._scaling.scale + vae._scaling.center
-        scale = module.likelihood.scale().double().numpy() * vae._scaling.scale
+        mean = module.decode(z).double().numpy() * vae._input.units.scale + vae._input.units.center
+        scale = module.likelihood.scale().double().numpy() * vae._input.units.scale
         log_lik = -0.5 * ((real - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
         log_ratio = (prior.log_prob(z).sum(-1) - q.log_prob(z)).double().numpy()
     by_hand = logsumexp(log_lik.sum(-1) + log_ratio, axis=0) - np.log(4000)
@@ -115,7 +116,7 @@ def test_the_posterior_is_the_distribution_behind_transform(fitted_vae, digits):
     if type(fitted_vae).__name__ == "MixedCurvatureVAETransformer":
         pytest.skip("the posterior of a product is tested with products")
     fitted_vae.set_params(coordinates="ambient")
-    q = fitted_vae.posterior(digits[:50])
+    q = fitted_vae.posterior_distribution(digits[:50])
     assert isinstance(q, Distribution)
     assert q.batch_shape == (50,)
     assert q.event_shape == (fitted_vae.manifold_.ambient_dim,)
@@ -128,7 +129,7 @@ def test_the_posterior_is_the_distribution_behind_transform(fitted_vae, digits):
 
 
 def test_gradients_flow_through_what_a_user_builds_on_the_posterior(fitted_vae, digits):
-    q = fitted_vae.posterior(digits[:5])
+    q = fitted_vae.posterior_distribution(digits[:5])
     shift = torch.zeros((), requires_grad=True)
     (q.sample() * shift).sum().backward()
     assert shift.grad is not None
@@ -138,14 +139,15 @@ def test_gradients_flow_through_what_a_user_builds_on_the_posterior(fitted_vae, 
 def test_evaluate_reports_the_closed_form_kl(kind, digits):
     vae = kind(max_epochs=5, random_state=0, hidden_layer_sizes=(32,)).fit(digits)
     with torch.no_grad():
-        kl = kl_divergence(vae.posterior(digits), vae.net_.module_.latent.prior()).mean()
+        prior = vae.net_.module_.latent.prior()
+        kl = kl_divergence(vae.posterior_distribution(digits), prior).mean()
     assert vae.evaluate(digits, 2)["kl"] == pytest.approx(float(kl), rel=1e-4)
 
 
 def test_the_one_draw_kl_of_a_wrapped_normal_has_the_right_mean(digits):
     vae = HyperbolicVAETransformer(max_epochs=10, random_state=0, hidden_layer_sizes=(32,))
     vae.fit(digits)
-    q, p = vae.posterior(digits[:100]), vae.net_.module_.latent.prior()
+    q, p = vae.posterior_distribution(digits[:100]), vae.net_.module_.latent.prior()
     torch.manual_seed(1)
     with torch.no_grad():
         z = q.sample((2000,))

@@ -88,7 +88,7 @@ def test_far_rows_under_a_learned_curvature_are_where_the_posterior_is(posterior
     assert vae.curvature_ < -0.5
     for size in (1, 100, 10_000):
         Z = vae.transform(size * X)
-        loc = vae.posterior(size * X).loc.double()
+        loc = vae.posterior_distribution(size * X).loc.double()
         np.testing.assert_allclose(Z, vae.manifold_.log0(loc).numpy(), rtol=1e-3, atol=1e-3)
     assert np.linalg.norm(Z, axis=1).max() > 5  # far enough for the bound to matter
 
@@ -119,7 +119,7 @@ def test_bytes_and_fractions_are_not_confused():
         on_bytes.transform(levels.astype(float))
         on_bytes.transform(np.zeros((2, 6)))
     on_fractions = GaussianVAETransformer(**FAST).fit(levels / 255.0)
-    for method in (on_fractions.transform, on_fractions.posterior):
+    for method in (on_fractions.transform, on_fractions.posterior_distribution):
         with pytest.raises(ValueError, match="divide X by 255"):
             method(levels)
 

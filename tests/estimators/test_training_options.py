@@ -57,10 +57,10 @@ def test_partial_fit_learns_as_fit_does(digits):
 
 def test_partial_fit_keeps_likelihood_and_scaling_of_the_first_call(real):
     vae = gaussian().partial_fit(real)
-    center, scale = vae._scaling.center.copy(), vae._scaling.scale.copy()
+    center, scale = vae._input.units.center.copy(), vae._input.units.scale.copy()
     vae.partial_fit(real[:10] + 5)
-    assert np.array_equal(vae._scaling.center, center)
-    assert np.array_equal(vae._scaling.scale, scale)
+    assert np.array_equal(vae._input.units.center, center)
+    assert np.array_equal(vae._input.units.scale, scale)
 
 
 def test_fit_starts_anew_and_warm_start_goes_on(make, small):

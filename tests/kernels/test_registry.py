@@ -10,13 +10,21 @@ import torch
 
 import skccvae
 from skccvae import kernels
-from skccvae.distributions import PowerSpherical, VonMisesFisher, WrappedNormal
+from skccvae.distributions import VonMisesFisher, WrappedNormal
 from skccvae.kernels import accelerator
-from skccvae.nn import NORMAL_LATENTS, ProductLatent, SphericalLatent, WrappedLatent
+from skccvae.nn import (
+    NORMAL_LATENTS,
+    PowerSphericalLatent,
+    ProductLatent,
+    SphericalCauchyLatent,
+    SphericalLatent,
+    WrappedLatent,
+)
 
 LATENTS = {
     "von_mises_fisher": lambda d: SphericalLatent(d, 0.5),
-    "power_spherical": lambda d: SphericalLatent(d, 2.0, PowerSpherical),
+    "power_spherical": lambda d: PowerSphericalLatent(d, 2.0),
+    "spherical_cauchy": lambda d: SphericalCauchyLatent(d),
     "product": lambda d: ProductLatent(
         [SphericalLatent(d), SphericalLatent(d), WrappedLatent(d, -1.0)], ["s0", "s1", "h0"]
     ),
@@ -68,6 +76,7 @@ ESTIMATORS = [
     skccvae.GaussianVAETransformer(),
     skccvae.SphericalVAETransformer(),
     skccvae.SphericalVAETransformer(posterior="power_spherical"),
+    skccvae.SphericalVAETransformer(posterior="spherical_cauchy"),
     skccvae.SphericalVAETransformer(posterior="wrapped_normal", prior_scale=0.5),
     skccvae.SphericalVAETransformer(posterior="riemannian_normal"),
     skccvae.HyperbolicVAETransformer(),

@@ -1,18 +1,19 @@
-"""Molecules as rows: what the codes say, that they keep within their sizes, and the cache."""
+"""Molecules as rows: what the codes say, that they keep within their sizes, and what is kept."""
 
 from __future__ import annotations
 
+import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 from rdkit import Chem
 from scikit_mol.fingerprints import MorganFingerprintTransformer
 
 from skccvae.molecules import MolecularGraph, _graph
-from skccvae.molecules._cache import RowCache, content_key
 from skccvae.molecules._encoding import ATOM_SIZES, BOND_SIZES, graphs
 from skccvae.nn import read_graphs
 
@@ -113,69 +114,96 @@ def test_codes_stay_within_their_sizes(all_odd, smiles):
 
 
 @pytest.mark.parametrize("counts", [False, True])
-def test_the_first_columns_are_scikit_mols_morgan_fingerprint(counts, smiles, all_odd):
+def test_fingerprints_are_scikit_mols_and_graphs_stand_beside_them(counts, smiles, all_odd):
     graph = MolecularGraph(radius=3, n_bits=512)
-    rows = graph.rows(smiles + all_odd, counts=counts)
+    fingerprints, rows = graph.rows(smiles + all_odd, counts=counts)
     reference = MorganFingerprintTransformer(fpSize=512, radius=3, useCounts=counts)
     molecules = [Chem.MolFromSmiles(s) for s in smiles + all_odd]
-    np.testing.assert_array_equal(rows[:, :512].toarray(), reference.transform(molecules))
+    assert fingerprints.dtype == rows.dtype == np.float32
+    np.testing.assert_array_equal(fingerprints.toarray(), reference.transform(molecules))
     n_atoms = [molecule.GetNumAtoms() for molecule in molecules]
-    np.testing.assert_array_equal(rows[:, [512]].toarray()[:, 0], n_atoms)
+    np.testing.assert_array_equal(rows[:, [0]].toarray()[:, 0], n_atoms)
+    np.testing.assert_array_equal(rows.toarray(), graphs(molecules).toarray())
+
+
+def same(parts, others):
+    """Whether two pairs of sparse matrices are equal."""
+    return all((a != b).nnz == 0 for a, b in zip(parts, others, strict=True))
 
 
 def test_molecules_and_processes_give_the_rows_of_strings(smiles, monkeypatch):
     expected = MolecularGraph().rows(smiles)
     molecules = [Chem.MolFromSmiles(s) for s in smiles]
-    assert (MolecularGraph().rows(molecules) != expected).nnz == 0
-    _graph.CACHE.clear()
+    assert same(MolecularGraph().rows(molecules), expected)
     monkeypatch.setattr(_graph, "_FEWEST_FOR_PROCESSES", 1)
     monkeypatch.setattr(_graph, "_CHUNK", 30)
-    assert (MolecularGraph(n_jobs=2).rows(smiles) != expected).nnz == 0
-    assert (MolecularGraph(n_jobs=2).rows(molecules[::-1]) != expected[::-1]).nnz == 0
+    assert same(MolecularGraph(n_jobs=2).rows(smiles), expected)
+    backwards = [part[::-1] for part in expected]
+    assert same(MolecularGraph(n_jobs=2).rows(molecules[::-1]), backwards)
 
 
-def test_the_same_content_is_made_into_rows_once(smiles, monkeypatch):
-    _graph.CACHE.clear()
-    calls = []
+@pytest.fixture
+def calls(monkeypatch):
+    """One entry each time that molecules are made into rows."""
+    made = []
     featurise = _graph.featurise
-    monkeypatch.setattr(_graph, "featurise", lambda *a: calls.append(0) or featurise(*a))
-    first = MolecularGraph().rows(smiles)
-    assert MolecularGraph(n_layers=1).rows(np.array(smiles)[:, None]) is first
+    monkeypatch.setattr(_graph, "featurise", lambda *a: made.append(0) or featurise(*a))
+    return made
+
+
+def test_the_same_strings_are_made_into_rows_once(smiles, calls):
+    graph = MolecularGraph()
+    first = graph.rows(smiles)
+    assert graph.rows(np.array(smiles)[:, None]) is first
     assert len(calls) == 1
-    for graph, X, counts in (
-        (MolecularGraph(), smiles[::-1], False),
-        (MolecularGraph(), smiles, True),
-        (MolecularGraph(radius=1), smiles, False),
-        (MolecularGraph(n_bits=64), smiles, False),
-    ):
+    for X, counts in ((smiles[::-1], False), (smiles, True), (smiles[1:], False)):
         before = len(calls)
         graph.rows(X, counts)
         assert len(calls) == before + 1
-    with pytest.raises(ValueError, match="read-only"):
-        first.data[0] = 3.0
+    for part in first:
+        with pytest.raises(ValueError, match="read-only"):
+            part.data[0] = 3.0
 
 
-def test_the_cache_keeps_what_was_used_last_within_its_bytes():
-    rows = [sp.csr_array(np.full((10, 10), k, dtype=np.float32)) for k in range(1, 5)]
-    size = rows[0].data.nbytes + rows[0].indices.nbytes + rows[0].indptr.nbytes
-    cache = RowCache(2 * size)
-    cache.put(b"1", rows[0])
-    cache.put(b"2", rows[1])
-    assert cache.get(b"1") is rows[0]
-    cache.put(b"3", rows[2])
-    assert cache.get(b"2") is None
-    assert cache.get(b"1") is rows[0]
-    cache.put(b"large", sp.csr_array(np.ones((40, 40), dtype=np.float32)))
-    assert len(cache) == 2
-    assert cache.get(b"large") is None
+def test_only_the_last_two_columns_of_strings_are_kept(calls):
+    graph = MolecularGraph(n_bits=64)
+    for X, made in ((["C"], 1), (["N"], 2), (["C"], 2), (["O"], 3), (["C"], 3), (["N"], 4)):
+        graph.rows(X)
+        assert len(calls) == made, X
 
 
-def test_keys_tell_contents_apart():
-    columns = [["CC", "O"], ["C", "CO"], ["CCO"], ["O", "CC"], [Chem.MolFromSmiles("CC"), "O"]]
-    keys = {content_key(column, (2,)) for column in columns}
-    assert len(keys) == len(columns)
-    assert content_key(["C"], (2,)) != content_key(["C"], (3,))
-    assert content_key(["C", None], (2,)) is None
+def test_molecules_which_may_change_are_read_each_time(calls):
+    graph = MolecularGraph(n_bits=64)
+    molecule = Chem.MolFromSmiles("CC")
+    before = graph.rows([molecule])
+    molecule.GetAtomWithIdx(0).SetAtomicNum(7)
+    assert not same(graph.rows([molecule]), before)
+    assert len(calls) == 2
+
+
+def test_what_is_kept_belongs_to_one_object_and_goes_with_it(smiles, calls):
+    graph = MolecularGraph()
+    first = graph.rows(smiles)
+    for other in (
+        MolecularGraph(),
+        copy.copy(graph),
+        copy.deepcopy(graph),
+        pickle.loads(pickle.dumps(graph)),
+    ):
+        assert other == graph
+        before = len(calls)
+        assert other.rows(smiles) is not first
+        assert len(calls) == before + 1
+    assert len(pickle.dumps(graph)) < 1000
+    watched = weakref.ref(first[0])
+    del first, graph, other
+    gc.collect()
+    assert watched() is None
+
+
+def test_no_molecules_are_refused():
+    with pytest.raises(ValueError, match=r"X holds 0 sample\(s\)"):
+        MolecularGraph().rows([])
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_all_containers_of_molecules_and_processes_give_the_same(smiles):
         np.testing.assert_array_equal(rows.toarray(), expected)
     parallel = FingerprintTransformer(chunk_size=30, n_jobs=2)
     np.testing.assert_array_equal(parallel.transform(smiles).toarray(), expected)
-    with pytest.raises(ValueError, match="1 of 101 rows are no molecules: row 100 'x'"):
+    with pytest.raises(ValueError, match="1 of 101 rows are not molecules: row 100 'x'"):
         parallel.transform([*smiles, "x"])
 
 
@@ -104,7 +104,7 @@ def test_every_odd_molecule_has_its_row(odd):
 @pytest.mark.parametrize("bad", ["C1CC", "", None, float("nan")])
 def test_bad_rows_are_named_or_left_out_with_a_warning(bad, smiles):
     X = [*smiles[:5], bad, *smiles[5:9]]
-    with pytest.raises(ValueError, match="1 of 10 rows are no molecules: row 5"):
+    with pytest.raises(ValueError, match="1 of 10 rows are not molecules: row 5"):
         FingerprintTransformer(chunk_size=4).transform(X)
     with pytest.warns(UserWarning, match="left out: row 5"):
         rows = FingerprintTransformer(on_invalid="skip", chunk_size=4).transform(X)

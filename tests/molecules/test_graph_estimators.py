@@ -48,7 +48,7 @@ def test_every_method_works_and_survives_copies(vae, smiles, tmp_path):
     assert vae.geodesic_distances(Z[:3]).shape == (3, 3)
     if not isinstance(vae, AutoencoderTransformer):
         assert vae.sample(5, random_state=0).shape == (5, 64)
-        assert vae.posterior(smiles[:5]).batch_shape == (5,)
+        assert vae.posterior_distribution(smiles[:5]).batch_shape == (5,)
     vae.save(tmp_path / "model")
     for copy in (
         pickle.loads(pickle.dumps(vae)),
@@ -108,7 +108,7 @@ def test_the_likelihood_is_that_of_the_fingerprint(smiles):
 def test_counts_under_a_poisson_likelihood(smiles):
     vae = AutoencoderTransformer(encoder=SMALL, likelihood="poisson", **FAST).fit(smiles)
     rates = torch.from_numpy(vae.inverse_transform(vae.transform(smiles))).double()
-    counts = torch.from_numpy(SMALL.rows(smiles, counts=True)[:, :64].toarray()).double()
+    counts = torch.from_numpy(SMALL.rows(smiles, counts=True)[0].toarray()).double()
     assert counts.max() > 1
     by_hand = torch.distributions.Poisson(rates).log_prob(counts).sum(1)
     np.testing.assert_allclose(vae.score_samples(smiles), by_hand.numpy(), rtol=1e-4)
@@ -118,11 +118,11 @@ def test_counts_under_a_poisson_likelihood(smiles):
 def test_counts_as_real_numbers(likelihood, smiles, tmp_path):
     """Counts are standardised and their density is one of counts; the graph comes as it is."""
     vae = AutoencoderTransformer(encoder=SMALL, likelihood=likelihood, **FAST).fit(smiles)
-    counts = SMALL.rows(smiles, counts=True)[:, :64].toarray().astype(np.float64)
+    counts = SMALL.rows(smiles, counts=True)[0].toarray().astype(np.float64)
     mean = vae.inverse_transform(vae.transform(smiles))
     scores = vae.score_samples(smiles)
     noise = vae.net_.module_.likelihood.distribution(torch.zeros(1, 64)).base_dist.scale
-    scale = noise.detach().double().numpy() * vae._scaling.scale
+    scale = noise.detach().double().numpy() * vae._input.units.scale
     by_hand = -0.5 * ((counts - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(scores, by_hand.sum(axis=1), rtol=1e-4)
     longer = [*smiles, "C" * 300]
@@ -184,7 +184,7 @@ def test_training_learns_something(smiles):
         batch_size=25,
         random_state=0,
     ).fit(smiles)
-    X = SMALL.rows(smiles)[:, :64].toarray()
+    X = SMALL.rows(smiles)[0].toarray()
     p = X.mean(axis=0).clip(1e-6, 1 - 1e-6)
     independent = (X * np.log(p) + (1 - X) * np.log1p(-p)).sum(axis=1).mean()
     assert vae.evaluate(smiles)["elbo"] > independent + 1
@@ -205,15 +205,33 @@ def test_grid_search_in_two_processes(smiles, sizes):
     np.testing.assert_array_equal(*scores)
 
 
-def test_molecules_become_rows_once_for_fit_transform_and_score(smiles, monkeypatch):
-    _graph.CACHE.clear()
+@pytest.mark.parametrize("encoder", ["molecular_graph", MolecularGraph(n_bits=64, n_layers=2)])
+def test_molecules_become_rows_once_for_fit_transform_and_score(
+    encoder, smiles, monkeypatch, tmp_path
+):
     calls = []
     featurise = _graph.featurise
     monkeypatch.setattr(_graph, "featurise", lambda *a: calls.append(0) or featurise(*a))
-    vae = GaussianVAETransformer(encoder=SMALL, **FAST).fit(smiles)
-    vae.transform(smiles)
+    vae = GaussianVAETransformer(encoder=encoder, **FAST)
+    empty = len(pickle.dumps(clone(vae).fit(smiles)))
+    calls.clear()
+    vae.fit(smiles)
+    Z = vae.transform(smiles)
     vae.score(pd.Series(smiles))
     assert len(calls) == 1
+    assert vae.get_params()["encoder"] is encoder
+    # Neither a pickle nor a clone nor a file holds the rows.
+    vae.save(tmp_path / "model")
+    for other in (
+        pickle.loads(pickle.dumps(vae)),
+        clone(vae).fit(smiles[:30]),
+        skccvae.load(tmp_path / "model"),
+    ):
+        before = len(calls)
+        other.transform(smiles)
+        assert len(calls) == before + 1
+    assert len(pickle.dumps(vae)) <= empty
+    np.testing.assert_array_equal(vae.transform(smiles), Z)
 
 
 def test_odd_molecules_are_embedded(odd, smiles):
@@ -227,8 +245,8 @@ def test_odd_molecules_are_embedded(odd, smiles):
 @pytest.mark.parametrize(
     ("X", "error", "match"),
     [
-        (["CC", "C1CC", "C"], ValueError, "1 of 3 rows are no molecules: row 1 'C1CC'"),
-        (["CC", "", None], ValueError, "2 of 3 rows are no molecules: row 1 ''"),
+        (["CC", "C1CC", "C"], ValueError, "1 of 3 rows are not molecules: row 1 'C1CC'"),
+        (["CC", "", None], ValueError, "2 of 3 rows are not molecules: row 1 ''"),
         ([], ValueError, r"0 sample\(s\)"),
         ("CCO", TypeError, "single str"),
         (np.zeros((5, 64)), ValueError, r"shape \(5, 64\)"),

@@ -30,7 +30,7 @@ BAD = {
     ("bad", "reason"), BAD.items(), ids=[type(bad).__name__ + str(n) for n, bad in enumerate(BAD)]
 )
 def test_a_row_that_is_no_molecule_is_named(bad, reason, capfd):
-    with pytest.raises(ValueError, match=f"1 of 3 rows are no molecules: row 1 .*{reason}") as e:
+    with pytest.raises(ValueError, match=f"1 of 3 rows are not molecules: row 1 .*{reason}") as e:
         read_smiles(["CCO", bad, "C"])
     assert repr(bad)[:50] in str(e.value)
     y = np.array([1.0, 2.0, 3.0])

@@ -193,7 +193,7 @@ def test_hydrogens_may_follow_in_coordinates():
 @pytest.mark.parametrize(
     ("error", "message", "arguments"),
     [
-        (ValueError, "1 of 2 rows are no molecules: row 1 'C1CC'", {"molecules": ["C", "C1CC"]}),
+        (ValueError, "1 of 2 rows are not molecules: row 1 'C1CC'", {"molecules": ["C", "C1CC"]}),
         (ValueError, "row 0 '' .empty", {"molecules": [""]}),
         (ValueError, "row 0 None .missing", {"molecules": [None]}),
         (ValueError, "shape .2, 2.", {"molecules": np.array([["C", "C"], ["C", "C"]])}),

@@ -16,9 +16,9 @@ from skccvae.nn import (
     DiscretizedLogistic,
     DiscretizedLogisticLikelihood,
     convolutional,
-    discretized_logistic,
     image_layout,
 )
+from skccvae.nn.likelihoods import _discretized_logistic as discretized_logistic
 
 SHAPES = [
     (8, 8),

@@ -7,12 +7,13 @@ import math
 import pytest
 import torch
 
-from skccvae.distributions import PowerSpherical
 from skccvae.nn import (
     DeterministicLatent,
     EuclideanLatent,
+    PowerSphericalLatent,
     ProductLatent,
     RiemannianLatent,
+    SphericalCauchyLatent,
     SphericalLatent,
     WrappedLatent,
 )
@@ -23,7 +24,8 @@ def spaces(dim: int) -> dict:
         "flat": EuclideanLatent(dim),
         "sphere": SphericalLatent(dim),
         "small sphere": SphericalLatent(dim, 4.0),
-        "power spherical": SphericalLatent(dim, 1.0, PowerSpherical),
+        "power spherical": PowerSphericalLatent(dim),
+        "spherical Cauchy": SphericalCauchyLatent(dim, 0.5),
         "hyperbolic": WrappedLatent(dim, -1.0),
         "hyperbolic ball": WrappedLatent(dim, -0.5, decoder_input="coordinates"),
         "hyperbolic planes": WrappedLatent(dim, -0.5, decoder_input="gyroplane", n_planes=7),

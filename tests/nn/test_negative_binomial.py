@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 from skccvae.nn import NegativeBinomialLikelihood
-from skccvae.nn.negative_binomial import negative_binomial_log_prob
+from skccvae.nn.likelihoods._counts import negative_binomial_log_prob
 
 COUNTS = np.array([0, 1, 2, 3, 7, 20, 150, 1000])
 

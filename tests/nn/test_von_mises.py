@@ -11,7 +11,7 @@ import torch
 from scipy import integrate, stats
 
 from skccvae.nn import VonMisesLikelihood, row_keys
-from skccvae.nn.von_mises import (
+from skccvae.nn.likelihoods._von_mises import (
     MAX_CONCENTRATION,
     angle_cells,
     cos_and_sin,

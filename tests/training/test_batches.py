@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skccvae.training import Batches, RowScaling, RowSource, is_memory_mapped
+from skccvae.training import Batches, PairedRows, RowScaling, RowSource, is_memory_mapped
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, size=(20, 4), dtype=np.uint8)
@@ -85,22 +85,41 @@ def test_one_pass_visits_every_row_once():
     passes = []
     for _ in range(2):
         seen = list(batches)
-        assert [len(rows) for rows, _ in seen] == [4, 4, 4, 3]
-        order = torch.cat([t for _, t in seen])[:, 0].long()
-        np.testing.assert_allclose(torch.cat([r for r, _ in seen]), REAL[order], rtol=1e-6)
+        assert [len(batch.x) for batch in seen] == [4, 4, 4, 3]
+        assert all(batch.extra is None for batch in seen)
+        order = torch.cat([batch.targets for batch in seen])[:, 0].long()
+        np.testing.assert_allclose(torch.cat([batch.x for batch in seen]), REAL[order], rtol=1e-6)
         assert sorted(order.tolist()) == list(range(5, 20))
         passes.append(order)
     assert not torch.equal(*passes)
     still = Batches(source, np.arange(5, 20), batch_size=4, shuffle=False)
-    assert torch.equal(torch.cat([t for _, t in still])[:, 0].long(), torch.arange(5, 20))
+    order = torch.cat([batch.targets for batch in still])[:, 0].long()
+    assert torch.equal(order, torch.arange(5, 20))
 
 
 def test_binarised_batches():
     X = RNG.random((400, 6), dtype=np.float32)
     batches = Batches(RowSource(X, RowScaling()), np.arange(400), 50, binarize=True)
     torch.manual_seed(0)
-    rows = torch.cat([rows for rows, _ in batches])
+    rows = torch.cat([batch.x for batch in batches])
     assert set(rows.unique().tolist()) == {0.0, 1.0}
+
+
+def test_paired_rows_stay_together_and_only_the_observed_ones_are_scaled():
+    extra = RNG.integers(0, 9, size=(20, 7)).astype(np.float64)
+    scaling = RowScaling(center=REAL.mean(0), scale=REAL.std(0))
+    rows = PairedRows(sp.csr_array(REAL), sp.csr_array(extra))
+    assert rows.shape == (20, 11)
+    assert len(rows[3:9]) == 6
+    np.testing.assert_array_equal(rows[3:9].extra.toarray(), extra[3:9])
+    targets = np.arange(20.0)[:, None]
+    source = RowSource(rows, scaling, targets=targets)
+    for batch in Batches(source, np.arange(20), batch_size=6):
+        order = batch.targets[:, 0].long().numpy()
+        np.testing.assert_array_equal(batch.x, scaling.apply(REAL[order]))
+        assert batch.extra.dtype == torch.float32
+        np.testing.assert_array_equal(batch.extra, extra[order])
+    np.testing.assert_array_equal(source.batch(slice(2, 5)).extra, extra[2:5])
 
 
 def test_whole_periods_are_taken_off():

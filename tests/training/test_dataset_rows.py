@@ -114,10 +114,10 @@ def test_labels():
         (REAL[7].astype(np.float32), ValueError, "Sample 7 .* dtype float32.* dtype float64"),
         (np.where(np.arange(5) == 2, np.nan, REAL[7]), ValueError, "Sample 7 .* NaN"),
         (np.full(5, -np.inf), ValueError, "Sample 7 .* infinity"),
-        ("image.png", TypeError, "Sample 7 .* str "),
-        ({"image": REAL[7]}, TypeError, "Sample 7 .* dict "),
+        ("image.png", TypeError, "Sample 7 .* str,"),
+        ({"image": REAL[7]}, TypeError, "Sample 7 .* dict,"),
         (REAL[7] * 1j, TypeError, "Sample 7 .* real"),
-        ([[1.0, 2.0], [3.0]], TypeError, "Sample 7 .* list "),
+        ([[1.0, 2.0], [3.0]], TypeError, "Sample 7 .* list,"),
         ((REAL[7], 0, 0), TypeError, "Sample 7 .* tuple of 3"),
     ],
 )
@@ -163,7 +163,7 @@ def test_batches_of_a_dataset_are_those_of_its_array():
     passes = []
     for X in (flat, DatasetRows(Samples(list(IMAGES)))):
         torch.manual_seed(0)
-        passes.append([x for x, _ in Batches(RowSource(X, scaling), np.arange(4, 30), 8)])
+        passes.append([batch.x for batch in Batches(RowSource(X, scaling), np.arange(4, 30), 8)])
     assert all(torch.equal(a, b) for a, b in zip(*passes, strict=True))
 
 

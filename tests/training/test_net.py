@@ -29,7 +29,7 @@ X = np.random.default_rng(0).random((60, 5), dtype=np.float32)
 def net(**settings):
     torch.manual_seed(0)
     module = VAE(
-        mlp(5, (8,), "relu"), EuclideanLatent(2), mlp(2, (8,), "relu", 5), BernoulliLikelihood(5), 5
+        mlp(5, (8,), "relu"), EuclideanLatent(2), mlp(2, (8,), "relu", 5), BernoulliLikelihood(5)
     )
     made = VAENet(
         module, NegativeELBO, optimizer=torch.optim.Adam, lr=1e-2, train_split=None, device="cpu",
@@ -59,7 +59,8 @@ def test_the_loop_is_the_textbook_loop():
     losses = []
     for _ in range(3):
         total = 0.0
-        for x, _ in batches():
+        for batch in batches():
+            x = batch.x
             terms = module.elbo_terms(x)
             loss = terms.kl - terms.reconstruction
             optimizer.zero_grad()
@@ -82,9 +83,9 @@ def test_warm_up_grows_within_an_epoch():
     weights = []
 
     class Spy(NegativeELBO):
-        def forward(self, module, x, weight, targets=None):
+        def forward(self, module, batch, weight):
             weights.append(weight)
-            return super().forward(module, x, weight, targets)
+            return super().forward(module, batch, weight)
 
     made = net(criterion__warmup_epochs=2)
     made.criterion_ = Spy(warmup_epochs=2)
@@ -145,10 +146,14 @@ def test_a_pickled_net_keeps_its_optimiser():
 
 
 def test_retune():
-    made = net().retune(lr=0.5, beta=3.0, objective="iwae")
+    made = net().retune(
+        lr=0.5, criterion__beta=3.0, criterion__objective="iwae", module__supervised_weight=2.0
+    )
     assert made.optimizer_.param_groups[0]["lr"] == made.lr == 0.5
     assert made.criterion_.beta == 3.0
     assert made.criterion_.objective == "iwae"
+    assert made.module_.supervised_weight == 2.0
+    assert made.get_params()["criterion__beta"] == 3.0
 
 
 def test_divergence_errors_travel_between_processes():

@@ -3,7 +3,11 @@
 from skccvae.nn.latent._base import DeterministicLatent, EuclideanLatent, Latent, LatentStep
 from skccvae.nn.latent._normal import NormalLatent, RiemannianLatent, WrappedLatent
 from skccvae.nn.latent._product import ProductLatent
-from skccvae.nn.latent._sphere import SphericalLatent
+from skccvae.nn.latent._sphere import (
+    PowerSphericalLatent,
+    SphericalCauchyLatent,
+    SphericalLatent,
+)
 
 NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
     "wrapped_normal": WrappedLatent,
@@ -11,14 +15,24 @@ NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
 }
 """Latent spaces with a normal posterior and prior, by the name of their law."""
 
+UNIFORM_LATENTS: dict[str, type[SphericalLatent]] = {
+    "von_mises_fisher": SphericalLatent,
+    "power_spherical": PowerSphericalLatent,
+    "spherical_cauchy": SphericalCauchyLatent,
+}
+"""Latent spheres with the uniform prior, by the name of their law."""
+
 __all__ = [
     "NORMAL_LATENTS",
+    "UNIFORM_LATENTS",
     "DeterministicLatent",
     "EuclideanLatent",
     "Latent",
     "LatentStep",
+    "PowerSphericalLatent",
     "ProductLatent",
     "RiemannianLatent",
+    "SphericalCauchyLatent",
     "SphericalLatent",
     "WrappedLatent",
 ]

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from skccvae.distributions import (
     HypersphericalUniform,
+    PowerSpherical,
     SphericalCauchy,
     VonMisesFisher,
 )
@@ -48,9 +49,12 @@ class SphericalLatent(Latent):
     curvature : float, default=1.0
         K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
         ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
-    family : type, default=VonMisesFisher
-        ``VonMisesFisher`` or another distribution with the parameters (loc, concentration) and a
-        registered KL to `HypersphericalUniform`.
+
+    Attributes
+    ----------
+    law : type
+        `VonMisesFisher`. A subclass may set another distribution with the parameters
+        (loc, concentration) and a registered KL to `HypersphericalUniform`.
 
     Notes
     -----
@@ -78,14 +82,10 @@ class SphericalLatent(Latent):
     (tensor([[0.6000, 0.8000, 0.0000]]), tensor([2.]))
     """
 
-    def __init__(
-        self,
-        dim: int,
-        curvature: float = 1.0,
-        family: type[RotationallySymmetric] = VonMisesFisher,
-    ) -> None:
+    law: type[RotationallySymmetric] = VonMisesFisher
+
+    def __init__(self, dim: int, curvature: float = 1.0) -> None:
         super().__init__(Sphere(dim, curvature))
-        self.family = family
         self.radius = 1.0 / math.sqrt(curvature)
         self.n_params = dim + 2
         self.n_features = dim + 1
@@ -96,7 +96,7 @@ class SphericalLatent(Latent):
 
     @property
     def batch_key(self) -> tuple | None:
-        return (type(self), self.dim, self.radius, self.family)
+        return (type(self), self.dim, self.radius)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Vector v and log(kappa / d) of each row."""
@@ -107,7 +107,7 @@ class SphericalLatent(Latent):
     def posterior(self, params: Tensor) -> Distribution:
         direction, log_relative = self._split(params)
         concentration = self._concentration(log_relative)
-        return self.family(unit_vectors(direction), concentration, validate_args=False)
+        return self.law(unit_vectors(direction), concentration, validate_args=False)
 
     def _concentration(self, log_relative: Tensor) -> Tensor:
         """Concentration of the law from log(s), with s = kappa / d."""
@@ -120,7 +120,7 @@ class SphericalLatent(Latent):
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         direction, log_relative = self._split(params)
-        fused = accelerator(self.family, direction, noise)
+        fused = accelerator(self.law, direction, noise)
         if fused is None:
             return super().step(params, noise)
         return LatentStep(*fused(direction, log_relative, noise, self.radius * self.feature_scale))
@@ -133,6 +133,30 @@ class SphericalLatent(Latent):
 
     def features(self, points: Tensor) -> Tensor:
         return points * self.feature_scale
+
+
+class PowerSphericalLatent(SphericalLatent):
+    """Sphere of curvature K > 0 with the power spherical posterior and the uniform prior.
+
+    Parameters
+    ----------
+    dim, curvature
+        As for `SphericalLatent`.
+
+    References
+    ----------
+    De Cao and Aziz, "The power spherical distribution", 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import PowerSphericalLatent
+    >>> latent = PowerSphericalLatent(2)
+    >>> latent.posterior(torch.tensor([[0.6, 0.8, 0.0, 0.0]])).mean_resultant_length
+    tensor([0.5000])
+    """
+
+    law = PowerSpherical
 
 
 class SphericalCauchyLatent(SphericalLatent):
@@ -158,10 +182,21 @@ class SphericalCauchyLatent(SphericalLatent):
     ----------
     Sablica and Hornik, "Hyperspherical variational autoencoders using efficient spherical Cauchy
     distribution", 2025.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import SphericalCauchyLatent
+    >>> latent = SphericalCauchyLatent(2)
+    >>> step = latent.step(torch.randn(5, latent.n_params), torch.randn(5, latent.noise_dim))
+    >>> step.features.shape, step.kl.shape
+    (torch.Size([5, 3]), torch.Size([5]))
     """
 
+    law = SphericalCauchy
+
     def __init__(self, dim: int, curvature: float = 1.0) -> None:
-        super().__init__(dim, curvature, SphericalCauchy)
+        super().__init__(dim, curvature)
         self.noise_dim = dim + 1
 
     def _concentration(self, log_relative: Tensor) -> Tensor:

@@ -1,25 +1,81 @@
-"""Discretised logistic distribution on the 256 levels of an 8-bit intensity."""
+"""Discretised logistic distribution and likelihood of the 256 levels of an 8-bit intensity."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, constraints
 from torch.distributions.utils import broadcast_all
 
-__all__ = ["DiscretizedLogistic"]
+from skccvae.nn.likelihoods._base import UnitIntervalLikelihood
 
 N_LEVELS = 256
 LAST = N_LEVELS - 1
 # Levels on either side of the location beyond which a logistic of scale at most one level has
 # less than exp(-24) of its probability.
 WINDOW = 25
-# Numbers whose means are taken at once: some 20 temporaries of 1 MiB. A power of two, so that no
-# piece but the last ends within a vector instruction, which rounds an exponential otherwise.
+# How many means are taken at once: some 20 temporaries of 1 MiB. It is a power of two, so that only
+# the last piece ends within a vector instruction, which would round an exponential differently.
 PIECE = 2**18
+
+
+class DiscretizedLogisticLikelihood(UnitIntervalLikelihood, name="discretized_logistic"):
+    """Independent 8-bit intensities: a logistic on [0, 1] rounded to 256 levels.
+
+    A probability of the levels, so that bits per dimension of images can be reported. Rows hold
+    levels / 255; values between levels count as the nearest one.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns of X.
+    scale : Tensor of shape (n_features,), optional
+        Not used: rows are not scaled.
+
+    Notes
+    -----
+    The location is ``0.5 + output / 4``. Its slope is that of a sigmoid at 0, and it is unbounded,
+    so that black and white pixels can have all of the probability. The learned scale of a column
+    is ``min_scale + softplus(parameter)``, from a tenth of the range at the start down to a tenth
+    of a level.
+
+    References
+    ----------
+    Salimans, Karpathy, Chen and Kingma, "PixelCNN++", ICLR 2017, eq. 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import DiscretizedLogisticLikelihood
+    >>> likelihood = DiscretizedLogisticLikelihood(2)
+    >>> round(likelihood.mean(torch.zeros(1, 2))[0, 0].item(), 4)  # between black and white
+    0.5
+    """
+
+    min_scale = 0.1 / 255
+
+    def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
+        super().__init__(n_features, scale)
+        start = math.log(math.expm1(0.1))
+        self.raw_scale = nn.Parameter(torch.full((n_features,), start))
+
+    def scale(self) -> Tensor:
+        """Learned scale of each column, where 1 is the range from black to white, shape (p,)."""
+        return self.min_scale + F.softplus(self.raw_scale)
+
+    def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
+        return level_log_prob(x, 0.5 + 0.25 * outputs, self.scale())
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        return level_mean(0.5 + 0.25 * outputs, self.scale())
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        logistic = DiscretizedLogistic(0.5 + 0.25 * outputs, self.scale(), validate_args=False)
+        return Independent(logistic, 1, validate_args=False)
 
 
 class DiscretizedLogistic(Distribution):
@@ -71,6 +127,7 @@ class DiscretizedLogistic(Distribution):
         batch_shape: torch.Size | list[int] | tuple[int, ...],
         _instance: Distribution | None = None,
     ) -> DiscretizedLogistic:
+        """Return the distribution with a larger batch shape."""
         new = self._get_checked_instance(DiscretizedLogistic, _instance)
         new.loc, new.scale = self.loc.expand(batch_shape), self.scale.expand(batch_shape)
         super(DiscretizedLogistic, new).__init__(torch.Size(batch_shape), validate_args=False)
@@ -100,7 +157,7 @@ def level_log_prob(x: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     level = (LAST * x).round()
     half = 0.5 / (LAST * scale)
     z = (level / LAST - loc) / scale
-    # log sigmoid(b), log sigmoid(-a) and log(1 - exp(a - b)), each left out at an open end.
+    # log sigmoid(b), log sigmoid(-a) and log(1 - exp(a - b)), each omitted at an open end.
     below = torch.where(level < LAST, F.logsigmoid(z + half), 0.0)
     above = torch.where(level > 0, F.logsigmoid(half - z), 0.0)
     width = torch.log(-torch.expm1(-2 * half))
@@ -119,7 +176,7 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
     """
     if scale.dim() != 1 or loc.shape[-1:] != scale.shape:
         loc, scale = torch.broadcast_tensors(loc, scale)
-    # One scale a column, as a likelihood has, sorts whole columns; else each entry is sorted.
+    # With one scale for each column, as a likelihood has, whole columns are wide or narrow.
     wide = scale * LAST >= 1
     if bool(wide.all()):
         return _in_pieces(_smooth_mean, loc, scale)
@@ -130,7 +187,7 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
 
 
 def _in_pieces(function: Callable[[Tensor, Tensor], Tensor], loc: Tensor, scale: Tensor) -> Tensor:
-    """Apply a mean to some rows at a time, lest its temporaries be as many as the result is large.
+    """Apply a mean to some rows at a time, which bounds the memory of its temporaries.
 
     The scale has the shape of the locations, or is one row for all of them.
     """
@@ -139,7 +196,7 @@ def _in_pieces(function: Callable[[Tensor, Tensor], Tensor], loc: Tensor, scale:
     if scale.shape == loc.shape:
         pairs = zip(loc.flatten().split(PIECE), scale.flatten().split(PIECE), strict=True)
         return torch.cat([function(*pair) for pair in pairs]).reshape(loc.shape)
-    # Whole multiples of 64 rows, for the same reason as a power of two.
+    # Whole multiples of 64 rows, for the reason given at `PIECE`.
     rows = loc.reshape(-1, loc.shape[-1])
     n = 64 * max(1, PIECE // (64 * rows.shape[1]))
     return torch.cat([function(part, scale) for part in rows.split(n)]).reshape(loc.shape)

@@ -1,0 +1,66 @@
+"""What a fitted estimator holds: the names that its methods read, and the documentation of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skccvae.estimators._input_spec import InputSpec
+from skccvae.estimators._supervision import TargetEncoder
+from skccvae.manifolds import Manifold
+from skccvae.training import VAENet
+
+
+class SavedAttributes:
+    """What `fit` decides and a saved file keeps. All other attributes are rebuilt from it."""
+
+    n_iter_: int
+    likelihood_: str
+    _input: InputSpec
+    _targets: TargetEncoder | None
+    # Seed of all draws, and how many calls have trained on the model since it was built.
+    _entropy: int
+    _n_fits: int
+
+
+class FittedAttributes(SavedAttributes):
+    """What `fit` leaves behind.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of columns of X; for images the numbers in one, 1 for molecules.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where X had names that are all strings.
+    n_iter_ : int
+        Epochs run by the last call of `fit` or `partial_fit`.
+    loss_curve_ : list of float
+        Training loss of each epoch: minus the objective (with ``beta`` and ``free_bits``), in nats
+        per row.
+    history_ : dict of list
+        For each epoch ``"epoch"``, ``"train_loss"``, ``"elbo"``, ``"reconstruction"``, ``"kl"``,
+        ``"beta"``, seconds ``"dur"``, and ``"valid_..."`` with early stopping;
+        ``pandas.DataFrame(history_)`` makes a table of it.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch module.
+    manifold_ : Manifold
+        The latent space.
+    curvature_ : float
+        Its curvature.
+    likelihood_ : str
+        The likelihood in use: its name, or the import path of a class of yours.
+    device_ : str
+        The device in use.
+    """
+
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    loss_curve_: list[float]
+    history_: dict[str, list]
+    net_: VAENet
+    manifold_: Manifold
+    curvature_: float | list[float]
+    device_: str
+    # Parameters that shaped the model, as they were when it was built.
+    _structure: dict[str, Any]

@@ -1,0 +1,87 @@
+"""The model of an estimator: built from its parameters, put into a net, read when it is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from skccvae.estimators._attributes import FittedAttributes
+from skccvae.estimators._molecules import n_observed
+from skccvae.estimators._networks import decoder_network, encoder_network, hidden_sizes
+from skccvae.estimators._shared_parameters import SharedParameters
+from skccvae.nn import Likelihood, likelihood_class
+from skccvae.training import NegativeELBO, VAENet
+from skccvae.vae import VAE
+
+
+class ModelMixin(SharedParameters, FittedAttributes):
+    """From parameters to a net, and from a trained net to fitted attributes."""
+
+    def _make_latent(self):
+        raise TypeError(f"{type(self).__name__} does not define a latent space.")
+
+    def _likelihood_class(self, reset: bool) -> type[Likelihood]:
+        """Class of the likelihood: what the parameter asks for, or that of the fitted model."""
+        return likelihood_class(self.likelihood) if reset else type(self.net_.module_.likelihood)
+
+    def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
+        """The untrained model, on the CPU."""
+        latent = self._make_latent()
+        n_features = n_observed(self.encoder, n_features)
+        scale = self._input.units.scale
+        likelihood = kind(n_features, None if scale is None else torch.from_numpy(scale))
+        sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._input.image_shape
+        encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape)
+        decoder = decoder_network(
+            self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
+        )
+        predictor = None if self._targets is None else self._targets.head(latent.n_features)
+        return VAE(encoder, latent, decoder, likelihood, predictor, self.supervised_weight)
+
+    def _shape_parameters(self) -> dict[str, Any]:
+        """The parameters that the model is built from, as they are now."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shapes_model"]}
+
+    def _first_decoder_width(self) -> int:
+        """Width of the first hidden layer of the decoder, which hyperplanes may replace."""
+        sizes = hidden_sizes(self.hidden_layer_sizes)
+        return sizes[-1] if sizes and isinstance(self.decoder, str) else 128
+
+    def _new_net(self, module: VAE) -> None:
+        """Put a module into a net, and note what the module was built from."""
+        self.net_ = VAENet(
+            module,
+            NegativeELBO,
+            **self._net_settings(),
+            optimizer=torch.optim.Adam,
+            train_split=None,
+            device=self.device_,
+            verbose=0,
+        )
+        self.net_.initialize()
+        self._structure = self._shape_parameters()
+
+    def _net_settings(self) -> dict[str, Any]:
+        """Settings of the net that follow the parameters, at its start and before each training."""
+        return {f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]}
+
+    def _update_fitted(self) -> None:
+        """Set the attributes that are read from the net."""
+        rows = [dict(row) for row in self.net_.history]
+        names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
+        self.history_ = {"epoch": list(range(1, len(rows) + 1))}
+        for name in names:
+            # One entry for each epoch, so that it stays a table: a column of validation losses may
+            # come and go.
+            self.history_[name] = [row.get(name, math.nan) for row in rows]
+        self.loss_curve_ = list(self.history_.get("train_loss", []))
+        latent = self.net_.module_.latent
+        self.manifold_ = latent.fitted_manifold()
+        self.curvature_ = latent.curvature()
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.manifold_.chart_dim(self.coordinates)

@@ -1,0 +1,250 @@
+"""The constructor parameters that all estimators share. Each is written here and nowhere else."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from numpy.random import RandomState
+from torch import nn
+
+from skccvae._sklearn import Interval, StrOptions
+from skccvae.estimators._networks import ENCODERS, NETWORKS
+from skccvae.estimators._parameters import (
+    CHARTS,
+    COUNT,
+    NON_NEGATIVE,
+    POSITIVE,
+    parameter,
+    with_parameters,
+)
+from skccvae.molecules import MolecularGraph
+from skccvae.nn import ACTIVATIONS, LIKELIHOODS, Likelihood
+
+_FRACTION = Interval(Real, 0, 1, closed="neither")
+_OWN_NETWORK = "A torch module, or a callable that builds one, is welcome too."
+
+
+def _likelihood_names() -> str:
+    """List of the likelihoods: the name of each and the first line of its docstring."""
+    entries = [
+        f'- ``"{name}"``: {inspect.cleandoc(kind.__doc__ or "").splitlines()[0]}'
+        for name, kind in LIKELIHOODS.items()
+    ]
+    lines = [
+        textwrap.fill(e, 100, initial_indent=" " * 8, subsequent_indent=" " * 10) for e in entries
+    ]
+    return "\n".join(lines).lstrip()
+
+
+@with_parameters
+class SharedParameters:
+    """Parameters of every estimator; what each means stands beside it."""
+
+    coordinates: str = parameter(default="ambient", allowed=[CHARTS])  # a leaf says of which space
+    hidden_layer_sizes: int | Sequence[int] = parameter(
+        default=(256, 128),
+        allowed=["array-like", COUNT],
+        shapes_model=True,
+        kind="array-like of int",
+        doc="""
+        Widths of the encoder's hidden layers; the decoder has the same in reverse. ``()`` gives
+        linear maps. A convolutional network takes the last width for its one dense layer, a graph
+        encoder the first for its messages.
+        """,
+    )
+    activation: str = parameter(
+        default="relu",
+        allowed=[StrOptions(set(ACTIVATIONS))],
+        shapes_model=True,
+        kind='{"relu", "elu", "gelu", "silu", "tanh", "softplus", "leaky_relu"}',
+        doc="Activation after each hidden layer.",
+    )
+    encoder: str | MolecularGraph | nn.Module | Callable[..., nn.Module] = parameter(
+        default="mlp",
+        allowed=ENCODERS,
+        shapes_model=True,
+        hint=_OWN_NETWORK,
+        kind='{"mlp", "conv", "molecular_graph"}, MolecularGraph, torch.nn.Module or callable',
+        doc="""
+        Network from rows to hidden features. ``"conv"`` is a compact residual convolutional network
+        for images of shape (H, W), (H, W, C) or (C, H, W), with as many levels as their size needs;
+        a last or first axis of size 1, 3 or 4 holds the channels, the last where both could.
+        ``"molecular_graph"`` passes messages along the bonds of molecules: X is a column of SMILES
+        strings or RDKit molecules, and the decoder describes their Morgan fingerprints: bits, or
+        counts where the likelihood says so. For settings pass a `skccvae.molecules.MolecularGraph`.
+        A module of yours is copied, so that fitting does not change it; a callable is called with
+        the number of features and returns a module. It sees float32 batches of shape
+        (n, n_features), or of the shape of the images. For angles it sees all cosines and then all
+        sines, twice as many numbers, and for counts their inverse hyperbolic sine. A linear layer
+        to the parameters of the posterior is added behind it.
+        """,
+    )
+    decoder: str | nn.Module | Callable[..., nn.Module] = parameter(
+        default="mlp",
+        allowed=[StrOptions(set(NETWORKS)), callable],
+        shapes_model=True,
+        hint=_OWN_NETWORK,
+        kind='{"mlp", "conv"}, torch.nn.Module or callable',
+        doc="""
+        Network from latent features to the likelihood's parameters; ``"conv"`` mirrors the
+        convolutional encoder. A callable is called with the number of latent features and the
+        number of outputs.
+        """,
+    )
+    image_shape: Sequence[int] | None = parameter(
+        default=None,
+        allowed=[None, "array-like"],
+        kind="tuple of int",
+        doc="""
+        Shape of one sample when X holds flattened images, which ``"conv"`` needs to know. Images
+        with more than two dimensions need none.
+        """,
+    )
+    likelihood: str | type[Likelihood] = parameter(
+        default="auto",
+        allowed=[StrOptions({"auto", *LIKELIHOODS}), type],
+        shapes_model=True,
+        hint="A subclass of skccvae.nn.Likelihood (the class, not an instance) will do.",
+        kind="str or subclass of `skccvae.nn.Likelihood`",
+        doc="""
+        Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` when all of X lies in [0, 1] (or is
+        8-bit images), else ``"gaussian"``. A class of yours says itself how it scales X and what it
+        accepts. The names are
+
+        """
+        + _likelihood_names(),
+    )
+    binarize: str | float | None = parameter(
+        default=None,
+        allowed=[None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
+        hint="Use 'dynamic' for fresh draws in each epoch, or a threshold such as 0.5.",
+        kind='{None, "dynamic"} or float',
+        doc="""
+        ``"dynamic"`` draws each pixel from a Bernoulli distribution afresh in each epoch; a float
+        is a threshold above which a pixel is 1.
+        """,
+    )
+    beta: float = parameter(
+        default=1.0,
+        allowed=[NON_NEGATIVE],
+        net="criterion__beta",
+        kind="float",
+        doc="Weight of the KL divergence in the objective.",
+    )
+    kl_warmup_epochs: int = parameter(
+        default=0,
+        allowed=[Interval(Integral, 0, None, closed="left")],
+        net="criterion__warmup_epochs",
+        kind="int",
+        doc="Epochs over which that weight grows linearly from 0 to ``beta``.",
+    )
+    free_bits: float = parameter(
+        default=0.0,
+        allowed=[NON_NEGATIVE],
+        net="criterion__free_bits",
+        kind="float",
+        doc="""
+        KL in nats per latent dimension that costs nothing in training, so that no posterior
+        collapses onto the prior early on. The KL in the objective is the mean over a batch, and at
+        least ``free_bits`` times the dimension: for each factor of a product, and for a single
+        space as a whole. Bounds that are reported do not contain it; ``objective="iwae"`` refuses
+        it.
+        """,
+    )
+    objective: str = parameter(
+        default="elbo",
+        allowed=[StrOptions({"elbo", "iwae"})],
+        net="criterion__objective",
+        kind='{"elbo", "iwae"}',
+        doc="""
+        Bound that is maximised. ``"iwae"`` is the importance-weighted bound with
+        ``n_latent_samples`` draws; ``beta`` and the warm-up do not apply to it.
+        """,
+    )
+    n_latent_samples: int = parameter(
+        default=1,
+        allowed=[COUNT],
+        net="criterion__n_latent_samples",
+        kind="int",
+        doc="Draws from the posterior for each row in a training step.",
+    )
+    supervised_weight: float = parameter(
+        default=0.0,
+        allowed=[NON_NEGATIVE],
+        net="module__supervised_weight",
+        kind="float",
+        doc="""
+        Weight of the log-likelihood of y in the objective. Above 0, `fit` needs y, in which NaN (or
+        None) marks rows without label, and a small network predicts y from the latent point. A
+        target of fractions, or of whole numbers that take many values (over 20, and over a tenth of
+        the labels), is a regression; any other is a classification.
+        """,
+    )
+    learning_rate: float = parameter(
+        default=1e-3, allowed=[POSITIVE], net="lr", kind="float", doc="Step size of Adam."
+    )
+    batch_size: int = parameter(
+        default=128, allowed=[COUNT], net="batch_size", kind="int", doc="Rows in a training step."
+    )
+    max_epochs: int = parameter(
+        default=50, allowed=[COUNT], net="max_epochs", kind="int", doc="Passes over the data."
+    )
+    early_stopping: bool = parameter(
+        default=False,
+        allowed=["boolean"],
+        kind="bool",
+        doc="""
+        Whether to hold rows out, stop when their objective no longer improves, and restore the
+        weights of the best epoch. Epochs of the KL warm-up do not count.
+        """,
+    )
+    validation_fraction: float = parameter(
+        default=0.1,
+        allowed=[_FRACTION],
+        kind="float",
+        doc="Fraction of rows held out by ``early_stopping``.",
+    )
+    n_epochs_no_change: int = parameter(
+        default=10,
+        allowed=[COUNT],
+        kind="int",
+        doc="Epochs without improvement after which ``early_stopping`` stops.",
+    )
+    warm_start: bool = parameter(
+        default=False,
+        allowed=["boolean"],
+        kind="bool",
+        doc="Whether `fit` goes on from the current weights.",
+    )
+    device: str | torch.device = parameter(
+        default="auto",
+        allowed=[str, torch.device],
+        kind="str or torch.device",
+        doc='``"auto"`` uses a CUDA GPU where there is one, else the CPU.',
+    )
+    random_state: int | RandomState | None = parameter(
+        default=None,
+        allowed=["random_state"],
+        kind="int, RandomState instance or None",
+        doc="""
+        Seeds weights, batches and draws. The global states of torch and NumPy are never touched.
+        """,
+    )
+    callbacks: Sequence[Any] | None = parameter(
+        default=None,
+        allowed=[None, list, tuple],
+        hint="Pass a list of skorch callbacks.",
+        kind="list",
+        doc="skorch callbacks.",
+    )
+    verbose: int = parameter(
+        default=0,
+        allowed=["verbose"],
+        kind="int",
+        doc="1 shows a progress bar, 2 prints a line for each epoch.",
+    )

@@ -1,0 +1,181 @@
+"""What the numbers of X say: the likelihood that suits them, and how they reach model units."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
+from skccvae.training import DatasetRows, PairedRows, RowScaling, column_limits, row_slices
+
+
+def _observed(X: Any) -> Any:
+    """The columns of validated rows that the likelihood describes."""
+    return X.observed if isinstance(X, PairedRows) else X
+
+
+class DataRange(NamedTuple):
+    """Smallest and largest entry of X, zeros of a sparse matrix included."""
+
+    low: float
+    high: float
+
+
+def data_range(X: Any) -> DataRange:
+    """Smallest and largest entry of dense or sparse X, of those that are not NaN.
+
+    A Dataset is read once for it, and only its columns without NaN count. For a Dataset of bytes
+    the answer is a bound: callers ask whether the bytes are 0 and 1 or reach up to 255, and the
+    first byte above 1 says so.
+    """
+    X = _observed(X)
+    if isinstance(X, DatasetRows):
+        if X.dtype == np.uint8:
+            return DataRange(0.0, 255.0 if X.exceeds(1) else 1.0)
+        return _range_of(np.stack(X.limits(), axis=1))
+    if sp.issparse(X):
+        stored = X.data
+        implied = X.nnz < X.shape[0] * X.shape[1]
+        if stored.size == 0:
+            return DataRange(0.0, 0.0)
+        low, high = float(stored.min()), float(stored.max())
+        return DataRange(min(low, 0.0), max(high, 0.0)) if implied else DataRange(low, high)
+    return _range_of(
+        [[end.reduce(X[part], axis=None) for end in (np.fmin, np.fmax)] for part in row_slices(X)]
+    )
+
+
+def _range_of(ends: Any) -> DataRange:
+    """Range of parts from pairs of their smallest and largest entries; NaN says nothing."""
+    low, high = np.asarray(ends).T
+    return DataRange(float(np.fmin.reduce(low)), float(np.fmax.reduce(high)))
+
+
+def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Likelihood], float]:
+    """Class of the likelihood, and what X is divided by.
+
+    Parameters
+    ----------
+    X : ndarray or sparse of shape (n, p)
+        Validated rows.
+    likelihood : str or type
+        The estimator's parameter.
+    binarize : None, "dynamic" or float
+        The estimator's parameter.
+
+    Returns
+    -------
+    kind : type
+        A subclass of `Likelihood`.
+    divisor : float
+        255 where bytes hold 8-bit intensities and the likelihood reads them, else 1.
+
+    Raises
+    ------
+    ValueError
+        If X leaves the support of the likelihood.
+    """
+    X, kind = _observed(X), likelihood_class(likelihood)
+    low, high = data_range(X)
+    divisor = 255.0 if X.dtype == np.uint8 and high > 1 and kind.reads_bytes else 1.0
+    if isinstance(likelihood, str) and likelihood == "auto":
+        kind = auto_likelihood(low, high, divisor)
+        if binarize is not None and not kind.binarizable:
+            raise ValueError(
+                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:g} "
+                f"to {high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
+            )
+    if binarize is not None and not kind.binarizable:
+        raise ValueError(
+            f"binarize={binarize!r} makes X 0 or 1, which likelihood={kind.name!r} does not "
+            "describe. Use likelihood='bernoulli'."
+        )
+    kind.check_support(low, high, divisor)
+    warning = kind.unit_warning(low, high)
+    if warning is not None:
+        warnings.warn(warning, UserWarning, stacklevel=2)
+    return kind, divisor
+
+
+def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
+    """Refuse rows that are plainly in other units than those the model was started with."""
+    X = _observed(X)
+    if not kind.reads_bytes or sp.issparse(X):
+        return
+    if X.dtype == np.uint8 and divisor == 1.0:
+        high = data_range(X).high
+        if high > 1:
+            raise ValueError(
+                f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]; "
+                "divide X by 255, or fit on bytes."
+            )
+    if X.dtype.kind == "f" and divisor != 1.0 and 0 < data_range(X).high <= 1:
+        warnings.warn(
+            f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
+            "pixels in [0, 1] have to be multiplied by 255 first.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, in float64 and in slices of rows.
+
+    Two passes over X: one for the range of each column, which a Dataset keeps, and one for sums.
+
+    Parameters
+    ----------
+    X : ndarray, sparse CSR or DatasetRows of shape (n, p)
+        Validated rows.
+    shared : bool, default=False
+        Whether all columns get one scale, the root of their mean variance.
+
+    Returns
+    -------
+    center, scale : ndarray of shape (p,)
+        A column whose spread is rounding error of its size has scale 1 in units of its size, so
+        that a constant column stays finite.
+    """
+    if sp.issparse(X):
+        floats = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
+        mean, variance = mean_variance_axis(floats, axis=0)
+        mean, scale = mean.astype(np.float64), np.sqrt(variance.astype(np.float64))
+    else:
+        n = X.shape[0]
+        # A trial mean from the first row makes the sums of squares safe at any offset.
+        offset = X[0].astype(np.float64)
+        total = np.zeros(X.shape[1])
+        square = np.zeros(X.shape[1])
+        # Squares of 1e200 overflow; dividing by the largest deviation first keeps them in range.
+        limits = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
+        low, high = (end.astype(np.float64) for end in limits)
+        spread = np.maximum(offset - low, high - offset)
+        unit = np.where(spread > 0, spread, 1.0)
+        for rows in row_slices(X):
+            deviation = (X[rows].astype(np.float64) - offset) / unit
+            total += deviation.sum(axis=0)
+            square += np.square(deviation).sum(axis=0)
+        relative = total / n
+        mean = offset + unit * relative
+        scale = np.sqrt(np.maximum(square / n - relative**2, 0.0)) * unit
+    noise = 8 * np.finfo(np.float64 if X.dtype.kind != "f" else X.dtype).eps * np.abs(mean)
+    flat = scale <= noise
+    if shared and not flat.all():
+        largest = scale.max()  # whose square may overflow
+        return mean, np.full_like(scale, largest * np.sqrt(np.mean((scale / largest) ** 2)))
+    scale[flat] = np.where(mean[flat] != 0, np.abs(mean[flat]), 1.0)
+    return mean, scale
+
+
+def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
+    """The map from a user's rows to model units for a likelihood."""
+    if kind.scaling is not None:
+        center, scale = column_statistics(_observed(X), shared=kind.scaling == "shared")
+        return RowScaling(center=center, scale=scale)
+    threshold = float(binarize) if isinstance(binarize, Real) else None
+    return RowScaling(divisor=divisor, threshold=threshold, period=kind.period)

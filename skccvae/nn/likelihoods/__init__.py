@@ -1,0 +1,119 @@
+"""Likelihoods p(x | z): what the decoder's output means, and what an estimator must know of it.
+
+One file holds one family. A new likelihood is a subclass of `Likelihood` and a line in
+`LIKELIHOODS`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skccvae.nn.likelihoods._base import Likelihood
+from skccvae.nn.likelihoods._bernoulli import BernoulliLikelihood
+from skccvae.nn.likelihoods._continuous_bernoulli import ContinuousBernoulliLikelihood
+from skccvae.nn.likelihoods._counts import NegativeBinomialLikelihood, PoissonLikelihood
+from skccvae.nn.likelihoods._discretized_logistic import (
+    DiscretizedLogistic,
+    DiscretizedLogisticLikelihood,
+)
+from skccvae.nn.likelihoods._gaussian import GaussianLikelihood, IsotropicGaussianLikelihood
+from skccvae.nn.likelihoods._von_mises import VonMisesLikelihood
+
+__all__ = [
+    "LIKELIHOODS",
+    "BernoulliLikelihood",
+    "ContinuousBernoulliLikelihood",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticLikelihood",
+    "GaussianLikelihood",
+    "IsotropicGaussianLikelihood",
+    "Likelihood",
+    "NegativeBinomialLikelihood",
+    "PoissonLikelihood",
+    "VonMisesLikelihood",
+    "auto_likelihood",
+    "likelihood_class",
+]
+
+# What a user may call by name, in the order of the documentation.
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    kind.name: kind
+    for kind in (
+        BernoulliLikelihood,
+        GaussianLikelihood,
+        IsotropicGaussianLikelihood,
+        ContinuousBernoulliLikelihood,
+        PoissonLikelihood,
+        DiscretizedLogisticLikelihood,
+        NegativeBinomialLikelihood,
+        VonMisesLikelihood,
+    )
+}
+# What "auto" stands for: the first of these whose support holds X.
+_AUTO: tuple[type[Likelihood], ...] = (BernoulliLikelihood, GaussianLikelihood)
+
+
+def auto_likelihood(low: float, high: float, divisor: float = 1.0) -> type[Likelihood]:
+    """The likelihood that ``"auto"`` chooses for an X.
+
+    Parameters
+    ----------
+    low, high : float
+        Smallest and largest entry of X, finite.
+    divisor : float, default=1.0
+        What X is divided by to be in model units.
+
+    Returns
+    -------
+    type
+        Bernoulli where X lies in [0, divisor], else Gaussian.
+
+    Examples
+    --------
+    >>> from skccvae.nn import auto_likelihood
+    >>> auto_likelihood(0.0, 1.0).__name__, auto_likelihood(-2.0, 1.0).__name__
+    ('BernoulliLikelihood', 'GaussianLikelihood')
+    """
+    return next(kind for kind in _AUTO if kind.supports(low, high, divisor))
+
+
+def likelihood_class(likelihood: Any) -> type[Likelihood]:
+    """The class that a user's ``likelihood`` asks for.
+
+    Parameters
+    ----------
+    likelihood : str or type
+        A key of `LIKELIHOODS`, a subclass of `Likelihood`, or ``"auto"``, which stands for its
+        first choice until `auto_likelihood` has seen X.
+
+    Returns
+    -------
+    type
+        A subclass of `Likelihood`.
+
+    Raises
+    ------
+    ValueError
+        If there is no likelihood of that name.
+    TypeError
+        If it is neither a name nor a subclass, for example an instance.
+
+    Examples
+    --------
+    >>> from skccvae.nn import likelihood_class
+    >>> likelihood_class("poisson").__name__
+    'PoissonLikelihood'
+    """
+    if isinstance(likelihood, str):
+        kind = _AUTO[0] if likelihood == "auto" else LIKELIHOODS.get(likelihood)
+        if kind is None:
+            known = ", ".join(map(repr, ("auto", *LIKELIHOODS)))
+            raise ValueError(f"likelihood must be one of {known}; got {likelihood!r}.")
+        return kind
+    if isinstance(likelihood, type) and issubclass(likelihood, Likelihood):
+        if likelihood is not Likelihood:
+            return likelihood
+    raise TypeError(
+        "likelihood must be a name or a subclass of skccvae.nn.Likelihood (the class, not an "
+        f"instance); got {likelihood!r}."
+    )

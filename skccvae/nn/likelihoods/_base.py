@@ -1,0 +1,295 @@
+"""What every likelihood is: a distribution of rows, and the facts that estimators ask of it."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+# Each of these follows from the one before it; see `Likelihood.__init_subclass__`.
+_FORMULAS = ("distribution", "log_prob_terms", "log_prob", "total_log_prob")
+
+
+class Likelihood(nn.Module):
+    """Base class of the likelihoods p(x | z), and of one that you write yourself.
+
+    A likelihood says what the decoder's outputs mean. A subclass states its facts as class
+    attributes and overrides `distribution`; ``likelihood=`` of an estimator takes the class.
+
+    Rows reach a likelihood in *model units*: what the user passed, less the centre and divided
+    by the scale that `scaling` asks for. Log-probabilities are those of the user's own X, so
+    `log_scale`, the logarithm of that scale, is subtracted in each column.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns p of X.
+    scale : Tensor of shape (n_features,), optional
+        What each column was divided by, positive. Default: 1 everywhere. Estimators construct a
+        likelihood as ``kind(n_features, scale)``, so the constructor of a subclass takes both.
+
+    Attributes
+    ----------
+    n_features : int
+        Number of columns p.
+    n_inputs : int
+        How many numbers the encoder reads from a row, p by default. A subclass that overrides
+        `encoder_inputs` sets it in its constructor.
+    n_outputs : int
+        How many numbers the decoder returns for a row, p by default. A subclass whose columns
+        need several parameters each sets it in its constructor.
+    log_scale : Tensor of shape (n_features,)
+        Logarithm of ``scale``; zeros where nothing was scaled.
+    name : str
+        What ``likelihood_`` of an estimator shows: the import path of a class of yours.
+    support : tuple of float, default=(-inf, inf)
+        Smallest and largest value that a column may have, in model units. Estimators refuse
+        anything outside.
+    support_error : str
+        The error message for such an X, behind the name of the likelihood. ``{low}`` and
+        ``{high}`` are the range of X, ``{least}`` and ``{most}`` that of the support.
+    allow_nan : bool, default=False
+        Whether NaN is a value that was not observed. Then `log_prob_terms` must be 0 there, and
+        `encoder_inputs` and `row_content` must hold no NaN. It goes with ``scaling = None``.
+    accept_sparse : bool, default=True
+        Whether X may be a sparse matrix, whose missing entries are zeros.
+    reads_bytes : bool, default=False
+        Whether bytes (uint8) above 1 are 8-bit intensities, to be divided by 255.
+    binarizable : bool, default=False
+        Whether ``binarize`` of an estimator may turn rows in [0, 1] into zeros and ones.
+    scaling : {None, "columns", "shared"}, default=None
+        Whether rows are centred and scaled: not at all, by the standard deviation of each column,
+        or by one scale for all columns, the root of their mean variance.
+    period : float or None, default=None
+        Period of the columns. Whole periods are taken off X, down to half a one.
+    fingerprint : {None, "bits", "counts"}, default=None
+        What it describes of a molecule's fingerprint, for ``encoder="molecular_graph"``.
+
+    Raises
+    ------
+    ValueError
+        If ``scale`` does not have one entry for each column. A class statement raises it for
+        facts that contradict each other.
+
+    Notes
+    -----
+    The formulas build on each other: `log_prob_terms` on `distribution`, `log_prob` on
+    `log_prob_terms`, and `total_log_prob`, which training calls, on `log_prob`. Override whichever
+    you like: those behind it follow, also where the parent class has a faster formula for them.
+    Only `log_prob_terms` lets weights and masks act on single columns, so a class that overrides
+    `log_prob` alone cannot be combined with them. A class without `distribution` needs `mean`.
+
+    All of it runs on the device of its arguments, in their dtype, float32 or float64.
+
+    Examples
+    --------
+    Columns with a heavy tail, in units of their standard deviation:
+
+    >>> import numpy as np
+    >>> from torch.distributions import Independent, StudentT
+    >>> from skccvae import GaussianVAETransformer
+    >>> from skccvae.nn import Likelihood
+    >>> class HeavyTailed(Likelihood):
+    ...     scaling = "columns"
+    ...
+    ...     def distribution(self, outputs):
+    ...         return Independent(StudentT(4.0, outputs, 0.5, validate_args=False), 1)
+    >>> X = np.random.default_rng(0).standard_t(4, size=(200, 5))
+    >>> vae = GaussianVAETransformer(likelihood=HeavyTailed, max_epochs=2, random_state=0).fit(X)
+    >>> vae.inverse_transform(vae.transform(X)).shape
+    (200, 5)
+    """
+
+    name: ClassVar[str]
+    support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    support_error: ClassVar[str] = (
+        "needs X in [{least:g}, {most:g}]; X runs from {low:g} to {high:g}."
+    )
+    allow_nan: ClassVar[bool] = False
+    accept_sparse: ClassVar[bool] = True
+    reads_bytes: ClassVar[bool] = False
+    binarizable: ClassVar[bool] = False
+    scaling: ClassVar[str | None] = None
+    period: ClassVar[float | None] = None
+    fingerprint: ClassVar[str | None] = None
+
+    log_scale: Tensor
+
+    def __init_subclass__(cls, name: str | None = None, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        # Only the likelihoods of this package have short names; they are those of `LIKELIHOODS`.
+        cls.name = name or f"{cls.__module__}.{cls.__qualname__}"
+        _check_facts(cls)
+        # A class may state a faster formula for one of these. Where its subclass overrides an
+        # earlier one, that shortcut would bypass the override; it gives way to the base's formula.
+        depths = [
+            next(depth for depth, kind in enumerate(cls.__mro__) if formula in vars(kind))
+            for formula in _FORMULAS
+        ]
+        for number, formula in enumerate(_FORMULAS):
+            of_base = getattr(Likelihood, formula)
+            if min(depths[: number + 1]) < depths[number] and getattr(cls, formula) is not of_base:
+                setattr(cls, formula, of_base)
+
+    def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.n_inputs = n_features
+        self.n_outputs = n_features
+        scale = torch.ones(n_features) if scale is None else scale
+        if scale.shape != (n_features,):
+            raise ValueError(
+                f"scale must have shape ({n_features},), one entry for each column; got "
+                f"{tuple(scale.shape)}."
+            )
+        # In float64: columns of order 1e-50 have a logarithm, though float32 cannot hold them.
+        # Not part of the weights: whoever constructs the likelihood knows the scale.
+        self.register_buffer("log_scale", scale.double().log().float(), persistent=False)
+
+    # --- facts about a range of X ---------------------------------------------------------------
+
+    @classmethod
+    def supports(cls, low: float, high: float, divisor: float = 1.0) -> bool:
+        """Whether numbers from ``low`` to ``high``, once divided, lie in the support."""
+        return not (low < divisor * cls.support[0] or high > divisor * cls.support[1])
+
+    @classmethod
+    def check_support(cls, low: float, high: float, divisor: float = 1.0) -> None:
+        """Raise ValueError if numbers from ``low`` to ``high`` leave the support.
+
+        Parameters
+        ----------
+        low, high : float
+            Smallest and largest entry of the user's X.
+        divisor : float, default=1.0
+            What X is divided by to be in model units.
+        """
+        if not cls.supports(low, high, divisor):
+            least, most = (divisor * end for end in cls.support)
+            reason = cls.support_error.format(low=low, high=high, least=least, most=most)
+            raise ValueError(f"likelihood={cls.name!r} {reason}")
+
+    @classmethod
+    def unit_warning(cls, low: float, high: float) -> str | None:
+        """Warning for an X from ``low`` to ``high`` that looks like the wrong unit, else None."""
+        return None
+
+    # --- what is read from a row ----------------------------------------------------------------
+
+    def encoder_inputs(self, x: Tensor) -> Tensor:
+        """What the encoder reads from rows, shape (..., n_inputs): the rows by default.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., p)
+            Rows in model units.
+        """
+        return x
+
+    def row_content(self, x: Tensor) -> Tensor:
+        """What tells rows apart where noise belongs to a row, shape (n, p): the rows by default.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, p)
+            Rows in model units.
+        """
+        return x
+
+    # --- the distribution -----------------------------------------------------------------------
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        """Distribution of one row in model units.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_outputs)
+            What the decoder returned.
+
+        Returns
+        -------
+        Distribution
+            Batch shape (...), event shape (p,): ``Independent(columns, 1)``, where ``columns`` is
+            a distribution of batch shape (..., p).
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not name its distribution. Override `distribution`, or "
+            "`log_prob_terms` and `mean`."
+        )
+
+    def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Log-probability of each entry of the rows, in nats of the user's X.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_outputs)
+            What the decoder returned.
+        x : Tensor of shape (..., p)
+            Rows in model units. Its leading dimensions and those of ``outputs`` broadcast.
+
+        Returns
+        -------
+        Tensor of shape (..., p)
+            The density of an entry in model units, less `log_scale`. Columns are independent given
+            the outputs, so their sum is the log-probability of the row.
+        """
+        law = self.distribution(outputs)
+        if not isinstance(law, Independent):
+            raise TypeError(
+                f"`distribution` of {type(self).__name__} returns a {type(law).__name__}, which "
+                "has no term for each column. Return Independent(columns, 1), or override "
+                "`log_prob`."
+            )
+        return law.base_dist.log_prob(x) - self.log_scale
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Log-probability of rows, the sum of `log_prob_terms` over columns, shape (...).
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_outputs)
+            What the decoder returned.
+        x : Tensor of shape (..., p)
+            Rows in model units.
+        """
+        return self.log_prob_terms(outputs, x).sum(-1)
+
+    def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Sum of `log_prob` over all rows, a scalar, which is what a training step needs."""
+        return self.log_prob(outputs, x).sum()
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Mean of p(x | z) in model units, shape (..., p)."""
+        return self.distribution(outputs).mean
+
+
+def _check_facts(kind: type[Likelihood]) -> None:
+    """Refuse facts of a class that no estimator could follow."""
+    for fact, choices in (
+        ("scaling", (None, "columns", "shared")),
+        ("fingerprint", (None, "bits", "counts")),
+    ):
+        value = getattr(kind, fact)
+        if value not in choices:
+            wanted = ", ".join(map(repr, choices))
+            raise ValueError(f"{kind.__name__}.{fact} must be one of {wanted}; got {value!r}.")
+    if kind.allow_nan and kind.scaling is not None:
+        raise ValueError(
+            f"{kind.__name__} sets allow_nan = True and scaling = {kind.scaling!r}, but columns "
+            "with NaN have no scale yet. Set scaling = None."
+        )
+
+
+class UnitIntervalLikelihood(Likelihood):
+    """Base of the likelihoods of grey values, which lie in [0, 1] or are bytes."""
+
+    support = (0.0, 1.0)
+    support_error = (
+        f"{Likelihood.support_error} Scale it, for example with "
+        "sklearn.preprocessing.MinMaxScaler, or use likelihood='gaussian'."
+    )
+    reads_bytes = True
+    binarizable = True

@@ -1,0 +1,146 @@
+"""``posterior=`` takes a class or a factory, wherever a name may stand."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skccvae import (
+    ConstantCurvatureVAETransformer,
+    HyperbolicVAETransformer,
+    SphericalVAETransformer,
+)
+from skccvae.manifolds import Hyperbolic, Sphere
+from skccvae.nn import EuclideanLatent, SphericalCauchyLatent, SphericalLatent, WrappedLatent
+
+PATH = Path(__file__).resolve().parents[1] / "recipes" / "wrapped_laplace.py"
+_spec = importlib.util.spec_from_file_location("recipe_wrapped_laplace", PATH)
+recipe = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = recipe  # importable for pickle
+_spec.loader.exec_module(recipe)
+WrappedLaplaceLatent = recipe.WrappedLaplaceLatent
+
+X = np.random.default_rng(0).random((90, 5))
+FAST = {"max_epochs": 2, "hidden_layer_sizes": (8,), "random_state": 0}
+
+
+def sphere(manifold, prior_scale):
+    """A factory: the sphere of the package, by another way."""
+    return SphericalLatent(manifold.dim, manifold.curvature)
+
+
+@parametrize_with_checks([HyperbolicVAETransformer(posterior=WrappedLaplaceLatent, **FAST)])
+@pytest.mark.sklearn_contract
+def test_contract(estimator, check):
+    check(estimator)
+
+
+def test_the_law_of_the_recipe_integrates_to_one():
+    space = Hyperbolic(2, -0.5)
+    loc = space.exp0(torch.tensor([0.4, -0.2], dtype=torch.float64))
+    q = recipe.WrappedLaplace(loc, torch.tensor([0.3, 0.6], dtype=torch.float64), space)
+    line = torch.linspace(-12, 12, 1201, dtype=torch.float64)
+    v = torch.cartesian_prod(line, line)
+    z = space.exp(loc, space.from_frame(loc, v))
+    volume = space.log_volume_ratio(torch.linalg.vector_norm(v, dim=-1))
+    step = float(line[1] - line[0])
+    assert float((q.log_prob(z) + volume).exp().sum() * step**2) == pytest.approx(1, abs=1e-3)
+    draws = q.rsample((20000,))
+    frame = space.to_frame(loc, space.log(loc, draws))
+    assert frame.abs().mean(0).tolist() == pytest.approx([0.3, 0.6], rel=0.05)
+
+
+def test_a_class_does_everything_a_name_does(tmp_path):
+    vae = HyperbolicVAETransformer(posterior=WrappedLaplaceLatent, **FAST)
+    Z = vae.fit_transform(X)
+    assert Z.shape == (90, 2)
+    assert vae.inverse_transform(Z).shape == X.shape
+    assert vae.sample(3).shape == (3, 5)
+    assert vae.interpolate(X[:2], X[2:4]).shape == (2, 10, 5)
+    parts = vae.evaluate(X)
+    assert parts["elbo"] <= parts["log_likelihood"] + 0.1
+    assert clone(vae).posterior is WrappedLaplaceLatent
+    again = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(again.transform(X), Z)
+    assert vae.posterior_distribution(X[:4]).batch_shape == (4,)
+    search = GridSearchCV(
+        vae,
+        {"posterior": ["wrapped_normal", WrappedLaplaceLatent], "curvature": [-1.0, -0.2]},
+        cv=2,
+    )
+    assert len(search.fit(X).cv_results_["params"]) == 4
+    with pytest.raises(TypeError, match="pickle"):
+        vae.save(tmp_path / "model.skccvae")
+
+
+def test_a_factory_that_makes_the_sphere_of_the_package_is_that_sphere():
+    named = SphericalVAETransformer(curvature=0.5, **FAST).fit(X)
+    made = SphericalVAETransformer(curvature=0.5, posterior=sphere, **FAST).fit(X)
+    np.testing.assert_array_equal(named.transform(X), made.transform(X))
+
+
+@pytest.mark.parametrize("curvature", [-0.7, 0.0, 0.4])
+def test_constant_curvature_passes_its_own_space(curvature):
+    seen = []
+
+    def factory(manifold, prior_scale):
+        seen.append((manifold.curvature, prior_scale))
+        return WrappedLatent(manifold.dim, manifold.curvature, prior_scale)
+
+    vae = ConstantCurvatureVAETransformer(
+        curvature=curvature, prior_scale=0.6, posterior=factory, **FAST
+    ).fit(X)
+    assert seen == [(curvature, 0.6)]
+    assert vae.posterior_.endswith("factory")
+    assert vae.curvature_ == curvature
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(TypeError, match="returned int"):
+        SphericalVAETransformer(posterior=lambda manifold, scale: 3, **FAST).fit(X)
+    with pytest.raises(ValueError, match="made a latent space of 5 dimensions"):
+        SphericalVAETransformer(posterior=lambda *_: EuclideanLatent(5), **FAST).fit(X)
+    with pytest.raises(ValueError, match="decoder_input='auto'"):
+        HyperbolicVAETransformer(
+            posterior=WrappedLaplaceLatent, decoder_input="tangent", **FAST
+        ).fit(X)
+    with pytest.raises(ValueError, match="learn_curvature"):
+        ConstantCurvatureVAETransformer(
+            posterior=WrappedLaplaceLatent, learn_curvature=True, **FAST
+        ).fit(X)
+    with pytest.raises(ValueError, match=r"A subclass of skccvae\.nn\.Latent"):
+        SphericalVAETransformer(posterior="normal", **FAST).fit(X)
+
+
+def test_spherical_cauchy_has_the_widths_of_the_von_mises_fisher_law():
+    """The same outputs of the encoder mean about the same mean cosine in high dimension."""
+    torch.manual_seed(0)
+    params = torch.randn(50, 42)
+    params[:, -1] += 1.0
+    cauchy = SphericalCauchyLatent(40).posterior(params).mean_resultant_length
+    other = SphericalLatent(40).posterior(params).mean_resultant_length
+    assert (cauchy - other).abs().max() < 0.02
+    assert SphericalCauchyLatent(2, 0.25).manifold == Sphere(2, 0.25)
+
+
+def test_spherical_cauchy_learns_what_the_von_mises_fisher_law_learns():
+    blocks = np.repeat(np.kron(np.eye(4), np.ones((1, 8))), 50, axis=0)
+    bounds = []
+    for posterior in ("von_mises_fisher", "spherical_cauchy"):
+        vae = SphericalVAETransformer(
+            posterior=posterior, max_epochs=40, batch_size=20, random_state=0
+        ).fit(blocks)
+        parts = vae.evaluate(blocks)
+        assert parts["kl"] > 1.0  # log(4) = 1.39 tells four blocks apart
+        assert parts["elbo"] > -8  # without a code it is -18, 32 entropies of a bit of 1/4
+        bounds.append(parts["log_likelihood"])
+    assert bounds[1] == pytest.approx(bounds[0], abs=0.7)
