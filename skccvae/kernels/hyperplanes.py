@@ -40,16 +40,16 @@ LARGEST_OFFSET = 20.0
 POLE_MARGIN = 2e-6
 #: Lower bound of a gain. A gain of 0 has no direction; a plane with this gain contributes nothing.
 SMALLEST_GAIN = 1e-6
-#: Below this |K x^2| derivatives in K use series; 8 terms suffice in float32 and 16 in float64.
-_SERIES_BELOW, _TERMS = 0.1, 16
+#: Below this |K x^2| derivatives in K use series. float32 needs half as many terms as float64.
+_SERIES_BELOW = 0.1
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
-_ARCSINE = [math.comb(2 * n, n) / 4**n * n / (2 * n + 1) for n in range(1, _TERMS + 1)]
-_SINE = [(-1) ** n * n / math.factorial(2 * n + 1) for n in range(1, _TERMS + 1)]
+_ARCSINE = [math.comb(2 * n, n) / 4**n * n / (2 * n + 1) for n in range(1, 17)]
+_SINE = [(-1) ** n * n / math.factorial(2 * n + 1) for n in range(1, 9)]
 
 
 def _series(t: Tensor, coefficients: list[float]) -> Tensor:
     if t.dtype != torch.float64:
-        coefficients = coefficients[: _TERMS // 2]
+        coefficients = coefficients[: len(coefficients) // 2]
     value = torch.full_like(t, coefficients[-1])
     for a in reversed(coefficients[:-1]):
         value.mul_(t).add_(a)
@@ -81,7 +81,8 @@ def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: f
     At a pole the ratio of angle to sine is constant, so the difference is 0 there.
     """
     if abs(K) >= SMALL_CURVATURE and x.dtype != torch.float64:
-        return (torch.addcmul(angle.neg(), x, slope) * g_angle).sum() / (2 * K)
+        gap = torch.addcmul(angle, x, slope, value=-1)
+        return torch.dot(gap.view(-1), g_angle.view(-1)) / (-2 * K)
     t = (x * x).mul_(1 if K > 0 else -1)
     series = _series(t, _ARCSINE).mul_(t).mul_(x).div_(K)
     closed = torch.addcmul(angle.neg(), x, slope).div_(2 * K)
@@ -155,14 +156,15 @@ class _Distances(torch.autograd.Function):
         )
         g_K = None
         if ctx.like is not None:
-            total = (g_sine * _sine_by_K(offset, sine, cosine, K)).sum()
-            total = total - 0.5 * (g_cosine * offset * sine).sum()
+            total = torch.dot(g_sine, _sine_by_K(offset, sine, cosine, K))
+            total = total - 0.5 * torch.dot(g_cosine, offset * sine)
             if K:
                 total = total + _arcsine_by_K(x, angle, slope, g_angle, K)
             else:
                 total = total + (g_angle * x**3).sum() / 6
             if K < 0:
-                total = total + (0.5 * limit / LARGEST_OFFSET**2) * (g_offset * offset**5).sum()
+                shift = torch.dot(g_offset, offset**5)
+                total = total + (0.5 * limit / LARGEST_OFFSET**2) * shift
             g_K = total.to(*reversed(ctx.like))
         shape = ctx.shape
         return g_c.reshape(shape[:-1]), g_rows.reshape(shape), g_weight, g_bias, None, g_K

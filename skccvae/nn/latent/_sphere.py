@@ -151,9 +151,8 @@ class PowerSphericalLatent(SphericalLatent):
     --------
     >>> import torch
     >>> from skccvae.nn import PowerSphericalLatent
-    >>> latent = PowerSphericalLatent(2)
-    >>> latent.posterior(torch.tensor([[0.6, 0.8, 0.0, 0.0]])).mean_resultant_length
-    tensor([0.5000])
+    >>> PowerSphericalLatent(2).posterior(torch.tensor([[0.6, 0.8, 0.0, 0.0]])).mean
+    tensor([[0.3000, 0.4000, 0.0000]])
     """
 
     law = PowerSpherical
@@ -187,10 +186,9 @@ class SphericalCauchyLatent(SphericalLatent):
     --------
     >>> import torch
     >>> from skccvae.nn import SphericalCauchyLatent
-    >>> latent = SphericalCauchyLatent(2)
-    >>> step = latent.step(torch.randn(5, latent.n_params), torch.randn(5, latent.noise_dim))
-    >>> step.features.shape, step.kl.shape
-    (torch.Size([5, 3]), torch.Size([5]))
+    >>> params = torch.tensor([[0.6, 0.8, 0.0, 0.0]])  # s = 1
+    >>> SphericalCauchyLatent(2).posterior(params).concentration
+    tensor([0.3460])
     """
 
     law = SphericalCauchy

@@ -71,8 +71,8 @@ def auto_likelihood(low: float, high: float, divisor: float = 1.0) -> type[Likel
     Examples
     --------
     >>> from skccvae.nn import auto_likelihood
-    >>> auto_likelihood(0.0, 1.0).__name__, auto_likelihood(-2.0, 1.0).__name__
-    ('BernoulliLikelihood', 'GaussianLikelihood')
+    >>> auto_likelihood(0.0, 1.0).name, auto_likelihood(0.0, 16.0).name
+    ('bernoulli', 'gaussian')
     """
     return next(kind for kind in _AUTO if kind.supports(low, high, divisor))
 
@@ -101,8 +101,8 @@ def likelihood_class(likelihood: Any) -> type[Likelihood]:
     Examples
     --------
     >>> from skccvae.nn import likelihood_class
-    >>> likelihood_class("poisson").__name__
-    'PoissonLikelihood'
+    >>> likelihood_class("poisson").support
+    (0.0, inf)
     """
     if isinstance(likelihood, str):
         kind = _AUTO[0] if likelihood == "auto" else LIKELIHOODS.get(likelihood)
