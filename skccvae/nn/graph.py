@@ -144,6 +144,17 @@ class GraphEncoder(nn.Module):
     ----------
     .. [1] W. Hu et al., "Strategies for pre-training graph neural networks", ICLR 2020: the graph
        isomorphism network with edge features.
+
+    Examples
+    --------
+    Two nodes with one code each, and one edge between them with one code:
+
+    >>> import torch
+    >>> from skccvae.nn import GraphEncoder
+    >>> encoder = GraphEncoder(node_sizes=[5], edge_sizes=[4], sizes=[16, 8], activation="relu")
+    >>> graph = torch.tensor([[2.0, 1.0, 3.0, 0.0, 0.0, 1.0, 2.0]])  # counts, nodes, edge
+    >>> encoder(torch.zeros(1, 10), graph).shape
+    torch.Size([1, 8])
     """
 
     # For passes without gradients. There are tens of nodes per row, and the features of more rows

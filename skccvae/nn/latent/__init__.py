@@ -21,7 +21,7 @@ UNIFORM_LATENTS: dict[str, type[SphericalLatent]] = {
     "power_spherical": PowerSphericalLatent,
     "spherical_cauchy": SphericalCauchyLatent,
 }
-"""Latent spheres with the uniform prior, by the name of the posterior's family."""
+"""Latent spheres with the uniform prior, by the name of their law."""
 
 __all__ = [
     "NORMAL_LATENTS",

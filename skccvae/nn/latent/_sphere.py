@@ -53,7 +53,7 @@ class SphericalLatent(Latent):
     Attributes
     ----------
     law : type
-        `VonMisesFisher`; subclasses name another distribution with the parameters
+        `VonMisesFisher`. A subclass may set another distribution with the parameters
         (loc, concentration) and a registered KL to `HypersphericalUniform`.
 
     Notes
@@ -138,7 +138,10 @@ class SphericalLatent(Latent):
 class PowerSphericalLatent(SphericalLatent):
     """Sphere of curvature K > 0 with the power spherical posterior and the uniform prior.
 
-    Parameters are those of `SphericalLatent`.
+    Parameters
+    ----------
+    dim, curvature
+        As for `SphericalLatent`.
 
     References
     ----------

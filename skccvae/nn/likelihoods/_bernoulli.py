@@ -22,6 +22,14 @@ class BernoulliLikelihood(UnitIntervalLikelihood, name="bernoulli"):
         Number of columns of X.
     scale : Tensor of shape (n_features,), optional
         Not used: rows are not scaled.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import BernoulliLikelihood
+    >>> logits, x = torch.zeros(1, 2), torch.tensor([[0.0, 1.0]])
+    >>> BernoulliLikelihood(2).log_prob(logits, x)  # 2 log(1 / 2)
+    tensor([-1.3863])
     """
 
     fingerprint = "bits"

@@ -29,6 +29,14 @@ class ContinuousBernoulliLikelihood(UnitIntervalLikelihood, name="continuous_ber
     References
     ----------
     Loaiza-Ganem and Cunningham, "The continuous Bernoulli", NeurIPS 2019, eq. 6.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import ContinuousBernoulliLikelihood
+    >>> logits, x = torch.zeros(1, 2), torch.tensor([[0.2, 0.9]])
+    >>> ContinuousBernoulliLikelihood(2).log_prob(logits, x) == 0  # the uniform density
+    tensor([True])
     """
 
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:

@@ -24,6 +24,14 @@ class PoissonLikelihood(Likelihood, name="poisson"):
         Number of columns of X, non-negative counts.
     scale : Tensor of shape (n_features,), optional
         Not used: rows are not scaled.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import PoissonLikelihood
+    >>> log_rate, x = torch.zeros(1, 2), torch.tensor([[0.0, 1.0]])
+    >>> PoissonLikelihood(2).log_prob(log_rate, x)  # rate 1
+    tensor([-2.])
     """
 
     support = (0.0, math.inf)
@@ -65,6 +73,16 @@ class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
     -----
     With mean mu the variance is ``mu + mu^2 / r``. The size r of a column is learned from 10 on,
     and bounded to (3e-7, 3e6), where the distribution is the Poisson's to float32's digits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import NegativeBinomialLikelihood
+    >>> likelihood = NegativeBinomialLikelihood(2)
+    >>> law = likelihood.distribution(torch.zeros(1, 2)).base_dist
+    >>> mean, variance = law.mean[0, 0].item(), law.variance[0, 0].item()
+    >>> round(mean, 4), round(variance, 4)  # at the start of training
+    (1.0, 1.1)
     """
 
     def __init__(self, n_features: int, scale: Tensor | None = None) -> None:

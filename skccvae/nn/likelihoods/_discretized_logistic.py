@@ -46,6 +46,14 @@ class DiscretizedLogisticLikelihood(UnitIntervalLikelihood, name="discretized_lo
     References
     ----------
     Salimans, Karpathy, Chen and Kingma, "PixelCNN++", ICLR 2017, eq. 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import DiscretizedLogisticLikelihood
+    >>> likelihood = DiscretizedLogisticLikelihood(2)
+    >>> round(likelihood.mean(torch.zeros(1, 2))[0, 0].item(), 4)  # between black and white
+    0.5
     """
 
     min_scale = 0.1 / 255
@@ -119,6 +127,7 @@ class DiscretizedLogistic(Distribution):
         batch_shape: torch.Size | list[int] | tuple[int, ...],
         _instance: Distribution | None = None,
     ) -> DiscretizedLogistic:
+        """Return the distribution with a larger batch shape."""
         new = self._get_checked_instance(DiscretizedLogistic, _instance)
         new.loc, new.scale = self.loc.expand(batch_shape), self.scale.expand(batch_shape)
         super(DiscretizedLogistic, new).__init__(torch.Size(batch_shape), validate_args=False)

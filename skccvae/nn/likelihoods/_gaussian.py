@@ -29,6 +29,14 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
     The learned scale, in units of the column's standard deviation, is
     ``0.01 + softplus(parameter)``. The lower bound keeps the density finite where the model
     reproduces a column exactly.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import GaussianLikelihood
+    >>> means, x = torch.zeros(1, 2), torch.tensor([[1.0, -1.0]])
+    >>> round(GaussianLikelihood(2).log_prob(means, x).item(), 4)  # -log(2 pi) - 1
+    -2.8379
     """
 
     scaling = "columns"
@@ -83,6 +91,14 @@ class IsotropicGaussianLikelihood(GaussianLikelihood, name="isotropic_gaussian")
     ----------
     Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 1999, eq. 2: with
     linear networks and a Gaussian latent space this is its model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import IsotropicGaussianLikelihood
+    >>> likelihood = IsotropicGaussianLikelihood(3)
+    >>> likelihood.raw_scale.shape, likelihood.scale().shape  # one parameter for all columns
+    (torch.Size([1]), torch.Size([3]))
     """
 
     scaling = "shared"

@@ -42,6 +42,15 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
     -----
     The decoder gives a vector in the plane for each column; `natural_parameters` makes a von Mises
     law of it. `mean` is the mean direction, in [-pi, pi].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import VonMisesLikelihood
+    >>> outputs = torch.tensor([[0.0, 2.0]])  # one column: the vector (0, 2)
+    >>> likelihood = VonMisesLikelihood(1)
+    >>> likelihood.mean(outputs), likelihood.log_prob(outputs, torch.tensor([[float("nan")]]))
+    (tensor([[1.5708]]), tensor([0.]))
     """
 
     allow_nan = True
