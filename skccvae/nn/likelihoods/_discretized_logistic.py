@@ -119,6 +119,7 @@ class DiscretizedLogistic(Distribution):
         batch_shape: torch.Size | list[int] | tuple[int, ...],
         _instance: Distribution | None = None,
     ) -> DiscretizedLogistic:
+        """Return the distribution with a larger batch shape; it shares memory."""
         new = self._get_checked_instance(DiscretizedLogistic, _instance)
         new.loc, new.scale = self.loc.expand(batch_shape), self.scale.expand(batch_shape)
         super(DiscretizedLogistic, new).__init__(torch.Size(batch_shape), validate_args=False)
