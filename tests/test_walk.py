@@ -61,7 +61,7 @@ def calls() -> list[Call]:
     """Calls with data while a spherical model is fitted, in order, without accelerators."""
     X = np.random.default_rng(0).random((60, 6))
     vae = skccvae.SphericalVAETransformer(
-        hidden_layer_sizes=(8,), batch_size=16, max_epochs=1, random_state=0
+        hidden_layer_sizes=(8,), batch_size=16, max_epochs=1, random_state=0, device="cpu"
     )
     found: list[Call] = []
 
