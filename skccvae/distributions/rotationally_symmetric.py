@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ from skccvae.distributions.constraints import unit_vector
 from skccvae.special._autograd import first_order_only, with_derivative
 from skccvae.special.von_mises_fisher import ConcentrationGrid, concentration_grid
 
-LogTangent = Callable[[Tensor, Tensor, int, ConcentrationGrid], tuple[Tensor, Tensor]]
+# Called as log_tangent(score, concentration, m=m, grid=grid); returns the value and its derivative.
+LogTangent = Callable[..., tuple[Tensor, Tensor]]
 
 
 def log_sphere_area(m: int) -> float:
@@ -163,9 +165,8 @@ class RotationallySymmetric(Distribution):
         # y = 2 log tan(theta/2), with theta the angle to the location. A change of concentration at
         # a fixed score changes y (implicit reparameterisation), so z moves on a great circle
         # through mu.
-        y = with_derivative(
-            self.concentration, lambda kappa: self._log_tangent(score, kappa, m, self._grid)
-        )
+        quantile = partial(self._log_tangent, score, m=m, grid=self._grid)
+        y = with_derivative(self.concentration, quantile)
         cosine, sine = 1 - 2 * torch.sigmoid(y), 1 / torch.cosh(y / 2)
         v = _unit_tangent(loc, noise[..., 1:])
         z = cosine.unsqueeze(-1) * loc + sine.unsqueeze(-1) * v

@@ -11,7 +11,7 @@ from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._base import BaseVAETransformer
 from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent, posterior_name
 from skccvae.estimators._parameters import (
-    CHARTS,
+    COORDINATES,
     COUNT,
     DECODER_INPUTS,
     INTRINSIC,
@@ -112,7 +112,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
     )
     prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
     decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
-    coordinates: str = parameter(default="tangent", allowed=[CHARTS])
+    coordinates: str = parameter(default="tangent", allowed=[COORDINATES])
 
     def _make_latent(self):
         family = self.posterior_ = self._family()

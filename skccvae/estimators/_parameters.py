@@ -16,6 +16,7 @@ import numpy as np
 
 from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._attributes import FittedAttributes
+from skccvae.manifolds import CHARTS
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 COUNT = Interval(Integral, 1, None, closed="left")
 NON_NEGATIVE = Interval(Real, 0, np.inf, closed="left")
 POSITIVE = Interval(Real, 0, np.inf, closed="neither")
-CHARTS = StrOptions({"ambient", "stereographic", "tangent"})
+COORDINATES = StrOptions(set(CHARTS))
 DECODER_INPUTS = StrOptions({"auto", "coordinates", "tangent", "gyroplane"})
 # What `n_components` is, said after scikit-learn's message about a wrong value.
 INTRINSIC = "It is the intrinsic dimension of the latent space."

@@ -15,7 +15,7 @@ from torch import nn
 from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._networks import ENCODERS, NETWORKS
 from skccvae.estimators._parameters import (
-    CHARTS,
+    COORDINATES,
     COUNT,
     NON_NEGATIVE,
     POSITIVE,
@@ -45,7 +45,9 @@ def _likelihood_names() -> str:
 class SharedParameters:
     """Parameters of every estimator; what each means stands beside it."""
 
-    coordinates: str = parameter(default="ambient", allowed=[CHARTS])  # a leaf says of which space
+    coordinates: str = parameter(
+        default="ambient", allowed=[COORDINATES]
+    )  # a leaf says of which space
     hidden_layer_sizes: int | Sequence[int] = parameter(
         default=(256, 128),
         allowed=["array-like", COUNT],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skccvae.manifolds.ball import inside_the_ball
 from skccvae.manifolds.base import ConstantCurvature
-from skccvae.manifolds.checks import CHARTS
+from skccvae.manifolds.charts import CHARTS
 from skccvae.manifolds.euclidean import Euclidean
 from skccvae.manifolds.factory import constant_curvature
 from skccvae.manifolds.hyperbolic import Hyperbolic

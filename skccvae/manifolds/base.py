@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from skccvae.manifolds import functional as polar
-from skccvae.manifolds.checks import check_chart, check_dim
+from skccvae.manifolds.charts import INTRINSIC_CHARTS, check_chart
+from skccvae.manifolds.checks import check_dim
 from skccvae.manifolds.manifold import Manifold
 from skccvae.special.trigonometry import log_sinc_k, sinc_k
 
@@ -97,26 +98,13 @@ class ConstantCurvature(Manifold):
         check_chart(chart)
         if chart == "ambient":
             return x
-        return self.log0(x) if chart == "tangent" else self._stereographic(*self.to_polar(x))
-
-    def _stereographic(self, c: Tensor, s: Tensor) -> Tensor:
-        """Stereographic coordinates of a polar pair."""
-        return s / (1 + c).unsqueeze(-1)
+        return INTRINSIC_CHARTS[chart].to(*self.to_polar(x), self.curvature)
 
     def from_chart(self, coords: Tensor, chart: str) -> Tensor:
         if chart == "ambient":
             return self.project(coords)
         self._check_points(coords, self.chart_dim(chart), f"{chart} coordinates")
-        if chart == "tangent":
-            return self.exp0(coords)
-        q = 1 + self.curvature * coords.square().sum(-1)
-        if bool((q <= 0).any()):
-            raise ValueError(
-                f"Stereographic coordinates must lie inside the ball of radius "
-                f"1/sqrt(-curvature) = {self.radius_:g}; the largest norm here is "
-                f"{float(torch.linalg.vector_norm(coords, dim=-1).max()):g}."
-            )
-        return self.from_polar((2 - q) / q, 2 * coords / q.unsqueeze(-1))
+        return self.from_polar(*INTRINSIC_CHARTS[chart].from_(coords, self.curvature))
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device)

@@ -1,14 +1,11 @@
-"""Checks of what a user passes: dimension, curvature, name of a chart."""
+"""Checks of what a user passes: dimension and curvature."""
 
 from __future__ import annotations
 
 import math
 import numbers
 
-__all__ = ["CHARTS", "check_chart", "check_curvature", "check_dim"]
-
-#: Names of the coordinate charts that every space offers.
-CHARTS = ("ambient", "stereographic", "tangent")
+__all__ = ["check_curvature", "check_dim"]
 
 
 def check_dim(dim: object) -> int:
@@ -35,9 +32,3 @@ def check_curvature(curvature: object, sign: int, name: str) -> float:
         wanted = "positive, as in curvature=1.0" if sign > 0 else "negative, as in curvature=-1.0"
         raise ValueError(f"The curvature of a {name} must be finite and {wanted}; got {value!r}.")
     return value
-
-
-def check_chart(chart: object) -> None:
-    """Raise ValueError for an unknown chart."""
-    if chart not in CHARTS:
-        raise ValueError(f"chart must be one of {', '.join(map(repr, CHARTS))}; got {chart!r}.")

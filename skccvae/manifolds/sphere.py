@@ -146,15 +146,6 @@ class Sphere(ConstantCurvature):
         factor = polar._frame_factor(c, s, self.curvature, 1).unsqueeze(-1) / self.curvature
         return torch.cat([-sv * self.radius_, v - sv * factor * s], -1)
 
-    def _stereographic(self, c: Tensor, s: Tensor) -> Tensor:
-        if bool(((c <= -1) | ((c < 0) & (s == 0).all(-1))).any()):
-            raise ValueError(
-                "The antipode of the origin has no stereographic coordinates (they would be "
-                "infinite); use chart='ambient' for data that covers the whole sphere."
-            )
-        factor = polar._frame_factor(c, s, self.curvature, 1) / self.curvature
-        return s * factor.unsqueeze(-1)
-
     def _distance_block(self, x: Tensor, y: Tensor) -> Tensor:
         sine, cosine = euclidean_distances(x, y), euclidean_distances(x, -y)
         return 2 * self.radius_ * torch.atan2(sine, cosine)

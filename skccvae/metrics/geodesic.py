@@ -163,6 +163,8 @@ class GeodesicDistance:
             raise ValueError(
                 f"{self!r} takes points of {self._width} coordinates; got {len(x)} and {len(y)}."
             )
+        if self.coordinates not in _EMBEDDED:
+            return float(self.pairwise([x], [y])[0, 0])
         distances = [_distance(x[part], y[part], K, self.coordinates) for part, K in self._parts]
         return distances[0] if len(distances) == 1 else math.hypot(*distances)
 
@@ -174,7 +176,9 @@ class GeodesicDistance:
 
 
 # The distance of one pair once more, in NumPy. Only overhead counts there, and the methods of the
-# space, which work on tensors, take at least twenty times as long. A test compares the two.
+# space, which work on tensors, take at least twenty times as long. A test compares the two. A chart
+# that is not written here takes the slow way.
+_EMBEDDED = ("ambient", "stereographic", "tangent")
 
 
 def _norm(x: NDArray[np.float64]) -> float:

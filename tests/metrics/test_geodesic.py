@@ -14,13 +14,13 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from skccvae.manifolds import Euclidean, Hyperbolic, Product, Sphere
+from skccvae.manifolds import CHARTS, Euclidean, Hyperbolic, Product, Sphere
+from skccvae.manifolds.charts import INTRINSIC_CHARTS
 from skccvae.metrics import GeodesicDistance, pairwise_geodesic_distances
 
 SPACES = [Euclidean(2), Sphere(1), Sphere(3, 0.5), Hyperbolic(1), Hyperbolic(3, -2.0),
           Hyperbolic(2, -1e-6), Sphere(2, 1e-6),
           Product([Hyperbolic(2), Sphere(2, 3.0), Euclidean(1)])]  # fmt: skip
-CHARTS = ["ambient", "stereographic", "tangent"]
 EVERY = pytest.mark.parametrize("space", SPACES, ids=repr)
 
 
@@ -49,6 +49,15 @@ def test_callable_against_the_matrix(space, chart):
     one_by_one = [[metric(z, w) for w in W] for z in Z]
     np.testing.assert_allclose(one_by_one, metric.pairwise(Z, W), rtol=1e-9, atol=1e-9)
     assert metric(Z[0], Z[0]) == 0.0
+
+
+def test_callable_in_a_chart_without_a_quick_way(monkeypatch):
+    monkeypatch.setitem(INTRINSIC_CHARTS, "again", INTRINSIC_CHARTS["stereographic"])
+    space = Product([Hyperbolic(2), Sphere(2, 3.0)])
+    Z = cloud(space, 4, "again")
+    assert GeodesicDistance(space, "again")(Z[0], Z[1]) == pytest.approx(
+        GeodesicDistance(space, "stereographic")(Z[0], Z[1]), rel=1e-12
+    )
 
 
 @EVERY

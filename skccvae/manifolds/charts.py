@@ -1,0 +1,74 @@
+"""The charts of a space: how d numbers stand for a point.
+
+A chart is one entry of `INTRINSIC_CHARTS`. It maps the polar pair (c, s) of a point to d
+coordinates and back; see :mod:`skccvae.manifolds.functional` for the pair. The chart "ambient" has
+no entry, since its coordinates are the point itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skccvae.manifolds import functional as polar
+
+__all__ = ["CHARTS", "INTRINSIC_CHARTS", "Chart", "check_chart"]
+
+
+class Chart(NamedTuple):
+    """Coordinates of a space of curvature K, as functions of the polar pair.
+
+    Attributes
+    ----------
+    to : callable
+        ``to(c, s, K)`` returns the coordinates (..., d) of the points with polar pair (c, s).
+    from_ : callable
+        ``from_(coords, K)`` returns the polar pair (c, s) of finite coordinates (..., d).
+
+    Both raise a ValueError for points that the chart does not cover.
+    """
+
+    to: Callable[[Tensor, Tensor, float], Tensor]
+    from_: Callable[[Tensor, float], tuple[Tensor, Tensor]]
+
+
+def _to_stereographic(c: Tensor, s: Tensor, K: float) -> Tensor:
+    if K <= 0:
+        return s / (1 + c).unsqueeze(-1)
+    if bool(((c <= -1) | ((c < 0) & (s == 0).all(-1))).any()):
+        raise ValueError(
+            "The antipode of the origin has no stereographic coordinates (they would be "
+            "infinite); use chart='ambient' for data that covers the whole sphere."
+        )
+    return s * (polar._frame_factor(c, s, K, 1) / K).unsqueeze(-1)
+
+
+def _from_stereographic(coords: Tensor, K: float) -> tuple[Tensor, Tensor]:
+    q = 1 + K * coords.square().sum(-1)
+    if bool((q <= 0).any()):
+        raise ValueError(
+            "Stereographic coordinates must lie inside the ball of radius 1/sqrt(-curvature) = "
+            f"{1 / math.sqrt(-K):g}; the largest norm here is "
+            f"{float(torch.linalg.vector_norm(coords, dim=-1).max()):g}."
+        )
+    return (2 - q) / q, 2 * coords / q.unsqueeze(-1)
+
+
+#: The charts with d coordinates, by name.
+INTRINSIC_CHARTS: dict[str, Chart] = {
+    "stereographic": Chart(_to_stereographic, _from_stereographic),
+    "tangent": Chart(polar.log_origin, polar.exp_origin),
+}
+#: Names of the charts that every space offers.
+CHARTS = ("ambient", *INTRINSIC_CHARTS)
+
+
+def check_chart(chart: object) -> None:
+    """Raise ValueError for an unknown chart."""
+    known = ("ambient", *INTRINSIC_CHARTS)
+    if chart not in known:
+        raise ValueError(f"chart must be one of {', '.join(map(repr, known))}; got {chart!r}.")
