@@ -134,6 +134,14 @@ def test_one_file_knows_laws_and_their_accelerators() -> None:
             assert laws <= {"skccvae.distributions.preimages"}, path
 
 
+def test_models_ask_the_registry_alone() -> None:
+    for folder in ("nn", "training", "estimators"):
+        for path in (PACKAGE / folder).rglob("*.py"):
+            names = imported_names(path.read_text(encoding="utf-8"), "skccvae.x", False)
+            kernels = {n for n in names if n.startswith("skccvae.kernels")}
+            assert kernels <= {"skccvae.kernels"}, path
+
+
 def import_circles() -> list[list[str]]:
     """Groups of modules of the package that import each other, packages' __init__ aside."""
     graph: dict[str, set[str]] = {}

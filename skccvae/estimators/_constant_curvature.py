@@ -49,8 +49,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         ``"auto"`` is the Riemannian normal, whose density has no poles on a sphere; only where its
         prior would reach out of the range of float32, in hyperbolic spaces of many dimensions, it
         is the wrapped normal. A class or factory of yours is called as
-        ``posterior(manifold, prior_scale)`` and returns a `skccvae.nn.Latent`; its curvature is
-        fixed.
+        ``posterior(manifold, prior_scale)`` and returns a `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
         Scale of the prior. (K, s) and (s^2 K, 1) are the same model in other units.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
@@ -77,6 +76,9 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
 
     Notes
     -----
+    A line has no curvature: with ``n_components=1`` a K below 0 changes nothing, and a K that is
+    learned drifts with the rounding error.
+
     At K = 0 the model is the Gaussian VAE (with one scale for all directions where the family is
     the Riemannian normal), and it is continuous there from both sides.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
+
+import torch
 
 from skccvae.manifolds import ConstantCurvature
 from skccvae.nn import Latent
@@ -24,33 +27,72 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
     manifold : Euclidean, Sphere or Hyperbolic
         The space that the estimator's ``n_components`` and ``curvature`` name.
     estimator : BaseEstimator
-        Whose ``prior_scale`` is passed on. Its ``decoder_input`` must be ``"auto"``, because the
+        Its ``prior_scale`` is passed on. Its ``decoder_input`` must be ``"auto"``, because the
         latent space says itself what the decoder reads.
+
+    Returns
+    -------
+    Latent
+        A copy of what the call returned, so that two models never share weights.
 
     Raises
     ------
     TypeError
-        If the call does not return a `Latent`.
+        If the call fails or does not return a `Latent`, or the class lacks what a model needs.
     ValueError
-        If its dimension is not that of the manifold, or ``decoder_input`` is set.
+        If the latent space lives on another manifold, its locations are not points of the manifold,
+        or ``decoder_input`` is set.
     """
     if estimator.decoder_input != "auto":
         raise ValueError(
             f"decoder_input={estimator.decoder_input!r} cannot be combined with a latent space of "
             "your own, whose `features` say what the decoder reads. Use decoder_input='auto'."
         )
-    latent = posterior(manifold, float(estimator.prior_scale))
+    wanted = "a subclass of skccvae.nn.Latent, or a factory that makes one,"
+    call = "when called as posterior(manifold, prior_scale)"
+    if isinstance(posterior, Latent):
+        raise TypeError(
+            f"posterior must be {wanted} and not an instance; got {type(posterior).__name__}(...)."
+        )
+    try:
+        latent = posterior(manifold, float(estimator.prior_scale))
+    except (TypeError, AttributeError) as error:
+        raise TypeError(
+            f"posterior must be {wanted} {call}; {posterior!r} failed: {error}"
+        ) from error
     if not isinstance(latent, Latent):
         raise TypeError(
-            "posterior must make a skccvae.nn.Latent when called as posterior(manifold, "
-            f"prior_scale); {posterior!r} returned {type(latent).__name__}."
+            f"posterior must make a skccvae.nn.Latent {call}; {posterior!r} returned "
+            f"{type(latent).__name__}."
         )
-    if latent.dim != manifold.dim:
+    if latent.manifold != manifold:
         raise ValueError(
-            f"posterior={posterior!r} made a latent space of {latent.dim} dimensions for "
-            f"{manifold!r}; it must have n_components={manifold.dim}."
+            f"posterior={posterior!r} made a latent space on {latent.manifold!r}, but this "
+            f"estimator's is {manifold!r}. Pass the manifold on to `Latent.__init__`."
         )
-    return latent
+    _check_latent(latent, manifold)
+    return copy.deepcopy(latent)
+
+
+def _check_latent(latent: Latent, manifold: ConstantCurvature) -> None:
+    """Refuse a latent space that a model could be trained with, but not used."""
+    name = type(latent).__name__
+    needed = ["n_params", "noise_dim", "posterior", "prior", "location"]
+    missing = [n for n in needed if getattr(type(latent), n, None) is getattr(Latent, n, None)]
+    missing = [n for n in missing if n not in vars(latent)]
+    if missing:
+        raise TypeError(f"{name} must define {', '.join(missing)}; see skccvae.nn.Latent.")
+    # Not random numbers: the weights of the networks do not depend on this check.
+    params = torch.linspace(-1, 1, 4 * latent.n_params).reshape(4, latent.n_params)
+    with torch.no_grad():
+        points = latent.location(params)
+    if points.shape != (4, manifold.ambient_dim) or not bool(manifold.belongs(points).all()):
+        raise ValueError(
+            f"{name}.location must return points of {manifold!r}, {manifold.ambient_dim} "
+            f"coordinates each; it returned shape {tuple(points.shape)} and points that do not lie "
+            "there. Laws on the unit sphere need `location` and `to_ambient` to multiply by "
+            "manifold.radius_."
+        )
 
 
 def posterior_name(posterior: Any) -> str:

@@ -41,7 +41,8 @@ class SphericalVAETransformer(BaseVAETransformer):
         class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
         `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
-        Scale of the prior of ``"wrapped_normal"``; the uniform prior has none.
+        Scale of the prior of ``"wrapped_normal"`` and ``"riemannian_normal"``; the uniform prior
+        has none.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
         What the decoder reads at a latent point: ambient coordinates, the log map at the origin, or
         signed geodesic distances to learned hyperplanes, which take the place of its first layer.

@@ -31,15 +31,8 @@ from skccvae.special._autograd import first_order_only
 from skccvae.special.smooth_limit import saturation_point
 from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
-__all__ = ["LARGEST_OFFSET", "POLE_MARGIN", "SMALLEST_GAIN", "step"]
+__all__ = ["step"]
 
-#: Largest offset of a plane in curvature radii. float32 does not resolve larger ones.
-LARGEST_OFFSET = 20.0
-#: At a pole of a plane K x^2 = 1 and the arcsine has an infinite slope. The code treats K x^2
-#: within this margin of 1 as the pole.
-POLE_MARGIN = 2e-6
-#: Lower bound of a gain. A gain of 0 has no direction; a plane with this gain contributes nothing.
-SMALLEST_GAIN = 1e-6
 #: Below this |K x^2| derivatives in K use series. float32 needs half as many terms as float64.
 _SERIES_BELOW = 0.1
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
@@ -56,7 +49,7 @@ def _series(t: Tensor, coefficients: list[float]) -> Tensor:
     return value
 
 
-def _arcsine(x: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+def _arcsine(x: Tensor, sign: int, pole_margin: float) -> tuple[Tensor, Tensor]:
     """Inverse of sin (middle branch), of sinh or of the identity, and its slope.
 
     At a pole of the plane the slope is infinite, so the ratio of angle to sine is held constant.
@@ -69,10 +62,10 @@ def _arcsine(x: Tensor, sign: int) -> tuple[Tensor, Tensor]:
         # asinh |x| without cancellation, from functions that torch vectorises.
         angle = torch.addcdiv(x.abs(), square, root + 1).log1p_().copysign_(x)
         return angle, root.reciprocal_()
-    pole = square > 1 - POLE_MARGIN
-    ratio = math.asin(math.sqrt(1 - POLE_MARGIN)) / math.sqrt(1 - POLE_MARGIN)
+    pole = square > 1 - pole_margin
+    ratio = math.asin(math.sqrt(1 - pole_margin)) / math.sqrt(1 - pole_margin)
     angle = torch.where(pole, x * ratio, torch.asin(x.clamp(-1.0, 1.0)))
-    return angle, torch.where(pole, ratio, (1 - square).clamp_(min=POLE_MARGIN).rsqrt_())
+    return angle, torch.where(pole, ratio, (1 - square).clamp_(min=pole_margin).rsqrt_())
 
 
 def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float) -> Tensor:
@@ -103,13 +96,22 @@ class _Distances(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, K: float, learned: Any
+        ctx: Any,
+        c: Tensor,
+        s: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        K: float,
+        learned: Any,
+        largest_offset: float,
+        pole_margin: float,
+        smallest_gain: float,
     ) -> Tensor:
         # All lengths are in units of the radius; this saves a multiplication of the matrix.
         K, sign = (0.0, 0) if abs(K) < FLAT else (K, 1 if K > 0 else -1)
         size = math.sqrt(abs(K)) if sign else 1.0
-        gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(SMALLEST_GAIN)
-        limit = max(-K, 0.0) / LARGEST_OFFSET**2
+        gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(smallest_gain)
+        limit = max(-K, 0.0) / largest_offset**2
         raw = (-bias / gain).clamp_(-saturation_point(limit), saturation_point(limit))
         shrink = (limit * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
         offset = raw * shrink
@@ -120,12 +122,12 @@ class _Distances(torch.autograd.Function):
         rows = s.reshape(-1, s.shape[-1])
         c = c.reshape(-1, 1)
         x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-size)
-        angle, slope = _arcsine(x, sign)
+        angle, slope = _arcsine(x, sign, pole_margin)
         ctx.save_for_backward(c, rows, weight)
         # These are neither inputs nor outputs, so plain attributes suffice and cost less.
         ctx.planes = (gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled)
         ctx.rows = (x, angle, slope)
-        ctx.K, ctx.size, ctx.shape = K, size, s.shape
+        ctx.K, ctx.size, ctx.shape, ctx.largest_offset = K, size, s.shape, largest_offset
         ctx.like = None if learned is None else (learned.dtype, learned.device)
         return (angle * (gain / size)).reshape(*s.shape[:-1], len(gain))
 
@@ -164,13 +166,32 @@ class _Distances(torch.autograd.Function):
                 total = total + (g_angle * x**3).sum() / 6
             if K < 0:
                 shift = torch.dot(g_offset, offset**5)
-                total = total + (0.5 * limit / LARGEST_OFFSET**2) * shift
+                total = total + (0.5 * limit / ctx.largest_offset**2) * shift
             g_K = total.to(*reversed(ctx.like))
         shape = ctx.shape
-        return g_c.reshape(shape[:-1]), g_rows.reshape(shape), g_weight, g_bias, None, g_K
+        return (
+            g_c.reshape(shape[:-1]),
+            g_rows.reshape(shape),
+            g_weight,
+            g_bias,
+            None,
+            g_K,
+            None,
+            None,
+            None,
+        )
 
 
-def step(c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, curvature: float | Tensor) -> Tensor:
+def step(
+    c: Tensor,
+    s: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    curvature: float | Tensor,
+    largest_offset: float = 20.0,
+    pole_margin: float = 2e-6,
+    smallest_gain: float = 1e-6,
+) -> Tensor:
     """Compute gain times signed distance of points to planes.
 
     Parameters
@@ -184,6 +205,8 @@ def step(c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, curvature: float | 
         Minus gain times offset.
     curvature : float or Tensor of shape ()
         Curvature. A tensor must be on the CPU; it gets a gradient.
+    largest_offset, pole_margin, smallest_gain : float
+        Where the layer leaves its formula; see `skccvae.nn.gyroplane`.
 
     Returns
     -------
@@ -199,4 +222,5 @@ def step(c: Tensor, s: Tensor, weight: Tensor, bias: Tensor, curvature: float | 
     """
     learned = curvature if isinstance(curvature, Tensor) and curvature.requires_grad else None
     K = float(curvature.detach() if isinstance(curvature, Tensor) else curvature)
-    return _Distances.apply(c, s, weight, bias, K, learned)
+    margins = largest_offset, pole_margin, smallest_gain
+    return _Distances.apply(c, s, weight, bias, K, learned, *margins)

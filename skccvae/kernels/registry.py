@@ -52,8 +52,8 @@ def disabled() -> Iterator[None]:
 
     Models then use only the plain path and give the same numbers up to rounding. This helps with
     reading and debugging, and allows second derivatives where the plain path relies on autograd.
-    The switch affects the thread (or task) that enters the block. Threads started inside the block
-    keep their accelerators.
+    The switch affects the thread (or task) that enters the block. Threads and processes started
+    inside the block, such as the workers of ``n_jobs=2``, keep their accelerators.
 
     Examples
     --------
@@ -125,10 +125,14 @@ def accelerator(
     >>> accelerator(VonMisesFisher, direction.double(), noise.double()) is None
     True
     """
+    if isinstance(of, str) and of not in _STEPS:
+        layers = [key for key in _STEPS if isinstance(key, str)]
+        raise ValueError(f"of must be a law or one of the layers {layers}; got {of!r}.")
     if not _enabled.get():
         return None
     if of in _TABLES:
-        assert noise is not None, "a draw needs noise"
+        if noise is None:
+            raise TypeError(f"the step of {of!r} makes a draw, so pass its noise, a tensor.")
         if not rotationally_symmetric.applies(x, noise):
             return None
         return partial(rotationally_symmetric.step, _TABLES[of](x.shape[-1]))

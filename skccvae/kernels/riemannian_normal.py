@@ -179,7 +179,9 @@ def _backward(
         G = g_delta * zc / n
         g_cos = torch.addcmul(torch.zeros_like(n) if g_zc is None else g_zc, g_delta, n, value=-1)
         if g_k is not None:
-            G.addcmul_(g_k, (zc - k).sub_(2 / 3 * small).div_(torch.addcmul(small_tensor, n, n)))
+            # near the antipode n is small too, but nothing cancels there
+            near = small_tensor * (zc > 0)
+            G.addcmul_(g_k, torch.sub(zc - k, near, alpha=2 / 3).div_(torch.addcmul(near, n, n)))
             g_cos.sub_(g_k)
     else:
         q = zc.reciprocal()

@@ -191,8 +191,9 @@ def _backward(
         G = g_rho * zc / n
         g_zc = torch.addcmul(torch.zeros_like(n) if g_zc is None else g_zc, g_rho, n, value=-1)
         if g_k is not None:
-            kappa = (zc - k).sub_(2 / 3 * small).div_(torch.addcmul(small_tensor, n, n))
-            G.addcmul_(g_k, kappa)
+            # near the antipode n is small too, but nothing cancels there
+            near = small_tensor * (zc > 0)
+            G.addcmul_(g_k, torch.sub(zc - k, near, alpha=2 / 3).div_(torch.addcmul(near, n, n)))
             g_zc.sub_(g_k)
     e = torch.addcmul(g_z * k if s.log_map else g_z, G, Z)
 

@@ -51,7 +51,8 @@ def _norm(a: Tensor) -> Tensor:
 def _safe_sqrt(x: Tensor) -> Tensor:
     """Square root of what is >= 0 up to rounding; value and gradient are 0 at and below 0."""
     positive = x > 0
-    return torch.where(positive, torch.where(positive, x, 1.0).sqrt(), 0.0)
+    root = torch.where(positive, x, 1.0).sqrt()
+    return torch.where(positive, root, torch.where(x.isnan(), x, 0.0))
 
 
 def _cosine(c: Tensor, s: Tensor, K: float | Tensor, sign: int | None) -> Tensor:

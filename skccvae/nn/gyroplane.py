@@ -6,12 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from skccvae.kernels import accelerator
-from skccvae.kernels.hyperplanes import LARGEST_OFFSET, POLE_MARGIN, SMALLEST_GAIN
 from skccvae.special import cos_k, sin_k
 from skccvae.special.smooth_limit import limit_size
 from skccvae.special.stumpff import arcsin_root
 
 __all__ = ["Gyroplanes"]
+
+#: Largest offset of a plane in curvature radii. float32 does not resolve larger ones.
+LARGEST_OFFSET = 20.0
+#: At a pole of a plane K x^2 = 1 and the arcsine has an infinite slope. The code treats K x^2
+#: within this margin of 1 as the pole.
+POLE_MARGIN = 2e-6
+#: Lower bound of a gain. A gain of 0 has no direction; a plane with this gain contributes nothing.
+SMALLEST_GAIN = 1e-6
 
 
 class Gyroplanes(nn.Module):
@@ -81,7 +88,9 @@ class Gyroplanes(nn.Module):
         """
         fused = accelerator("hyperplanes", s, curvature=K)
         if fused is not None:
-            return fused(c, s, self.weight, self.bias, K)
+            return fused(
+                c, s, self.weight, self.bias, K, LARGEST_OFFSET, POLE_MARGIN, SMALLEST_GAIN
+            )
         if not isinstance(K, Tensor) and K == 0:
             return self.linear(s)
         gain = torch.linalg.vector_norm(self.weight, dim=-1).clamp_min(SMALLEST_GAIN)

@@ -105,6 +105,7 @@ def partition(c: Tensor, d: int, sign: int | None) -> Partition:
     with torch.no_grad():
         c = c.detach().to(working_dtype(c.device))
         if sign is not None:
+            c = c.clamp(min=0) if sign == 0 else c  # a flat curvature may still be below 0
             return (_negative_partition if sign < 0 else _positive_partition)(c, d)
         below = _negative_partition(c.clamp(max=0), d)
         above = _positive_partition(c.clamp(min=0), d)
@@ -268,6 +269,7 @@ def _negative_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
 def radius_and_slope(score: Tensor, c: Tensor, d: int, sign: int | None) -> tuple[Tensor, Tensor]:
     """`normal_radius` and its derivative in c, outside autograd, for equal shapes and dtypes."""
     if sign is not None:
+        c = c.clamp(min=0) if sign == 0 else c  # a flat curvature may still be below 0
         return (_negative_radius if sign < 0 else _positive_radius)(score, c, d)
     below = _negative_radius(score, c.clamp(max=0), d)
     above = _positive_radius(score, c.clamp(min=0), d)

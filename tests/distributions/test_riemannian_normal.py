@@ -232,3 +232,22 @@ def test_no_closed_divergence_between_two() -> None:
     q = at_origin(2, 1.0, 1.0)
     with pytest.raises(NotImplementedError):  # torch's answer to an unregistered pair
         kl_divergence(q, q)
+
+
+@pytest.mark.parametrize("curvature", [-9e-19, -1e-20, -1e-30, 1e-30, 9e-19])
+def test_a_curvature_that_counts_as_flat_is_flat(curvature: float) -> None:
+    space = constant_curvature(3, curvature)
+    q = RiemannianNormal(space.exp0(torch.ones(3, dtype=F64)), tensor(0.7), space)
+    flat = RiemannianNormal(torch.ones(3, dtype=F64), tensor(0.7), Euclidean(3))
+    noise = torch.randn(5, 4, dtype=F64)
+    torch.testing.assert_close(
+        space.log0(q.rsample_from_noise(noise)), flat.rsample_from_noise(noise)
+    )
+    torch.testing.assert_close(q.entropy(), flat.entropy())
+
+
+@pytest.mark.parametrize("curvature", [-1.0, 0.0, 1.0])
+def test_a_value_that_is_nan_has_no_density(curvature: float) -> None:
+    space = constant_curvature(2, curvature)
+    q = RiemannianNormal(space.origin(F64), tensor(1.0), space, validate_args=False)
+    assert torch.isnan(q.log_prob(torch.full_like(q.loc, math.nan)))

@@ -20,7 +20,13 @@ from skccvae import (
     SphericalVAETransformer,
 )
 from skccvae.manifolds import Hyperbolic, Sphere
-from skccvae.nn import EuclideanLatent, SphericalCauchyLatent, SphericalLatent, WrappedLatent
+from skccvae.nn import (
+    EuclideanLatent,
+    Latent,
+    SphericalCauchyLatent,
+    SphericalLatent,
+    WrappedLatent,
+)
 
 PATH = Path(__file__).resolve().parents[1] / "recipes" / "wrapped_laplace.py"
 _spec = importlib.util.spec_from_file_location("recipe_wrapped_laplace", PATH)
@@ -36,6 +42,23 @@ FAST = {"max_epochs": 2, "hidden_layer_sizes": (8,), "random_state": 0}
 def sphere(manifold, prior_scale):
     """A factory: the sphere of the package, by another way."""
     return SphericalLatent(manifold.dim, manifold.curvature)
+
+
+class Nothing(Latent):
+    """A latent space that says nothing of itself."""
+
+    def __init__(self, manifold, prior_scale):
+        super().__init__(manifold)
+
+
+class OnUnitSphere(SphericalLatent):
+    """Locations on the unit sphere, whatever the radius of the manifold."""
+
+    def __init__(self, manifold, prior_scale):
+        super().__init__(manifold.dim, manifold.curvature)
+
+    def location(self, params):
+        return super().location(params) / self.radius
 
 
 @parametrize_with_checks([HyperbolicVAETransformer(posterior=WrappedLaplaceLatent, **FAST)])
@@ -107,8 +130,18 @@ def test_constant_curvature_passes_its_own_space(curvature):
 def test_what_does_not_fit_is_refused():
     with pytest.raises(TypeError, match="returned int"):
         SphericalVAETransformer(posterior=lambda manifold, scale: 3, **FAST).fit(X)
-    with pytest.raises(ValueError, match="made a latent space of 5 dimensions"):
+    with pytest.raises(ValueError, match=r"made a latent space on Euclidean\(dim=5\)"):
         SphericalVAETransformer(posterior=lambda *_: EuclideanLatent(5), **FAST).fit(X)
+    with pytest.raises(ValueError, match=r"curvature=-1\), but this estimator's is Sphere"):
+        SphericalVAETransformer(posterior=lambda m, s: WrappedLatent(m.dim, -1.0), **FAST).fit(X)
+    with pytest.raises(TypeError, match="not an instance"):
+        SphericalVAETransformer(posterior=SphericalLatent(2), **FAST).fit(X)
+    with pytest.raises(TypeError, match=r"called as posterior\(manifold, prior_scale\)"):
+        SphericalVAETransformer(posterior=SphericalLatent, **FAST).fit(X)
+    with pytest.raises(TypeError, match="must define n_params, noise_dim, posterior"):
+        SphericalVAETransformer(posterior=Nothing, **FAST).fit(X)
+    with pytest.raises(ValueError, match="manifold.radius_"):
+        SphericalVAETransformer(curvature=4.0, posterior=OnUnitSphere, **FAST).fit(X)
     with pytest.raises(ValueError, match="decoder_input='auto'"):
         HyperbolicVAETransformer(
             posterior=WrappedLaplaceLatent, decoder_input="tangent", **FAST
@@ -144,3 +177,15 @@ def test_spherical_cauchy_learns_what_the_von_mises_fisher_law_learns():
         assert parts["elbo"] > -8  # without a code it is -18, 32 entropies of a bit of 1/4
         bounds.append(parts["log_likelihood"])
     assert bounds[1] == pytest.approx(bounds[0], abs=0.7)
+
+
+def test_two_models_of_one_factory_share_no_weights():
+    latent = WrappedLatent(2, 1.0, decoder_input="gyroplane", n_planes=8)
+
+    def factory(manifold, prior_scale):
+        return latent
+
+    first = SphericalVAETransformer(posterior=factory, **FAST).fit(X)
+    score = first.score(X)
+    again = SphericalVAETransformer(posterior=factory, **FAST).fit(X)
+    assert first.score(X) == score == again.score(X)

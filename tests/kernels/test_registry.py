@@ -30,7 +30,7 @@ LATENTS = {
     ),
 }
 for _family, _latent in NORMAL_LATENTS.items():
-    for _K in (-1.0, -1e-3, 0.0, 1e-3, 0.7):
+    for _K in (-1.0, -1e-3, -1e-20, 0.0, 1e-3, 0.7):
         for _learned in (False, True):
             for _reads in ("tangent", "coordinates", "gyroplane"):
                 _name = f"{_family}, K = {_K}{' learned' * _learned}, {_reads}"
@@ -134,3 +134,26 @@ def test_conditions():
     assert accelerator(WrappedNormal, x, noise, on_device) is None
     assert accelerator("limits", x, curvature=on_device) is None
     assert accelerator(torch.distributions.Normal, x, noise) is None
+    with pytest.raises(ValueError, match="hyperplane"):
+        accelerator("hyperplane", x)
+    with pytest.raises(TypeError, match="noise"):
+        accelerator(VonMisesFisher, x)
+
+
+@pytest.mark.parametrize("name", ["wrapped_normal", "riemannian_normal"])
+def test_the_logarithm_near_the_antipode_keeps_its_gradient_in_float32(name):
+    """Where a draw lies next to the antipode of the origin, its sine is small, as it is at 0."""
+    latent = NORMAL_LATENTS[name](2, 1.0)
+    law, noise = latent.law, torch.tensor([[0.3, 0.5, 0.2]])[:, : latent.noise_dim]
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        u = torch.tensor([[3.05, 0.0]], dtype=dtype, requires_grad=True)
+        scale = torch.full((1, latent.n_params - 2), -4.5, dtype=dtype, requires_grad=True)
+        step = accelerator(law, u, noise.to(dtype), 1.0)
+        z = step(u, scale, noise.to(dtype), 1.0, 1.0, True)[1]
+        assert float(z.detach().norm()) > 3.0
+        results.append(
+            torch.autograd.grad(z[0] @ torch.tensor([0.3, 1.0], dtype=dtype), (u, scale))
+        )
+    for a, b in zip(*results, strict=True):
+        assert (a - b).abs().max() < 1e-3 * b.abs().max()

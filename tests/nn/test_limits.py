@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
@@ -93,3 +95,19 @@ def test_the_fused_limits_are_those_of_autograd(curvature, riemannian):
             )
             for g, h in zip(first, second, strict=True):
                 assert torch.allclose(g, h, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("riemannian", [False, True])
+def test_a_learned_curvature_far_out_leaves_room_for_a_location(riemannian):
+    """At K = -40 draws of this prior leave float32; a learned K that gets there still trains."""
+    K = torch.tensor(-40.0, requires_grad=True)
+    raw = torch.randn(8, 3, requires_grad=True)
+    with pytest.raises(ValueError, match="too far out"):
+        limited_parameters(raw, raw, -40.0, 3, 5.0, riemannian)
+    for context in (contextlib.nullcontext(), kernels.disabled()):
+        with context:
+            tangent, log_scale = limited_parameters(raw, raw, K, 3, 5.0, riemannian)
+        # 2 of the 42 radii that float32 holds are the location's
+        assert torch.linalg.vector_norm(tangent, dim=-1).max() < 2 / 40**0.5 * 1.001
+        for g in torch.autograd.grad(tangent.sum() + log_scale.sum(), (raw, K)):
+            assert torch.isfinite(g).all()

@@ -46,8 +46,8 @@ class Likelihood(nn.Module):
     name : str
         What ``likelihood_`` of an estimator shows: the import path of a class of yours.
     support : tuple of float, default=(-inf, inf)
-        Smallest and largest value that a column may have, in model units. Estimators refuse
-        anything outside.
+        Smallest and largest value that a column may have, in model units, ends included.
+        Estimators refuse anything outside. With `scaling` a support must not be set.
     support_error : str
         The error message for such an X, behind the name of the likelihood. ``{low}`` and
         ``{high}`` are the range of X, ``{least}`` and ``{most}`` that of the support.
@@ -276,6 +276,21 @@ def _check_facts(kind: type[Likelihood]) -> None:
         if value not in choices:
             wanted = ", ".join(map(repr, choices))
             raise ValueError(f"{kind.__name__}.{fact} must be one of {wanted}; got {value!r}.")
+    try:
+        low, high = kind.support
+        ordered = low < high
+    except (TypeError, ValueError):
+        ordered = False
+    if not ordered:
+        raise ValueError(
+            f"{kind.__name__}.support must be a pair (low, high) with low < high; got "
+            f"{kind.support!r}."
+        )
+    if kind.scaling is not None and kind.support != (-math.inf, math.inf):
+        raise ValueError(
+            f"{kind.__name__} sets scaling = {kind.scaling!r} and support = {kind.support!r}, but "
+            "numbers that are centred leave every bounded support. Set scaling = None."
+        )
     if kind.allow_nan and kind.scaling is not None:
         raise ValueError(
             f"{kind.__name__} sets allow_nan = True and scaling = {kind.scaling!r}, but columns "
