@@ -46,7 +46,8 @@ class LatentStep(NamedTuple):
 class Latent(nn.Module):
     """Base class of the latent spaces.
 
-    To use a posterior of your own, subclass this class:
+    To use a posterior of your own, subclass this class, and pass the subclass to an estimator as
+    ``posterior=``. The estimator calls it as ``posterior(manifold, prior_scale)``.
 
     * In the constructor, call ``super().__init__(manifold)`` and set ``n_params`` and
       ``noise_dim``.
@@ -78,24 +79,37 @@ class Latent(nn.Module):
     --------
     A von Mises-Fisher posterior with a fixed concentration, and the uniform prior:
 
+    >>> import numpy as np
     >>> import torch
+    >>> from skccvae import SphericalVAETransformer
     >>> from skccvae.distributions import HypersphericalUniform, VonMisesFisher
-    >>> from skccvae.manifolds import Sphere
     >>> from skccvae.nn import Latent
     >>> class FixedWidth(Latent):
-    ...     def __init__(self, dim):
-    ...         super().__init__(Sphere(dim))
-    ...         self.n_params, self.noise_dim = dim + 1, dim + 2
+    ...     def __init__(self, manifold, prior_scale=1.0):
+    ...         super().__init__(manifold)
+    ...         self.n_params, self.noise_dim = self.dim + 1, self.dim + 2
+    ...
     ...     def posterior(self, params):
-    ...         return VonMisesFisher(self.location(params), 20.0)
+    ...         return VonMisesFisher(self.direction(params), 20.0)
+    ...
     ...     def prior(self):
     ...         return HypersphericalUniform(self.dim + 1)
-    ...     def location(self, params):
+    ...
+    ...     def direction(self, params):
     ...         return torch.nn.functional.normalize(params, dim=-1)
-    >>> latent = FixedWidth(2)
-    >>> step = latent.step(torch.eye(3), torch.randn(3, latent.noise_dim))
-    >>> step.features.shape, step.kl
-    (torch.Size([3, 3]), tensor([2.6889, 2.6889, 2.6889]))
+    ...
+    ...     def location(self, params):
+    ...         return self.to_ambient(self.direction(params))
+    ...
+    ...     def to_ambient(self, z):  # from the unit sphere of the laws to that of the manifold
+    ...         return z * self.manifold.radius_
+    >>> X = np.random.default_rng(0).random((100, 5))
+    >>> vae = SphericalVAETransformer(
+    ...     curvature=0.25, posterior=FixedWidth, max_epochs=2, random_state=0
+    ... ).fit(X)
+    >>> Z = vae.transform(X)
+    >>> Z.shape, bool(np.allclose((Z**2).sum(axis=1), 4.0))
+    ((100, 3), True)
     """
 
     n_params: int
