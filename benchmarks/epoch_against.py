@@ -66,13 +66,19 @@ def without(name: str | None):
         with kernels.disabled():
             yield
         return
-    table = registry._STEPS
-    keys = [key for key in table if name in (key, getattr(key, "__name__", None))]
-    if not keys:
-        raise SystemExit(f"no accelerator of the name {name!r}; there are {list(table)}")
-    kept = {key: table.pop(key) for key in keys}
+    ask = registry.accelerator
+    if name not in {getattr(key, "__name__", key) for key in (*registry._TABLES, *registry._STEPS)}:
+        raise SystemExit(f"there is no accelerator of the name {name!r}")
+
+    def others(of, *args, **kwargs):
+        return None if getattr(of, "__name__", of) == name else ask(of, *args, **kwargs)
+
+    users = [m for m in list(sys.modules.values()) if getattr(m, "accelerator", None) is ask]
+    for module in users:
+        module.accelerator = others
     yield
-    table.update(kept)
+    for module in users:
+        module.accelerator = ask
 
 
 def work(dim: int, rows: int, off: str | None) -> None:
