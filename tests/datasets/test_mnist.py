@@ -101,8 +101,14 @@ def test_missing_and_not_to_download(tmp_path: Path) -> None:
         (idx(2051, 7, 28, 28) + bytes(7 * 784 + 2), "trailing bytes: .*5490"),
         (idx(2051, 7, 27, 28) + bytes(7 * 27 * 28), "expected images of 28 x 28, got 27 x 28"),
         (idx(2051, 6, 28, 28) + bytes(6 * 784), "7 labels for the 6 images"),
-        (gzip.compress(idx(2051, 7, 28, 28) + bytes(7 * 784), mtime=0)[:-9], "truncated or damaged gzip"),
-        (gzip.compress(idx(2051, 7, 28, 28) + bytes(7 * 784), mtime=0) + b"x", "truncated or damaged gzip"),
+        (
+            gzip.compress(idx(2051, 7, 28, 28) + bytes(7 * 784), mtime=0)[:-9],
+            "truncated or damaged gzip",
+        ),
+        (
+            gzip.compress(idx(2051, 7, 28, 28) + bytes(7 * 784), mtime=0) + b"x",
+            "truncated or damaged gzip",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_by_name(folder: Path, content: bytes, message: str) -> None:
