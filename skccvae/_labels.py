@@ -1,0 +1,111 @@
+"""Read the labels that a user passes as y, whatever holds them and whatever marks a missing one."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Labels(NamedTuple):
+    """One target of y.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_known,)
+        The labels that are not missing: numbers, bools or text.
+    known : ndarray of shape (n,), bool
+        The rows that have a label.
+    """
+
+    values: np.ndarray
+    known: np.ndarray
+
+
+def read_labels(y: Any, n_rows: int) -> list[Labels]:
+    """Separate the targets of y, and the labels from the missing ones.
+
+    NaN, None, NaT, ``pandas.NA`` and masked entries are missing, in any container.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,) or (n_rows, n_targets)
+        A list, an array, a masked array, a Series or a data frame.
+    n_rows : int
+        Number of rows that y should have.
+
+    Returns
+    -------
+    list of Labels
+        One for each target.
+
+    Raises
+    ------
+    ValueError
+        If y has another shape, or a target mixes kinds of labels or holds something else than
+        numbers, bools or text.
+    """
+    if hasattr(y, "iloc") and y.ndim == 2:
+        # Column by column: in one array, a column of text would turn the numbers into objects.
+        shape, columns = y.shape, [np.asarray(y.iloc[:, k]) for k in range(y.shape[1])]
+    else:
+        array = _as_array(y)
+        shape = array.shape
+        columns = list(array[:, None].T if array.ndim == 1 else array.T)
+    if len(shape) not in (1, 2) or shape[0] != n_rows or not columns:
+        raise ValueError(f"y must have shape ({n_rows},) or ({n_rows}, n_targets); got {shape}.")
+    return [_read_column(column, number) for number, column in enumerate(columns)]
+
+
+def _as_array(y: Any) -> np.ndarray:
+    if isinstance(y, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(y), None, y.data)
+    array = np.asarray(y)
+    # An array of text made from a list spells NaN and numbers as words.
+    from_list = array.dtype.kind in "US" and not hasattr(y, "dtype")
+    return np.asarray(y, dtype=object) if from_list else array
+
+
+def _read_column(column: np.ndarray, number: int) -> Labels:
+    known = np.ones(column.shape, dtype=bool)
+    if column.dtype.kind == "f":
+        known = ~np.isnan(column)
+    elif column.dtype.kind == "O":
+        known = np.array([not _is_missing(label) for label in column], dtype=bool)
+    values = column[known]
+    if column.dtype.kind == "O":
+        values = _of_one_kind(values, number)
+    if values.dtype.kind not in "biufU":
+        raise _wrong_kind(values.dtype.name, number)
+    return Labels(values, known)
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)  # NaN and NaT differ from themselves
+    except TypeError:  # pandas.NA is neither true nor false
+        return True
+    except ValueError:  # an array, which `_of_one_kind` refuses
+        return False
+
+
+def _of_one_kind(values: np.ndarray, number: int) -> np.ndarray:
+    """Objects as an array of numbers, bools or text."""
+    labels = [v.item() if isinstance(v, np.generic) else v for v in values]
+    if all(isinstance(label, bool) for label in labels):
+        return np.array(labels, dtype=bool)
+    if all(isinstance(label, str) for label in labels):
+        return np.array(labels, dtype=str)
+    if all(isinstance(label, Real | Decimal) and not isinstance(label, bool) for label in labels):
+        numbers = np.array(labels)
+        return numbers if numbers.dtype.kind in "iuf" else numbers.astype(np.float64)
+    raise _wrong_kind(" and ".join(sorted({type(label).__name__ for label in labels})), number)
+
+
+def _wrong_kind(found: str, number: int) -> ValueError:
+    return ValueError(
+        f"Target {number} of y holds {found}; expected numbers, bools or names of classes as text, "
+        "not mixed, with NaN or None for rows without label. Turn dates into numbers, such as days."
+    )
