@@ -47,7 +47,7 @@ THIRD_PARTY = {
     "datasets": {"torch", "numpy", "scipy", "sklearn", "joblib", "tqdm", "pandas", "PIL", "rdkit"},
     "plotting": {"torch", "numpy", "scipy", "sklearn", "matplotlib", "pandas", "rdkit"},
     "metrics": {"torch", "numpy", "scipy", "sklearn"},
-    "molecules": {"numpy", "scipy", "sklearn", "joblib", "rdkit"},
+    "molecules": {"numpy", "scipy", "sklearn", "joblib", "rdkit", "pandas"},
     SKLEARN: {"sklearn"},
     "_labels": {"numpy"},
 }
