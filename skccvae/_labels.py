@@ -61,7 +61,9 @@ def read_labels(y: Any, n_rows: int) -> list[Labels]:
 
 def _as_array(y: Any) -> np.ndarray:
     if isinstance(y, np.ma.MaskedArray):
-        return np.where(np.ma.getmaskarray(y), None, y.data)
+        array = np.array(y.data, dtype=object)
+        array[np.ma.getmaskarray(y)] = None
+        return array
     array = np.asarray(y)
     # An array of text made from a list spells NaN and numbers as words.
     from_list = array.dtype.kind in "US" and not hasattr(y, "dtype")

@@ -47,8 +47,9 @@ class TargetEncoder:
                 center[number] = values.mean()
                 scale[number] = values.std() or 1.0
             else:
-                classes.append(np.unique(values))
-                _warn_of_many_classes(values, classes[-1], number)
+                names = np.unique(values)
+                classes.append(names)
+                _warn_of_many_classes(values, names, number)
         return cls(classes, center, scale)
 
     def transform(self, y: Any, n_rows: int) -> np.ndarray:
