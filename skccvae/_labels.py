@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
@@ -47,16 +48,49 @@ def read_labels(y: Any, n_rows: int) -> list[Labels]:
         If y has another shape, or a target mixes kinds of labels or holds something else than
         numbers, bools or text.
     """
-    if hasattr(y, "iloc") and y.ndim == 2:
-        # Column by column: in one array, a column of text would turn the numbers into objects.
-        shape, columns = y.shape, [np.asarray(y.iloc[:, k]) for k in range(y.shape[1])]
-    else:
-        array = _as_array(y)
-        shape = array.shape
-        columns = list(array[:, None].T if array.ndim == 1 else array.T)
-    if len(shape) not in (1, 2) or shape[0] != n_rows or not columns:
+    # Column by column: in one array, a column of text would turn the numbers into objects.
+    frame = hasattr(y, "iloc") and y.ndim == 2
+    array = y if frame else _as_array(y)
+    shape = array.shape
+    if len(shape) not in (1, 2) or shape[0] != n_rows or 0 in shape[1:]:
         raise ValueError(f"y must have shape ({n_rows},) or ({n_rows}, n_targets); got {shape}.")
+    if frame:
+        columns = [np.asarray(y.iloc[:, number]) for number in range(shape[1])]
+    else:
+        columns = list(array.reshape(n_rows, -1).T)
     return [_read_column(column, number) for number, column in enumerate(columns)]
+
+
+def is_measured(values: np.ndarray) -> bool:
+    """Whether the labels of a target are measured numbers and not the names of classes.
+
+    Fractions are measured. Whole numbers are if they take many values: more than 20, and more than
+    a tenth of the number of labels. Digits from 0 to 9 are classes, counts up to 1000 are not.
+    """
+    if values.dtype.kind not in "fiu":
+        return False
+    if (values != np.round(values)).any():
+        return True
+    return len(np.unique(values)) > max(20, 0.1 * len(values))
+
+
+def warn_of_many_classes(values: np.ndarray, number: int) -> None:
+    """Warn about numbers as text, and where scikit-learn's classifiers warn of many classes."""
+    if values.dtype.kind != "U":
+        return
+    classes = np.unique(values)
+    try:
+        suspicious = is_measured(values.astype(np.float64))
+    except ValueError:  # text that is no number
+        suspicious = len(values) > 20 and len(classes) > round(0.5 * len(values))
+    if suspicious:
+        warnings.warn(
+            f"Target {number} of y is text, so its {len(values)} labels are read as "
+            f"{len(classes)} classes, such as {str(classes[0])!r}. If they are measured numbers, "
+            "convert them: y.astype(float).",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _as_array(y: Any) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skccvae._labels import Labels, read_labels
+from skccvae._labels import Labels, is_measured, read_labels, warn_of_many_classes
 from skccvae.nn import PredictionHead
 
 
@@ -41,15 +40,14 @@ class TargetEncoder:
                     f"supervised_weight > 0 needs labels, but target {number} of y has none; "
                     "every entry is missing."
                 )
-            if _is_real(values):
+            if is_measured(values):
                 values = values.astype(np.float64)
                 classes.append(None)
                 center[number] = values.mean()
                 scale[number] = values.std() or 1.0
             else:
-                names = np.unique(values)
-                classes.append(names)
-                _warn_of_many_classes(values, names, number)
+                classes.append(np.unique(values))
+                warn_of_many_classes(values, number)
         return cls(classes, center, scale)
 
     def transform(self, y: Any, n_rows: int) -> np.ndarray:
@@ -98,32 +96,3 @@ def _read(y: Any, n_rows: int) -> list[Labels]:
     if any(values.dtype.kind == "f" and np.isinf(values).any() for values, _ in targets):
         raise ValueError("y contains infinity; use NaN for rows without label.")
     return targets
-
-
-def _is_real(values: np.ndarray) -> bool:
-    """Whether the known values of a target are measured numbers and not the names of classes.
-
-    Fractions are measured. Whole numbers are if they take many values: more than 20, and more than
-    a tenth of the number of labels. Digits from 0 to 9 are classes, counts up to 1000 are not.
-    """
-    if values.dtype.kind not in "fiu":
-        return False
-    if (values != np.round(values)).any():
-        return True
-    return len(np.unique(values)) > max(20, 0.1 * len(values))
-
-
-def _warn_of_many_classes(values: np.ndarray, classes: np.ndarray, number: int) -> None:
-    """Warn about numbers as text, and where scikit-learn's classifiers warn of many classes."""
-    try:
-        measured = _is_real(values.astype(np.float64))
-    except ValueError:  # text that is no number
-        measured = len(values) > 20 and len(classes) > round(0.5 * len(values))
-    if measured:
-        warnings.warn(
-            f"Target {number} of y is text, so its {len(values)} labels are read as "
-            f"{len(classes)} classes, such as {str(classes[0])!r}. If they are measured numbers, "
-            "convert them: y.astype(float).",
-            UserWarning,
-            stacklevel=2,
-        )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skccvae._labels import read_labels
+from skccvae._labels import read_labels, warn_of_many_classes
 
 #: Tol's muted scheme with orange and grey, which suits all common colour vision deficiencies.
 COLOURS = tuple(
@@ -136,6 +136,7 @@ def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
             f"y must hold one label or number per row, shape ({n},); got shape {shape}."
         )
     ((values, known),) = read_labels(y, n)
+    warn_of_many_classes(values, 0)
     if known.all():
         return values
     numbers = values.dtype.kind in "iuf"

@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from torch.utils.data import Dataset
@@ -205,6 +206,25 @@ def test_labels_that_are_neither_numbers_nor_names(y, found):
         y = pd.Series(y)  # as an array it would have another shape
     with pytest.raises(ValueError, match=f"Target 0 of y holds {found}.*expected numbers, bools"):
         TargetEncoder.fit(y, len(y))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        5.0,
+        "a",
+        np.zeros((4, 1, 1)),
+        np.zeros((4, 0)),
+        pd.DataFrame(index=range(4)),
+        pd.Series([1, 2]),
+        sp.csr_array(np.ones((4, 1))),
+        [[1], [2]],
+    ],
+    ids=lambda y: type(y).__name__,
+)
+def test_labels_of_another_shape(y):
+    with pytest.raises(ValueError, match=r"y must have shape \(4,\) or \(4, n_targets\); got \("):
+        TargetEncoder.fit(y, 4)
 
 
 def test_numbers_as_text_raise_a_warning():

@@ -288,6 +288,11 @@ def test_no_label_at_all_is_grey() -> None:
         assert display.colorbar_ is None
 
 
+def test_numbers_as_text_raise_a_warning() -> None:
+    with pytest.warns(UserWarning, match="its 30 labels are read as 30 classes.*astype.float"):
+        LatentDisplay(numbers(30, 2), Euclidean(2), y=np.linspace(0, 1, 30).astype(str))
+
+
 @pytest.mark.parametrize("y", [pd.date_range("2020", periods=4), ["a", 1, 2, 3], [b"a"] * 4])
 def test_labels_of_other_kinds_are_refused(y) -> None:
     with pytest.raises(ValueError, match="Target 0 of y holds .*expected numbers, bools or names"):
