@@ -109,7 +109,7 @@ def _read_column(column: np.ndarray, number: int) -> Labels:
     if column.dtype.kind == "f":
         known = ~np.isnan(column)
     elif column.dtype.kind == "O":
-        known = np.array([not _is_missing(label) for label in column], dtype=bool)
+        known = np.array([not is_missing(label) for label in column], dtype=bool)
     values = column[known]
     if column.dtype.kind == "O":
         values = _of_one_kind(values, number)
@@ -118,7 +118,8 @@ def _read_column(column: np.ndarray, number: int) -> Labels:
     return Labels(values, known)
 
 
-def _is_missing(label: Any) -> bool:
+def is_missing(label: Any) -> bool:
+    """Whether a label or an entry is None, NaN, NaT or pandas.NA."""
     try:
         return label is None or bool(label != label)  # NaN and NaT differ from themselves
     except TypeError:  # pandas.NA is neither true nor false

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
+from skccvae._labels import is_missing
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
 from skccvae.estimators._units import check_units
@@ -87,6 +88,8 @@ def _no_number(column: Any) -> Any:
     if kind in "biufc":
         return None
     for entry in column:
+        if is_missing(entry):
+            continue
         # Text that spells a number is one, as for scikit-learn, except as a category.
         if kind in "mM" or categories is not None and isinstance(entry, str):
             return entry
