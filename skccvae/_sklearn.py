@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_params,
 )
+from sklearn.utils._set_output import _get_output_config as output_config
 
 __all__ = [
     "HasMethods",
@@ -22,5 +23,6 @@ __all__ = [
     "InvalidParameterError",
     "StrOptions",
     "fit_context",
+    "output_config",
     "validate_params",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import hashlib
 import importlib
@@ -10,13 +11,18 @@ import tempfile
 import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 ENVIRONMENT_VARIABLE = "SKCCVAE_DATA"
 _BLOCK = 1 << 20
@@ -77,23 +83,53 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its name only once it is complete.
 
     A reader sees the old file or the whole new one. If the body raises, the temporary file is
-    removed and `path` is left as it was.
+    removed and `path` is left as it was. If the process is killed, the next writer of `path`
+    removes the temporary file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
+    _remove_abandoned(path)
+    stream, temporary = _temporary_file(path)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes the file private; give it the permissions that open() would have given.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+            # mkstemp makes the file private; give it the permissions that open() would have given.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            if fcntl is not None:  # Windows renames no open file
+                temporary.replace(path)
+        if fcntl is None:
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_file(path: Path) -> tuple[BinaryIO, Path]:
+    """Open a temporary file, locked until it is closed or its process ends."""
+    while True:
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".part", dir=path.parent
+        )
+        stream = os.fdopen(descriptor, "wb")
+        if fcntl is not None:
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(stream, fcntl.LOCK_EX)
+        # Another process may have taken the file for an abandoned one before it was locked.
+        if os.path.exists(name):
+            return stream, Path(name)
+        stream.close()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files that killed writers of `path` have left: nobody locks them."""
+    if fcntl is None:
+        return
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError), part.open("rb") as stream:  # locked by its writer, or gone
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def download(url: str, path: Path, sha256: str) -> Path:

@@ -17,6 +17,8 @@ from skccvae.datasets._idx import IMAGES_MAGIC, LABELS_MAGIC, idx_header, read_i
 
 _SUBFOLDERS = ("mnist", "MNIST/raw")
 _PARTS = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
+# Stands beside the files while they are written: some may be missing after an interruption.
+_UNFINISHED = ".openml-unfinished"
 _N_TRAIN, _N_TEST, _SIDE = 60000, 10000, 28
 # SHA-256 of the published files, decompressed: images, labels.
 _SHA256 = {
@@ -183,6 +185,8 @@ def _find(
                     missing.append(stem)
                 else:
                     found[part, kind] = path
+        if missing and (folder / _UNFINISHED).exists():
+            continue
         if found and missing:
             raise FileNotFoundError(
                 f"{folder} has some of MNIST's files, but not {' and '.join(missing)} (plain or "
@@ -237,7 +241,11 @@ def _from_openml(home: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     images = images.reshape(-1, _SIDE, _SIDE)
     labels = np.asarray(raw.target).astype(np.uint8)
     cuts = {"train": slice(0, _N_TRAIN), "t10k": slice(_N_TRAIN, n_rows)}
+    folder = home / "mnist"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _UNFINISHED).touch()
     for part, cut in cuts.items():
-        write_idx(home / "mnist" / f"{part}-images-idx3-ubyte.gz", images[cut])
-        write_idx(home / "mnist" / f"{part}-labels-idx1-ubyte.gz", labels[cut])
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images[cut])
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels[cut])
+    (folder / _UNFINISHED).unlink()
     return {part: (images[cut], labels[cut]) for part, cut in cuts.items()}

@@ -48,6 +48,9 @@ class FittedAttributes(SavedAttributes):
         The latent space.
     curvature_ : float
         Its curvature.
+    classes_ : ndarray of shape (n_classes,) or list
+        Labels of y, where ``supervised_weight`` is positive and y is discrete. For several targets,
+        a list with None for each real-valued one.
     likelihood_ : str
         The likelihood in use: its name, or the import path of a class of yours.
     device_ : str
@@ -64,3 +67,15 @@ class FittedAttributes(SavedAttributes):
     device_: str
     # Parameters that shaped the model, as they were when it was built.
     _structure: dict[str, Any]
+
+    @property
+    def classes_(self) -> np.ndarray | list[np.ndarray | None]:
+        """Labels of a discrete y under supervision; there is no such attribute otherwise."""
+        targets = getattr(self, "_targets", None)
+        if targets is None or all(classes is None for classes in targets.classes):
+            raise AttributeError(
+                f"{type(self).__name__} has no classes_: it was not fitted with a discrete y and "
+                "supervised_weight > 0."
+            )
+        classes = list(targets.classes)
+        return classes if len(classes) > 1 else classes[0]

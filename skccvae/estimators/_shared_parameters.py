@@ -181,10 +181,12 @@ class SharedParameters:
         net="module__supervised_weight",
         kind="float",
         doc="""
-        Weight of the log-likelihood of y in the objective. Above 0, `fit` needs y, in which NaN (or
-        None) marks rows without label, and a small network predicts y from the latent point. A
-        target of fractions, or of whole numbers that take many values (over 20, and over a tenth of
-        the labels), is a regression; any other is a classification.
+        Weight of the log-likelihood of y in the objective. Above 0, `fit` needs y, and a small
+        network predicts y from the latent point. NaN, None, ``pandas.NA`` and masked entries mark
+        rows without label. The number -1, which scikit-learn's semi-supervised classifiers take for
+        "no label", is a label like any other here: replace it by NaN. A target of fractions, or of
+        whole numbers that take many values (over 20, and over a tenth of the labels), is a
+        regression. Any other is a classification, text always.
         """,
     )
     learning_rate: float = parameter(

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
+from skccvae._labels import is_missing
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
 from skccvae.estimators._units import check_units
@@ -66,19 +67,50 @@ def _samples_of_a_dataset(X: Any) -> bool:
     )
 
 
-def _refuse_strings(X: Any) -> None:
-    """Say what to do about a column of SMILES, which is what one-dimensional strings may be."""
-    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and X.shape[1] == 1:
-        X = X.iloc[:, 0]
-    if not (isinstance(X, list) or getattr(X, "ndim", 0) == 1):
+def _refuse_what_is_no_number(X: Any) -> None:
+    """Name the column that holds text, categories or dates, and say what to do about it."""
+    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
+        for number, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+            found = _no_number(X.iloc[:, number])
+            if found is not None:
+                raise _not_numbers(f"Column {name!r} of X ({dtype})", found, X.shape[1] == 1)
         return
-    first = next(iter(X), None)
-    if isinstance(first, str) or hasattr(first, "GetAtoms"):
-        raise ValueError(
-            f"X is a column of {type(first).__name__}. For molecules use encoder="
-            "'molecular_graph', or put skccvae.molecules.FingerprintTransformer() before the "
-            "estimator."
-        )
+    if isinstance(X, list) or getattr(X, "ndim", 0) == 1:
+        first = next(iter(X), None)
+        if isinstance(first, str) or hasattr(first, "GetAtoms"):
+            raise _not_numbers("X", first, True)
+
+
+def _no_number(column: Any) -> Any:
+    """The first entry of a column of a data frame that is no number, or None."""
+    categories = getattr(column.dtype, "categories", None)
+    kind = (column.dtype if categories is None else categories.dtype).kind
+    if kind in "biufc":
+        return None
+    for entry in column:
+        if is_missing(entry):
+            continue
+        # Text that spells a number is one, as for scikit-learn, except as a category.
+        if kind in "mM" or categories is not None and isinstance(entry, str):
+            return entry
+        try:
+            float(entry)
+        except (TypeError, ValueError):
+            return entry
+    return None
+
+
+def _not_numbers(where: str, found: Any, one_column: bool) -> ValueError:
+    what = "text" if isinstance(found, str) else type(found).__name__
+    may_be_molecule = one_column and (isinstance(found, str) or hasattr(found, "GetAtoms"))
+    return ValueError(
+        f"{where} holds {what}, such as {str(found)[:40]!r}, but X takes numbers "
+        "only: bool, integer or float. Encode categories, for example with "
+        "sklearn.preprocessing.OneHotEncoder in a ColumnTransformer, turn dates into numbers, such "
+        "as days, or leave the column out."
+        + " For molecules use encoder='molecular_graph', or put "
+        "skccvae.molecules.FingerprintTransformer() before the estimator." * may_be_molecule
+    )
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -115,7 +147,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, ...] | None]:
     """Rows of numbers for `validate_rows`, and the shape of one sample where X holds images."""
-    _refuse_strings(X)
+    _refuse_what_is_no_number(X)
     kind = estimator._likelihood_class(reset)
     X, shape = flatten_rows(X, kind.allow_nan)
     if sp.issparse(X) and not kind.accept_sparse:
@@ -139,6 +171,8 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
         ensure_all_finite=False if mapped else "allow-nan" if kind.allow_nan else True,
         ensure_min_samples=1,
     )
+    if X.dtype.kind in "mM" and X.shape[0]:
+        raise _not_numbers("X", X[0, 0], False)
     if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
         _check_finite(X, kind.allow_nan)
     if kind.allow_nan and not isinstance(X, DatasetRows):

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from skccvae._sklearn import HasMethods, Interval, StrOptions, fit_context
+from skccvae._sklearn import HasMethods, Interval, StrOptions, fit_context, output_config
 from skccvae.molecules._chunks import featurise
 from skccvae.molecules._optional import require
 from skccvae.molecules._smiles import molecule_column, report
@@ -30,8 +30,8 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
         ``useCounts=True`` the entries are counts.
     on_invalid : {"raise", "skip"}, default="raise"
         What to do with rows that are not molecules. ``"skip"`` leaves them out with a warning, so
-        that the result has fewer rows than X. If there are targets too, use `read_smiles` first,
-        which drops the rows from both.
+        that the result has fewer rows than X; a data frame keeps the index of the other rows. If
+        there are targets too, use `read_smiles` first, which drops the rows from both.
     sparse_output : {"csr_array", "csr_matrix"} or bool, default="csr_array"
         Container of the result. False gives a dense array, which ``set_output`` needs for data
         frames.
@@ -134,7 +134,17 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
             )
         (rows,) = parts
         if self.sparse_output is False:
-            return rows.toarray()
+            dense = rows.toarray()
+            if (
+                invalid
+                and hasattr(X, "iloc")
+                and output_config("transform", self)["dense"] == "pandas"
+            ):
+                # scikit-learn would give the frame the whole index of X.
+                import pandas as pd
+
+                return pd.DataFrame(dense, index=X.index.delete([bad.row for bad in invalid]))
+            return dense
         return sp.csr_matrix(rows) if self.sparse_output == "csr_matrix" else rows
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

@@ -134,7 +134,7 @@ def molecule_column(X: Any) -> list[Any]:
         if widths != {1}:
             raise ValueError(f"{wanted}; got rows of {sorted(widths)} entries.")
         return [value[0] for value in values]
-    table = np.asarray(X)
+    table = np.asanyarray(X)  # a masked array stays one: its list has None for masked entries
     if table.ndim == 0 or table.ndim > 2 or (table.ndim == 2 and table.shape[1] != 1):
         raise ValueError(
             f"{wanted}; got shape {table.shape}. Take the column of molecules out of a table, for "

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
-from sklearn.utils.validation import check_is_fitted
 
 from skccvae.manifolds import ConstantCurvature, Manifold, Product, constant_curvature
 from skccvae.plotting import _maps as maps
 from skccvae.plotting._images import as_images, find_image_shape, to_unit, value_range
-from skccvae.plotting._latent import ambient_points
+from skccvae.plotting._model import ambient_points, decode, find_model
 from skccvae.plotting._panels import natural_map
-from skccvae.plotting._style import make_axes, require_pyplot
+from skccvae.plotting._style import make_axes, merge_style, require_pyplot
 
 Array = NDArray[np.float64]
 
@@ -100,7 +99,7 @@ class ManifoldGridDisplay:
     @classmethod
     def from_estimator(
         cls,
-        vae: Any,
+        estimator: Any,
         X: Any = None,
         *,
         n_tiles: int | None = None,
@@ -115,8 +114,9 @@ class ManifoldGridDisplay:
 
         Parameters
         ----------
-        vae : estimator
-            A fitted transformer of skccvae.
+        estimator : estimator
+            A fitted transformer of skccvae, a Pipeline with one as a step (the steps before it have
+            an ``inverse_transform``, later ones are not used), or a fitted search over either.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
             Rows as in ``fit``. For a sphere, the map is rotated as :class:`LatentDisplay` rotates
             it for these rows, so that positions on both plots agree. Other maps ignore X.
@@ -150,6 +150,9 @@ class ManifoldGridDisplay:
             If the space is a product and factor is None, or has more than two dimensions and dims
             is None, or has only one dimension; if rows cannot be reshaped to images; if radius is
             given for a space without a disk or is not positive.
+        TypeError
+            If there is no transformer of skccvae in the estimator, or a step before it has no
+            ``inverse_transform``.
 
         Examples
         --------
@@ -163,7 +166,7 @@ class ManifoldGridDisplay:
         >>> ManifoldGridDisplay.from_estimator(vae, n_tiles=4).tiles.shape
         (16, 8, 8)
         """
-        check_is_fitted(vae)
+        vae, transformer = find_model(estimator)
         manifold = vae.manifold_
         whole, index = _chosen_factor(manifold, factor)
         directions = _directions(whole, dims)
@@ -177,7 +180,7 @@ class ManifoldGridDisplay:
             )
         points, places, sizes = _layout(plane, n, radius)
         if X is not None and shown_map == "hammer":
-            points = points @ torch.from_numpy(_map_rotation(vae, X, whole, index, dims))
+            points = points @ torch.from_numpy(_map_rotation(estimator, X, whole, index, dims))
 
         # Embed the plane in the whole space; other directions and factors are at the origin.
         ambient = manifold.origin(dtype=torch.float64).repeat(len(points), 1)
@@ -188,7 +191,7 @@ class ManifoldGridDisplay:
         for column, direction in enumerate(directions):
             ambient[:, start + extra + direction] = points[:, extra + column]
         Z = manifold.to_chart(ambient, vae.coordinates).numpy()
-        decoded = np.asarray(vae.inverse_transform(Z))
+        decoded = decode(transformer, Z)
         if image_shape is None and decoded.ndim == 2:
             image_shape = getattr(vae, "image_shape", None)
         shape = find_image_shape(decoded[0].size, decoded.shape[1:], image_shape)
@@ -212,6 +215,8 @@ class ManifoldGridDisplay:
             The display itself.
         """
         require_pyplot()
+        from matplotlib.image import AxesImage
+
         name = natural_map(self.space)
         size = (8.0, 4.2) if name == "hammer" else (6.4, 6.6)
         self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=size)
@@ -220,12 +225,13 @@ class ManifoldGridDisplay:
         shown = to_unit(self.tiles, low, high)
         height, width = self.tiles.shape[1:3]
         style = {"cmap": cmap, "vmin": 0, "vmax": 1, "interpolation": "antialiased", "zorder": 2}
+        style = merge_style(style, kwargs, AxesImage)
         halves = np.column_stack([self.sizes * min(1, width / height), self.sizes])
         halves = halves / 2 * min(1, height / width) ** np.array([0, 1])
         edges = (self.places - halves, self.places + halves)
         outline = self._map_outline()
         for tile, (left, bottom), (right, top) in zip(shown, *edges, strict=True):
-            image = ax.imshow(tile, extent=(left, right, bottom, top), **style | kwargs)
+            image = ax.imshow(tile, extent=(left, right, bottom, top), **style)
             if outline is not None:
                 image.set_clip_path(outline)
         if name == "plane":
@@ -264,8 +270,6 @@ class ManifoldGridDisplay:
 
 def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:
     """The factor to show and its index; a space that is not a product is its only factor."""
-    if not isinstance(manifold, Manifold):
-        raise TypeError(f"Expected a transformer of skccvae; got manifold_ = {manifold!r}.")
     if not isinstance(manifold, Product):
         if factor is not None:
             raise ValueError(f"factor is for products; {manifold!r} is not one.")
@@ -285,11 +289,11 @@ def _first_column(manifold: Manifold, index: int) -> int:
 
 
 def _map_rotation(
-    vae: Any, X: Any, whole: ConstantCurvature, index: int, dims: tuple[int, int] | None
+    estimator: Any, X: Any, whole: ConstantCurvature, index: int, dims: tuple[int, int] | None
 ) -> Array:
     """The rotation (3, 3) of a sphere that `LatentDisplay` uses for the same rows."""
-    start = _first_column(vae.manifold_, index)
-    rows = ambient_points(vae, X)[:, start : start + whole.ambient_dim]
+    start = _first_column(find_model(estimator)[0].manifold_, index)
+    rows = ambient_points(estimator, X)[:, start : start + whole.ambient_dim]
     plane, points = maps.two_dimensional(whole, rows, dims)
     return maps.centring_rotation(points / plane.radius_)
 

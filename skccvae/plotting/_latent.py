@@ -7,36 +7,30 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from skccvae.manifolds import ConstantCurvature, Manifold, Product
 from skccvae.plotting import _maps as maps
+from skccvae.plotting._model import ambient_points, find_model
 from skccvae.plotting._panels import draw_map, map_of, title_of
 from skccvae.plotting._style import (
     COLOUR_MAP,
     COLOURS,
+    UNLABELLED,
     as_labels,
     class_style,
-    is_classes,
+    colour_values,
     make_axes,
+    merge_style,
     text_outline,
 )
 
+Places = NDArray[np.float64]
+
 KINDS = ("auto", "plane", "hammer", "3d", "disk")
+# Arguments of scatter that may have an entry for each point.
+_PER_POINT = {"s", "c", "color", "alpha", "linewidth", "edgecolor", "facecolor"}
 # Number of rows of a class from which the position of its name is computed.
 _LABEL_ROWS = 400
-
-
-def ambient_points(vae: Any, X: Any) -> NDArray[np.float64]:
-    """Embed the rows of X, as ambient points of ``vae.manifold_`` in float64."""
-    check_is_fitted(vae)
-    if not isinstance(getattr(vae, "manifold_", None), Manifold):
-        raise TypeError(
-            "Expected a fitted transformer of skccvae, with an attribute manifold_; got "
-            f"{type(vae).__name__}. For a Pipeline, pass its step, such as pipeline['vae']."
-        )
-    Z = torch.from_numpy(np.array(vae.transform(X), dtype=np.float64))
-    return np.asarray(vae.manifold_.from_chart(Z, vae.coordinates).numpy())
 
 
 class LatentDisplay:
@@ -57,7 +51,8 @@ class LatentDisplay:
     manifold : Manifold
         Space of the points.
     y : array-like of shape (n_points,), default=None
-        Classes or numbers that colour the points.
+        Classes or numbers that colour the points. Those of missing labels (NaN, None,
+        ``pandas.NA``) and infinite numbers are grey.
 
     Attributes
     ----------
@@ -73,7 +68,7 @@ class LatentDisplay:
     Raises
     ------
     ValueError
-        If points are not in the space or y has another length.
+        If points are not in the space, or y has another length or holds dates or mixed kinds.
 
     See Also
     --------
@@ -115,7 +110,7 @@ class LatentDisplay:
     @classmethod
     def from_estimator(
         cls,
-        vae: Any,
+        estimator: Any,
         X: Any,
         y: ArrayLike | None = None,
         *,
@@ -128,12 +123,13 @@ class LatentDisplay:
 
         Parameters
         ----------
-        vae : estimator
-            A fitted transformer of skccvae.
+        estimator : estimator
+            A fitted transformer of skccvae, a Pipeline with one as a step (later steps are not
+            used), or a fitted search over either.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in ``fit``.
         y : array-like of shape (n_samples,), default=None
-            Classes or numbers that colour the points.
+            Classes or numbers that colour the points, grey where they are missing.
         kind : {"auto", "plane", "hammer", "3d", "disk"}, default="auto"
             See :meth:`plot`.
         dims : tuple of two int, default=None
@@ -152,7 +148,9 @@ class LatentDisplay:
         ValueError
             If the space has more than two dimensions and dims is None.
         NotFittedError
-            If vae is not fitted.
+            If the estimator is not fitted.
+        TypeError
+            If there is no transformer of skccvae in it.
 
         Examples
         --------
@@ -167,8 +165,10 @@ class LatentDisplay:
         >>> display.ax_.get_title()
         'Sphere (Hammer projection)'
         """
-        points = ambient_points(vae, X)
-        return cls(points, vae.manifold_, y=y).plot(ax, kind=kind, dims=dims, **kwargs)
+        manifold = find_model(estimator)[0].manifold_
+        return cls(ambient_points(estimator, X), manifold, y=y).plot(
+            ax, kind=kind, dims=dims, **kwargs
+        )
 
     def plot(
         self,
@@ -226,7 +226,10 @@ class LatentDisplay:
             three_d=[k == "3d" for k in kinds],
             widths=[1.75 if k == "hammer" else 1.2 if k == "3d" else 1 for k in kinds],
         )
-        names = None if self.y is None or not is_classes(self.y) else np.unique(self.y)
+        names: Any = None
+        values: Any = None
+        if self.y is not None:
+            names, values = colour_values(self.y)
         if class_labels == "auto":
             short = names is not None and all(len(str(name)) <= 3 for name in names)
             class_labels = "map" if short else "legend"
@@ -235,20 +238,20 @@ class LatentDisplay:
         for panel, (space, points), name in zip(axes, panels, kinds, strict=True):
             places = draw_map(panel, space, points, name)
             self.places_.append(places)
-            drawn = self._scatter(panel, places, names, kwargs)
+            drawn = self._scatter(panel, places, names, values, kwargs)
             if class_labels == "map" and names is not None and name != "3d":
-                self._name_classes(panel, space, points, places, names)
+                self._name_classes(panel, space, points, places, names, values)
             panel.set_title(title_of(space, name, product), fontsize=13)
             if name in ("plane", "hammer", "disk", "circle"):
                 panel.set_anchor("N")  # aligns the titles of panels side by side
-        if self.y is not None and names is None:
+        if values is not None and names is None:
             bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02, panchor=False)
             self.colorbar_ = bar
             bar.solids.set_alpha(1)
         elif names is not None and (
             class_labels == "legend" or class_labels == "map" and "3d" in kinds
         ):
-            self._legend(axes[-1], names)
+            self._legend(axes[-1], names, unlabelled=bool(np.isnan(values).any()))
         self.ax_ = np.array(axes, dtype=object) if product else axes[0]
         return self
 
@@ -258,49 +261,38 @@ class LatentDisplay:
         return [(f, p.numpy()) for f, p in zip(self.manifold.factors, parts, strict=True)]
 
     def _scatter(
-        self, ax: Any, places: NDArray[np.float64], names: Any, kwargs: dict[str, Any]
+        self, ax: Any, places: Places, names: Any, values: Any, kwargs: dict[str, Any]
     ) -> Any:
+        from matplotlib.collections import PathCollection
+        from matplotlib.colors import Normalize
+
         # Hundreds of points or tens of thousands should both remain distinguishable.
         size = float(np.clip(18000 / len(places), 4, 24))
-        style = {"s": size, "alpha": 0.75, "linewidths": 0, "zorder": 2} | kwargs
+        style: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidth": 0, "zorder": 2}
+        if values is not None and names is None:
+            # One scale of colours for all panels, whichever points these show.
+            style |= {"cmap": COLOUR_MAP, "vmin": np.nanmin(values), "vmax": np.nanmax(values)}
+            if isinstance(kwargs.get("norm"), Normalize):
+                kwargs["norm"].autoscale_None(values[~np.isnan(values)])
+        style = merge_style(style, kwargs, PathCollection)
         # In random order, so that the last class does not cover the others.
         order = np.random.default_rng(0).permutation(len(places))
         if places.shape[1] == 2:
-            return self._scatter_rows(ax, places, order, names, style)
+            return _scatter_rows(ax, places, order, names, values, style)
         # Points on the far side of the globe are faint.
         near = places[order] @ maps.direction(ax.elev, ax.azim) > 0
-        far = style | {"alpha": 0.15 * float(style["alpha"]), "zorder": 1, "depthshade": False}
-        self._scatter_rows(ax, places, order[~near], names, far)
-        return self._scatter_rows(ax, places, order[near], names, {"depthshade": False} | style)
-
-    def _scatter_rows(
-        self, ax: Any, places: NDArray[np.float64], rows: Any, names: Any, style: dict[str, Any]
-    ) -> Any:
-        """Draw some of the points in the colours of y."""
-        if self.y is None:
-            own_colour = {} if {"c", "color"} & set(style) else {"color": COLOURS[0]}
-            return ax.scatter(*places[rows].T, **own_colour | style)
-        if names is None:
-            scale = {"cmap": COLOUR_MAP, "vmin": self.y.min(), "vmax": self.y.max()}
-            return ax.scatter(*places[rows].T, **{"c": self.y[rows]} | scale | style)
-        codes = np.searchsorted(names, self.y[rows])
-        looks = [class_style(i) for i in range(len(names))]
-        colours = np.array([look["color"] for look in looks])
-        marks = np.array([look["marker"] for look in looks])[codes]
-        drawn = None
-        for marker in np.unique(marks).tolist():
-            own = marks == marker
-            look = {"color": colours[codes[own]], "marker": marker}
-            drawn = ax.scatter(*places[rows[own]].T, **look | style)
-        return drawn
+        faint = np.multiply(0.15, 1.0 if style["alpha"] is None else style["alpha"])
+        far = style | {"alpha": faint, "zorder": 1, "depthshade": False}
+        _scatter_rows(ax, places, order[~near], names, values, far)
+        near_style = {"depthshade": False} | style
+        return _scatter_rows(ax, places, order[near], names, values, near_style)
 
     def _name_classes(
-        self, ax: Any, space: ConstantCurvature, points: Any, places: Any, names: Any
+        self, ax: Any, space: ConstantCurvature, points: Any, places: Any, names: Any, values: Any
     ) -> None:
         """Write the name of each class where it is densest in geodesic distance."""
-        assert self.y is not None
         for index, name in enumerate(names):
-            own = np.flatnonzero(self.y == name)
+            own = np.flatnonzero(values == index)
             if len(own) > _LABEL_ROWS:
                 own = own[np.linspace(0, len(own) - 1, _LABEL_ROWS).astype(int)]
             p = torch.from_numpy(points[own])
@@ -317,12 +309,13 @@ class LatentDisplay:
                 zorder=3,
             )
 
-    def _legend(self, ax: Any, names: Any) -> None:
+    def _legend(self, ax: Any, names: Any, unlabelled: bool) -> None:
         from matplotlib.lines import Line2D
 
+        looks = [(str(name), class_style(index)) for index, name in enumerate(names)]
+        looks += [("no label", UNLABELLED)] * unlabelled
         handles = [
-            Line2D([], [], linestyle="", markersize=7, label=str(name), **class_style(index))
-            for index, name in enumerate(names)
+            Line2D([], [], linestyle="", markersize=7, label=name, **look) for name, look in looks
         ]
         ax.legend(
             handles=handles,
@@ -330,6 +323,44 @@ class LatentDisplay:
             bbox_to_anchor=(1.0, 0.5),
             frameon=False,
             fontsize=11,
-            ncols=1 + (len(names) - 1) // 12,
+            ncols=1 + (len(looks) - 1) // 12,
             handletextpad=0.2,
         )
+
+
+def _scatter_rows(
+    ax: Any, places: Places, rows: Any, names: Any, values: Any, style: dict[str, Any]
+) -> Any:
+    """Draw some of the points: first those without label, then the others in their colours."""
+    if values is None:
+        return _draw(ax, places, rows, {"color": COLOURS[0]}, style)
+    missing = np.isnan(values[rows])
+    if missing.any():
+        grey = {name: style[name] for name in style if name not in ("cmap", "norm", "vmin", "vmax")}
+        _draw(ax, places, rows[missing], UNLABELLED, grey)
+        rows = rows[~missing]
+    if names is None:
+        return _draw(ax, places, rows, {"c": values[rows]}, style)
+    looks = [class_style(i) for i in range(len(names))]
+    marks = np.array([looks[int(i)]["marker"] for i in values[rows]])
+    drawn = None
+    for marker in np.unique(marks).tolist():
+        own = rows[marks == marker]
+        colours = [looks[int(i)]["color"] for i in values[own]]
+        drawn = _draw(ax, places, own, {"color": colours, "marker": marker}, style)
+    return drawn
+
+
+def _draw(ax: Any, places: Places, rows: Any, look: dict[str, Any], style: dict[str, Any]) -> Any:
+    """Scatter rows; arguments with one entry for each place are taken at the rows."""
+    from matplotlib.colors import is_color_like
+
+    if {"c", "color"} & set(style):
+        look = {name: look[name] for name in look if name not in ("c", "color")}
+    for name in _PER_POINT & set(style):
+        value = style[name]
+        if np.ndim(value) and len(value) == len(places):
+            if not ("color" in name and is_color_like(value)):
+                each = list(value)
+                style = style | {name: [each[row] for row in rows]}
+    return ax.scatter(*places[rows].T, **look | style)

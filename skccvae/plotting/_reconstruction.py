@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from skccvae.plotting._images import as_images, find_image_shape, mosaic, to_unit, value_range
-from skccvae.plotting._style import make_axes
+from skccvae.plotting._model import decode, find_model
+from skccvae.plotting._style import make_axes, merge_style, require_pyplot
 
 
 class ReconstructionDisplay:
@@ -66,11 +66,13 @@ class ReconstructionDisplay:
         shape = find_image_shape(n_features, first.shape[1:], image_shape)
         self.originals = as_images(first, shape)
         self.reconstructions = as_images(second, shape)
+        # That of the attributes, whose last axis holds the channels.
+        self.image_shape = self.originals.shape[1:]
 
     @classmethod
     def from_estimator(
         cls,
-        vae: Any,
+        estimator: Any,
         X: Any,
         *,
         n_images: int = 10,
@@ -82,8 +84,9 @@ class ReconstructionDisplay:
 
         Parameters
         ----------
-        vae : estimator
-            A fitted transformer with ``transform`` and ``inverse_transform``.
+        estimator : estimator
+            A fitted transformer with ``transform`` and ``inverse_transform``, or a fitted search
+            over one. The steps of a Pipeline after a transformer of skccvae are not used.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Images as in ``fit``.
         n_images : int, default=10
@@ -104,6 +107,8 @@ class ReconstructionDisplay:
         ------
         ValueError
             If n_images is not positive or rows cannot be reshaped to images.
+        TypeError
+            If the transformer has no ``inverse_transform``.
 
         Examples
         --------
@@ -117,17 +122,17 @@ class ReconstructionDisplay:
         >>> ReconstructionDisplay.from_estimator(vae, X, n_images=6).reconstructions.shape
         (6, 8, 8)
         """
-        check_is_fitted(vae)
+        model, transformer = find_model(estimator, required=False)
         if n_images < 1:
             raise ValueError(f"n_images must be at least 1; got {n_images!r}.")
         if hasattr(X, "iloc"):
             rows = X.iloc[:n_images]
         else:
             rows = X[:n_images] if hasattr(X, "shape") else _first(X, n_images)
-        decoded = np.asarray(vae.inverse_transform(vae.transform(rows)))
+        decoded = decode(transformer, transformer.transform(rows))
         originals = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
         if image_shape is None and originals.ndim == 2:
-            image_shape = getattr(vae, "image_shape", None)
+            image_shape = getattr(model, "image_shape", None)
         decoded = decoded.reshape(originals.shape)
         return cls(originals, decoded, image_shape=image_shape).plot(ax, **kwargs)
 
@@ -159,6 +164,9 @@ class ReconstructionDisplay:
         """
         if n_columns < 1:
             raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
+        require_pyplot()
+        from matplotlib.image import AxesImage
+
         n, height, width = self.originals.shape[:3]
         columns = min(n, n_columns)
         low, high = value_range(self.originals)
@@ -180,8 +188,8 @@ class ReconstructionDisplay:
         canvas = np.concatenate(bands[:-1])
         size = (1.4 + 0.75 * columns * width / height, 0.3 + 0.75 * canvas.shape[0] / height)
         self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=size)
-        style = {"interpolation": "nearest", "cmap": cmap, "vmin": 0, "vmax": 1} | kwargs
-        self.ax_.imshow(canvas, **style)
+        style = {"interpolation": "nearest", "cmap": cmap, "vmin": 0, "vmax": 1}
+        self.ax_.imshow(canvas, **merge_style(style, kwargs, AxesImage))
         names = ["original", "decoded"] * (len(ticks) // 2)
         self.ax_.set_yticks(ticks, names, fontsize=12)
         self.ax_.set_xticks([])

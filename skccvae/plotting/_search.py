@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skccvae.plotting._style import COLOUR_MAP, class_style, make_axes
+from skccvae.plotting._style import COLOUR_MAP, class_style, make_axes, merge_style
 
 
 class CurvatureSearchDisplay:
@@ -216,6 +216,8 @@ class CurvatureSearchDisplay:
         return self
 
     def _curves(self, kwargs: dict[str, Any]) -> None:
+        from matplotlib.lines import Line2D
+
         ax = self.ax_
         if self.curvatures.min() <= 0 <= self.curvatures.max():
             ax.axvline(0, color="0.8", zorder=0)
@@ -226,9 +228,9 @@ class CurvatureSearchDisplay:
             own = ~np.isnan(self.scores[:, j])
             shift = span * 0.006 * (j - (n - 1) / 2)
             bars = None if self.deviations is None else self.deviations[own, j]
-            style = class_style(j) | {"capsize": 3, "linewidth": 2, "elinewidth": 1}
-            place = self.curvatures[own] + shift
-            ax.errorbar(place, self.scores[own, j], bars, **style | {"label": f"d = {d}"} | kwargs)
+            style = {"capsize": 3, "linewidth": 2, "elinewidth": 1, "label": f"d = {d}"}
+            style = merge_style(class_style(j) | style, kwargs, Line2D)
+            ax.errorbar(self.curvatures[own] + shift, self.scores[own, j], bars, **style)
         K, d = self.best_
         j = int(np.flatnonzero(self.n_components == d)[0])
         ax.plot(

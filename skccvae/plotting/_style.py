@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skccvae._labels import read_labels, warn_of_many_classes
+
 #: Tol's muted scheme with orange and grey, which suits all common colour vision deficiencies.
 COLOURS = tuple(
     "#332288 #ee7733 #44aa99 #cc6677 #999933 #88ccee #882255 #117733 #aa4499 #666666".split()
@@ -16,6 +18,8 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 #: Uniform in lightness, and readable with red-green colour blindness.
 COLOUR_MAP = "cividis"
 GRID = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
+#: Points without label.
+UNLABELLED = {"color": "0.75", "marker": "o"}
 #: y with more distinct numbers than this holds quantities, not classes.
 _MOST_CLASSES = 20
 
@@ -83,14 +87,6 @@ def make_axes(
     return axes[0].figure, axes
 
 
-def is_classes(y: NDArray[Any]) -> bool:
-    """Whether y holds classes: values that are not numbers, or few distinct integers."""
-    if y.dtype.kind not in "iuf":
-        return True
-    values = np.unique(y)
-    return len(values) <= _MOST_CLASSES and bool(np.all(values == np.round(values)))
-
-
 def class_style(index: int) -> dict[str, Any]:
     """Colour and marker of a class; the marker changes after every ten classes."""
     n = len(COLOURS)
@@ -104,15 +100,73 @@ def text_outline() -> list[Any]:
     return [withStroke(linewidth=3.5, foreground="white")]
 
 
+def merge_style(defaults: dict[str, Any], given: dict[str, Any], artist: type) -> dict[str, Any]:
+    """Defaults with the arguments of the user instead, under whatever alias these are given.
+
+    Parameters
+    ----------
+    defaults : dict
+        Arguments under their full names, such as ``linewidth``.
+    given : dict
+        Arguments of the user, such as ``lw``. A ``norm`` replaces the limits of the colours.
+    artist : type
+        Class of matplotlib that defines the aliases.
+    """
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.colors import Normalize
+
+    if isinstance(given.get("norm"), Normalize):
+        defaults = {name: defaults[name] for name in defaults if name not in ("vmin", "vmax")}
+    return defaults | normalize_kwargs(given, artist)
+
+
 def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
-    """Convert y to a one-dimensional array of length n, or None; ValueError if it is neither."""
+    """Convert y to an array of length n with NaN or None for missing labels, or None.
+
+    Raises
+    ------
+    ValueError
+        If y does not have one label or number per row, or holds something else than these.
+    """
     if y is None:
         return None
-    array = np.asarray(y)
-    if array.shape == (n, 1):
-        array = array[:, 0]
-    if array.shape != (n,):
+    shape = np.shape(y)
+    if shape not in ((n,), (n, 1)):
         raise ValueError(
-            f"y must hold one label or number per row, shape ({n},); got shape {array.shape}."
+            f"y must hold one label or number per row, shape ({n},); got shape {shape}."
         )
-    return array
+    ((values, known),) = read_labels(y, n)
+    warn_of_many_classes(values, 0)
+    if known.all():
+        return values
+    numbers = values.dtype.kind in "iuf"
+    labels = np.full(n, np.nan) if numbers else np.full(n, None, dtype=object)
+    labels[known] = values
+    return labels
+
+
+def colour_values(y: NDArray[Any]) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
+    """Read the result of `as_labels` as classes or as numbers.
+
+    Classes are bools, text, or few distinct whole numbers.
+
+    Returns
+    -------
+    names : ndarray or None
+        Names of the classes, or None for numbers.
+    values : ndarray of shape (n,)
+        The place of each row's class in `names`, or its number. NaN for rows without label and for
+        infinite numbers, which have no place on a scale of colours.
+    """
+    ((found, known),) = read_labels(y, len(y))
+    values = np.full(len(y), np.nan)
+    if found.dtype.kind in "iuf":
+        known[known] = np.isfinite(found)
+        found = found[np.isfinite(found)]
+        names = np.unique(found)
+        if len(names) > _MOST_CLASSES or (names != np.round(names)).any():
+            values[known] = found
+            return None, values
+        found = found.astype(np.int64)  # for names without decimals
+    names, values[known] = np.unique(found, return_inverse=True)
+    return names, values

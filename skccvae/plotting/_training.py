@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from skccvae.plotting._style import COLOURS, make_axes
+from skccvae.plotting._model import find_model
+from skccvae.plotting._style import COLOURS, make_axes, merge_style
 
 _NAMES = {
     "elbo": "ELBO (nats per row)",
@@ -66,14 +66,20 @@ class TrainingDisplay:
 
     @classmethod
     def from_estimator(
-        cls, vae: Any, *, curves: str | Sequence[str] | None = None, ax: Any = None, **kwargs: Any
+        cls,
+        estimator: Any,
+        *,
+        curves: str | Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
     ) -> TrainingDisplay:
         """Draw the curves of a fitted transformer's ``history_``.
 
         Parameters
         ----------
-        vae : estimator
-            A fitted transformer of skccvae.
+        estimator : estimator
+            A fitted transformer of skccvae, a Pipeline with one as a step, or a fitted search over
+            either.
         curves : str or sequence of str, default=None
             See :meth:`plot`.
         ax : matplotlib Axes or sequence of Axes, default=None
@@ -97,8 +103,7 @@ class TrainingDisplay:
         >>> len(TrainingDisplay.from_estimator(vae).ax_)
         3
         """
-        check_is_fitted(vae)
-        return cls(vae.history_).plot(ax, curves=curves, **kwargs)
+        return cls(find_model(estimator)[0].history_).plot(ax, curves=curves, **kwargs)
 
     def plot(
         self, ax: Any = None, *, curves: str | Sequence[str] | None = None, **kwargs: Any
@@ -131,6 +136,8 @@ class TrainingDisplay:
             if not self._lines(name):
                 raise ValueError(f"history has no {name!r}; it has {sorted(self.history)}.")
         self.figure_, axes = make_axes(ax, len(wanted), panel_size=(3.6, 3.2))
+        from matplotlib.lines import Line2D
+
         n = len(next(iter(self.history.values())))
         epochs = self.history.get("epoch", list(range(1, n + 1)))
         for panel, name in zip(axes, wanted, strict=True):
@@ -142,8 +149,9 @@ class TrainingDisplay:
                     "linestyle": "--" if dashed else "-",
                     "linewidth": 2,
                     "marker": "o" if n == 1 else "",
+                    "label": label,
                 }
-                panel.plot(epochs, self.history[column], **style | {"label": label} | kwargs)
+                panel.plot(epochs, self.history[column], **merge_style(style, kwargs, Line2D))
             panel.set_xlabel("epoch", fontsize=12)
             panel.set_ylabel(_NAMES.get(name, name), fontsize=12)
             panel.grid(color="0.9", linewidth=0.8)

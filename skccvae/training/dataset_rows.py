@@ -148,9 +148,8 @@ class DatasetRows:
                 if len(pairs) < len(items):
                     return None
                 found += [y.tolist() if isinstance(y, torch.Tensor) else y for _, y in pairs]
-            self._labels = np.asarray(
-                found, dtype=object if any(y is None for y in found) else None
-            )
+            # As objects: an array of text would spell missing labels as words.
+            self._labels = np.asarray(found, dtype=object)
         return self._labels
 
     # --- one sample ---------------------------------------------------------------------------

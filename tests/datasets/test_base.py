@@ -57,6 +57,35 @@ def test_an_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_pat
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_writer_leaves_goes_with_the_next_write(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, sys\n"
+        "from skccvae.datasets import _base\n"
+        "with _base.atomic_write(pathlib.Path(sys.argv[1])) as stream:\n"
+        "    stream.write(b'half')\n"
+        "    stream.flush()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    path = tmp_path / "qm9[1].csv"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(path)], env=environment, check=False
+    )
+    assert killed.returncode == -9
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / ".other.csv.x.part"  # of another file
+    other.touch()
+    with _base.atomic_write(path) as stream:
+        stream.write(b"first")
+        stream.flush()
+        assert not left.exists()
+        with _base.atomic_write(path) as second:  # leaves the file of the first alone
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert sorted(tmp_path.iterdir()) == [other, path]
+
+
 def test_an_atomic_write_replaces_the_file_with_ordinary_rights(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "file"
     with _base.atomic_write(path) as stream:

@@ -167,6 +167,41 @@ def test_openml_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         fetch_mnist(data_home=tmp_path / "other")
 
 
+@pytest.mark.parametrize("stops_at", range(4))
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_conversion_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_at: int, error: type[BaseException]
+) -> None:
+    pixels = np.random.RandomState(0).randint(0, 256, (10, 784))
+    source = SimpleNamespace(data=pixels, target=np.arange(10).astype(str))
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *a, **k: source)
+    monkeypatch.setattr(_mnist, "_N_TRAIN", 7)
+    monkeypatch.setattr(_mnist, "_N_TEST", 3)
+    written = []
+
+    def stop(path: Path, array: np.ndarray) -> None:
+        if len(written) == stops_at:
+            raise error("the disk is full")
+        written.append(path)
+        write_idx(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_mnist, "write_idx", stop)
+        with pytest.raises(error):
+            fetch_mnist(data_home=tmp_path)
+    assert len(list((tmp_path / "mnist").glob("*ubyte.gz"))) == stops_at
+    with pytest.raises(OSError, match="were not found in"):
+        fetch_mnist(data_home=tmp_path, download_if_missing=False)
+    for _ in range(2):
+        digits = fetch_mnist(data_home=tmp_path)
+        np.testing.assert_array_equal(digits.data, pixels)
+        np.testing.assert_array_equal(digits.target, range(10))
+    # Now that all files are there, one that goes is the user's affair.
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(FileNotFoundError, match="has some of MNIST's files"):
+        fetch_mnist(data_home=tmp_path)
+
+
 def test_idx_writes_what_it_reads(tmp_path: Path) -> None:
     images, labels = arrays("train")
     assert idx_header(images) == idx(IMAGES_MAGIC, 7, 28, 28)

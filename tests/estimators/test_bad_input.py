@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -193,6 +194,76 @@ def test_wrong_kinds_of_X():
     refused(GaussianVAETransformer(**FAST), "Complex data not supported", X=X + 1j)
     refused(GaussianVAETransformer(**FAST), "not compatible with arrays of bytes", X=[["a"], ["b"]])
     refused(GaussianVAETransformer(**FAST), "inhomogeneous", X=[[1.0, 2.0], [3.0]])
+
+
+DAYS = pd.date_range("2020", periods=20)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pd.Categorical(["Paris", "Rome"] * 10), "category. holds text, such as 'Paris'"),
+        (pd.Categorical(["1", "2"] * 10), "category. holds text, such as '1'"),
+        (pd.cut(X[:, 0], 3), "category. holds Interval, such as"),
+        (["Paris", "Rome"] * 10, ".*. holds text, such as 'Paris'"),
+        (pd.array(["1", "Rome"] * 10, dtype="string"), "string. holds text, such as 'Rome'"),
+        (np.array([1.0, "Rome"] * 10, dtype=object), "object. holds text, such as 'Rome'"),
+        ([None, "Rome"] * 10, ".*. holds text, such as 'Rome'"),
+        (np.array([None, "Rome", pd.NA, 1.0] * 5, dtype=object), "object. holds text, such as"),
+        (DAYS.where(X[:, 0] > X[0, 0]), r"datetime64.*. holds Timestamp, such as '2020-01-0"),
+        (DAYS, r"datetime64.*. holds Timestamp, such as '2020-01-01"),
+        (DAYS.tz_localize("UTC"), r"datetime64.*UTC.. holds Timestamp"),
+        (DAYS - DAYS[0], r"timedelta64.*. holds Timedelta"),
+        (DAYS.to_period("D"), r"period.D.. holds Period"),
+        (DAYS.date, "object. holds date, such as '2020-01-01'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_column_that_holds_no_numbers_is_named(column, kind, alone):
+    frame = pd.DataFrame({"what": column})
+    if not alone:
+        frame.insert(0, "ok", X[:, 0])
+    match = rf"Column 'what' of X \({kind}.*X takes numbers only.*leave the column out"
+    refused(GaussianVAETransformer(**FAST), match, X=frame)
+    vae = GaussianVAETransformer(**FAST).fit(X[:, : frame.shape[1]])
+    with pytest.raises(ValueError, match=match):
+        vae.transform(frame)
+
+
+@pytest.mark.parametrize("likelihood", ["auto", "poisson"])
+@pytest.mark.parametrize(
+    "dates",
+    [
+        DAYS.to_numpy()[:, None],
+        (DAYS - DAYS[0]).to_numpy()[:, None],
+        DAYS.to_numpy()[:, None, None],
+    ],
+    ids=["dates", "differences", "images"],
+)
+@pytest.mark.parametrize("convert", [np.asarray, list])
+def test_dates_are_no_numbers(likelihood, dates, convert):
+    vae = GaussianVAETransformer(likelihood=likelihood, **FAST)
+    refused(
+        vae, r"X holds (datetime|timedelta)64, such as .* turn dates into numbers", X=convert(dates)
+    )
+
+
+def test_frames_of_every_kind_of_number_are_taken():
+    frame = pd.DataFrame(
+        {
+            "float": X[:, 0],
+            "category": pd.Categorical([1.5, 2.5] * 10),
+            "Int64": pd.array([1, 2] * 10, dtype="Int64"),
+            "boolean": pd.array([True, False] * 10, dtype="boolean"),
+            "bool": [True, False] * 10,
+            "object": np.array([1, 2.5] * 10, dtype=object),
+            "text": ["1.5", "2.5"] * 10,
+        }
+    )
+    vae = GaussianVAETransformer(**FAST)
+    Z = vae.fit_transform(frame)
+    np.testing.assert_array_equal(Z, vae.fit_transform(frame.astype(float).to_numpy()))
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])

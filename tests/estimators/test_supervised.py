@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
+import datetime
+from decimal import Decimal
 
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from torch.utils.data import Dataset
+
+import skccvae
 from skccvae import GaussianVAETransformer
 from skccvae.estimators._supervision import TargetEncoder
 
@@ -111,3 +119,159 @@ def test_encoded_targets():
     np.testing.assert_array_equal(encoder.transform(y, 3), [[1], [np.nan], [0]])
     constant = TargetEncoder.fit([2.5, 2.5], 2)
     assert np.isfinite(constant.transform([2.5, 2.5], 2)).all()
+
+
+NA = [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("NaN")]
+
+
+@pytest.mark.parametrize("missing", NA, ids=lambda m: f"{type(m).__name__}-{m}")
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["b", "a", "b"], ["a", "b"]),
+        ([np.str_("b"), "a", "b"], ["a", "b"]),
+        ([True, False, np.True_], [False, True]),
+        ([1, np.int8(0), 1], [0, 1]),
+        ([1.5, Decimal("0.5"), np.float32(1.5)], None),
+    ],
+    ids=str,
+)
+def test_every_mark_of_a_missing_label_in_every_container(missing, labels, classes):
+    y = [labels[0], missing, *labels[1:]]
+    expected = [1, np.nan, 0, 1]
+    if classes is None:
+        expected = np.array([1, np.nan, -2, 1]) / np.sqrt(2)
+    table = pd.DataFrame({"a": y, "b": [0, 1, 2, 3]}, dtype=object)
+    for kept in (y, tuple(y), np.array(y, dtype=object), pd.Series(y), pd.Series(y, dtype=object)):
+        encoder = TargetEncoder.fit(kept, 4)
+        found = encoder.classes[0]
+        assert (None if found is None else found.tolist()) == classes
+        np.testing.assert_allclose(encoder.transform(kept, 4)[:, 0], expected, rtol=1e-6)
+    for two in (table, table.to_numpy(), list(zip(y, range(4), strict=True))):
+        encoder = TargetEncoder.fit(two, 4)
+        np.testing.assert_allclose(encoder.transform(two, 4)[:, 0], expected, rtol=1e-6)
+        assert encoder.classes[1].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", "string", "str", "category"])
+def test_missing_labels_in_the_dtypes_of_pandas(dtype):
+    labels = ["b", None, "a", "b"] if dtype in ("string", "str", "category") else [1, None, 0, 1]
+    y = pd.Series(labels, dtype=dtype)
+    assert y.isna().sum() == 1
+    for kept in (y, y.to_frame(), y.array):
+        encoder = TargetEncoder.fit(kept, 4)
+        assert len(encoder.classes[0]) == 2
+        np.testing.assert_array_equal(encoder.transform(kept, 4)[:, 0], [1, np.nan, 0, 1])
+
+
+@pytest.mark.parametrize("labels", [[1, 9, 0, 1], [1.0, 9.0, 0.0, 1.0], ["b", "x", "a", "b"]])
+def test_a_masked_label_is_missing(labels):
+    y = np.ma.masked_array(labels, mask=[0, 1, 0, 0])
+    encoder = TargetEncoder.fit(y, 4)
+    np.testing.assert_array_equal(encoder.transform(y, 4)[:, 0], [1, np.nan, 0, 1])
+
+
+def test_labels_of_a_dataset_may_be_missing():
+    class Pairs(Dataset):
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, number):
+            label = np.nan if number % 4 == 0 else "ab"[number % 2]
+            return torch.from_numpy(X[number]).float(), label
+
+    assert vae(1.0, max_epochs=1).fit(Pairs()).classes_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("y", "found"),
+    [
+        (np.array(["2020", "2021"], dtype="datetime64[Y]"), "datetime64"),
+        (pd.Series(pd.date_range("2020", periods=2)), "datetime64"),
+        (pd.Series(pd.date_range("2020", periods=2, tz="UTC")), "Timestamp"),
+        (pd.Series(pd.to_timedelta([1, 2], unit="D")), "timedelta64"),
+        (pd.Series(pd.period_range("2020", periods=2)), "Period"),
+        ([datetime.date(2020, 1, 1), None], "date"),
+        ([b"a", b"b"], "bytes"),
+        ([1j, 2j], "complex"),
+        ([("a", 1), None], "tuple"),
+        (["a", 1], "int and str"),
+        ([True, 2.5, None], "bool and float"),
+        (np.array([True, "a"], dtype=object), "bool and str"),
+    ],
+    ids=str,
+)
+def test_labels_that_are_neither_numbers_nor_names(y, found):
+    if isinstance(y, list) and y == [("a", 1), None]:
+        y = pd.Series(y)  # as an array it would have another shape
+    with pytest.raises(ValueError, match=f"Target 0 of y holds {found}.*expected numbers, bools"):
+        TargetEncoder.fit(y, len(y))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        5.0,
+        "a",
+        np.zeros((4, 1, 1)),
+        np.zeros((4, 0)),
+        pd.DataFrame(index=range(4)),
+        pd.Series([1, 2]),
+        sp.csr_array(np.ones((4, 1))),
+        [[1], [2]],
+    ],
+    ids=lambda y: type(y).__name__,
+)
+def test_labels_of_another_shape(y):
+    with pytest.raises(ValueError, match=r"y must have shape \(4,\) or \(4, n_targets\); got \("):
+        TargetEncoder.fit(y, 4)
+
+
+def test_numbers_as_text_raise_a_warning():
+    text = SIGNAL.astype(str)
+    with pytest.warns(UserWarning, match="its 400 labels are read as 400 classes.*astype.float"):
+        TargetEncoder.fit(text, 400)
+    with pytest.warns(UserWarning, match="its 400 labels are read as 100 classes"):
+        TargetEncoder.fit((np.arange(400) % 100).astype(str).tolist(), 400)
+    with pytest.warns(UserWarning, match="its 30 labels are read as 30 classes"):
+        TargetEncoder.fit([f"row {n}" for n in range(30)], 30)
+    encoder = TargetEncoder.fit(SIGNAL, 400)
+    with pytest.raises(ValueError, match="holds text, such as .*, but it held numbers at first"):
+        encoder.transform(text, 400)
+
+
+@pytest.mark.filterwarnings("error")
+def test_few_names_raise_no_warning():
+    TargetEncoder.fit((np.arange(400) % 10).astype(str), 400)  # digits
+    TargetEncoder.fit(np.arange(400), 400)  # measured
+    TargetEncoder.fit(np.arange(400) % 2 == 0, 400)
+    TargetEncoder.fit([f"row {n}" for n in range(20)], 20)
+
+
+def test_classes_of_another_kind_are_unseen():
+    with pytest.raises(ValueError, match="a class that was not there at first: 1; known are .'0'"):
+        TargetEncoder.fit(["0", "1"], 2).transform([0, 1][::-1], 2)
+    with pytest.raises(ValueError, match="a class that was not there at first: 'b'; known are"):
+        TargetEncoder.fit([True, False], 2).transform(["b", "a"], 2)
+
+
+def test_minus_one_is_a_label_like_any_other():
+    assert TargetEncoder.fit([-1, 0, 1, -1], 4).classes[0].tolist() == [-1, 0, 1]
+
+
+def test_the_fitted_classes(tmp_path):
+    fast = {"max_epochs": 1}
+    names = np.where(SIGNAL > 0, "high", "low").astype(object)
+    names[:300] = None
+    model = vae(1.0, **fast).fit(X, names)
+    assert model.classes_.tolist() == ["high", "low"]
+    model.save(tmp_path / "model")
+    assert skccvae.load(tmp_path / "model").classes_.tolist() == ["high", "low"]
+    model.fit(X, pd.DataFrame({"a": names, "b": SIGNAL}))
+    assert model.classes_[0].tolist() == ["high", "low"]
+    assert model.classes_[1] is None
+    unsupervised, regression = vae(0.0, **fast).fit(X, names), vae(1.0, **fast).fit(X, SIGNAL)
+    for plain in (vae(1.0, **fast), unsupervised, regression):
+        with pytest.raises(AttributeError, match="has no classes_"):
+            plain.classes_  # noqa: B018
+        assert not hasattr(plain, "classes_")

@@ -179,6 +179,26 @@ def test_a_data_frame_has_the_names_of_the_bits(smiles):
     check_is_fitted(FingerprintTransformer())  # stateless
 
 
+@pytest.mark.parametrize("container", [pd.Series, pd.DataFrame, list, np.array])
+def test_a_data_frame_keeps_the_index_of_the_rows_that_are_left(container, smiles):
+    X = container([smiles[0], "x", *smiles[1:4], None])
+    if hasattr(X, "iloc"):
+        X.index = range(100, 106)
+    transformer = FingerprintTransformer(sparse_output=False, on_invalid="skip")
+    expected = FingerprintTransformer().transform(smiles[:4]).toarray()
+    with pytest.warns(UserWarning, match="2 of 6 rows are not molecules"):
+        array = transformer.fit_transform(X)
+    assert type(array) is np.ndarray
+    np.testing.assert_array_equal(array, expected)
+    transformer.set_output(transform="pandas")
+    with pytest.warns(UserWarning, match="2 of 6 rows are not molecules"):
+        frame = transformer.transform(X)
+    index = [100, 102, 103, 104] if hasattr(X, "iloc") else [0, 1, 2, 3]
+    assert frame.index.tolist() == index
+    assert frame.columns[0] == "fp_morgan_1"
+    np.testing.assert_array_equal(frame, expected)
+
+
 def test_a_pipeline_predicts(smiles, sizes):
     pipe = make_pipeline(
         FingerprintTransformer(MorganFingerprintTransformer(fpSize=256)),

@@ -326,5 +326,5 @@ def test_real_molecules_labelled_with_their_gaps(qm9):
 
 @pytest.mark.parametrize("kind", [list, np.array, lambda column: pd.Series(column, index=[7, 8])])
 def test_a_column_of_molecules_needs_an_encoder_for_them(kind):
-    with pytest.raises(ValueError, match="X is a column of .*encoder='molecular_graph'"):
+    with pytest.raises(ValueError, match="X holds text, such as 'CCO'.*encoder='molecular_graph'"):
         GaussianVAETransformer(**FAST).fit(kind(["CCO", "CN"]))

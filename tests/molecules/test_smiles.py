@@ -135,3 +135,10 @@ def test_lengths_and_options_are_checked():
     with pytest.raises(ValueError, match="must be 'raise' or 'skip'; got 'drop'"):
         read_smiles(["C"], on_invalid="drop")
     assert read_smiles([]) == []
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_a_masked_row_is_missing(shape):
+    smiles = np.ma.masked_array(["CC", "CO", "C"], mask=[0, 1, 0]).reshape(shape)
+    with pytest.raises(ValueError, match="1 of 3 rows are not molecules: row 1 None"):
+        read_smiles(smiles)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import LogNorm, to_hex
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from skccvae import (
     GaussianVAETransformer,
@@ -185,8 +188,10 @@ def test_bad_latent_input(digits) -> None:
     with pytest.raises(NotFittedError):
         LatentDisplay.from_estimator(GaussianVAETransformer(), X)
     pipeline = Pipeline([("vae", GaussianVAETransformer(2, **FAST))]).fit(X)
-    with pytest.raises(TypeError, match="For a Pipeline, pass its step"):
-        LatentDisplay.from_estimator(pipeline, X)
+    with pytest.raises(TypeError, match="or a Pipeline with one as a step; got Pipeline"):
+        LatentDisplay.from_estimator(make_pipeline(PCA(2)).fit(X), X)
+    with pytest.raises(TypeError, match="Expected a fitted transformer of skccvae.*got PCA"):
+        LatentDisplay.from_estimator(PCA(2).fit(X), X)
     with pytest.raises(ValueError, match="one label or number per row"):
         LatentDisplay.from_estimator(pipeline["vae"], X, [1, 2])
     with pytest.raises(ValueError, match="class_labels"):
@@ -204,3 +209,142 @@ def test_panels_beside_each_other_keep_their_titles_on_one_line_with_colour_bars
         assert display.colorbar_ is not None
         assert LatentDisplay(points, space).plot(ax).colorbar_ is None
         assert ax.get_anchor() == "N"
+
+
+def colours(display) -> list[str]:
+    """Colour of each point of a display, in the order of the points."""
+    display.figure_.canvas.draw()
+    found = {}
+    for collection in display.ax_.collections:
+        faces = np.broadcast_to(collection.get_facecolor(), (len(collection.get_offsets()), 4))
+        found |= {
+            tuple(place): to_hex(face)
+            for place, face in zip(
+                np.asarray(collection.get_offsets()).tolist(), faces, strict=True
+            )
+        }
+    return [found[tuple(place)] for place in display.places_[0].tolist()]
+
+
+GREY = "#bfbfbf"
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [0, 1, None, 1, 0],
+        [0.0, 1.0, np.nan, 1.0, 0.0],
+        ["a", "b", None, "b", "a"],
+        ["a", "b", np.nan, "b", "a"],
+        [True, False, pd.NA, False, True],
+        pd.Series(["a", "b", None, "b", "a"], dtype="string"),
+        pd.Series(["a", "b", None, "b", "a"], dtype="category"),
+        pd.Series([0, 1, None, 1, 0], dtype="Int64"),
+        np.ma.masked_array([0, 1, 7, 1, 0], mask=[0, 0, 1, 0, 0]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("class_labels", ["map", "legend"])
+def test_points_without_label_are_grey_and_the_others_keep_their_classes(y, class_labels) -> None:
+    u = numbers(5, 2)
+    display = LatentDisplay(u, Euclidean(2), y=y).plot(class_labels=class_labels, alpha=1)
+    assert display.colorbar_ is None
+    found = colours(display)
+    assert found[2] == GREY
+    assert found[0] == found[4] != found[1] == found[3]
+    assert GREY not in {found[0], found[1]}
+    whole = LatentDisplay(u[[0, 1, 3, 4]], Euclidean(2), y=list(np.delete(np.array(y, object), 2)))
+    assert found[:2] == colours(whole.plot(alpha=1))[:2]
+    if class_labels == "legend":
+        names = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        assert names[:-1] in (["0", "1"], ["a", "b"], ["False", "True"])
+        assert names[-1] == "no label"
+
+
+@pytest.mark.parametrize("space", [Euclidean(2), Sphere(2)], ids=repr)
+@pytest.mark.parametrize("missing", [np.nan, None, np.inf, -np.inf])
+def test_the_colours_of_numbers_reach_from_the_least_to_the_greatest_finite_one(
+    space, missing
+) -> None:
+    y = [0.25, 0.5, missing, 4.0, 2.5]
+    points = space.exp0(numbers(5, 2))
+    display = LatentDisplay(points, space, y=y).plot(
+        alpha=1, kind="3d" if space.curvature else "auto"
+    )
+    assert (display.colorbar_.vmin, display.colorbar_.vmax) == (0.25, 4.0)
+    if space.curvature == 0:
+        found = colours(display)
+        assert found[2] == GREY
+        assert found[0] == to_hex(plt.get_cmap("cividis")(0.0))
+        assert found[3] == to_hex(plt.get_cmap("cividis")(1.0))
+    drawn = sum(len(c.get_offsets()) for c in display.ax_.collections)
+    assert drawn == 5
+
+
+def test_no_label_at_all_is_grey() -> None:
+    for y in ([None] * 4, [np.nan] * 4, [np.inf] * 4):
+        display = LatentDisplay(numbers(4, 2), Euclidean(2), y=y).plot(alpha=1)
+        assert colours(display) == [GREY] * 4
+        assert display.colorbar_ is None
+
+
+def test_numbers_as_text_raise_a_warning() -> None:
+    with pytest.warns(UserWarning, match="its 30 labels are read as 30 classes.*astype.float"):
+        LatentDisplay(numbers(30, 2), Euclidean(2), y=np.linspace(0, 1, 30).astype(str))
+
+
+@pytest.mark.parametrize("y", [pd.date_range("2020", periods=4), ["a", 1, 2, 3], [b"a"] * 4])
+def test_labels_of_other_kinds_are_refused(y) -> None:
+    with pytest.raises(ValueError, match="Target 0 of y holds .*expected numbers, bools or names"):
+        LatentDisplay(numbers(4, 2), Euclidean(2), y=y)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        {"lw": 1.5},
+        {"linewidths": 1.5},
+        {"linewidth": 1.5},
+        {"ec": "black"},
+        {"edgecolors": "black"},
+        {"c": "red"},
+        {"color": "red"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("y", [None, [0, 1, 1, None]], ids=["plain", "classes"])
+def test_aliases_of_matplotlib_are_understood(style, y) -> None:
+    display = LatentDisplay(numbers(4, 2), Euclidean(2), y=y).plot(**style)
+    for collection in display.ax_.collections:
+        if next(iter(style)).startswith("l"):
+            assert collection.get_linewidth() == [1.5]
+        elif next(iter(style)).startswith("e"):
+            assert to_hex(collection.get_edgecolor()[0]) == "#000000"
+        else:
+            assert to_hex(collection.get_facecolor()[0]) == "#ff0000"
+
+
+def test_a_norm_replaces_the_limits_of_the_colours() -> None:
+    y = [1.5, 10.0, np.nan, 100.0]
+    for norm in (LogNorm(), "log"):
+        display = LatentDisplay(numbers(4, 2), Euclidean(2), y=y).plot(norm=norm)
+        assert (display.colorbar_.vmin, display.colorbar_.vmax) == pytest.approx((1.5, 100))
+        assert isinstance(display.colorbar_.norm, LogNorm)
+
+
+def test_arguments_for_each_point_go_to_their_points() -> None:
+    u = numbers(30, 2)
+    sizes = np.arange(30.0)
+    for y in (None, np.arange(30) % 3, np.linspace(0, 1, 30)):
+        display = LatentDisplay(u, Euclidean(2), y=y).plot(s=pd.Series(sizes, index=sizes + 7))
+        found = {
+            tuple(place): size
+            for collection in display.ax_.collections
+            for place, size in zip(
+                np.asarray(collection.get_offsets()).tolist(), collection.get_sizes(), strict=True
+            )
+        }
+        assert [found[tuple(place)] for place in display.places_[0].tolist()] == sizes.tolist()
+    names = ["red", "blue", "lime"] * 10
+    display = LatentDisplay(u, Euclidean(2)).plot(c=names)
+    assert colours(display) == [to_hex(name) for name in names]
