@@ -154,15 +154,18 @@ class RotationallySymmetric(Distribution):
         ValueError
             If the last dimension of the noise is not noise_dim.
         """
+        return self._draw(noise)[0]
+
+    def _draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws, and y = 2 log tan(theta / 2) with theta their angle to the location."""
         if noise.shape[-1:] != (self.noise_dim,):
             raise ValueError(
                 f"the last dimension of the noise must be noise_dim = {self.noise_dim}, got shape "
                 f"{tuple(noise.shape)}."
             )
         loc, m, score = self.loc.detach(), self.loc.shape[-1], noise[..., 0]
-        # y = 2 log tan(theta/2), with theta the angle to the location. A change of concentration at
-        # a fixed score changes y (implicit reparameterisation), so z moves on a great circle
-        # through mu.
+        # A change of concentration at a fixed score changes y (implicit reparameterisation), so z
+        # moves on a great circle through mu.
         y = with_derivative(
             self.concentration, lambda kappa: self._log_tangent(score, kappa, m, self._grid)
         )
@@ -171,7 +174,7 @@ class RotationallySymmetric(Distribution):
         z = cosine.unsqueeze(-1) * loc + sine.unsqueeze(-1) * v
         # if the noise is almost parallel to mu, v is not exactly orthogonal to mu
         z = z / torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-        return _RotateWithLocation.apply(self.loc, z)
+        return _RotateWithLocation.apply(self.loc, z), y
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw with pathwise gradients, shape sample_shape + batch_shape + (m,)."""
