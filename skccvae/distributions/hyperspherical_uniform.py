@@ -69,6 +69,9 @@ class HypersphericalUniform(Distribution):
         self.device = device
         super().__init__(Size(batch_shape), Size((m,)), validate_args=validate_args)
 
+    def __repr__(self) -> str:
+        return f"HypersphericalUniform(m: {self.noise_dim}, batch_shape: {self.batch_shape})"
+
     def expand(self, batch_shape: Any, _instance: Any = None) -> HypersphericalUniform:
         """Return the distribution with another batch shape."""
         new = self._get_checked_instance(HypersphericalUniform, _instance)

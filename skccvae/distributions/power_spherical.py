@@ -34,7 +34,7 @@ class PowerSpherical(RotationallySymmetric):
         If the dtypes differ or are not float32 or float64.
     ValueError
         If shapes do not fit. When validating, also if loc does not have unit length or a
-        concentration is negative or NaN.
+        concentration is negative, NaN or infinite.
 
     See Also
     --------
@@ -105,3 +105,10 @@ class PowerSpherical(RotationallySymmetric):
     def mean_resultant_length(self) -> Tensor:
         """E[<loc, z>] = kappa / (kappa + m - 1), from 0 (uniform) to 1 (point mass)."""
         return self.concentration / (self.concentration + (self.loc.shape[-1] - 1))
+
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        # (1 + w) / 2 follows the law Beta(alpha, n - alpha)
+        n = self.concentration + (self.loc.shape[-1] - 1)
+        alpha = self.concentration + 0.5 * (self.loc.shape[-1] - 1)
+        across = 2 * alpha / (n * (n + 1))
+        return across * (self.loc.shape[-1] - 1) / n, across

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
-from skccvae.distributions.constraints import unit_vector
+from skccvae.distributions.constraints import finite_nonnegative, unit_vector
 from skccvae.special._autograd import first_order_only, with_derivative
 from skccvae.special.von_mises_fisher import ConcentrationGrid, concentration_grid
 
@@ -72,7 +72,7 @@ class RotationallySymmetric(Distribution):
     log-density with respect to the uniform law) and `_kl_uniform` (the divergence from that law).
     """
 
-    arg_constraints = {"loc": unit_vector, "concentration": constraints.nonnegative}
+    arg_constraints = {"loc": unit_vector, "concentration": finite_nonnegative}
     support = unit_vector
     has_rsample = True
     _log_tangent: LogTangent
@@ -111,7 +111,7 @@ class RotationallySymmetric(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> RotationallySymmetric:
         """Return the distribution with a larger batch shape; it shares memory."""
-        new = self._get_checked_instance(type(self), _instance)
+        new = self._get_checked_instance(RotationallySymmetric, _instance)
         batch_shape = Size(batch_shape)
         new.loc = self.loc.expand(batch_shape + self.event_shape)
         new.concentration = self.concentration.expand(batch_shape)
@@ -216,3 +216,14 @@ class RotationallySymmetric(Distribution):
     def mean(self) -> Tensor:
         """Mean in R^m, mean_resultant_length times loc; it lies inside the sphere."""
         return self.mean_resultant_length.unsqueeze(-1) * self.loc
+
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        """Variance of a draw along the location, and in each direction orthogonal to it."""
+        raise TypeError(f"{type(self).__name__} does not define its variance")
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of each coordinate in R^m, shape batch_shape + (m,)."""
+        along, across = (v.unsqueeze(-1) for v in self._variances())
+        square = self.loc.square()
+        return along * square + across * (1 - square)

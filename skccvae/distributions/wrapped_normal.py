@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from skccvae.distributions.normal_on_manifold import NormalOnManifold
+from skccvae.distributions.constraints import finite_positive
+from skccvae.distributions.normal_on_manifold import LOCATION, NormalOnManifold
 from skccvae.distributions.preimages import log_preimage_sum, n_preimages
 from skccvae.manifolds.functional import _norm, log_transported
 from skccvae.manifolds.polar import exp_from_tangent
@@ -90,7 +91,7 @@ class WrappedNormal(NormalOnManifold):
     -2.4993
     """
 
-    arg_constraints = {"scale": constraints.independent(constraints.positive, 1)}
+    arg_constraints = {"loc": LOCATION, "scale": constraints.independent(finite_positive, 1)}
     _scale_dims = 1
 
     @property

@@ -16,6 +16,7 @@ from torch.distributions import kl_divergence
 
 from skccvae.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher
 from skccvae.special import power_spherical_kl_uniform, power_spherical_log_normalizer
+from skccvae.special.power_spherical import power_spherical_kl
 
 DIMENSIONS = [2, 3, 5, 11, 41, 201]
 
@@ -48,6 +49,21 @@ def test_divergence_and_normaliser_against_mpmath(m: int, dtype: torch.dtype) ->
     for value, column in ((kl, 0), (slope, 1), (log_normalizer, 2)):
         error = (value.detach().double() / reference[:, column] - 1).abs()
         assert error.max() < bound
+
+
+@pytest.mark.parametrize("m", DIMENSIONS)
+def test_divergence_between_two_laws_against_mpmath(m: int) -> None:
+    sizes = torch.tensor([0.0, 1e-3, 0.7, 0.70001, 12.0, 3e3, 1e5], dtype=torch.float64)
+    found = power_spherical_kl(sizes.unsqueeze(-1), sizes, m)
+    for i, kappa_p in enumerate(sizes.tolist()):
+        with mp.workdps(50):
+            beta, kappa = mp.mpf(m - 1) / 2, mp.mpf(kappa_p)
+            log_mean = mp.digamma(kappa + beta) - mp.digamma(kappa + 2 * beta)
+            for j, kappa_q in enumerate(sizes.tolist()):
+                ratio = mp.log(mp.beta(mp.mpf(kappa_q) + beta, beta) / mp.beta(kappa + beta, beta))
+                expected = float((kappa - mp.mpf(kappa_q)) * log_mean + ratio)
+                bound = 1e-12 * expected + 1e-14 * max(1.0, kappa_p, kappa_q, m)
+                assert abs(found[i, j].item() - expected) < bound
 
 
 @pytest.mark.parametrize("concentration", [0.0, 0.5, 10.5, 200.0, 1e4])
