@@ -1,4 +1,22 @@
-"""Probability distributions on spaces of constant curvature, as torch distributions."""
+r"""Probability distributions on spaces of constant curvature, as torch distributions.
+
+Every law has ``rsample`` with exact pathwise gradients and ``log_prob`` with respect to the
+Riemannian volume. Beyond these:
+
+======================  ====================================================================
+q                   p
+==================  ====================================================================
+uniform             each spherical law; Riemannian normal on the unit sphere
+von Mises-Fisher    uniform, von Mises-Fisher, power spherical, spherical Cauchy
+power spherical     uniform; power spherical of the same location
+spherical Cauchy    uniform, spherical Cauchy
+Riemannian normal   Riemannian normal of the same location; in R^d of any location
+wrapped normal      wrapped normal of the same location, K < 0; in R^d of any location
+product             product whose factors all have one
+==================  ====================================================================
+
+For any other pair, average ``p.log_prob(z) - q.log_prob(z)`` over draws ``z = p.sample((n,))``.
+"""
 
 from __future__ import annotations
 

@@ -97,11 +97,12 @@ def exact_variances(m: int, concentration: float) -> tuple[float, float]:
         return float(along), float(mean(lambda u: u * (2 - u)) / (m - 1))
 
 
-@pytest.mark.parametrize("m", [2, 3, 5, 11, 41])
+@pytest.mark.parametrize("m", [2, 5, 41])
 def test_variances_against_mpmath(m: int) -> None:
-    expected = torch.tensor([exact_variances(m, rho) for rho in CONCENTRATIONS]).double()
-    for dtype, bound in ((torch.float32, 5e-6), (torch.float64, 1e-7)):
-        rho = torch.tensor(CONCENTRATIONS, dtype=dtype)
+    sizes = CONCENTRATIONS[::2]
+    expected = torch.tensor([exact_variances(m, rho) for rho in sizes], dtype=torch.float64)
+    for dtype, bound in ((torch.float32, 5e-6), (torch.float64, 1e-8)):
+        rho = torch.tensor(sizes, dtype=dtype)
         found = torch.stack(spherical_cauchy_variances(rho, m), -1).double()
         assert (found / expected - 1).abs().max() < bound
     rho = torch.tensor([0.0, 0.3, 0.9], dtype=torch.float64, requires_grad=True)
@@ -109,7 +110,7 @@ def test_variances_against_mpmath(m: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("m", [2, 3, 11, 101])
+@pytest.mark.parametrize("m", [2, 11])
 @pytest.mark.parametrize(("rho_p", "rho_q", "angle"), [
     (0.5, 0.5, 1e-4), (0.5, 0.5 + 2.0**-12, 0.0), (0.5, 0.9, 2.0), (0.99, 0.99, math.pi),
     (0.9, 1e-3, 1.0),
