@@ -3,7 +3,27 @@ r"""Probability distributions on spaces of constant curvature, as torch distribu
 Every law has ``rsample`` with exact pathwise gradients and ``log_prob`` with respect to the
 Riemannian volume. Beyond these:
 
-======================  ====================================================================
+======================  =======  ==============  =====================================
+law                     entropy  mean, variance  ``torch.func``
+======================  =======  ==============  =====================================
+HypersphericalUniform   yes      yes             works
+VonMisesFisher          yes      yes             raises RuntimeError
+PowerSpherical          yes      yes             raises RuntimeError
+SphericalCauchy         yes      yes             works
+WrappedNormal           no       no              works; ``vmap`` over scales if K <= 0
+RiemannianNormal        yes      no              raises RuntimeError
+ProductDistribution     if all   if all          if all factors do
+======================  =======  ==============  =====================================
+
+Means and variances are those of the coordinates in R^m. A mean lies inside the sphere, not on it.
+The derivatives of three laws are written by hand and exist once; the transformations of
+``torch.func`` refuse them, so use ``torch.autograd``. The other laws need ``validate_args=False``
+inside ``vmap``.
+
+``torch.distributions.kl_divergence(p, q)`` has a closed form for these pairs, and raises
+NotImplementedError for all others:
+
+==================  ====================================================================
 q                   p
 ==================  ====================================================================
 uniform             each spherical law; Riemannian normal on the unit sphere
