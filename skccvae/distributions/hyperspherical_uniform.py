@@ -9,7 +9,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution
 
 from skccvae.distributions.constraints import unit_vector
-from skccvae.distributions.rotationally_symmetric import log_sphere_area
+from skccvae.distributions.rotationally_symmetric import check_width, log_sphere_area
 
 __all__ = ["HypersphericalUniform"]
 
@@ -110,6 +110,7 @@ class HypersphericalUniform(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density with respect to the area of the sphere, at unit vectors (..., m)."""
+        check_width(value, self._event_shape)
         if self._validate_args:
             self._validate_sample(value)
         shape = torch.broadcast_shapes(value.shape[:-1], self._batch_shape)

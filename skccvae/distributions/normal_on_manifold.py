@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from skccvae.distributions.constraints import ON_MANIFOLD, OnManifold
+from skccvae.distributions.rotationally_symmetric import check_width
 from skccvae.manifolds.base import ConstantCurvature
 from skccvae.manifolds.polar import PolarSpace
 
@@ -208,10 +209,6 @@ class NormalOnManifold(Distribution):
             )
 
     def _check_value(self, value: Tensor) -> None:
-        if value.shape[-1:] != self._event_shape:
-            raise ValueError(
-                f"value must have {self._event_shape[0]} (ambient) coordinates in its last "
-                f"dimension; got shape {tuple(value.shape)}."
-            )
+        check_width(value, self._event_shape)
         if self._validate_args:
             self._validate_sample(value)

@@ -27,6 +27,15 @@ def log_sphere_area(m: int) -> float:
     return math.log(2) + 0.5 * m * math.log(math.pi) - math.lgamma(0.5 * m)
 
 
+def check_width(value: Tensor, event_shape: Size) -> None:
+    """Raise ValueError if the points have another number of coordinates, which might broadcast."""
+    if value.shape[-1:] != event_shape:
+        raise ValueError(
+            f"value must have {event_shape[0]} (ambient) coordinates in its last dimension; got "
+            f"shape {tuple(value.shape)}."
+        )
+
+
 class _RotateWithLocation(torch.autograd.Function):
     r"""The identity on a draw z, with a gradient that rotates z along with its location mu.
 
@@ -194,6 +203,7 @@ class RotationallySymmetric(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density with respect to the area of the unit sphere, at unit vectors (..., m)."""
+        check_width(value, self.event_shape)
         if self._validate_args:
             self._validate_sample(value)
         return self._log_ratio(value) - log_sphere_area(self.loc.shape[-1])

@@ -687,3 +687,12 @@ def test_torch_func_works_or_says_so(family: Family) -> None:
     total = log_prob(size, leaf).sum() + 0 * leaf.sum()  # the uniform law does not depend on z
     (expected,) = torch.autograd.grad(total, leaf)
     torch.testing.assert_close(torch.func.vmap(slope, (None, 0))(size, z), expected)
+
+
+@pytest.mark.parametrize("validate_args", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_wrong_number_of_coordinates_is_refused(family: Family, validate_args: bool) -> None:
+    q = family(3, validate_args=validate_args)
+    for width in (1, 2, 7):  # one coordinate would broadcast
+        with pytest.raises(ValueError, match=r"coordinates in its last dimension; got shape \(2, "):
+            q.log_prob(torch.ones(2, width, dtype=torch.float64))
