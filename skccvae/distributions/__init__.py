@@ -1,4 +1,42 @@
-"""Probability distributions on spaces of constant curvature, as torch distributions."""
+r"""Probability distributions on spaces of constant curvature, as torch distributions.
+
+Every law has ``rsample`` with exact pathwise gradients and ``log_prob`` with respect to the
+Riemannian volume. Beyond these:
+
+======================  =======  ==============  =====================================
+law                     entropy  mean, variance  ``torch.func``
+======================  =======  ==============  =====================================
+HypersphericalUniform   yes      yes             works
+VonMisesFisher          yes      yes             raises RuntimeError
+PowerSpherical          yes      yes             raises RuntimeError
+SphericalCauchy         yes      yes             works
+WrappedNormal           no       no              works; ``vmap`` over scales if K <= 0
+RiemannianNormal        yes      no              raises RuntimeError
+ProductDistribution     if all   if all          if all factors do
+======================  =======  ==============  =====================================
+
+Means and variances are those of the coordinates in R^m. A mean lies inside the sphere, not on it.
+The derivatives of three laws are written by hand and exist once; the transformations of
+``torch.func`` refuse them, so use ``torch.autograd``. The other laws need ``validate_args=False``
+inside ``vmap``.
+
+``torch.distributions.kl_divergence(p, q)`` has a closed form for these pairs, and raises
+NotImplementedError for all others:
+
+==================  ====================================================================
+q                   p
+==================  ====================================================================
+uniform             each spherical law; Riemannian normal on the unit sphere
+von Mises-Fisher    uniform, von Mises-Fisher, power spherical, spherical Cauchy
+power spherical     uniform; power spherical of the same location
+spherical Cauchy    uniform, spherical Cauchy
+Riemannian normal   Riemannian normal of the same location; in R^d of any location
+wrapped normal      wrapped normal of the same location, K < 0; in R^d of any location
+product             product whose factors all have one
+==================  ====================================================================
+
+For any other pair, average ``p.log_prob(z) - q.log_prob(z)`` over draws ``z = p.sample((n,))``.
+"""
 
 from __future__ import annotations
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import ExpTransform, biject_to, constraints, transform_to
 
-__all__ = ["unit_vector"]
+from skccvae.manifolds.base import ConstantCurvature
+from skccvae.manifolds.polar import PolarSpace
+
+__all__ = ["OnManifold", "SideBySide", "finite_nonnegative", "finite_positive", "unit_vector"]
+
+#: Relative tolerance of a point. It accepts points that were computed in float32 and converted to
+#: float64.
+ON_MANIFOLD = 1e-5
 
 
 class _UnitVector(constraints.Constraint):
@@ -23,4 +32,65 @@ class _UnitVector(constraints.Constraint):
         return (torch.linalg.vector_norm(value, dim=-1) - 1).abs() < tolerance
 
 
+class _Finite(constraints.Constraint):
+    """Finite numbers above 0, which torch's `positive` does not ask for; 0 itself if `zero`."""
+
+    def __init__(self, zero: bool) -> None:
+        self.zero = zero
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return f"finite and {'at least' if self.zero else 'greater than'} 0"
+
+    def check(self, value: Tensor) -> Tensor:
+        return (value >= 0 if self.zero else value > 0) & (value < torch.inf)
+
+
+@biject_to.register(_Finite)
+@transform_to.register(_Finite)
+def _exponential(constraint: _Finite) -> ExpTransform:
+    return ExpTransform()
+
+
+class OnManifold(constraints.Constraint):
+    """Points of a space of constant curvature, in ambient coordinates."""
+
+    event_dim = 1
+
+    def __init__(self, manifold: ConstantCurvature | PolarSpace) -> None:
+        self.manifold = manifold
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return f"on {self.manifold!r}"
+
+    def check(self, value: Tensor) -> Tensor:
+        if value.shape[-1:] != (self.manifold.ambient_dim,):
+            raise ValueError(
+                f"Points of {self.manifold!r} have {self.manifold.ambient_dim} (ambient) "
+                f"coordinates; got shape {tuple(value.shape)}."
+            )
+        return self.manifold.belongs(value, ON_MANIFOLD)
+
+
+class SideBySide(constraints.Constraint):
+    """Rows whose consecutive parts, of the given sizes, each keep a constraint of their own."""
+
+    event_dim = 1
+
+    def __init__(self, parts: Sequence[constraints.Constraint], sizes: Sequence[int]) -> None:
+        self.parts, self.sizes = list(parts), list(sizes)
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return " beside ".join(map(repr, self.parts))
+
+    def check(self, value: Tensor) -> Tensor:
+        parts = value.split(self.sizes, -1)
+        checks = [constraint.check(x) for constraint, x in zip(self.parts, parts, strict=True)]
+        return torch.stack(checks, -1).all(-1)
+
+
 unit_vector = _UnitVector()
+finite_positive = _Finite(zero=False)
+finite_nonnegative = _Finite(zero=True)

@@ -9,7 +9,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution
 
 from skccvae.distributions.constraints import unit_vector
-from skccvae.distributions.rotationally_symmetric import log_sphere_area
+from skccvae.distributions.rotationally_symmetric import check_width, log_sphere_area
 
 __all__ = ["HypersphericalUniform"]
 
@@ -69,6 +69,9 @@ class HypersphericalUniform(Distribution):
         self.device = device
         super().__init__(Size(batch_shape), Size((m,)), validate_args=validate_args)
 
+    def __repr__(self) -> str:
+        return f"HypersphericalUniform(m: {self.noise_dim}, batch_shape: {self.batch_shape})"
+
     def expand(self, batch_shape: Any, _instance: Any = None) -> HypersphericalUniform:
         """Return the distribution with another batch shape."""
         new = self._get_checked_instance(HypersphericalUniform, _instance)
@@ -107,6 +110,7 @@ class HypersphericalUniform(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density with respect to the area of the sphere, at unit vectors (..., m)."""
+        check_width(value, self._event_shape)
         if self._validate_args:
             self._validate_sample(value)
         shape = torch.broadcast_shapes(value.shape[:-1], self._batch_shape)

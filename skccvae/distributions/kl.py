@@ -1,25 +1,36 @@
-"""Kullback-Leibler divergences, registered with `torch.distributions.kl_divergence`."""
+"""Kullback-Leibler divergences, registered with `torch.distributions.kl_divergence`.
+
+The table in `skccvae.distributions` says which pairs have one. Between laws with different
+parameters the terms cancel when the laws are close, so these divergences are computed in float64.
+"""
 
 from __future__ import annotations
 
+from copy import copy
+
+import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
 from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
+from skccvae.distributions.normal_on_manifold import NormalOnManifold
 from skccvae.distributions.power_spherical import PowerSpherical
 from skccvae.distributions.riemannian_normal import RiemannianNormal
 from skccvae.distributions.rotationally_symmetric import RotationallySymmetric, log_sphere_area
 from skccvae.distributions.spherical_cauchy import SphericalCauchy
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
-from skccvae.special.bessel import bessel_ratio, log_hyp0f1
-from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer
+from skccvae.distributions.wrapped_normal import WrappedNormal
+from skccvae.special.bessel import log_hyp0f1
+from skccvae.special.power_spherical import power_spherical_kl
+from skccvae.special.spherical_cauchy import spherical_cauchy_kl
+from skccvae.special.von_mises_fisher import vmf_log_normalizer
 
 __all__: list[str] = []
 
 _OnSphere = RotationallySymmetric | HypersphericalUniform
 
 
-def _check_same_sphere(p: _OnSphere, q: _OnSphere) -> None:
+def _check_same_sphere(p: _OnSphere | RiemannianNormal, q: _OnSphere) -> None:
     if p.event_shape != q.event_shape:
         raise ValueError(
             "both distributions must have the same ambient dimension, got "
@@ -32,20 +43,14 @@ def _broadcast(value: Tensor, other: _OnSphere) -> Tensor:
     return value if not other.batch_shape else value + value.new_zeros(other.batch_shape)
 
 
+def _same_location(p: Tensor, q: Tensor) -> bool:
+    return bool((p == q).all())
+
+
 @register_kl(VonMisesFisher, HypersphericalUniform)
-def _kl_von_mises_fisher_uniform(p: VonMisesFisher, q: HypersphericalUniform) -> Tensor:
-    _check_same_sphere(p, q)
-    return _broadcast(p._kl_uniform(), q)
-
-
 @register_kl(PowerSpherical, HypersphericalUniform)
-def _kl_power_spherical_uniform(p: PowerSpherical, q: HypersphericalUniform) -> Tensor:
-    _check_same_sphere(p, q)
-    return _broadcast(p._kl_uniform(), q)
-
-
 @register_kl(SphericalCauchy, HypersphericalUniform)
-def _kl_spherical_cauchy_uniform(p: SphericalCauchy, q: HypersphericalUniform) -> Tensor:
+def _kl_symmetric_uniform(p: RotationallySymmetric, q: HypersphericalUniform) -> Tensor:
     _check_same_sphere(p, q)
     return _broadcast(p._kl_uniform(), q)
 
@@ -64,17 +69,49 @@ def _kl_uniform_von_mises_fisher(p: HypersphericalUniform, q: VonMisesFisher) ->
     return _broadcast(log_hyp0f1(0.5 * p.event_shape[0] - 1, q.concentration), p)
 
 
-@register_kl(VonMisesFisher, VonMisesFisher)
-def _kl_von_mises_fisher_von_mises_fisher(p: VonMisesFisher, q: VonMisesFisher) -> Tensor:
+@register_kl(HypersphericalUniform, PowerSpherical)
+def _kl_uniform_power_spherical(p: HypersphericalUniform, q: PowerSpherical) -> Tensor:
     _check_same_sphere(p, q)
-    m = p.event_shape[0]
-    # in float64, because the terms cancel when the laws are close
-    kappa_p, kappa_q = p.concentration.double(), q.concentration.double()
-    ratio = bessel_ratio(0.5 * m - 1, kappa_p)
+    zero = torch.zeros_like(q.concentration)
+    return _broadcast(power_spherical_kl(zero, q.concentration, p.event_shape[0]), p)
+
+
+@register_kl(HypersphericalUniform, SphericalCauchy)
+def _kl_uniform_spherical_cauchy(p: HypersphericalUniform, q: SphericalCauchy) -> Tensor:
+    _check_same_sphere(p, q)
+    return _broadcast(q._kl_uniform(), p)  # symmetric, see `spherical_cauchy_kl`
+
+
+@register_kl(VonMisesFisher, VonMisesFisher)
+@register_kl(PowerSpherical, VonMisesFisher)
+@register_kl(SphericalCauchy, VonMisesFisher)
+def _kl_symmetric_von_mises_fisher(p: RotationallySymmetric, q: VonMisesFisher) -> Tensor:
+    _check_same_sphere(p, q)
+    wide = copy(p)
+    wide.loc, wide.concentration, wide._grid_cache = p.loc.double(), p.concentration.double(), None
+    kappa, ratio = q.concentration.double(), wide.mean_resultant_length
     # 1 - A <mu_p, mu_q> without cancellation when both factors are close to 1
-    gap = (1 - ratio) + ratio * 0.5 * (p.loc.double() - q.loc.double()).square().sum(-1)
-    divergence = vmf_kl_uniform(kappa_p, m) + vmf_log_normalizer(kappa_q, m) + kappa_q * gap
+    gap = (1 - ratio) + ratio * 0.5 * (wide.loc - q.loc.double()).square().sum(-1)
+    divergence = wide._kl_uniform() + vmf_log_normalizer(kappa, p.event_shape[0]) + kappa * gap
     return divergence.to(p.concentration.dtype)
+
+
+@register_kl(PowerSpherical, PowerSpherical)
+def _kl_power_spherical_power_spherical(p: PowerSpherical, q: PowerSpherical) -> Tensor:
+    _check_same_sphere(p, q)
+    if not _same_location(p.loc, q.loc):
+        raise NotImplementedError(
+            "The divergence between power spherical laws has a closed form only if both have the "
+            "same loc. Average p.log_prob(z) - q.log_prob(z) over draws z of p instead."
+        )
+    return power_spherical_kl(p.concentration, q.concentration, p.event_shape[0])
+
+
+@register_kl(SphericalCauchy, SphericalCauchy)
+def _kl_spherical_cauchy_spherical_cauchy(p: SphericalCauchy, q: SphericalCauchy) -> Tensor:
+    _check_same_sphere(p, q)
+    gap = (p.loc - q.loc).square().sum(-1)
+    return spherical_cauchy_kl(p.concentration, q.concentration, gap, p.event_shape[0])
 
 
 @register_kl(RiemannianNormal, HypersphericalUniform)
@@ -85,10 +122,49 @@ def _kl_riemannian_normal_uniform(p: RiemannianNormal, q: HypersphericalUniform)
             "the uniform distribution is on the unit sphere, so the Riemannian normal must be on "
             f"Sphere(dim, curvature=1.0); got {p.manifold!r}."
         )
-    if p.event_shape != q.event_shape:
+    _check_same_sphere(p, q)
+    return _broadcast(log_sphere_area(p.event_shape[0]) - p.entropy(), q)
+
+
+def _square_between(p: NormalOnManifold, q: NormalOnManifold, name: str) -> Tensor:
+    """Squares of the coordinates between the locations, in float64; they must be 0 off R^d."""
+    if p.manifold != q.manifold:
         raise ValueError(
-            "both distributions must have the same ambient dimension, got "
-            f"{p.event_shape[0]} and {q.event_shape[0]}."
+            f"both distributions must be on the same space, got {p.manifold!r} and {q.manifold!r}."
         )
-    divergence = log_sphere_area(p.event_shape[0]) - p.entropy()
-    return divergence if not q.batch_shape else divergence + divergence.new_zeros(q.batch_shape)
+    if p._K != 0 and not _same_location(p.loc, q.loc):
+        raise NotImplementedError(
+            f"The divergence between {name} normals on a curved space has a closed form only if "
+            "both have the same loc. Average p.log_prob(z) - q.log_prob(z) over draws z of p "
+            "instead."
+        )
+    return (p._tangent.double() - q._tangent.double()).square()
+
+
+@register_kl(RiemannianNormal, RiemannianNormal)
+def _kl_riemannian_normal_riemannian_normal(p: RiemannianNormal, q: RiemannianNormal) -> Tensor:
+    gap = _square_between(p, q, "Riemannian").sum(-1)
+    p_wide, q_wide = (
+        RiemannianNormal.from_tangent(
+            law._tangent.double(), law.scale.double(), law.manifold, validate_args=False
+        )
+        for law in (p, q)
+    )
+    square = p_wide.mean_square_distance + gap
+    cross_entropy = q_wide.log_normalizer + 0.5 * square / q_wide.scale.square()
+    return (cross_entropy - p_wide.entropy()).to(p.scale.dtype)
+
+
+@register_kl(WrappedNormal, WrappedNormal)
+def _kl_wrapped_normal_wrapped_normal(p: WrappedNormal, q: WrappedNormal) -> Tensor:
+    gap = _square_between(p, q, "wrapped")
+    if p._K > 0:
+        raise NotImplementedError(
+            "The divergence between wrapped normals on a sphere has no closed form, because many "
+            "tangent vectors lead to each point. Average p.log_prob(z) - q.log_prob(z) over draws "
+            "z of p instead."
+        )
+    # The exponential map at one location is one-to-one for K <= 0 and does not change a divergence.
+    ratio = (p.scale.double() / q.scale.double()).square()
+    terms = ratio - 1 - ratio.log() + gap / q.scale.double().square()
+    return (0.5 * terms.sum(-1)).to(p.scale.dtype)

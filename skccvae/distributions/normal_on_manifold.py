@@ -9,31 +9,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from skccvae.distributions.constraints import ON_MANIFOLD, OnManifold
+from skccvae.distributions.rotationally_symmetric import check_width
 from skccvae.manifolds.base import ConstantCurvature
 from skccvae.manifolds.polar import PolarSpace
 
-__all__ = ["NormalOnManifold"]
+__all__ = ["LOCATION", "NormalOnManifold"]
 
 
-class _OnManifold(constraints.Constraint):
-    """Points of a space of constant curvature, in ambient coordinates."""
-
-    event_dim = 1
-
-    def __init__(self, manifold: ConstantCurvature | PolarSpace) -> None:
-        self.manifold = manifold
-        super().__init__()
-
-    def __repr__(self) -> str:
-        return f"on {self.manifold!r}"
-
-    def check(self, value: Tensor) -> Tensor:
-        if value.shape[-1:] != (self.manifold.ambient_dim,):
-            raise ValueError(
-                f"Points of {self.manifold!r} have {self.manifold.ambient_dim} (ambient) "
-                f"coordinates; got shape {tuple(value.shape)}."
-            )
-        return self.manifold.belongs(value)
+#: Constraint of the location, which depends on the manifold; the constructor checks it.
+LOCATION = constraints.dependent(is_discrete=False, event_dim=1)
 
 
 class NormalOnManifold(Distribution):
@@ -67,7 +52,7 @@ class NormalOnManifold(Distribution):
                 f"coordinates; got shape {tuple(loc.shape)}."
             )
         check = Distribution._validate_args if validate_args is None else validate_args
-        if check and not bool(manifold.belongs(loc).all()):
+        if check and not bool(manifold.belongs(loc, ON_MANIFOLD).all()):
             raise ValueError(
                 f"loc must lie on {manifold!r}, but some of its points do not or are NaN. Use "
                 "manifold.project(loc) or manifold.exp0(u)."
@@ -94,8 +79,16 @@ class NormalOnManifold(Distribution):
             The space. The curvature of a `PolarSpace` may be a tensor with a gradient. Draws and
             values are then in polar form, which has a limit at K = 0, unlike ambient coordinates.
         validate_args : bool, optional
-            Whether to check the scale and the arguments of ``log_prob``.
+            Whether to check that tangent and scale are finite, and the arguments of ``log_prob``.
+
+        Raises
+        ------
+        ValueError
+            If shapes or values do not fit.
         """
+        check = Distribution._validate_args if validate_args is None else validate_args
+        if check and not bool(torch.isfinite(tangent).all()):
+            raise ValueError("tangent must be finite; some of its numbers are NaN or infinite.")
         self = cls.__new__(cls)
         self._setup(tangent, None, scale, manifold, validate_args)
         return self
@@ -134,6 +127,11 @@ class NormalOnManifold(Distribution):
         self.scale = scale.expand(*batch, d) if self._scale_dims else scale.expand(batch)
         super().__init__(batch, torch.Size([manifold.ambient_dim]), validate_args=validate_args)
 
+    def __repr__(self) -> str:
+        shown = {"loc": self.loc, "scale": self.scale}
+        parts = [f"{k}: {v if v.numel() == 1 else v.size()}" for k, v in shown.items()]
+        return f"{type(self).__name__}({', '.join(parts)}, manifold: {self.manifold!r})"
+
     @property
     def _K(self) -> float | Tensor:
         return self.manifold.curvature
@@ -155,11 +153,11 @@ class NormalOnManifold(Distribution):
     @constraints.dependent_property(is_discrete=False, event_dim=1)
     def support(self) -> constraints.Constraint:
         """The manifold."""
-        return _OnManifold(self.manifold)
+        return OnManifold(self.manifold)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
         """Return the distribution with a larger batch shape; it shares memory."""
-        new = self._get_checked_instance(type(self), _instance)
+        new = self._get_checked_instance(NormalOnManifold, _instance)
         batch = torch.Size(batch_shape)
         new.manifold = self.manifold
         new._tangent = self._tangent.expand(*batch, self._dim)
@@ -211,10 +209,6 @@ class NormalOnManifold(Distribution):
             )
 
     def _check_value(self, value: Tensor) -> None:
-        if value.shape[-1:] != self._event_shape:
-            raise ValueError(
-                f"value must have {self._event_shape[0]} (ambient) coordinates in its last "
-                f"dimension; got shape {tuple(value.shape)}."
-            )
+        check_width(value, self._event_shape)
         if self._validate_args:
             self._validate_sample(value)

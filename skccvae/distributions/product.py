@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence, register_kl
+from torch.distributions import Distribution, constraints, kl_divergence, register_kl
+
+from skccvae.distributions.constraints import SideBySide
 
 __all__ = ["ProductDistribution"]
 
@@ -19,11 +21,15 @@ class ProductDistribution(Distribution):
     ----------
     factors : sequence of Distribution
         At least one distribution. Each has an event shape of one dimension; batch shapes broadcast.
+    validate_args : bool, optional
+        Whether `log_prob` checks that values lie in the support. The default is torch's. Each
+        factor also checks its own part if it validates its arguments.
 
     Raises
     ------
     ValueError
-        If there is no factor, or an event shape does not have exactly one dimension.
+        If there is no factor, an event shape does not have exactly one dimension, or batch shapes
+        do not broadcast.
 
     Examples
     --------
@@ -36,7 +42,7 @@ class ProductDistribution(Distribution):
 
     arg_constraints: dict = {}
 
-    def __init__(self, factors: Sequence[Distribution]) -> None:
+    def __init__(self, factors: Sequence[Distribution], validate_args: bool | None = None) -> None:
         # Any, because torch's Distribution lacks noise_dim and rsample_from_noise.
         self.factors: list[Any] = list(factors)
         if not self.factors:
@@ -47,14 +53,29 @@ class ProductDistribution(Distribution):
                     "Each factor must have an event shape of one dimension; got "
                     f"{tuple(factor.event_shape)} for {type(factor).__name__}."
                 )
-        batch = torch.broadcast_shapes(*[factor.batch_shape for factor in self.factors])
+        shapes = [factor.batch_shape for factor in self.factors]
+        try:
+            batch = torch.broadcast_shapes(*shapes)
+        except RuntimeError as error:
+            raise ValueError(
+                "The batch shapes of the factors must broadcast; got "
+                f"{', '.join(str(tuple(shape)) for shape in shapes)}."
+            ) from error
         self.sizes = [factor.event_shape[0] for factor in self.factors]
-        super().__init__(batch, torch.Size([sum(self.sizes)]), validate_args=False)
+        super().__init__(batch, torch.Size([sum(self.sizes)]), validate_args=validate_args)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}([{', '.join(map(repr, self.factors))}])"
 
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]
         """Whether every factor has a pathwise gradient."""
         return all(factor.has_rsample for factor in self.factors)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        """The supports of the factors, side by side."""
+        return SideBySide([factor.support for factor in self.factors], self.sizes)
 
     @property
     def noise_dim(self) -> int:
@@ -63,11 +84,26 @@ class ProductDistribution(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> ProductDistribution:
         """Return the distribution with a larger batch shape."""
-        return ProductDistribution([factor.expand(batch_shape) for factor in self.factors])
+        new = self._get_checked_instance(ProductDistribution, _instance)
+        batch = torch.Size(batch_shape)
+        new.factors = [factor.expand(batch) for factor in self.factors]
+        new.sizes = self.sizes
+        Distribution.__init__(new, batch, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    def _split(self, x: Tensor, sizes: list[int], what: str) -> tuple[Tensor, ...]:
+        """Parts of x for the factors; ValueError if its last dimension has another size."""
+        if x.shape[-1:] != (sum(sizes),):
+            raise ValueError(
+                f"{what} must have {sum(sizes)} entries in its last dimension, "
+                f"{' + '.join(map(str, sizes))} for the factors; got shape {tuple(x.shape)}."
+            )
+        return x.split(sizes, dim=-1)
 
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
         """Make draws from given noise of shape (..., noise_dim)."""
-        parts = noise.split([factor.noise_dim for factor in self.factors], dim=-1)
+        parts = self._split(noise, [factor.noise_dim for factor in self.factors], "noise")
         draws = [f.rsample_from_noise(part) for f, part in zip(self.factors, parts, strict=True)]
         return torch.cat(draws, dim=-1)
 
@@ -79,12 +115,33 @@ class ProductDistribution(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Sum of the factors' log-densities, with respect to the product of their volumes."""
-        parts = value.split(self.sizes, dim=-1)
+        parts = self._split(value, self.sizes, "value")
+        if self._validate_args:
+            self._validate_sample(value)
         terms = [factor.log_prob(part) for factor, part in zip(self.factors, parts, strict=True)]
         total = terms[0]
         for term in terms[1:]:
             total = total + term
         return total
+
+    def _side_by_side(self, name: str) -> Tensor:
+        parts = [getattr(factor.expand(self.batch_shape), name) for factor in self.factors]
+        return torch.cat(parts, dim=-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Means of the factors, side by side."""
+        return self._side_by_side("mean")
+
+    @property
+    def mode(self) -> Tensor:
+        """Modes of the factors, side by side."""
+        return self._side_by_side("mode")
+
+    @property
+    def variance(self) -> Tensor:
+        """Variances of the factors' coordinates, side by side."""
+        return self._side_by_side("variance")
 
     def entropy(self) -> Tensor:
         """Sum of the factors' entropies."""

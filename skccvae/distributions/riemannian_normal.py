@@ -14,9 +14,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
-from skccvae.distributions.normal_on_manifold import NormalOnManifold
+from skccvae.distributions.constraints import finite_positive
+from skccvae.distributions.normal_on_manifold import LOCATION, NormalOnManifold
 from skccvae.distributions.rotationally_symmetric import log_sphere_area
 from skccvae.manifolds.functional import distance
 from skccvae.manifolds.polar import exp_from_tangent
@@ -92,7 +92,7 @@ class RiemannianNormal(NormalOnManifold):
     -2.682
     """
 
-    arg_constraints = {"scale": constraints.positive}
+    arg_constraints = {"loc": LOCATION, "scale": finite_positive}
     _scale_dims = 0
 
     @property

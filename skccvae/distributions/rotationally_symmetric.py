@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
-from skccvae.distributions.constraints import unit_vector
+from skccvae.distributions.constraints import finite_nonnegative, unit_vector
 from skccvae.special._autograd import first_order_only, with_derivative
 from skccvae.special.von_mises_fisher import ConcentrationGrid, concentration_grid
 
@@ -27,6 +27,15 @@ LogTangent = Callable[..., tuple[Tensor, Tensor]]
 def log_sphere_area(m: int) -> float:
     """Logarithm of the area 2 pi^(m/2) / Gamma(m/2) of the unit sphere in R^m."""
     return math.log(2) + 0.5 * m * math.log(math.pi) - math.lgamma(0.5 * m)
+
+
+def check_width(value: Tensor, event_shape: Size) -> None:
+    """Raise ValueError if the points have another number of coordinates, which might broadcast."""
+    if value.shape[-1:] != event_shape:
+        raise ValueError(
+            f"value must have {event_shape[0]} (ambient) coordinates in its last dimension; got "
+            f"shape {tuple(value.shape)}."
+        )
 
 
 class _RotateWithLocation(torch.autograd.Function):
@@ -74,7 +83,7 @@ class RotationallySymmetric(Distribution):
     log-density with respect to the uniform law) and `_kl_uniform` (the divergence from that law).
     """
 
-    arg_constraints = {"loc": unit_vector, "concentration": constraints.nonnegative}
+    arg_constraints = {"loc": unit_vector, "concentration": finite_nonnegative}
     support = unit_vector
     has_rsample = True
     _log_tangent: LogTangent
@@ -113,7 +122,7 @@ class RotationallySymmetric(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> RotationallySymmetric:
         """Return the distribution with a larger batch shape; it shares memory."""
-        new = self._get_checked_instance(type(self), _instance)
+        new = self._get_checked_instance(RotationallySymmetric, _instance)
         batch_shape = Size(batch_shape)
         new.loc = self.loc.expand(batch_shape + self.event_shape)
         new.concentration = self.concentration.expand(batch_shape)
@@ -156,6 +165,10 @@ class RotationallySymmetric(Distribution):
         ValueError
             If the last dimension of the noise is not noise_dim.
         """
+        return self._draw(noise)[0]
+
+    def _draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws, and y = 2 log tan(theta / 2) with theta their angle to the location."""
         if noise.shape[-1:] != (self.noise_dim,):
             raise ValueError(
                 f"the last dimension of the noise must be noise_dim = {self.noise_dim}, got shape "
@@ -172,7 +185,7 @@ class RotationallySymmetric(Distribution):
         z = cosine.unsqueeze(-1) * loc + sine.unsqueeze(-1) * v
         # if the noise is almost parallel to mu, v is not exactly orthogonal to mu
         z = z / torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-        return _RotateWithLocation.apply(self.loc, z)
+        return _RotateWithLocation.apply(self.loc, z), y
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw with pathwise gradients, shape sample_shape + batch_shape + (m,)."""
@@ -192,6 +205,7 @@ class RotationallySymmetric(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density with respect to the area of the unit sphere, at unit vectors (..., m)."""
+        check_width(value, self.event_shape)
         if self._validate_args:
             self._validate_sample(value)
         return self._log_ratio(value) - log_sphere_area(self.loc.shape[-1])
@@ -214,3 +228,14 @@ class RotationallySymmetric(Distribution):
     def mean(self) -> Tensor:
         """Mean in R^m, mean_resultant_length times loc; it lies inside the sphere."""
         return self.mean_resultant_length.unsqueeze(-1) * self.loc
+
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        """Variance of a draw along the location, and in each direction orthogonal to it."""
+        raise TypeError(f"{type(self).__name__} does not define its variance")
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of each coordinate in R^m, shape batch_shape + (m,)."""
+        along, across = (v.unsqueeze(-1) for v in self._variances())
+        square = self.loc.square()
+        return along * square + across * (1 - square)

@@ -11,6 +11,7 @@ from skccvae.distributions.rotationally_symmetric import RotationallySymmetric
 from skccvae.special.spherical_cauchy import (
     spherical_cauchy_kl_uniform,
     spherical_cauchy_mean_resultant_length,
+    spherical_cauchy_variances,
 )
 
 __all__ = ["SphericalCauchy"]
@@ -134,3 +135,6 @@ class SphericalCauchy(RotationallySymmetric):
     def mean_resultant_length(self) -> Tensor:
         """E[<loc, z>], from 0 (uniform) to 1 (point mass); equal to rho for m = 2."""
         return spherical_cauchy_mean_resultant_length(self.concentration, self.noise_dim)
+
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        return spherical_cauchy_variances(self.concentration, self.noise_dim)

@@ -6,7 +6,12 @@ from torch import Tensor
 
 from skccvae.distributions.rotationally_symmetric import RotationallySymmetric
 from skccvae.special.bessel import bessel_ratio
-from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer, vmf_log_tangent
+from skccvae.special.von_mises_fisher import (
+    vmf_kl_uniform,
+    vmf_log_normalizer,
+    vmf_log_tangent,
+    vmf_variances,
+)
 
 __all__ = ["VonMisesFisher"]
 
@@ -30,7 +35,7 @@ class VonMisesFisher(RotationallySymmetric):
         If the dtypes differ or are not float32 or float64.
     ValueError
         If shapes do not fit. When validating, also if loc does not have unit length or a
-        concentration is negative or NaN.
+        concentration is negative, NaN or infinite.
 
     See Also
     --------
@@ -79,3 +84,6 @@ class VonMisesFisher(RotationallySymmetric):
     def mean_resultant_length(self) -> Tensor:
         """E[<loc, z>] = I_{m/2}(kappa) / I_{m/2-1}(kappa), from 0 (uniform) to 1 (point mass)."""
         return bessel_ratio(0.5 * self.loc.shape[-1] - 1, self.concentration)
+
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        return vmf_variances(self.concentration, self.loc.shape[-1])

@@ -11,8 +11,10 @@ transport along the geodesic carries to the point. Nothing divides by zero at th
 nothing is clamped.
 
 **float32.** A stored pair resolves directions to about 6e-8 ``sin_K(rho)`` of distance. At K = -1
-radii are accurate to 1e-6 up to rho = 40, and distances between points to 1e-3 up to rho = 9. The
-pair overflows at rho = 88, its squares at 44. For another curvature divide by sqrt(-K).
+radii are accurate to 1e-6 up to rho = 40. Distances between points are accurate to 1e-3 up to
+rho = 9, and logarithms to 1e-3 of their length (or of 1, if they are shorter) up to rho = 8. The
+pair overflows at rho = 88, its squares and logarithms longer than 44 at half of that. For another
+curvature divide by sqrt(-K).
 """
 
 from __future__ import annotations
@@ -237,7 +239,7 @@ def _frame_factor(c: Tensor, s: Tensor, K: float | Tensor, sign: int | None) -> 
 
 
 def log_transported(c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
-    """Inverse of :func:`exp_transported`: logarithm at (c, s), moved to the frame at the origin.
+    r"""Inverse of :func:`exp_transported`: logarithm at (c, s), moved to the frame at the origin.
 
     Parameters
     ----------
@@ -252,6 +254,17 @@ def log_transported(c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Ten
         The shortest such vector. Between antipodes many are equally short; this is one along the
         first axis.
 
+    Notes
+    -----
+    The isometry that takes (c, s) to the origin is applied to z. Let K < 0, and let m and n be the
+    unit directions of both points and a and b their distances from the origin. The image is
+
+    .. math:: \bigl(\sin_K(b - a) - (\cos_K a - 1) \sin_K(b)\, |n - m|^2/2\bigr)\, m
+        + \sin_K(b)\, (n - m) .
+
+    Far out, this radial and angular part keep the digits that the coordinates hold. The difference
+    of coordinates would lose a factor of ``exp(2 sqrt(-K) a)``.
+
     Examples
     --------
     >>> import torch
@@ -264,20 +277,53 @@ def log_transported(c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Ten
     sign = _sign_of(K)
     if sign == 0:
         return zs - s
-    # Apply to z the isometry that takes (c, s) to the origin, in terms of differences: near points
-    # keep their digits.
-    ds, dc = zs - s, zc - c
-    rise = -K * _dot(ds, zs + s)
-    if sign == -1:
-        dc = rise / (zc + c)
-    elif isinstance(K, Tensor):
-        below = K < 0
-        dc = torch.where(below, rise / torch.where(below, zc + c, 1.0), dc)
-    y = ds - (dc + _frame_factor(c, s, K, sign) * _dot(s, ds)).unsqueeze(-1) * s
+    y = _moved_to_origin(c, s, zc, zs, K, sign)
     yc = c * zc + K * _dot(s, zs)
     if sign != -1:
         y = _direction_at_antipode(y, _norm(y), yc)
     return _radius_ratio(_norm(y), yc, K, sign).unsqueeze(-1) * y
+
+
+def _moved_to_origin(
+    c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Tensor, sign: int | None
+) -> Tensor:
+    """Image of z under the isometry that carries (c, s) to the origin along their geodesic."""
+    ds, dc = zs - s, zc - c  # near points keep their digits in terms of differences
+    if sign == 1:
+        return _moved_from_near(s, ds, dc, _frame_factor(c, s, K, sign))
+    q, zq, rise = _dot(s, s), _dot(zs, zs), _dot(ds, zs + s)
+    if isinstance(K, Tensor):
+        below = K < 0
+        minus: float | Tensor = torch.where(below, K, 0.0)
+        dc = torch.where(below, -minus * rise / torch.where(below, zc + c, 1.0), dc)
+    else:
+        minus, dc = K, -K * rise / (zc + c)
+    # Far from the origin of a hyperbolic space both terms along s are huge and cancel.
+    far = minus * q < -1
+    near = torch.where(far.unsqueeze(-1), 0.0, s)
+    close = _moved_from_near(near, ds, dc, _frame_factor(c, near, K, sign))
+    a = torch.where(far, q, 1.0).sqrt()
+    m = s / a.unsqueeze(-1)
+    # Only s is far out: the boost along its unit direction m does not cancel, and is smooth at the
+    # origin, where z has no direction.
+    boosted = zs + ((c - 1) * _dot(zs, m) - zc * a).unsqueeze(-1) * m
+    # Both are far out: sin_K(b - a) m, which is the radial part, and what the angle adds.
+    out = far & (minus * zq < -0.25)
+    b, rise = torch.where(out, zq, 1.0).sqrt(), torch.where(out, rise, 0.0)
+    radial = rise / torch.where(out, b * c + a * zc, 1.0)
+    across = torch.where(
+        (2 * b < a).unsqueeze(-1),
+        zs - b.unsqueeze(-1) * m,
+        ds - (rise / (a + b)).unsqueeze(-1) * m,
+    )
+    along = radial - (c - 1) * _dot(across, across) / (2 * b)
+    apart = along.unsqueeze(-1) * m + across
+    return torch.where(far.unsqueeze(-1), torch.where(out.unsqueeze(-1), apart, boosted), close)
+
+
+def _moved_from_near(s: Tensor, ds: Tensor, dc: Tensor, factor: Tensor) -> Tensor:
+    """`_moved_to_origin` for s near the origin, with `factor` = K/(1 + c)."""
+    return ds - (dc + factor * _dot(s, ds)).unsqueeze(-1) * s
 
 
 def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from skccvae.special.bessel import BesselFamily, bessel_family
 from skccvae.special.piecewise_polynomial import cell_nodes, fit_curves, locate, read_curves
 from skccvae.special.quantile import RadialQuantile
 
-__all__ = ["vmf_kl_uniform", "vmf_log_normalizer"]
+__all__ = ["vmf_kl_uniform", "vmf_log_normalizer", "vmf_variances"]
 
 _N_CELLS = 64
 _CURVE_DEGREE = 3
@@ -174,6 +174,50 @@ def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = N
         return -_kl_from_table(kappa, m, h, place) - e * place.xi, -e * place.inverse
 
     return with_derivative(kappa, value_and_slope)
+
+
+def vmf_variances(kappa: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    r"""Variances of a von Mises-Fisher draw along its mean direction and orthogonal to it.
+
+    With A the mean resultant length they are A' and A / kappa.
+
+    Parameters
+    ----------
+    kappa, m
+        As for `vmf_kl_uniform`.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Shape and dtype of kappa, computed in float64. Both are 1 / m at kappa = 0; for large kappa
+        they fall like (m - 1) / (2 kappa^2) and 1 / kappa. They can be differentiated once.
+
+    References
+    ----------
+    Mardia and Jupp, "Directional statistics", 2000, appendix 1: A' = 1 - A^2 - (m - 1) A / kappa.
+
+    Examples
+    --------
+    >>> import torch
+    >>> vmf_variances(torch.tensor([0.0, 10.0]), 3)
+    (tensor([0.3333, 0.0100]), tensor([0.3333, 0.0900]))
+    """
+
+    def along_and_across(kappa: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        _, _, ratio, slope = bessel_family(0.5 * m - 1, kappa)
+        kappa = kappa.to(ratio.dtype)
+        large = kappa > 1
+        small = (1 - ratio.square() - slope) / (m - 1)
+        across = torch.where(large, ratio / torch.where(large, kappa, 1.0), small)
+        # (A' - A / kappa) / kappa, by the first term of its series where it cancels
+        near = kappa < 1e-4 * m
+        difference = (slope - across) / torch.where(near, 1.0, kappa)
+        across_slope = torch.where(near, -2 * kappa / (m * m * (m + 2)), difference)
+        return slope, across, -2 * ratio * slope - (m - 1) * across_slope, across_slope
+
+    along = with_derivative(kappa, lambda kappa: along_and_across(kappa)[::2])
+    across = with_derivative(kappa, lambda kappa: along_and_across(kappa)[1::2])
+    return along, across
 
 
 def bounded_quantile(

@@ -16,6 +16,7 @@ from torch.distributions import kl_divergence
 
 from skccvae.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher
 from skccvae.special import power_spherical_kl_uniform, power_spherical_log_normalizer
+from skccvae.special.power_spherical import power_spherical_kl
 
 DIMENSIONS = [2, 3, 5, 11, 41, 201]
 
@@ -48,6 +49,21 @@ def test_divergence_and_normaliser_against_mpmath(m: int, dtype: torch.dtype) ->
     for value, column in ((kl, 0), (slope, 1), (log_normalizer, 2)):
         error = (value.detach().double() / reference[:, column] - 1).abs()
         assert error.max() < bound
+
+
+@pytest.mark.parametrize("m", DIMENSIONS)
+def test_divergence_between_two_laws_against_mpmath(m: int) -> None:
+    sizes = torch.tensor([0.0, 1e-3, 0.7, 0.70001, 12.0, 3e3, 1e5], dtype=torch.float64)
+    found = power_spherical_kl(sizes.unsqueeze(-1), sizes, m)
+    for i, kappa_p in enumerate(sizes.tolist()):
+        with mp.workdps(50):
+            beta, kappa = mp.mpf(m - 1) / 2, mp.mpf(kappa_p)
+            log_mean = mp.digamma(kappa + beta) - mp.digamma(kappa + 2 * beta)
+            for j, kappa_q in enumerate(sizes.tolist()):
+                ratio = mp.log(mp.beta(mp.mpf(kappa_q) + beta, beta) / mp.beta(kappa + beta, beta))
+                expected = float((kappa - mp.mpf(kappa_q)) * log_mean + ratio)
+                bound = 1e-12 * expected + 1e-14 * max(1.0, kappa_p, kappa_q, m)
+                assert abs(found[i, j].item() - expected) < bound
 
 
 @pytest.mark.parametrize("concentration", [0.0, 0.5, 10.5, 200.0, 1e4])
@@ -149,6 +165,66 @@ def test_antipode() -> None:
     assert PowerSpherical(mu, 2.0).log_prob(-mu).item() == -math.inf
     uniform = HypersphericalUniform(3).log_prob(-mu)
     torch.testing.assert_close(PowerSpherical(mu, 0.0).log_prob(-mu), uniform)
+
+
+def exact_log_prob(m: int, kappa: float, t: float) -> float:
+    """Log-density at the angle t from the antipode, with 50 digits."""
+    with mp.workdps(50):
+        beta, half = mp.mpf(m - 1) / 2, mp.sin(mp.mpf(t) / 2) ** 2
+        log_normalizer = mp.log(mp.beta(beta + mp.mpf(kappa), beta) / mp.beta(beta, beta))
+        log_area = mp.log(2 * mp.pi ** (mp.mpf(m) / 2) / mp.gamma(mp.mpf(m) / 2))
+        return float(mp.mpf(kappa) * mp.log(half) - log_normalizer - log_area)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("m", [2, 3, 11])
+@pytest.mark.parametrize("kappa", [0.01, 1.0, 10.0, 300.0])
+def test_density_near_the_antipode_against_mpmath(m: int, kappa: float, dtype: torch.dtype) -> None:
+    t = torch.logspace(-5, 0, 11, dtype=torch.float64)
+    z = torch.zeros(len(t), m, dtype=torch.float64)
+    # the second axis resolves the angle, whose cosine rounds to 1
+    z[:, 0], z[:, 1] = -t.cos(), t.sin()
+    z = z.to(dtype).requires_grad_()
+    mu = torch.zeros(m, dtype=dtype)
+    mu[0] = 1
+    value = PowerSpherical(mu, torch.tensor(kappa, dtype=dtype)).log_prob(z)
+    exact = torch.tensor([exact_log_prob(m, kappa, x) for x in t.tolist()], dtype=torch.float64)
+    rounding = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(
+        value.detach().double(), exact, rtol=rounding, atol=(m + kappa) * rounding + 1e-9
+    )
+    (slope,) = torch.autograd.grad(value.sum(), z)
+    assert bool(torch.isfinite(slope).all())
+    # along the second axis the log-density grows like 2 kappa log t
+    torch.testing.assert_close(slope[0, 1].item(), 2 * kappa / t[0].item(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("m", [2, 3, 11])
+@pytest.mark.parametrize("kappa", [1e-3, 0.5, 10.0])
+def test_density_of_float32_draws_in_the_far_tail(m: int, kappa: float) -> None:
+    score = torch.linspace(-8.3, 8.3, 84)
+    noise = torch.cat((score.unsqueeze(-1), torch.ones(84, m)), -1)
+    loc = law(m, 1.0).loc.float()
+    q, wide = PowerSpherical(loc, kappa), law(m, kappa)
+    z, log_prob = q.rsample_with_log_prob(noise)
+    torch.testing.assert_close(z, q.rsample_from_noise(noise))
+    exact = wide.rsample_with_log_prob(noise.double())[1]
+    torch.testing.assert_close(log_prob.double(), exact, rtol=1e-4, atol=1e-4)
+    # away from the antipode the coordinates of a draw tell its density
+    far = wide.rsample_from_noise(noise.double()) + wide.loc
+    seen = far.norm(dim=-1) > 1e-2
+    at_draw = wide.log_prob(wide.rsample_from_noise(noise.double()))
+    torch.testing.assert_close(exact[seen], at_draw[seen], rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_of_the_density_of_draws() -> None:
+    torch.manual_seed(4)
+    noise = torch.randn(4, 4, dtype=torch.float64)
+    kappa = torch.tensor([0.3, 2.0, 15.0, 900.0], dtype=torch.float64, requires_grad=True)
+    loc = law(3, 1.0).loc
+    assert torch.autograd.gradcheck(
+        lambda k: PowerSpherical(loc, k).rsample_with_log_prob(noise)[1], (kappa,), atol=1e-6
+    )
 
 
 def test_large_concentrations_are_von_mises_fisher_of_half() -> None:

@@ -262,17 +262,53 @@ def test_entropy_and_mode(family: Family) -> None:
             assert bool((q.log_prob(q.mode) >= q.log_prob(z)).all())
 
 
+@pytest.mark.parametrize("d", [1, 2, 5, 20, 100])
+@pytest.mark.parametrize(
+    "name", ["von_mises_fisher", "power_spherical", "spherical_cauchy", "uniform"]
+)
+def test_mean_and_variance_of_the_spherical_laws(name: str, d: int) -> None:
+    torch.manual_seed(d)
+    for factor in (1e-3, 1.0):
+        q = REGISTRY[name](d, factor * REGISTRY[name].typical(d))
+        z = q.sample((20_000,))
+        for k in (0, d):
+            agree(z[:, k], q.mean[k].item())
+            agree((z[:, k] - q.mean[k]).square(), q.variance[k].item())
+        # the trace of the second moments is |z|^2 = 1
+        total = q.variance.sum() + q.mean.square().sum()
+        torch.testing.assert_close(total.item(), 1.0, rtol=1e-9, atol=0)
+    assert q.expand((4,)).variance.shape == (4, d + 1)
+
+
 # -- divergences -----------------------------------------------------------------------------------
 
 PAIRS = [
     ("von_mises_fisher", "uniform"),
     ("von_mises_fisher", "von_mises_fisher"),
     ("power_spherical", "uniform"),
+    ("power_spherical", "von_mises_fisher"),
+    ("power_spherical", "power_spherical"),
     ("spherical_cauchy", "uniform"),
+    ("spherical_cauchy", "von_mises_fisher"),
+    ("spherical_cauchy", "spherical_cauchy"),
     ("uniform", "uniform"),
     ("uniform", "von_mises_fisher"),
+    ("uniform", "power_spherical"),
+    ("uniform", "spherical_cauchy"),
     ("riemannian_normal_S", "uniform"),
+    ("riemannian_normal_S", "riemannian_normal_S"),
+    ("riemannian_normal_H", "riemannian_normal_H"),
+    ("riemannian_normal_E", "riemannian_normal_E"),
+    ("wrapped_normal_H", "wrapped_normal_H"),
+    ("wrapped_normal_E", "wrapped_normal_E"),
 ]
+#: Pairs whose divergence has a closed form only for equal locations.
+SAME_LOCATION = {
+    "power_spherical",
+    "riemannian_normal_S",
+    "riemannian_normal_H",
+    "wrapped_normal_H",
+}
 
 
 def test_every_registered_divergence_is_tried() -> None:
@@ -295,6 +331,71 @@ def test_divergence_agrees_with_monte_carlo(first: str, second: str, d: int) -> 
     exact = kl_divergence(p, q)
     assert exact.shape == ()
     agree(p.log_prob(z) - q.log_prob(z), exact.item())
+
+
+@pytest.mark.parametrize("d", [1, 2, 20])
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_divergence_between_two_locations(first: str, second: str, d: int) -> None:
+    torch.manual_seed(d)
+    one, other = REGISTRY[first], REGISTRY[second]
+    space = one.space(d)
+    q_size = torch.tensor(0.6 * other.typical(d), dtype=torch.float64)
+    moved = space.exp0(torch.linspace(-0.4, 0.3, d, dtype=torch.float64))
+    p, q = one(d), other.build(moved, q_size, space)
+    if first == second and first in SAME_LOCATION:
+        with pytest.raises(NotImplementedError, match=r"same loc.*Average p\.log_prob"):
+            kl_divergence(p, q)
+        return
+    z = p.sample((20_000,))
+    agree(p.log_prob(z) - q.log_prob(z), kl_divergence(p, q).item())
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_divergence_in_float32_in_batches_and_its_gradient(first: str, second: str) -> None:
+    one, other = REGISTRY[first], REGISTRY[second]
+    factors = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    space = one.space(3)
+    loc = location(space)
+
+    def divergence(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        p, q = (
+            family.build(loc.to(x.dtype).expand(*x.shape, -1), family.typical(3) * x, space)
+            for family, x in ((one, a), (other, b))
+        )
+        return kl_divergence(p, q) + 0 * (a + b)  # a uniform law does not depend on its size
+
+    a, b = factors.unsqueeze(-1), factors.flip(0)
+    wide = divergence(a, b)
+    assert wide.shape == (3, 3)
+    narrow = divergence(a.float(), b.float())
+    assert narrow.dtype == torch.float32
+    torch.testing.assert_close(narrow.double(), wide, rtol=1e-5, atol=1e-5)
+    assert bool((wide > -1e-12).all())  # 0 between equal laws, but for rounding
+    inputs = [x.clone().requires_grad_() for x in (a, b)]
+    assert torch.autograd.gradcheck(divergence, inputs, atol=1e-6)
+    if first == second:
+        equal = divergence(factors, factors)
+        torch.testing.assert_close(equal, torch.zeros_like(equal), rtol=0, atol=1e-12)
+
+
+def test_divergences_that_do_not_exist_say_so() -> None:
+    p = REGISTRY["wrapped_normal_S"](2)
+    with pytest.raises(NotImplementedError, match="many tangent vectors"):
+        kl_divergence(p, p)
+    for first, second in (
+        ("von_mises_fisher", "power_spherical"),
+        ("power_spherical", "spherical_cauchy"),
+        ("uniform", "riemannian_normal_S"),
+        ("wrapped_normal_H", "riemannian_normal_H"),
+    ):
+        with pytest.raises(NotImplementedError, match="No KL"):
+            kl_divergence(REGISTRY[first](2), REGISTRY[second](2))
+    for name in ("von_mises_fisher", "power_spherical", "spherical_cauchy"):
+        with pytest.raises(ValueError, match="same ambient dimension"):
+            kl_divergence(REGISTRY[name](2), REGISTRY[name](3))
+    for name in ("riemannian_normal", "wrapped_normal"):
+        with pytest.raises(ValueError, match="same space"):
+            kl_divergence(REGISTRY[f"{name}_H"](2), REGISTRY[f"{name}_E"](3))
 
 
 # -- pathwise gradients ----------------------------------------------------------------------------
@@ -464,7 +565,7 @@ def test_draws_repeat_and_survive_pickling(family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", WITH_SIZE)
-@pytest.mark.parametrize("bad", [-1.0, math.nan])
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
 def test_a_bad_size_is_refused(family: Family, bad: float) -> None:
     with pytest.raises(ValueError):
         family(2, bad, validate_args=True)
@@ -484,3 +585,114 @@ def test_values_off_the_space_are_refused(family: Family) -> None:
     q = family(2, validate_args=True)
     with pytest.raises(ValueError):
         q.log_prob(torch.full(q.event_shape, math.nan, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("family", WITH_SIZE)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_location_that_is_not_finite_is_refused(family: Family, bad: float) -> None:
+    space = family.space(2)
+    loc, size = location(space), torch.tensor(family.typical(2), dtype=torch.float64)
+    with pytest.raises(ValueError):
+        family.build(torch.full_like(loc, bad), size, space, validate_args=True)
+    if hasattr(family.kind, "from_tangent"):
+        tangent = torch.tensor([0.0, bad])
+        with pytest.raises(ValueError, match="tangent must be finite"):
+            family.kind.from_tangent(tangent, 1.0, space, validate_args=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_float32_points_converted_to_float64_are_accepted(family: Family) -> None:
+    torch.manual_seed(9)
+    for d in (1, 2, 20, 100):
+        space = family.space(d)
+        narrow = family(d, dtype=torch.float32)
+        z = narrow.sample((200,)).double()
+        loc = location(space, torch.float32).double()
+        q = family.build(loc, torch.tensor(family.typical(d)).double(), space, validate_args=True)
+        assert bool(torch.isfinite(q.log_prob(z)).all())
+        assert bool(q.support.check(z).all())
+
+
+@pytest.mark.parametrize("family", WITH_SIZE)
+def test_the_constraints_of_the_parameters(family: Family) -> None:
+    q = family(2)
+    assert q.arg_constraints["loc"].event_dim == 1
+    assert {"loc"} < set(q.arg_constraints) <= {"loc", "scale", "concentration"}
+    (size,) = set(q.arg_constraints) - {"loc"}
+    constraint = q.arg_constraints[size]
+    assert bool(constraint.check(getattr(q, size)).all())
+    assert not bool(constraint.check(torch.full_like(getattr(q, size), math.inf)).any())
+    # optimisers over free numbers, such as those of probabilistic programs, ask for a transform
+    free = torch.randn(getattr(q, size).shape)
+    assert bool(constraint.check(torch.distributions.transform_to(constraint)(free)).all())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_repr_names_every_parameter(family: Family) -> None:
+    q = family(2)
+    assert repr(q).startswith(f"{family.kind.__name__}(")
+    for name in q.arg_constraints or ["m"]:
+        assert f"{name}: " in repr(q)
+    if hasattr(q, "manifold"):
+        assert repr(q.manifold) in repr(q)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_expand_of_subclasses(family: Family) -> None:
+    q = family(2)
+    same = type("Same", (family.kind,), {})
+    copied = copy.copy(q)
+    copied.__class__ = same
+    assert type(copied.expand((3,))) is same
+    # one with another constructor must define its own expand, as torch has it
+    other = type("Other", (family.kind,), {"__init__": lambda self: None})
+    copied.__class__ = other
+    with pytest.raises(NotImplementedError, match="must also define a custom .expand"):
+        copied.expand((3,))
+
+
+#: Laws with a derivative written by hand, which `torch.func` cannot transform.
+BY_HAND = (VonMisesFisher, PowerSpherical, RiemannianNormal)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_torch_func_works_or_says_so(family: Family) -> None:
+    torch.manual_seed(10)
+    space, size = family.space(2), torch.tensor(family.typical(2), dtype=torch.float64)
+    z = family(2).sample((4,))
+    sizes = size * torch.tensor([0.5, 1.0, 1.5, 2.0], dtype=torch.float64)
+
+    def log_prob(size: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return family.build(location(space), size, space, validate_args=False).log_prob(z)
+
+    slope = torch.func.grad(log_prob, argnums=1)
+    if family.kind in BY_HAND:
+        for call in (
+            lambda: slope(size, z[0]),
+            lambda: torch.func.vmap(log_prob)(sizes, z),
+            lambda: torch.func.hessian(log_prob)(size, z[0]),
+        ):
+            with pytest.raises(RuntimeError, match="autograd.Function with functorch"):
+                call()
+        return
+    if family.kind is WrappedNormal and space.curvature > 0:
+        # the number of preimages depends on the value of the scale
+        with pytest.raises(RuntimeError, match="vmap"):
+            torch.func.vmap(log_prob)(sizes, z)
+    else:
+        one_by_one = torch.stack([log_prob(*x) for x in zip(sizes, z, strict=True)])
+        torch.testing.assert_close(torch.func.vmap(log_prob)(sizes, z), one_by_one)
+    leaf = z.clone().requires_grad_()
+    total = log_prob(size, leaf).sum() + 0 * leaf.sum()  # the uniform law does not depend on z
+    (expected,) = torch.autograd.grad(total, leaf)
+    torch.testing.assert_close(torch.func.vmap(slope, (None, 0))(size, z), expected)
+
+
+@pytest.mark.parametrize("validate_args", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_wrong_number_of_coordinates_is_refused(family: Family, validate_args: bool) -> None:
+    q = family(3, validate_args=validate_args)
+    for width in (1, 2, 7):  # one coordinate would broadcast
+        with pytest.raises(ValueError, match=r"coordinates in its last dimension; got shape \(2, "):
+            q.log_prob(torch.ones(2, width, dtype=torch.float64))

@@ -17,6 +17,7 @@ from torch.distributions import kl_divergence
 
 from skccvae.distributions import HypersphericalUniform, SphericalCauchy
 from skccvae.special import spherical_cauchy_kl_uniform, spherical_cauchy_mean_resultant_length
+from skccvae.special.spherical_cauchy import spherical_cauchy_kl, spherical_cauchy_variances
 
 DIMENSIONS = [2, 3, 4, 5, 10, 11, 41, 101, 1001]
 #: Rounded to float32, so that both precisions get the same numbers.
@@ -73,6 +74,62 @@ def test_divergence_and_mean_against_mpmath(m: int) -> None:
         resultant = spherical_cauchy_mean_resultant_length(rho, m)
         found = torch.stack([kl, slope, resultant], -1).detach().double()
         assert (found / expected - 1).abs().max() < bound
+
+
+def exact_variances(m: int, concentration: float) -> tuple[float, float]:
+    """Variances along and across, as averages over s = artanh <mu, u> of a uniform point u."""
+    with mp.workdps(30):
+        rho = mp.mpf(concentration)
+        shift = mp.log((1 + rho) / (1 - rho))
+        path = sorted({-mp.inf, *(k - shift for k in (-5, -2, 0, 2, 5)), mp.mpf(0), mp.inf})
+        total = mp.quad(lambda s: mp.sech(s) ** (m - 1), [-mp.inf, 0, mp.inf])
+
+        def mean(f):  # of a function of 1 - w
+            return (
+                mp.quad(
+                    lambda s: f(2 / (1 + mp.exp(2 * (s + shift)))) * mp.sech(s) ** (m - 1), path
+                )
+                / total
+            )
+
+        centre = mean(lambda u: u)
+        along = mean(lambda u: (u - centre) ** 2)
+        return float(along), float(mean(lambda u: u * (2 - u)) / (m - 1))
+
+
+@pytest.mark.parametrize("m", [2, 5, 41])
+def test_variances_against_mpmath(m: int) -> None:
+    sizes = CONCENTRATIONS[::2]
+    expected = torch.tensor([exact_variances(m, rho) for rho in sizes], dtype=torch.float64)
+    for dtype, bound in ((torch.float32, 5e-6), (torch.float64, 1e-8)):
+        rho = torch.tensor(sizes, dtype=dtype)
+        found = torch.stack(spherical_cauchy_variances(rho, m), -1).double()
+        assert (found / expected - 1).abs().max() < bound
+    rho = torch.tensor([0.0, 0.3, 0.9], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda rho: spherical_cauchy_variances(rho, m), (rho,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("m", [2, 11])
+@pytest.mark.parametrize(("rho_p", "rho_q", "angle"), [
+    (0.5, 0.5, 1e-4), (0.5, 0.5 + 2.0**-12, 0.0), (0.5, 0.9, 2.0), (0.99, 0.99, math.pi),
+    (0.9, 1e-3, 1.0),
+])  # fmt: skip
+def test_divergence_between_two_laws_against_mpmath(
+    m: int, dtype: torch.dtype, rho_p: float, rho_q: float, angle: float
+) -> None:
+    p, q, gap = (
+        torch.tensor(x, dtype=dtype) for x in (rho_p, rho_q, (2 * math.sin(angle / 2)) ** 2)
+    )
+    with mp.workdps(30):
+        a, b = mp.mpf(p.item()), mp.mpf(q.item())
+        chord = (a - b) ** 2 + a * b * mp.mpf(gap.item())
+        # pseudo-hyperbolic distance of two points of the ball
+        distance = mp.sqrt(chord / (chord + (1 - a**2) * (1 - b**2)))
+    expected = exact(m, distance)[0]
+    for one, other in ((p, q), (q, p)):
+        found = spherical_cauchy_kl(one, other, gap, m).item()
+        assert abs(found / expected - 1) < (1e-5 if dtype == torch.float32 else 1e-9)
 
 
 @pytest.mark.parametrize("m", [2, 4, 10, 100])

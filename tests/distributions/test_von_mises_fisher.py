@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath as mp
 import numpy as np
 import pytest
 import scipy.stats
@@ -17,6 +18,7 @@ from torch.distributions import kl_divergence
 from skccvae.distributions import HypersphericalUniform, VonMisesFisher
 from skccvae.kernels import accelerator
 from skccvae.special.bessel import bessel_family
+from skccvae.special.von_mises_fisher import vmf_variances
 
 DIMENSIONS = [2, 3, 4, 5, 9, 17, 41, 101]
 CONCENTRATIONS = [0.5, 2.0, 7.0, 10.5, 40.0, 200.0]
@@ -282,3 +284,34 @@ def test_concentration_zero_is_the_uniform_law() -> None:
         torch.testing.assert_close(
             q.rsample_from_noise(noise), tiny.rsample_from_noise(noise), rtol=0, atol=2e-6
         )
+
+
+# -- variance -----------------------------------------------------------------------------------
+
+
+def exact_variances(m: int, concentration: float) -> tuple[float, ...]:
+    """A', A / kappa and their derivatives, with 80 digits."""
+    with mp.workdps(80):
+        kappa, order = mp.mpf(concentration), mp.mpf(m) / 2 - 1
+        ratio = mp.besseli(order + 1, kappa) / mp.besseli(order, kappa)
+        along, across = 1 - ratio**2 - (m - 1) * ratio / kappa, ratio / kappa
+        across_slope = (along - across) / kappa
+        along_slope = -2 * ratio * along - (m - 1) * across_slope
+        return tuple(map(float, (along, across, along_slope, across_slope)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("m", [2, 3, 5, 41, 201])
+def test_variances_against_mpmath(m: int, dtype: torch.dtype) -> None:
+    kappa = torch.logspace(-6, 6, 25).to(dtype).requires_grad_()
+    expected = torch.tensor([exact_variances(m, x) for x in kappa.tolist()], dtype=torch.float64)
+    values = vmf_variances(kappa, m)
+    slopes = [torch.autograd.grad(v.sum(), kappa, retain_graph=True)[0] for v in values]
+    found = torch.stack([*values, *slopes], -1).detach().double()
+    error = (found / expected - 1).abs().amax(0)
+    rounding = torch.finfo(dtype).eps
+    # derivatives of A' lose a factor of kappa
+    bounds = torch.tensor([1e-12, 1e-12, 1e-6, 1e-7], dtype=torch.float64) + rounding
+    assert bool((error < bounds).all())
+    at_zero = vmf_variances(torch.zeros(1, dtype=dtype), m)
+    torch.testing.assert_close(torch.stack(at_zero), torch.full((2, 1), 1 / m, dtype=dtype))

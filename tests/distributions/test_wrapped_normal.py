@@ -247,6 +247,21 @@ def test_float32_is_finite_over_eight_decades_of_scale(d, curvature):
         assert torch.isfinite(at_mode).all()
 
 
+@pytest.mark.parametrize("scale", [0.1, 0.3, 1.0])
+@pytest.mark.parametrize("d", [2, 10, 60])
+@pytest.mark.parametrize("rho", [2.0, 5.0, 8.0, 9.0, 12.0])
+def test_density_far_out_in_float32(rho, d, scale):
+    torch.manual_seed(9)
+    space = Hyperbolic(d)
+    u = torch.randn(300, d, dtype=torch.float64)
+    loc = space.exp0(rho * u / u.norm(dim=-1, keepdim=True))
+    noise = torch.randn(300, d, dtype=torch.float64)
+    z, exact = WrappedNormal(loc, scale, space).rsample_with_log_prob(noise)
+    found = WrappedNormal(loc.float(), scale, space).log_prob(z.float()).double()
+    # the error is that of the coordinates, which grow like exp(rho)
+    assert (found - exact).abs().max() < 1e-3 * max(1.0, math.exp(rho - 5))
+
+
 def test_at_the_location_the_first_preimage_counts_alone():
     q = WrappedNormal(Sphere(2).origin(torch.float64), 0.5, Sphere(2))
     assert abs(q.log_prob(q.mode).item() + math.log(2 * math.pi * 0.25)) < 1e-12

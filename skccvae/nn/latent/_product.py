@@ -89,10 +89,11 @@ class ProductLatent(Latent):
         return record
 
     def posterior(self, params: Tensor) -> Distribution:
-        return ProductDistribution([factor.posterior(part) for factor, part in self._parts(params)])
+        posteriors = [factor.posterior(part) for factor, part in self._parts(params)]
+        return ProductDistribution(posteriors, validate_args=False)
 
     def prior(self) -> Distribution:
-        return ProductDistribution([factor.prior() for factor in self.factors])
+        return ProductDistribution([factor.prior() for factor in self.factors], validate_args=False)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         features, kls = [], []
