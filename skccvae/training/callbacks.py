@@ -10,6 +10,8 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from skccvae.training.exceptions import StopTraining
+
 
 class KeepBest(Callback):
     """Stop when the validation loss no longer improves, and restore the best weights.
@@ -48,7 +50,7 @@ class KeepBest(Callback):
         if first or loss < self.reference_ - self.min_delta * abs(self.reference_):
             self.reference_, self.reference_epoch_ = loss, epoch
         elif epoch - self.reference_epoch_ >= self.patience:
-            raise KeyboardInterrupt
+            raise StopTraining
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         if self.best_weights_ is not None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class StopTraining(Exception):
+    """A callback asks for the end of training."""
+
+
 class DivergenceError(ArithmeticError):
     """Training produced a loss or a weight that is not finite.
 

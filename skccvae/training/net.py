@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dis
 import math
+import signal
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -15,13 +18,9 @@ from torch import Tensor, nn
 
 from skccvae.training.batches import Batch
 from skccvae.training.callbacks import ProgressBar
-from skccvae.training.exceptions import DivergenceError
+from skccvae.training.exceptions import DivergenceError, StopTraining
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-
-
-class StopTraining(Exception):
-    """A callback asked for the end of training."""
 
 
 class NegativeELBO(nn.Module):
@@ -129,7 +128,8 @@ class VAENet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as interrupt:
-            # skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training this way.
+            if not _raised_on_purpose(interrupt):
+                raise
             raise StopTraining from interrupt
 
     def set_training_callbacks(self, callbacks: list) -> VAENet:
@@ -157,6 +157,8 @@ class VAENet(NeuralNet):
             again by then.
         """
         self.check_training_readiness()
+        # Whether the weights and the history are those after the same epoch.
+        self.whole_ = True
         per_batch = self._wants_batches()
         self.curvature_burn_in_ = burn_in
         try:
@@ -171,10 +173,40 @@ class VAENet(NeuralNet):
                     callback.close()  # or the error message would follow an unfinished bar
             raise
         finally:
-            # The optimiser of a copy is rebuilt from the parameters that need a gradient.
-            self.module_.latent.train_curvature(True)
-        self.notify("on_train_end", X=train, y=None)
+            self.rest()
+        self.whole_ = False  # while the best weights are restored
+        with suppress(StopTraining):
+            self.notify("on_train_end", X=train, y=None)
+        self.whole_ = True
         return self
+
+    def rest(self) -> None:
+        """Leave nothing of training but what it has learned."""
+        self.module_.generator = None
+        # The optimiser of a copy is rebuilt from the parameters that need a gradient.
+        self.module_.latent.train_curvature(True)
+        self.module_.eval()
+
+    def twin(self) -> VAENet:
+        """A copy to train on, with the optimiser's averages, while this net stays as it is."""
+        # deepcopy refuses results of operations, which a user's module may keep.
+        kept = [value for m in self.module_.modules() for value in vars(m).values()]
+        memo: dict[int, Any] = {
+            id(value): value.detach().clone()
+            for value in kept
+            if isinstance(value, Tensor) and not value.is_leaf
+        }
+        module, optimizer = copy.deepcopy((self.module_, self.optimizer_), memo)
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        vars(twin).update(
+            module=module,
+            module_=module,
+            optimizer_=optimizer,
+            criterion_=copy.copy(self.criterion_),
+            history_=type(self.history)(self.history),
+        )
+        return twin
 
     def retune(self, **settings: Any) -> VAENet:
         """Change settings for the epochs to come, by the names that the net was made with.
@@ -203,38 +235,54 @@ class VAENet(NeuralNet):
         # Buffers as well: batch normalisation in a user's module keeps its statistics there.
         before = {name: t.detach().clone() for name, t in self._tensors()}
         data = {"dataset_train": train, "dataset_valid": valid}
+        self.whole_ = False
         try:
             self.notify("on_epoch_begin", **data)
             epoch = len(self.history)
             # A curvature that moves before the networks have learned anything goes astray.
             self.module_.latent.train_curvature(epoch > self.curvature_burn_in_)
-            means = self._train_pass(train, epoch - 1, per_batch)
-            self._check_finite(means, epoch)
-            validation = {} if valid is None else self._validate(valid)
-            if not all(map(math.isfinite, validation.values())):
-                raise DivergenceError(epoch, "the validation loss", self.lr)
+            with nullcontext() if train.stream is None else train.stream.drawing():
+                record = self._passes(train, valid, epoch, per_batch)
+            record["dur"] = time.perf_counter() - start
+            for name, value in record.items():
+                self.history.record(name, value)
         except BaseException:
             # An interrupted or diverged epoch leaves weights half way. The history describes the
             # weights of the last whole epoch.
             self._restore(before)
             if len(self.history) > epochs_before:
                 self.history.pop()
+            self.whole_ = True
             raise
-        record = {
+        self.whole_ = True
+        self.notify("on_epoch_end", **data)
+
+    def _passes(self, train, valid, epoch: int, per_batch: bool) -> dict[str, float]:
+        """Train on all batches, validate, and return what the history says of the epoch."""
+        self.module_.generator = None if train.stream is None else train.stream.device
+        try:
+            means = self._train_pass(train, epoch - 1, per_batch)
+            self._check_finite(means, epoch)
+            validation = {} if valid is None else self._validate(valid)
+        except DivergenceError:
+            raise
+        except (ArithmeticError, RuntimeError, ValueError):
+            # Checks of values come first where a weight is not finite, such as a curvature.
+            self._check_finite([], epoch)
+            raise
+        if not all(map(math.isfinite, validation.values())):
+            raise DivergenceError(epoch, "the validation loss", self.lr)
+        names = self.module_.latent.factor_names
+        return {
             "train_loss": means[0],
             "reconstruction": means[1],
             "kl": means[2],
             "elbo": means[1] - means[2],
             "beta": self.criterion_.weight(epoch),
+            **{f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)},
+            **validation,
+            **self.module_.latent.history(),
         }
-        names = self.module_.latent.factor_names
-        record.update({f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)})
-        record.update(validation)
-        record.update(self.module_.latent.history())
-        record["dur"] = time.perf_counter() - start
-        for name, value in record.items():
-            self.history.record(name, value)
-        self.notify("on_epoch_end", **data)
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()
@@ -347,6 +395,22 @@ class VAENet(NeuralNet):
         optimizer = self.optimizer(parameters, lr=self.lr, fused=fused)
         optimizer.load_state_dict(optimizer_state)
         self.__dict__["optimizer_"] = optimizer
+
+
+def _raised_on_purpose(interrupt: KeyboardInterrupt) -> bool:
+    """Whether a ``raise`` statement made the interrupt, and not Ctrl-C.
+
+    skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training by a ``raise`` of their own.
+    Python delivers Ctrl-C at other instructions, or in the signal handler of the program.
+    """
+    handler = getattr(signal.getsignal(signal.SIGINT), "__code__", None)
+    trace, code, instruction = interrupt.__traceback__, None, -1
+    while trace is not None:
+        code, instruction = trace.tb_frame.f_code, trace.tb_lasti
+        if code is handler:
+            return False
+        trace = trace.tb_next
+    return code is not None and code.co_code[instruction] == dis.opmap["RAISE_VARARGS"]
 
 
 def _to_cpu(value: Any) -> Any:
