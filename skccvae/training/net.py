@@ -266,8 +266,8 @@ class VAENet(NeuralNet):
             validation = {} if valid is None else self._validate(valid)
         except DivergenceError:
             raise
-        except (ArithmeticError, RuntimeError, ValueError):
-            # Checks of values come first where a weight is not finite, such as a curvature.
+        except Exception:
+            # A weight that is not finite, such as a curvature, makes other errors first.
             self._check_finite([], epoch)
             raise
         if not all(map(math.isfinite, validation.values())):

@@ -27,8 +27,10 @@ _DRAWS = frozenset(
 )
 # The functions that make numbers of torch's default dtype.
 _FACTORIES = frozenset(("empty", "eye", "ones", "rand", "randn", "zeros"))
-# Held while the global generators are lent; the same thread may lend them again.
+# Held while the global generators go on from a stream; the same thread may lend again. The streams
+# that lend at the moment, the last one innermost, belong to the thread that holds the lock.
 _GLOBAL_GENERATORS = threading.RLock()
+_lenders: list[RandomStream] = []
 
 
 def entropy_from(random_state: object) -> int:
@@ -130,24 +132,30 @@ class RandomStream:
         self.lends = lends
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
+    def drawing(self, within: bool = False) -> Iterator[None]:
         """Lend the stream to torch's global generators for a block, if it lends at all.
 
-        Other threads of this package wait for each other at such blocks.
+        Other threads of this package wait at such blocks for each other. With ``within``, a block
+        inside that of another stream goes on with the other stream.
         """
         if not self.lends or self.cpu is None:
             yield
             return
         own = list(dict.fromkeys(g for g in (self.cpu, self.device) if g is not None))
         with _GLOBAL_GENERATORS:
+            if within and _lenders:
+                yield
+                return
             lent = [_global_generator(generator.device) for generator in own]
             before = [generator.get_state() for generator in lent]
+            _lenders.append(self)
             try:
                 for generator, mine in zip(lent, own, strict=True):
                     generator.set_state(mine.get_state())
                 self.cpu = self.device = None
                 yield
             finally:
+                _lenders.remove(self)
                 self.cpu, self.device = own[0], own[-1]
                 for generator, mine, state in zip(lent, own, before, strict=True):
                     mine.set_state(generator.get_state())
@@ -173,7 +181,8 @@ class _Defaults(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), dict(kwargs or {})
-        if name in _FACTORIES:
+        of_a_float = name in {"full", "tensor"} and args and isinstance(args[-1], float)
+        if name in _FACTORIES or of_a_float:
             kwargs["dtype"] = kwargs.get("dtype") or torch.float32
         if name in _DRAWS and kwargs.get("generator") is None:
             first = args[0] if args else kwargs.get("tensor")
