@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dis
 import math
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -398,19 +397,20 @@ class VAENet(NeuralNet):
 
 
 def _raised_on_purpose(interrupt: KeyboardInterrupt) -> bool:
-    """Whether a ``raise`` statement made the interrupt, and not Ctrl-C.
+    """Whether a ``raise`` statement in a callback's own method made the interrupt, and not Ctrl-C.
 
-    skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training by a ``raise`` of their own.
-    Python delivers Ctrl-C at other instructions, or in the signal handler of the program.
+    skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training by such a statement. Python
+    delivers Ctrl-C at other instructions, or in a function that handles signals.
     """
-    handler = getattr(signal.getsignal(signal.SIGINT), "__code__", None)
-    trace, code, instruction = interrupt.__traceback__, None, -1
-    while trace is not None:
-        code, instruction = trace.tb_frame.f_code, trace.tb_lasti
-        if code is handler:
-            return False
+    trace = interrupt.__traceback__
+    while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return code is not None and code.co_code[instruction] == dis.opmap["RAISE_VARARGS"]
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    owner = trace.tb_frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None
+    statement = code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return statement and isinstance(owner, Callback)
 
 
 def _to_cpu(value: Any) -> Any:
