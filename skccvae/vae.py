@@ -106,6 +106,8 @@ class VAE(nn.Module):
     (torch.Size([4]), torch.Size([4]))
     """
 
+    generator: torch.Generator | None = None
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -116,7 +118,6 @@ class VAE(nn.Module):
         supervised_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.generator: torch.Generator | None = None
         self.encoder = encoder
         self.latent = latent
         self.decoder = decoder

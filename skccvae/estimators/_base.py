@@ -114,8 +114,9 @@ class BaseVAETransformer(
 
         Notes
         -----
-        If `fit` fails in another way or is interrupted, the estimator stays as it was. Only where
-        it was not fitted before, Ctrl-C after the first epoch leaves the last whole epoch.
+        The estimator takes over the new model when training ends; callbacks get the new net. If
+        `fit` fails in another way or is interrupted, the estimator stays as it was. There is one
+        exception: if Ctrl-C ends a first fit after an epoch or more, the whole epochs are kept.
         """
         go_on = self.warm_start and hasattr(self, "net_")
         return self._fit(X, y, go_on, epochs=self.max_epochs)
