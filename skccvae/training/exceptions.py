@@ -1,4 +1,4 @@
-"""Errors of the training loop."""
+"""What ends the training loop early: divergence, or a callback."""
 
 from __future__ import annotations
 
