@@ -126,9 +126,8 @@ class RandomStream:
     def __init__(self, seed: int, device: str | torch.device = "cpu", lends: bool = False) -> None:
         self.cpu: torch.Generator | None = torch.Generator().manual_seed(seed)
         self.device: torch.Generator | None = self.cpu
-        self._place = torch.device(device)
-        if self._place.type == "cuda":
-            self.device = torch.Generator(self._place).manual_seed(seed)
+        if torch.device(device).type == "cuda":
+            self.device = torch.Generator(device).manual_seed(seed)
         self.lends = lends
 
     @contextmanager
