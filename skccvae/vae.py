@@ -89,6 +89,11 @@ class VAE(nn.Module):
     supervised_weight : float, default=0.0
         Weight of that likelihood in the objective.
 
+    Attributes
+    ----------
+    generator : torch.Generator or None
+        Source of the noise of training steps. None, as at first, means torch's global generator.
+
     Examples
     --------
     >>> import torch
@@ -100,6 +105,8 @@ class VAE(nn.Module):
     >>> log_lik.shape, kl.shape
     (torch.Size([4]), torch.Size([4]))
     """
+
+    generator: torch.Generator | None = None
 
     def __init__(
         self,
@@ -142,7 +149,10 @@ class VAE(nn.Module):
     def noise(self, n_samples: int, x: Tensor) -> Tensor:
         """Fresh standard normal noise for ``n_samples`` draws per row of x."""
         lead = (x.shape[0],) if n_samples == 1 else (n_samples, x.shape[0])
-        return torch.randn(*lead, self.latent.noise_dim, device=x.device, dtype=x.dtype)
+        return self._normal(*lead, self.latent.noise_dim, like=x)
+
+    def _normal(self, *shape: int, like: Tensor) -> Tensor:
+        return torch.randn(*shape, device=like.device, dtype=like.dtype, generator=self.generator)
 
     def forward(
         self, x: Tensor, n_samples: int = 1, extra: Tensor | None = None
@@ -186,8 +196,7 @@ class VAE(nn.Module):
         ----------
         Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
         """
-        lead = (n_samples, x.shape[0], self.latent.noise_dim)
-        noise = torch.randn(*lead, device=x.device, dtype=x.dtype)
+        noise = self._normal(n_samples, x.shape[0], self.latent.noise_dim, like=x)
         features, log_ratio = self.latent.weighted(self.encode(x, extra), noise)
         log_lik = self.likelihood.log_prob(self.decode(features), x)
         bound = (torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)).mean()

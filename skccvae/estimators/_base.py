@@ -19,13 +19,15 @@ from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
 from skccvae.training import (
     Batches,
+    DatasetRows,
+    DivergenceError,
     EpochPrinter,
     KeepBest,
     ProgressBar,
     RowSource,
     derive_seed,
     entropy_from,
-    isolated_random_state,
+    own_modes,
 )
 
 # Numbers of the streams of random numbers, by what they are for.
@@ -79,6 +81,7 @@ class BaseVAETransformer(
     # --- fitting --------------------------------------------------------------------------------
 
     @fit_context(prefer_skip_nested_validation=True)
+    @own_modes(grad=True)
     def fit(self, X, y=None):
         """Fit the model to X.
 
@@ -109,17 +112,18 @@ class BaseVAETransformer(
             ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
         DivergenceError
             If a loss or weight becomes infinite or NaN; the last finite weights are kept.
+
+        Notes
+        -----
+        The estimator takes over the new model when training ends; callbacks get the new net. If
+        `fit` fails in another way or is interrupted, the estimator stays as it was. There is one
+        exception: if Ctrl-C ends a first fit after an epoch or more, the whole epochs are kept.
         """
-        X = validate_rows(self, X, reset=not (self.warm_start and hasattr(self, "net_")))
-        if self.warm_start and hasattr(self, "net_"):
-            self._check_structure()
-            self._check_support(X)
-            self._n_fits += 1
-        else:
-            self._start(X, y)
-        return self._train(X, y, epochs=self.max_epochs)
+        go_on = self.warm_start and hasattr(self, "net_")
+        return self._fit(X, y, go_on, epochs=self.max_epochs)
 
     @fit_context(prefer_skip_nested_validation=True)
+    @own_modes(grad=True)
     def partial_fit(self, X, y=None):
         """Train for one epoch on X, going on from the current weights.
 
@@ -138,15 +142,40 @@ class BaseVAETransformer(
         self : object
             The fitted estimator.
         """
-        first = not hasattr(self, "net_")
-        X = validate_rows(self, X, reset=first)
-        if first:
-            self._start(X, y)
-        else:
-            self._check_structure()
-            self._check_support(X)
-            self._n_fits += 1
-        return self._train(X, y, epochs=1, use_validation=False)
+        return self._fit(X, y, hasattr(self, "net_"), epochs=1, use_validation=False)
+
+    def _fit(self, X, y, go_on: bool, epochs: int, use_validation: bool = True):
+        """Train a copy of the estimator, and take over its attributes in one step."""
+        before = dict(vars(self))
+        new = object.__new__(type(self))
+        new.__dict__ = dict(before)
+        error: BaseException | None = None
+        try:
+            rows = validate_rows(new, X, reset=not go_on)
+            if go_on:
+                new._check_structure()
+                new._check_support(rows)
+                new._n_fits += 1
+                new.net_ = new.net_.twin()
+            else:
+                new._start(rows, y)
+            new._train(rows, y, epochs, use_validation)
+        except DivergenceError as diverged:
+            error = diverged
+        except KeyboardInterrupt as interrupt:
+            net = vars(new).get("net_")
+            if "net_" in before or net is None or not (net.history and net.whole_):
+                raise
+            error = interrupt
+        new.net_.rest()
+        new.n_iter_ = max(len(new.net_.history) - (len(self.net_.history) if go_on else 0), 1)
+        new._update_fitted()
+        # What a callback has set on the estimator meanwhile stays.
+        meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}
+        self.__dict__ = {**vars(new), **meanwhile}
+        if error is not None:
+            raise error
+        return self
 
     def _start(self, X, y) -> None:
         """Decide what is decided once: likelihood, units, device, model and net."""
@@ -159,12 +188,11 @@ class BaseVAETransformer(
         self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None
         self.likelihood_ = kind.name
         self.device_ = str(device)
-        with isolated_random_state(derive_seed(self._entropy, _INIT)):
+        with self._stream(derive_seed(self._entropy, _INIT)).building():
             # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(kind, X.shape[1]).float()
         self._new_net(module)
         self._n_fits = 0
-        self._update_fitted()
 
     def _train(self, X, y, epochs: int, use_validation: bool = True):
         self._follow_parameters()
@@ -178,24 +206,16 @@ class BaseVAETransformer(
             self._check_early_stopping(epochs)
             index, held_out = self._split(n_rows)
         dynamic = self.binarize == "dynamic"
-        train = Batches(source, index, self.batch_size, shuffle=True, binarize=dynamic)
+        seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
+        stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))
+        train = Batches(source, index, self.batch_size, binarize=dynamic, stream=stream)
         valid = None
         if held_out is not None:
             rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
             valid = Batches(source, held_out, rows, shuffle=False, binarize=dynamic)
         self.net_.set_training_callbacks(self._callbacks(epochs, valid is not None))
-        epochs_before = len(self.net_.history)
-        try:
-            with isolated_random_state(
-                derive_seed(self._entropy, _TRAIN, self._n_fits), self.device_
-            ):
-                burn_in = CURVATURE_BURN_IN * epochs if use_validation else 0.0
-                self.net_.train_epochs(train, valid, epochs, burn_in)
-        finally:
-            self.net_.module_.eval()
-            self.n_iter_ = max(len(self.net_.history) - epochs_before, 1)
-            self._update_fitted()
-        return self
+        burn_in = CURVATURE_BURN_IN * epochs if use_validation else 0.0
+        self.net_.train_epochs(train, valid, epochs, burn_in)
 
     def _follow_parameters(self) -> None:
         """Tell the net about settings of the training that have changed since the last call."""

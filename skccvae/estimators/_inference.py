@@ -15,7 +15,7 @@ from skccvae.estimators._units import data_range
 from skccvae.estimators._validation import validate_rows
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
-from skccvae.training import RowSource, derive_seed, entropy_from, isolated_random_state
+from skccvae.training import RowSource, derive_seed, entropy_from, own_modes
 
 # What the stream of random numbers is for; training uses 0 to 2, scoring 3.
 _SAMPLE = 4
@@ -36,7 +36,7 @@ class InferenceMixin(ModelMixin):
 
     # --- embedding and decoding -----------------------------------------------------------------
 
-    @torch.no_grad()
+    @own_modes()
     def transform(self, X):
         """Embed X: the location of each row's posterior.
 
@@ -67,6 +67,7 @@ class InferenceMixin(ModelMixin):
             return inside_the_ball(self.manifold_, coordinates)
         return coordinates
 
+    @own_modes()
     def inverse_transform(self, Z):
         """Decode latent points: the mean of p(x | z).
 
@@ -107,7 +108,7 @@ class InferenceMixin(ModelMixin):
             return self.manifold_.project(coordinates)
         return self.manifold_.from_chart(coordinates, self.coordinates)
 
-    @torch.no_grad()
+    @own_modes()
     def _decode(self, points: Tensor) -> np.ndarray:
         """Ambient points of shape (n, m) to rows in the user's units and shape."""
         module = self.net_.module_
@@ -127,7 +128,7 @@ class InferenceMixin(ModelMixin):
 
     # --- distributions and geometry -------------------------------------------------------------
 
-    @torch.no_grad()
+    @own_modes()
     def posterior_distribution(self, X) -> Distribution:
         """Posterior q(z | x) of each row.
 
@@ -149,7 +150,7 @@ class InferenceMixin(ModelMixin):
         self._finite(params.cpu().numpy(), "posterior_distribution")
         return self.net_.module_.latent.posterior(params)
 
-    @torch.no_grad()
+    @own_modes()
     def sample(self, n_samples: int = 1, random_state=None):
         """Draw rows from the model: z from the prior, then the mean of p(x | z).
 
@@ -170,11 +171,11 @@ class InferenceMixin(ModelMixin):
             raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
         state = self.random_state if random_state is None else random_state
         latent = self.net_.module_.latent
-        with isolated_random_state(derive_seed(entropy_from(state), _SAMPLE), self._device()):
+        with self._stream(derive_seed(entropy_from(state), _SAMPLE), self._device()).building():
             z = latent.prior().sample((n_samples,))
         return self._decode(latent.to_ambient(z).cpu().double())
 
-    @torch.no_grad()
+    @own_modes()
     def interpolate(self, X0, X1, n_steps: int = 10):
         """Decode points along the geodesics between embedded rows.
 
@@ -203,6 +204,7 @@ class InferenceMixin(ModelMixin):
         rows = self._decode(path.reshape(-1, path.shape[-1]))
         return rows.reshape(len(start), n_steps, *rows.shape[1:])
 
+    @own_modes()
     def geodesic_distances(self, Z, W=None):
         """Geodesic distances between latent points.
 
@@ -253,7 +255,7 @@ class InferenceMixin(ModelMixin):
                 params = module.encode(batch.x, batch.extra)
             yield rows, params
 
-    @torch.no_grad()
+    @own_modes()
     def _locations(self, X) -> Tensor:
         """Ambient points of the rows' locations, float64 on the CPU."""
         X = validate_rows(self, X, reset=False)

@@ -12,8 +12,9 @@ from skccvae.estimators._attributes import FittedAttributes
 from skccvae.estimators._molecules import n_observed
 from skccvae.estimators._networks import decoder_network, encoder_network, hidden_sizes
 from skccvae.estimators._shared_parameters import SharedParameters
+from skccvae.molecules import MolecularGraph
 from skccvae.nn import Likelihood, likelihood_class
-from skccvae.training import NegativeELBO, VAENet
+from skccvae.training import NegativeELBO, RandomStream, VAENet
 from skccvae.vae import VAE
 
 
@@ -26,6 +27,14 @@ class ModelMixin(SharedParameters, FittedAttributes):
     def _likelihood_class(self, reset: bool) -> type[Likelihood]:
         """Class of the likelihood: what the parameter asks for, or that of the fitted model."""
         return likelihood_class(self.likelihood) if reset else type(self.net_.module_.likelihood)
+
+    def _stream(self, seed: int, device: Any = "cpu", own_data: bool = False) -> RandomStream:
+        """Random numbers, lent to torch's global generators where code of the user's may draw."""
+        parts = (
+            getattr(self, name, "") for name in ("encoder", "decoder", "likelihood", "posterior")
+        )
+        own = all(isinstance(part, str | MolecularGraph) for part in parts)
+        return RandomStream(seed, device, lends=not own or own_data)
 
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
         """The untrained model, on the CPU."""

@@ -18,7 +18,7 @@ from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._model import ModelMixin
 from skccvae.nn import LIKELIHOODS, Likelihood, likelihood_class
-from skccvae.training import isolated_random_state
+from skccvae.training import RandomStream, own_modes
 
 FORMAT = 3
 _SKIPPED = ("callbacks",)
@@ -76,13 +76,14 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
                 with archive.open(f"{name}.npy", "w") as file:
                     np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
 
+    @own_modes()
     def _restore(self, meta: dict[str, Any], arrays: dict[str, np.ndarray], device: Any) -> None:
         hints = get_type_hints(type(self))
         for name in SavedAttributes.__annotations__:
             setattr(self, name, _unpacked(meta["attributes"][name], hints[name], arrays))
         self._input.give_back_to(self)
         self.device_ = str(resolve_device(device))
-        with isolated_random_state(0):
+        with RandomStream(0).building():
             kind = likelihood_class(self.likelihood_)
             module = self._build_module(kind, self.n_features_in_).float()
         weights = {

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skccvae.estimators._inference import NUMBERS_IN_MEMORY, InferenceMixin
 from skccvae.estimators._validation import validate_rows
-from skccvae.training import derive_seed
+from skccvae.training import derive_seed, own_modes
 
 # What the stream of random numbers is for.
 _SCORE = 3
@@ -88,7 +88,7 @@ class ScoringMixin(InferenceMixin):
             **{f"kl_{name}": part for name, part in zip(names, parts, strict=True)},
         }
 
-    @torch.no_grad()
+    @own_modes()
     def _evidence(self, X, n_importance_samples: int) -> np.ndarray:
         check_is_fitted(self)
         if not isinstance(n_importance_samples, Integral) or n_importance_samples < 1:

@@ -65,6 +65,8 @@ def mlp(
 class Reshaped(nn.Module):
     """Reshape the rows that a module gets, and flatten its output to one row per sample.
 
+    The module gets a copy of the rows, which it may change in place.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -87,6 +89,7 @@ class Reshaped(nn.Module):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
         if self.shape is not None:
             x = x.reshape(x.shape[0], *self.shape)
         return self.module(x).flatten(1)
@@ -108,7 +111,7 @@ def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        A module that shares no parameter with ``spec``.
+        A float32 module that shares no parameter with ``spec``.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
     Linear(in_features=4, out_features=3, bias=True)
     """
     if isinstance(spec, nn.Module):
-        return copy.deepcopy(spec)
+        return copy.deepcopy(spec).float()
     if not callable(spec):
         raise TypeError(
             f"{role} must be a name, a torch.nn.Module or a callable that builds one; got {spec!r}."
@@ -134,7 +137,7 @@ def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
             f"The {role} callable must return a torch.nn.Module when called with the sizes "
             f"{sizes}; it returned {type(module).__name__}."
         )
-    return module
+    return module.float()
 
 
 def output_width(module: nn.Module, n_inputs: int, role: str, n_extra: int = 0) -> int:

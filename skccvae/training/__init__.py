@@ -1,12 +1,14 @@
-"""Training: in-memory batches, the skorch net, callbacks, isolated random numbers."""
+"""Training: in-memory batches, the skorch net, callbacks, random numbers."""
 
 from skccvae.training.batches import Batch, Batches, RowScaling, RowSource
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
 from skccvae.training.dataset_rows import DatasetRows
-from skccvae.training.exceptions import DivergenceError
-from skccvae.training.net import NegativeELBO, StopTraining, VAENet
+from skccvae.training.exceptions import DivergenceError, StopTraining
+from skccvae.training.modes import own_modes
+from skccvae.training.net import VAENet
+from skccvae.training.objective import NegativeELBO
 from skccvae.training.paired_rows import PairedRows
-from skccvae.training.random import derive_seed, entropy_from, isolated_random_state
+from skccvae.training.random import RandomStream, derive_seed, entropy_from
 from skccvae.training.row_access import column_limits, is_memory_mapped, row_slices
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "NegativeELBO",
     "PairedRows",
     "ProgressBar",
+    "RandomStream",
     "RowScaling",
     "RowSource",
     "StopTraining",
@@ -27,6 +30,6 @@ __all__ = [
     "derive_seed",
     "entropy_from",
     "is_memory_mapped",
-    "isolated_random_state",
+    "own_modes",
     "row_slices",
 ]

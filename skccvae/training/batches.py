@@ -20,6 +20,7 @@ from torch import Tensor
 
 from skccvae.training.dataset_rows import DatasetRows
 from skccvae.training.paired_rows import PairedRows
+from skccvae.training.random import RandomStream
 from skccvae.training.row_access import is_memory_mapped, release_pages
 
 # Bytes of a memory map that may be read before its pages are released, and the bytes that the
@@ -170,7 +171,10 @@ class RowSource:
             return picked
         rows = self.X[index]
         rows = rows.toarray() if sp.issparse(rows) else np.asarray(rows)
-        batch = _from_numpy(self.scaling.apply(rows))
+        scaled = self.scaling.apply(rows)
+        if isinstance(index, slice) and np.may_share_memory(scaled, rows):
+            scaled = scaled.copy()  # a user's network may write to it, and X is not ours
+        batch = _from_numpy(scaled)
         if is_memory_mapped(self.X):
             self._mapped += rows.nbytes + _AROUND_ROW * rows.shape[0]
             if self._mapped > _MAPPED_BYTES:
@@ -190,7 +194,7 @@ class RowSource:
 
     def _pick(self, tensor: Tensor, index: np.ndarray | slice) -> Tensor:
         if isinstance(index, slice):
-            return tensor[index]
+            return tensor[index].clone()
         return tensor.index_select(0, torch.from_numpy(index).to(tensor.device))
 
 
@@ -216,12 +220,15 @@ class Batches:
     index : ndarray of int
         Rows of the source that belong to this set.
     batch_size : int
-        Rows per batch; the last batch may be smaller.
+        Rows per batch. The last batch may be smaller, but a single row that is left over goes to
+        the batch before it, because batch normalisation needs two rows.
     shuffle : bool
-        Whether to shuffle the rows on each pass, with torch's global generator.
+        Whether to shuffle the rows on each pass.
     binarize : bool
         Whether to draw each pixel from a Bernoulli distribution. Shuffled batches get new draws on
         each pass. For other batches, those of validation, the net makes the same draws each time.
+    stream : RandomStream, optional
+        Source of all random numbers of the training. None means torch's global generators.
     """
 
     source: RowSource
@@ -229,16 +236,24 @@ class Batches:
     batch_size: int
     shuffle: bool = True
     binarize: bool = False
+    stream: RandomStream | None = None
 
     def __len__(self) -> int:
-        return -(-len(self.index) // self.batch_size)
+        return max(1, -(-(len(self.index) - self._lone_row) // self.batch_size))
+
+    @property
+    def _lone_row(self) -> int:
+        """1 if one row is left over after batches of several."""
+        return int(self.batch_size > 1 and len(self.index) % self.batch_size == 1)
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self.index
+        order, n_batches = self.index, len(self)
+        cpu, device = (self.stream.cpu, self.stream.device) if self.stream else (None, None)
         if self.shuffle:
-            order = order[torch.randperm(len(order)).numpy()]
-        for start in range(0, len(order), self.batch_size):
-            batch = self.source.batch(order[start : start + self.batch_size])
+            order = order[torch.randperm(len(order), generator=cpu, device="cpu").numpy()]
+        for number in range(n_batches):
+            stop = (number + 1) * self.batch_size if number + 1 < n_batches else len(order)
+            batch = self.source.batch(order[number * self.batch_size : stop])
             if self.binarize and self.shuffle:
-                batch = batch._replace(x=torch.bernoulli(batch.x))
+                batch = batch._replace(x=torch.bernoulli(batch.x, generator=device))
             yield batch

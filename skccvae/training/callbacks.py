@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import math
 import sys
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 from torch import Tensor
+
+from skccvae.training.exceptions import StopTraining
 
 
 class KeepBest(Callback):
@@ -48,7 +51,7 @@ class KeepBest(Callback):
         if first or loss < self.reference_ - self.min_delta * abs(self.reference_):
             self.reference_, self.reference_epoch_ = loss, epoch
         elif epoch - self.reference_epoch_ >= self.patience:
-            raise KeyboardInterrupt
+            raise StopTraining
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         if self.best_weights_ is not None:
@@ -110,3 +113,20 @@ class EpochPrinter(Callback):
             f"[{self.name}] epoch {len(net.history)}  elbo {last['elbo']:.3f}  reconstruction "
             f"{last['reconstruction']:.3f}  kl {last['kl']:.3f}{valid}  {last['dur']:.2f} s\n"
         )
+
+
+def raised_on_purpose(interrupt: KeyboardInterrupt) -> bool:
+    """Whether a ``raise`` statement in a callback's own method made the interrupt, and not Ctrl-C.
+
+    skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training by such a statement. Python
+    delivers Ctrl-C at other instructions, or in a function that handles signals.
+    """
+    trace = interrupt.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    owner = trace.tb_frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None
+    statement = code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return statement and isinstance(owner, Callback)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
+from skccvae.training.random import RandomStream
 from skccvae.training.row_access import column_limits, row_slices
 
 
@@ -73,6 +74,8 @@ class DatasetRows:
         if n == 0:
             raise ValueError(f"{name} has 0 samples; at least 1 is needed.")
         self.dataset = dataset
+        # A Dataset may draw random numbers. In training they come from the stream of the fit.
+        self._stream = RandomStream(0, lends=True)
         first = self._array(self._items([0])[0], 0)
         if first.ndim == 0 or first.size == 0:
             raise ValueError(
@@ -157,9 +160,10 @@ class DatasetRows:
     def _items(self, numbers: Any) -> list[Any]:
         """The Dataset's items at these indices."""
         numbers = list(numbers)
-        if not hasattr(self.dataset, "__getitems__"):
-            return [self.dataset[number] for number in numbers]
-        items = list(self.dataset.__getitems__(numbers))
+        with self._stream.drawing(within=True):
+            if not hasattr(self.dataset, "__getitems__"):
+                return [self.dataset[number] for number in numbers]
+            items = list(self.dataset.__getitems__(numbers))
         if len(items) != len(numbers):
             raise ValueError(
                 f"__getitems__ of the Dataset returned {len(items)} samples for {len(numbers)} "

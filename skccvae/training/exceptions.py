@@ -1,6 +1,10 @@
-"""Errors of the training loop."""
+"""What ends the training loop early: divergence, or a callback."""
 
 from __future__ import annotations
+
+
+class StopTraining(Exception):
+    """A callback asks for the end of training."""
 
 
 class DivergenceError(ArithmeticError):

@@ -5,94 +5,19 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import Tensor
 
-from skccvae.training.batches import Batch
-from skccvae.training.callbacks import ProgressBar
-from skccvae.training.exceptions import DivergenceError
+from skccvae.training.callbacks import ProgressBar, raised_on_purpose
+from skccvae.training.exceptions import DivergenceError, StopTraining
+from skccvae.training.objective import NegativeELBO
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-
-
-class StopTraining(Exception):
-    """A callback asked for the end of training."""
-
-
-class NegativeELBO(nn.Module):
-    """Loss of a batch: ``beta`` times the KL minus the reconstruction, in nats per row.
-
-    Parameters
-    ----------
-    beta : float, default=1.0
-        Weight of the KL after the warm-up.
-    warmup_epochs : int, default=0
-        Epochs over which the weight grows linearly from 0.
-    objective : {"elbo", "iwae"}, default="elbo"
-        The bound to maximise. The importance-weighted bound contains the KL, so warm-up and
-        ``beta`` do not apply to it.
-    n_latent_samples : int, default=1
-        Draws per row.
-    free_bits : float, default=0.0
-        Nats per latent dimension. The mean KL of a batch is not penalised below this, factor by
-        factor of the space. A factor counts as a whole: a posterior on a sphere has only one KL.
-
-    References
-    ----------
-    Kingma et al., "Improving variational inference with inverse autoregressive flow", NeurIPS 2016,
-    eq. 15, where a factor of the space is the group of latent variables.
-    """
-
-    def __init__(
-        self,
-        beta: float = 1.0,
-        warmup_epochs: int = 0,
-        objective: str = "elbo",
-        n_latent_samples: int = 1,
-        free_bits: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.beta = beta
-        self.warmup_epochs = warmup_epochs
-        self.objective = objective
-        self.n_latent_samples = n_latent_samples
-        self.free_bits = free_bits
-
-    def penalty(self, kl: Tensor, factor_kl: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
-        """Mean KL as the objective counts it: at least ``free_bits * dim`` for each factor."""
-        if self.free_bits == 0:
-            return kl
-        parts = zip(factor_kl or (kl,), dims, strict=True)
-        return torch.stack([part.clamp(min=self.free_bits * dim) for part, dim in parts]).sum()
-
-    def weight(self, epoch: float) -> float:
-        """Weight of the KL after ``epoch`` epochs of training, a fractional number."""
-        if self.warmup_epochs == 0:
-            return self.beta
-        return self.beta * min(1.0, epoch / self.warmup_epochs)
-
-    def forward(self, module: Any, batch: Batch, weight: float) -> tuple[Tensor, ...]:
-        """Loss, mean reconstruction and mean KL of a batch, and the KL of each factor."""
-        if self.objective == "iwae":
-            terms = module.iwae_terms(
-                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
-            )
-            loss = -terms.bound
-        else:
-            terms = module.elbo_terms(
-                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
-            )
-            kl = self.penalty(terms.kl, terms.factor_kl, module.latent.kl_dims)
-            loss = (kl if weight == 1.0 else weight * kl) - terms.reconstruction
-        if terms.supervised is not None:
-            loss = loss - terms.supervised
-        parts = (terms.reconstruction, terms.kl, *terms.factor_kl)
-        return loss, *(part.detach() for part in parts)
 
 
 class VAENet(NeuralNet):
@@ -129,7 +54,8 @@ class VAENet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as interrupt:
-            # skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training this way.
+            if not raised_on_purpose(interrupt):
+                raise
             raise StopTraining from interrupt
 
     def set_training_callbacks(self, callbacks: list) -> VAENet:
@@ -157,6 +83,8 @@ class VAENet(NeuralNet):
             again by then.
         """
         self.check_training_readiness()
+        # Whether the weights and the history are those after the same epoch.
+        self.whole_ = True
         per_batch = self._wants_batches()
         self.curvature_burn_in_ = burn_in
         try:
@@ -171,10 +99,40 @@ class VAENet(NeuralNet):
                     callback.close()  # or the error message would follow an unfinished bar
             raise
         finally:
-            # The optimiser of a copy is rebuilt from the parameters that need a gradient.
-            self.module_.latent.train_curvature(True)
-        self.notify("on_train_end", X=train, y=None)
+            self.rest()
+        self.whole_ = False  # while the best weights are restored
+        with suppress(StopTraining):
+            self.notify("on_train_end", X=train, y=None)
+        self.whole_ = True
         return self
+
+    def rest(self) -> None:
+        """Leave nothing of training but what it has learned."""
+        self.module_.generator = None
+        # The optimiser of a copy is rebuilt from the parameters that need a gradient.
+        self.module_.latent.train_curvature(True)
+        self.module_.eval()
+
+    def twin(self) -> VAENet:
+        """A copy to train on, with the optimiser's averages, while this net stays as it is."""
+        # deepcopy refuses results of operations, which a user's module may keep.
+        kept = [value for m in self.module_.modules() for value in vars(m).values()]
+        memo: dict[int, Any] = {
+            id(value): value.detach().clone()
+            for value in kept
+            if isinstance(value, Tensor) and not value.is_leaf
+        }
+        module, optimizer = copy.deepcopy((self.module_, self.optimizer_), memo)
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        vars(twin).update(
+            module=module,
+            module_=module,
+            optimizer_=optimizer,
+            criterion_=copy.copy(self.criterion_),
+            history_=type(self.history)(self.history),
+        )
+        return twin
 
     def retune(self, **settings: Any) -> VAENet:
         """Change settings for the epochs to come, by the names that the net was made with.
@@ -203,38 +161,54 @@ class VAENet(NeuralNet):
         # Buffers as well: batch normalisation in a user's module keeps its statistics there.
         before = {name: t.detach().clone() for name, t in self._tensors()}
         data = {"dataset_train": train, "dataset_valid": valid}
+        self.whole_ = False
         try:
             self.notify("on_epoch_begin", **data)
             epoch = len(self.history)
             # A curvature that moves before the networks have learned anything goes astray.
             self.module_.latent.train_curvature(epoch > self.curvature_burn_in_)
-            means = self._train_pass(train, epoch - 1, per_batch)
-            self._check_finite(means, epoch)
-            validation = {} if valid is None else self._validate(valid)
-            if not all(map(math.isfinite, validation.values())):
-                raise DivergenceError(epoch, "the validation loss", self.lr)
+            with nullcontext() if train.stream is None else train.stream.drawing():
+                record = self._passes(train, valid, epoch, per_batch)
+            record["dur"] = time.perf_counter() - start
+            for name, value in record.items():
+                self.history.record(name, value)
         except BaseException:
             # An interrupted or diverged epoch leaves weights half way. The history describes the
             # weights of the last whole epoch.
             self._restore(before)
             if len(self.history) > epochs_before:
                 self.history.pop()
+            self.whole_ = True
             raise
-        record = {
+        self.whole_ = True
+        self.notify("on_epoch_end", **data)
+
+    def _passes(self, train, valid, epoch: int, per_batch: bool) -> dict[str, float]:
+        """Train on all batches, validate, and return what the history says of the epoch."""
+        self.module_.generator = None if train.stream is None else train.stream.device
+        try:
+            means = self._train_pass(train, epoch - 1, per_batch)
+            self._check_finite(means, epoch)
+            validation = {} if valid is None else self._validate(valid)
+        except DivergenceError:
+            raise
+        except Exception:
+            # A weight that is not finite, such as a curvature, makes other errors first.
+            self._check_finite([], epoch)
+            raise
+        if not all(map(math.isfinite, validation.values())):
+            raise DivergenceError(epoch, "the validation loss", self.lr)
+        names = self.module_.latent.factor_names
+        return {
             "train_loss": means[0],
             "reconstruction": means[1],
             "kl": means[2],
             "elbo": means[1] - means[2],
             "beta": self.criterion_.weight(epoch),
+            **{f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)},
+            **validation,
+            **self.module_.latent.history(),
         }
-        names = self.module_.latent.factor_names
-        record.update({f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)})
-        record.update(validation)
-        record.update(self.module_.latent.history())
-        record["dur"] = time.perf_counter() - start
-        for name, value in record.items():
-            self.history.record(name, value)
-        self.notify("on_epoch_end", **data)
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()

@@ -1,19 +1,36 @@
 """Random numbers that belong to the estimator.
 
-Torch's layers, dropout and samplers draw from global generators. Methods of an estimator draw only
-inside `isolated_random_state`. It seeds those generators and restores their state afterwards, so
-the user's own random numbers do not change.
+The draws of a fit come from a `RandomStream`, which has generators of its own. Torch's global
+generators stay as they are, and fits in other threads draw from other streams. What only torch's
+global generators can serve, such as dropout in a user's module, borrows them under a lock.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
+
+# The draws that take a generator as a keyword: torch's functions and methods of tensors, and the
+# functions of torch.nn.init.
+_DRAWS = frozenset(
+    "bernoulli bernoulli_ cauchy_ exponential_ geometric_ kaiming_normal_ kaiming_uniform_ "
+    "log_normal_ multinomial normal normal_ orthogonal_ poisson rand randint randn random_ "
+    "randperm trunc_normal_ uniform_ xavier_normal_ xavier_uniform_".split()
+)
+# The functions that make numbers of torch's default dtype.
+_FACTORIES = frozenset(("empty", "eye", "ones", "rand", "randn", "zeros"))
+# Held while the global generators go on from a stream; the same thread may lend again. The streams
+# that lend at the moment, the last one innermost, belong to the thread that holds the lock.
+_GLOBAL_GENERATORS = threading.RLock()
+_lenders: list[RandomStream] = []
 
 
 def entropy_from(random_state: object) -> int:
@@ -72,38 +89,110 @@ def derive_seed(entropy: int, *path: int) -> int:
     return int(state[0] >> np.uint64(1))
 
 
-@contextmanager
-def isolated_random_state(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
-    """Seed torch's global generators for a block, and restore their state after it.
+class RandomStream:
+    """The random numbers of one fit or one sample.
 
     Parameters
     ----------
     seed : int
         The seed.
     device : str or torch.device, default="cpu"
-        Device whose generator is seeded and restored as well as the CPU's.
+        Device of the model. The stream has one generator on the CPU, and another on a GPU.
+    lends : bool, default=False
+        Whether code that is not ours draws too, such as a user's module. Then torch's global
+        generators go on from this stream within `drawing`.
+
+    Attributes
+    ----------
+    cpu, device : torch.Generator or None
+        Generators for tensors on the CPU and on the device. None means torch's global one, which
+        has the state of this stream at that time.
 
     Examples
     --------
     >>> import torch
-    >>> from skccvae.training import isolated_random_state
+    >>> from skccvae.training import RandomStream
     >>> before = torch.get_rng_state()
-    >>> with isolated_random_state(0):
-    ...     x = torch.randn(3)
-    >>> bool((torch.get_rng_state() == before).all())
-    True
+    >>> stream = RandomStream(0)
+    >>> x = torch.randn(3, generator=stream.cpu)
+    >>> with RandomStream(0).building():
+    ...     y = torch.randn(3)
+    >>> with RandomStream(0, lends=True).drawing():
+    ...     z = torch.randn(3)
+    >>> bool((x == y).all()), bool((x == z).all()), bool((torch.get_rng_state() == before).all())
+    (True, True, True)
     """
-    device = torch.device(device)
-    cpu_state = torch.get_rng_state()
-    cuda_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    try:
-        # torch.manual_seed would also seed every accelerator, and nothing would restore those.
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-    finally:
-        torch.set_rng_state(cpu_state)
-        if cuda_state is not None:
-            torch.cuda.set_rng_state(cuda_state, device)
+
+    def __init__(self, seed: int, device: str | torch.device = "cpu", lends: bool = False) -> None:
+        self.cpu: torch.Generator | None = torch.Generator().manual_seed(seed)
+        self.device: torch.Generator | None = self.cpu
+        if torch.device(device).type == "cuda":
+            self.device = torch.Generator(device).manual_seed(seed)
+        self.lends = lends
+
+    @contextmanager
+    def drawing(self, within: bool = False) -> Iterator[None]:
+        """Lend the stream to torch's global generators for a block, if it lends at all.
+
+        Other threads of this package wait at such blocks for each other. With ``within``, a block
+        inside that of another stream goes on with the other stream.
+        """
+        if not self.lends or self.cpu is None:
+            yield
+            return
+        own = list(dict.fromkeys(g for g in (self.cpu, self.device) if g is not None))
+        with _GLOBAL_GENERATORS:
+            if within and _lenders:
+                yield
+                return
+            lent = [_global_generator(generator.device) for generator in own]
+            before = [generator.get_state() for generator in lent]
+            _lenders.append(self)
+            try:
+                for generator, mine in zip(lent, own, strict=True):
+                    generator.set_state(mine.get_state())
+                self.cpu = self.device = None
+                yield
+            finally:
+                _lenders.remove(self)
+                self.cpu, self.device = own[0], own[-1]
+                for generator, mine, state in zip(lent, own, before, strict=True):
+                    mine.set_state(generator.get_state())
+                    generator.set_state(state)
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """A block in which layers start from this stream, in float32.
+
+        It holds for this thread alone, whatever torch's default dtype is. It slows down each call
+        of torch, so training passes the generators instead.
+        """
+        with self.drawing(), _Defaults(self):
+            yield
+
+
+class _Defaults(TorchFunctionMode):
+    """Generator and dtype for the calls of torch that do not name theirs."""
+
+    def __init__(self, stream: RandomStream) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = getattr(func, "__name__", ""), dict(kwargs or {})
+        of_a_float = name in {"full", "tensor"} and args and isinstance(args[-1], float)
+        if name in _FACTORIES or of_a_float:
+            kwargs["dtype"] = kwargs.get("dtype") or torch.float32
+        if name in _DRAWS and kwargs.get("generator") is None:
+            first = args[0] if args else kwargs.get("tensor")
+            place = first.device if isinstance(first, torch.Tensor) else kwargs.get("device")
+            on_cpu = place is None or torch.device(place).type == "cpu"
+            kwargs["generator"] = self.stream.cpu if on_cpu else self.stream.device
+        return func(*args, **kwargs)
+
+
+def _global_generator(device: torch.device) -> torch.Generator:
+    if device.type == "cpu":
+        return torch.default_generator
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.default_generators[index]

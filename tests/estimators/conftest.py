@@ -73,3 +73,38 @@ def small() -> np.ndarray:
 def real() -> np.ndarray:
     """Sixty real-valued rows of five columns."""
     return np.random.default_rng(8).normal(3.0, 2.0, size=(60, 5))
+
+
+@pytest.fixture(scope="session")
+def outputs() -> Callable[..., dict[str, np.ndarray]]:
+    """Function from an estimator and rows to what the methods return."""
+    return _outputs
+
+
+@pytest.fixture(scope="session")
+def assert_same_bits() -> Callable[..., None]:
+    """Assertion that two results of `outputs` are the same bit by bit."""
+    return _assert_same_bits
+
+
+def _outputs(vae: BaseVAETransformer, X: np.ndarray) -> dict[str, np.ndarray]:
+    """What the methods return, for comparison bit by bit."""
+    Z = vae.transform(X)
+    found = {
+        "transform": Z,
+        "inverse_transform": vae.inverse_transform(Z),
+        "score_samples": vae.score_samples(X, 8),
+        "evaluate": np.array(list(vae.evaluate(X, 8).values())),
+        "interpolate": vae.interpolate(X[:3], X[3:6], 4),
+        "distances": vae.geodesic_distances(Z),
+    }
+    if hasattr(vae, "sample"):
+        found["sample"] = vae.sample(7)
+    return found
+
+
+def _assert_same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert value.dtype == b[name].dtype
+        assert value.tobytes() == b[name].tobytes(), name

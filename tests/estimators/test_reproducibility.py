@@ -15,30 +15,6 @@ import torch
 from sklearn.base import clone
 
 import skccvae
-from skccvae.estimators import BaseVAETransformer
-
-
-def outputs(vae: BaseVAETransformer, X: np.ndarray) -> dict[str, np.ndarray]:
-    """What the methods return, for comparison bit by bit."""
-    Z = vae.transform(X)
-    found = {
-        "transform": Z,
-        "inverse_transform": vae.inverse_transform(Z),
-        "score_samples": vae.score_samples(X, 8),
-        "evaluate": np.array(list(vae.evaluate(X, 8).values())),
-        "interpolate": vae.interpolate(X[:3], X[3:6], 4),
-        "distances": vae.geodesic_distances(Z),
-    }
-    if hasattr(vae, "sample"):
-        found["sample"] = vae.sample(7)
-    return found
-
-
-def assert_same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
-    assert a.keys() == b.keys()
-    for name, value in a.items():
-        assert value.dtype == b[name].dtype
-        assert value.tobytes() == b[name].tobytes(), name
 
 
 @pytest.mark.parametrize(
@@ -51,7 +27,7 @@ def assert_same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None
     ],
     ids=str,
 )
-def test_same_random_state_same_bits(make, small, settings):
+def test_same_random_state_same_bits(make, small, settings, outputs, assert_same_bits):
     first = make(**settings).fit(small)
     torch.manual_seed(99)  # nothing may depend on the global states either
     np.random.seed(99)
@@ -226,7 +202,9 @@ def test_a_pickle_and_a_saved_model_give_the_same_bits_in_another_process(small,
             assert found.tobytes() == expected[kind].tobytes(), (kind, how)
 
 
-def test_training_goes_on_from_a_pickle_as_if_nothing_had_happened(make, small):
+def test_training_goes_on_from_a_pickle_as_if_nothing_had_happened(
+    make, small, outputs, assert_same_bits
+):
     vae = make(binarize="dynamic").fit(small)
     twin = pickle.loads(pickle.dumps(vae))
     assert_same_bits(
@@ -234,7 +212,9 @@ def test_training_goes_on_from_a_pickle_as_if_nothing_had_happened(make, small):
     )
 
 
-def test_a_loaded_model_has_all_fitted_attributes_and_trains_on(make, small, tmp_path):
+def test_a_loaded_model_has_all_fitted_attributes_and_trains_on(
+    make, small, tmp_path, outputs, assert_same_bits
+):
     vae = make(binarize=0.5, beta=0.5).fit(small)
     vae.save(tmp_path / "m")
     back = skccvae.load(tmp_path / "m")

@@ -10,9 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 
-from skccvae import DivergenceError, GaussianVAETransformer, HyperbolicVAETransformer
+from skccvae import (
+    ConstantCurvatureVAETransformer,
+    DivergenceError,
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    MixedCurvatureVAETransformer,
+)
 
 
 def gaussian(**params):
@@ -407,6 +414,71 @@ def test_divergence_on_the_validation_rows(small):
     with pytest.raises(DivergenceError, match="epoch 1: the validation loss is not finite"):
         vae.fit(small)
     assert all_finite(vae)
+
+
+@pytest.mark.parametrize("posterior", ["riemannian_normal", "wrapped_normal"])
+@pytest.mark.parametrize("learning_rate", [1e1, 1e4, 1e8, 1e20])
+@pytest.mark.parametrize("curvature", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_learned_curvature_diverges_as_any_weight_does(
+    real, curvature, learning_rate, posterior, early_stopping
+):
+    settings = {
+        "learn_curvature": True,
+        "learning_rate": learning_rate,
+        "hidden_layer_sizes": (8,),
+        "max_epochs": 10,
+        "batch_size": 20,
+        "random_state": 0,
+        "early_stopping": early_stopping,
+        "device": "cpu",
+    }
+    for vae in (
+        ConstantCurvatureVAETransformer(curvature=curvature, posterior=posterior, **settings),
+        MixedCurvatureVAETransformer(signature="h2,s2,e2", **settings),
+    ):
+        with contextlib.suppress(DivergenceError):
+            vae.fit(real)
+        assert np.isfinite(vae.curvature_).all()
+        assert all_finite(vae)
+        assert len(vae.history_["epoch"]) == len(vae.loss_curve_)
+
+
+def test_a_curvature_of_nan_is_a_divergence(small):
+    class Nudge(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                with torch.no_grad():
+                    net.module_.latent.learned.fill_(math.nan)
+
+    vae = ConstantCurvatureVAETransformer(
+        learn_curvature=True, callbacks=[Nudge()], batch_size=20, max_epochs=5, random_state=0
+    )
+    with pytest.raises(DivergenceError, match="epoch 2: a weight is not finite"):
+        vae.fit(small)
+    assert all_finite(vae)
+
+
+def test_an_error_that_is_no_divergence_stays_itself(small):
+    class Failing(torch.nn.Linear):
+        def forward(self, x):
+            if self.training:
+                raise ValueError("not today")
+            return super().forward(x)
+
+    with pytest.raises(ValueError, match="not today"):
+        gaussian(encoder=lambda n: Failing(n, 8)).fit(small)
+
+
+@pytest.mark.parametrize("n_rows", [41, 21, 33])
+def test_batch_normalisation_with_one_row_left_over(small, n_rows):
+    def encoder(n):
+        return torch.nn.Sequential(torch.nn.Linear(n, 8), torch.nn.BatchNorm1d(8))
+
+    vae = gaussian(encoder=encoder, batch_size=20).fit(small[:n_rows])
+    assert np.isfinite(vae.loss_curve_).all()
+    scores = cross_val_score(gaussian(encoder=encoder, batch_size=8), small[:n_rows], cv=5)
+    assert np.isfinite(scores).all()
 
 
 def test_training_goes_on_after_a_divergence(small):

@@ -97,6 +97,37 @@ def test_one_pass_visits_every_row_once():
     assert torch.equal(order, torch.arange(5, 20))
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "sizes"),
+    [
+        (21, 5, [5, 5, 5, 6]),
+        (6, 5, [6]),
+        (5, 5, [5]),
+        (22, 5, [5, 5, 5, 5, 2]),
+        (3, 1, [1, 1, 1]),
+        (1, 5, [1]),
+        (3, 2, [3]),
+    ],
+)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_lone_last_row_joins_the_batch_before_it(n_rows, batch_size, sizes, shuffle):
+    X = np.arange(n_rows, dtype=np.float32)[:, None]
+    batches = Batches(RowSource(X, RowScaling()), np.arange(n_rows), batch_size, shuffle=shuffle)
+    rows = [batch.x[:, 0].tolist() for batch in batches]
+    assert [len(batch) for batch in rows] == sizes
+    assert len(batches) == len(sizes)
+    assert sorted(sum(rows, [])) == list(range(n_rows))
+
+
+def test_rows_at_a_slice_are_a_copy():
+    """A user's network may write to them."""
+    X = RNG.random((20, 4), dtype=np.float32)
+    for resident in (True, False):
+        before = X.copy()
+        RowSource(X, RowScaling(), resident=resident).rows(slice(3, 9)).zero_()
+        np.testing.assert_array_equal(X, before)
+
+
 def test_binarised_batches():
     X = RNG.random((400, 6), dtype=np.float32)
     batches = Batches(RowSource(X, RowScaling()), np.arange(400), 50, binarize=True)

@@ -14,12 +14,13 @@ from skccvae.training import (
     DivergenceError,
     KeepBest,
     NegativeELBO,
+    RandomStream,
     RowScaling,
     RowSource,
     VAENet,
     derive_seed,
     entropy_from,
-    isolated_random_state,
+    own_modes,
 )
 from skccvae.vae import VAE
 
@@ -185,19 +186,51 @@ def test_derived_seeds_are_unrelated():
     assert derive_seed(3, 2, 1) == derive_seed(3, 2, 1)
 
 
-def test_isolation_restores_after_an_error():
+def test_a_lent_stream_is_given_back_after_an_error():
     before = torch.get_rng_state()
+    stream = RandomStream(3, lends=True)
 
     def fail():
-        with isolated_random_state(3):
+        with stream.drawing():
             torch.randn(5)
             raise RuntimeError("inside")
 
     with pytest.raises(RuntimeError, match="inside"):
         fail()
     assert torch.equal(torch.get_rng_state(), before)
-    draws = []
-    for _ in range(2):
-        with isolated_random_state(3):
-            draws.append(torch.randn(5))
-    assert torch.equal(*draws)
+    with stream.drawing():
+        lent = torch.randn(5)
+    own = RandomStream(3)
+    torch.randn(5, generator=own.cpu)
+    assert torch.equal(lent, torch.randn(5, generator=own.cpu))
+    assert torch.equal(torch.randn(5, generator=stream.cpu), torch.randn(5, generator=own.cpu))
+
+
+def test_layers_start_from_the_stream_whatever_torchs_defaults_are():
+    def layers():
+        return torch.nn.ModuleList(
+            [
+                torch.nn.Linear(3, 4),
+                torch.nn.Conv2d(1, 2, 3),
+                torch.nn.Embedding(3, 2),
+                torch.nn.MultiheadAttention(4, 2),
+                torch.nn.GRU(2, 2),
+                torch.nn.BatchNorm1d(3),
+                torch.nn.PReLU(),
+            ]
+        )
+
+    torch.manual_seed(3)
+    expected = layers().state_dict()
+    before = torch.get_rng_state()
+    for dtype, device in ((torch.float32, "cpu"), (torch.float64, "cpu"), (torch.float32, "meta")):
+        torch.set_default_dtype(dtype)
+        try:
+            with torch.device(device), own_modes(), RandomStream(3).building():
+                made = layers().state_dict()
+                assert torch.equal(torch.get_rng_state(), before)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        for name, value in expected.items():
+            assert value.dtype == made[name].dtype, name
+            assert torch.equal(value, made[name]), name

@@ -1,0 +1,44 @@
+"""Torch's modes as the estimators need them, whatever mode the caller is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+
+@contextmanager
+def own_modes(grad: bool = False) -> Iterator[None]:
+    """Leave the caller's inference mode, autocast and default device for a block or a function.
+
+    All of them belong to the thread, so other threads see no change. Torch's default dtype belongs
+    to the process; nothing here depends on it.
+
+    Parameters
+    ----------
+    grad : bool, default=False
+        Whether operations are recorded for gradients.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.training import own_modes
+    >>> @own_modes(grad=True)
+    ... def recorded():
+    ...     return torch.is_grad_enabled()
+    >>> with torch.no_grad():
+    ...     recorded()
+    True
+    """
+    with ExitStack() as modes:
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.set_grad_enabled(grad))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            # Only then: this mode slows down each call of torch.
+            modes.enter_context(torch.device("cpu"))
+        yield

@@ -1,0 +1,82 @@
+"""The loss of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skccvae.training.batches import Batch
+
+
+class NegativeELBO(nn.Module):
+    """Loss of a batch: ``beta`` times the KL minus the reconstruction, in nats per row.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        Weight of the KL after the warm-up.
+    warmup_epochs : int, default=0
+        Epochs over which the weight grows linearly from 0.
+    objective : {"elbo", "iwae"}, default="elbo"
+        The bound to maximise. The importance-weighted bound contains the KL, so warm-up and
+        ``beta`` do not apply to it.
+    n_latent_samples : int, default=1
+        Draws per row.
+    free_bits : float, default=0.0
+        Nats per latent dimension. The mean KL of a batch is not penalised below this, factor by
+        factor of the space. A factor counts as a whole: a posterior on a sphere has only one KL.
+
+    References
+    ----------
+    Kingma et al., "Improving variational inference with inverse autoregressive flow", NeurIPS 2016,
+    eq. 15, where a factor of the space is the group of latent variables.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        warmup_epochs: int = 0,
+        objective: str = "elbo",
+        n_latent_samples: int = 1,
+        free_bits: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.beta = beta
+        self.warmup_epochs = warmup_epochs
+        self.objective = objective
+        self.n_latent_samples = n_latent_samples
+        self.free_bits = free_bits
+
+    def penalty(self, kl: Tensor, factor_kl: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
+        """Mean KL as the objective counts it: at least ``free_bits * dim`` for each factor."""
+        if self.free_bits == 0:
+            return kl
+        parts = zip(factor_kl or (kl,), dims, strict=True)
+        return torch.stack([part.clamp(min=self.free_bits * dim) for part, dim in parts]).sum()
+
+    def weight(self, epoch: float) -> float:
+        """Weight of the KL after ``epoch`` epochs of training, a fractional number."""
+        if self.warmup_epochs == 0:
+            return self.beta
+        return self.beta * min(1.0, epoch / self.warmup_epochs)
+
+    def forward(self, module: Any, batch: Batch, weight: float) -> tuple[Tensor, ...]:
+        """Loss, mean reconstruction and mean KL of a batch, and the KL of each factor."""
+        if self.objective == "iwae":
+            terms = module.iwae_terms(
+                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
+            )
+            loss = -terms.bound
+        else:
+            terms = module.elbo_terms(
+                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
+            )
+            kl = self.penalty(terms.kl, terms.factor_kl, module.latent.kl_dims)
+            loss = (kl if weight == 1.0 else weight * kl) - terms.reconstruction
+        if terms.supervised is not None:
+            loss = loss - terms.supervised
+        parts = (terms.reconstruction, terms.kl, *terms.factor_kl)
+        return loss, *(part.detach() for part in parts)
