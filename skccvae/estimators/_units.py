@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
 from skccvae.training import DatasetRows, PairedRows, RowScaling, column_limits, row_slices
@@ -123,10 +123,20 @@ def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
         )
 
 
-def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column, in float64 and in slices of rows.
+def column_limits_of(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest entry of each column of rows in any container, in float64."""
+    if sp.issparse(X):
+        low, high = min_max_axis(X, axis=0)
+    else:
+        low, high = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
+    return low.astype(np.float64), high.astype(np.float64)
 
-    Two passes over X: one for the range of each column, which a Dataset keeps, and one for sums.
+
+def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, in float64 whatever the dtype of X.
+
+    It makes two passes over X: one for the range of each column, which a Dataset keeps, and one for
+    sums. Dense rows are read in slices.
 
     Parameters
     ----------
@@ -138,44 +148,59 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
     Returns
     -------
     center, scale : ndarray of shape (p,)
-        A column whose spread is rounding error of its size has scale 1 in units of its size, so
-        that a constant column stays finite.
+        The scale of a constant column is its absolute value, or 1 for a column of zeros.
+    constant : ndarray of bool, shape (p,)
+        Columns whose smallest entry is their largest.
+
+    Raises
+    ------
+    ValueError
+        If the range of a column overflows float64.
     """
+    low, high = column_limits_of(X)
+    with np.errstate(over="ignore"):
+        wide = ~np.isfinite(high - low)
+    if wide.any():
+        column = int(np.argmax(wide))
+        raise ValueError(
+            f"Column {column} of X runs from {low[column]} to {high[column]}, a range that "
+            "overflows float64. Divide X by a large number."
+        )
+    n, constant = X.shape[0], low == high
+    # Squares of 1e200 overflow, and those of 1e-200 vanish. Dividing by the largest number first
+    # keeps them in range.
     if sp.issparse(X):
-        floats = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
-        mean, variance = mean_variance_axis(floats, axis=0)
-        mean, scale = mean.astype(np.float64), np.sqrt(variance.astype(np.float64))
+        # Division by a power of two is exact.
+        unit = np.ldexp(1.0, np.frexp(np.maximum(-low, high))[1] - 1)
+        floats = X.astype(np.float64)
+        floats.data /= unit[floats.indices]
+        relative, variance = mean_variance_axis(floats, axis=0)
+        mean = relative * unit
     else:
-        n = X.shape[0]
         # A trial mean from the first row makes the sums of squares safe at any offset.
         offset = X[0].astype(np.float64)
-        total = np.zeros(X.shape[1])
-        square = np.zeros(X.shape[1])
-        # Squares of 1e200 overflow; dividing by the largest deviation first keeps them in range.
-        limits = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
-        low, high = (end.astype(np.float64) for end in limits)
-        spread = np.maximum(offset - low, high - offset)
-        unit = np.where(spread > 0, spread, 1.0)
+        total, square = np.zeros((2, X.shape[1]))
+        unit = np.where(constant, 1.0, np.maximum(offset - low, high - offset))
         for rows in row_slices(X):
             deviation = (X[rows].astype(np.float64) - offset) / unit
             total += deviation.sum(axis=0)
             square += np.square(deviation).sum(axis=0)
         relative = total / n
         mean = offset + unit * relative
-        scale = np.sqrt(np.maximum(square / n - relative**2, 0.0)) * unit
-    noise = 8 * np.finfo(np.float64 if X.dtype.kind != "f" else X.dtype).eps * np.abs(mean)
-    flat = scale <= noise
-    if shared and not flat.all():
-        largest = scale.max()  # whose square may overflow
-        return mean, np.full_like(scale, largest * np.sqrt(np.mean((scale / largest) ** 2)))
-    scale[flat] = np.where(mean[flat] != 0, np.abs(mean[flat]), 1.0)
-    return mean, scale
+        variance = np.maximum(square / n - relative**2, 0.0)
+    scale = np.where(constant, 0.0, np.sqrt(variance) * unit)
+    largest = scale.max()  # its square may overflow
+    if shared and largest > 0:
+        scale[:] = largest * np.sqrt(np.mean((scale / largest) ** 2))
+    # The spread of a column that is not constant may still round to 0 in float64.
+    size = np.where(constant, np.abs(low), high - low)
+    scale = np.where(scale > 0, scale, np.where(size > 0, size, 1.0))
+    return np.where(constant, low, mean), scale, constant
 
 
 def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
     """The map from a user's rows to model units for a likelihood."""
     if kind.scaling is not None:
-        center, scale = column_statistics(_observed(X), shared=kind.scaling == "shared")
-        return RowScaling(center=center, scale=scale)
+        return RowScaling(1.0, *column_statistics(_observed(X), shared=kind.scaling == "shared"))
     threshold = float(binarize) if isinstance(binarize, Real) else None
     return RowScaling(divisor=divisor, threshold=threshold, period=kind.period)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
@@ -139,6 +140,10 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
         ensure_all_finite=False if mapped else "allow-nan" if kind.allow_nan else True,
         ensure_min_samples=1,
     )
+    if sp.issparse(X) and not X.has_canonical_format:
+        X = X.copy()  # validation gives back the user's own matrix
+        X.sum_duplicates()
+        assert_all_finite(X, input_name="X")  # a sum may overflow
     if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
         _check_finite(X, kind.allow_nan)
     if kind.allow_nan and not isinstance(X, DatasetRows):

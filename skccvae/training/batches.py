@@ -56,6 +56,8 @@ class RowScaling:
         Divisor of every number: 255 for 8-bit images, else 1.
     center, scale : ndarray of shape (p,) or None
         Mean and standard deviation of each column, for real values.
+    constant : ndarray of bool, shape (p,), or None
+        Columns that `invert` gives back as their mean, whatever the model says of them.
     threshold : float or None
         Threshold above which a pixel is 1, else 0.
     period : float or None
@@ -65,6 +67,7 @@ class RowScaling:
     divisor: float = 1.0
     center: np.ndarray | None = None
     scale: np.ndarray | None = None
+    constant: np.ndarray | None = None
     threshold: float | None = None
     period: float | None = None
 
@@ -96,6 +99,8 @@ class RowScaling:
         """Model units to the user's units, float32. A threshold and a period have no inverse."""
         if self.center is not None:
             rows = rows.astype(np.float64) * np.asarray(self.scale) + self.center
+            if self.constant is not None:
+                rows[:, self.constant] = self.center[self.constant]
         elif self.divisor != 1.0:
             rows = rows * np.float32(self.divisor)
         with np.errstate(over="ignore"):
