@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from numbers import Real
 from typing import Any, NamedTuple
@@ -12,6 +13,10 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
 from skccvae.training import DatasetRows, PairedRows, RowScaling, column_limits, row_slices
+
+
+# Rates up to some e^12 are within easy reach of a decoder whose unit is 1.
+_LARGE_COUNT = 1e5
 
 
 def _observed(X: Any) -> Any:
@@ -87,8 +92,8 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
         kind = auto_likelihood(low, high, divisor)
         if binarize is not None and not kind.binarizable:
             raise ValueError(
-                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:g} "
-                f"to {high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
+                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:.9g} "
+                f"to {high:.9g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
             )
     if binarize is not None and not kind.binarizable:
         raise ValueError(
@@ -103,18 +108,28 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
 
 
 def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
-    """Refuse rows that are plainly in other units than those the model was started with."""
-    X = _observed(X)
-    if not kind.reads_bytes or sp.issparse(X):
-        return
-    if X.dtype == np.uint8 and divisor == 1.0:
+    """Refuse rows that are plainly in other units than those the model was started with.
+
+    Some numbers may lie outside of the support, as those of a scaler that was fitted on other rows
+    do. Units are wrong where most numbers, zeros aside, lie outside of it by more than its width.
+    The first million numbers tell.
+    """
+    X, (least, most) = _observed(X), kind.support
+    if kind.reads_bytes and X.dtype == np.uint8 and divisor == 1.0:
         high = data_range(X).high
         if high > 1:
             raise ValueError(
                 f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]; "
                 "divide X by 255, or fit on bytes."
             )
-    if X.dtype.kind == "f" and divisor != 1.0 and 0 < data_range(X).high <= 1:
+    if math.isfinite(least) or math.isfinite(most):
+        part = X[next(row_slices(X))]
+        values = part.data if sp.issparse(part) else part
+        margin = most - least if math.isfinite(most - least) else 0.0
+        outside = (values < divisor * (least - margin)) | (values > divisor * (most + margin))
+        if 2 * np.count_nonzero(outside) > np.count_nonzero(values):
+            kind.check_support(*data_range(part), divisor)
+    if divisor != 1.0 and X.dtype.kind == "f" and 0 < data_range(X).high <= 1:
         warnings.warn(
             f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
             "pixels in [0, 1] have to be multiplied by 255 first.",
@@ -198,9 +213,18 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
     return np.where(constant, low, mean), scale, constant
 
 
+def _rate_units(X: Any) -> np.ndarray | None:
+    """Mean of each column with large counts and 1 for the others; None if no counts are large."""
+    large = column_limits_of(X)[1] > _LARGE_COUNT
+    return np.where(large, column_statistics(X)[0], 1.0) if large.any() else None
+
+
 def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
     """The map from a user's rows to model units for a likelihood."""
+    if kind.scaling == "rates":
+        return RowScaling(scale=_rate_units(_observed(X)))
     if kind.scaling is not None:
         return RowScaling(1.0, *column_statistics(_observed(X), shared=kind.scaling == "shared"))
     threshold = float(binarize) if isinstance(binarize, Real) else None
-    return RowScaling(divisor=divisor, threshold=threshold, period=kind.period)
+    support = kind.support if kind.tolerance() > 0 else None
+    return RowScaling(divisor, threshold=threshold, period=kind.period, support=support)

@@ -58,6 +58,27 @@ def flatten_rows(X: Any, allow_nan: bool = False) -> tuple[Any, tuple[int, ...] 
     return X.reshape(X.shape[0], math.prod(X.shape[1:])), tuple(int(n) for n in X.shape[1:])
 
 
+def without_mask(X: Any, name: str = "X", allow_nan: bool = False) -> Any:
+    """The numbers of a masked array, NaN where they are masked; anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        If there are masked entries, and NaN is not allowed.
+    """
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if not np.ma.is_masked(X):
+        return X.data
+    if allow_nan:
+        return np.ma.filled(X.astype(np.float64), np.nan)
+    raise ValueError(
+        f"{name} is a masked array with {np.count_nonzero(X.mask)} masked entries, and missing "
+        f"numbers are not taken here. Fill them, with {name}.filled(value) for example, or leave "
+        "such rows out."
+    )
+
+
 def _samples_of_a_dataset(X: Any) -> bool:
     """Whether X is a list of (sample, label) or (sample,), as scikit-learn takes of a Dataset."""
     return (
@@ -118,7 +139,7 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     """Rows of numbers for `validate_rows`, and the shape of one sample where X holds images."""
     _refuse_strings(X)
     kind = estimator._likelihood_class(reset)
-    X, shape = flatten_rows(X, kind.allow_nan)
+    X, shape = flatten_rows(without_mask(X, allow_nan=kind.allow_nan), kind.allow_nan)
     if sp.issparse(X) and not kind.accept_sparse:
         missing = ", with NaN for entries that are missing" if kind.allow_nan else ""
         raise TypeError(

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from skccvae.nn.likelihoods import ROUNDING
 from skccvae.training.dataset_rows import DatasetRows
 from skccvae.training.paired_rows import PairedRows
 from skccvae.training.row_access import is_memory_mapped, release_pages
@@ -55,13 +56,16 @@ class RowScaling:
     divisor : float
         Divisor of every number: 255 for 8-bit images, else 1.
     center, scale : ndarray of shape (p,) or None
-        Mean and standard deviation of each column, for real values.
+        Mean and standard deviation of each column, for real values. A scale without a center
+        leaves rows as they are; it is a unit for the likelihood alone.
     constant : ndarray of bool, shape (p,), or None
         Columns that `invert` gives back as their mean, whatever the model says of them.
     threshold : float or None
         Threshold above which a pixel is 1, else 0.
     period : float or None
         Period of angles, which are reduced to at most half a period from 0.
+    support : tuple of float or None
+        Finite ends of the range of model units, to which numbers just outside are rounded.
     """
 
     divisor: float = 1.0
@@ -70,6 +74,7 @@ class RowScaling:
     constant: np.ndarray | None = None
     threshold: float | None = None
     period: float | None = None
+    support: tuple[float, float] | None = None
 
     @property
     def is_identity(self) -> bool:
@@ -93,7 +98,14 @@ class RowScaling:
             rows = rows > self.threshold
         # Numbers too large for float32 become infinite, which the loss and the estimators report.
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(rows, dtype=np.float32)
+            rows = np.ascontiguousarray(rows, dtype=np.float32)
+        if self.support is None or (
+            rows.min() >= self.support[0] and rows.max() <= self.support[1]
+        ):
+            return rows
+        inside = rows.clip(*self.support)
+        near = np.abs(rows - inside) <= 2 * ROUNDING * max(map(abs, self.support))
+        return np.where(near, inside, rows)
 
     def invert(self, rows: np.ndarray) -> np.ndarray:
         """Model units to the user's units, float32. A threshold and a period have no inverse."""

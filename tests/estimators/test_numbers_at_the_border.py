@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
+from sklearn.base import clone
+from sklearn.preprocessing import MinMaxScaler
+from torch.utils.data import TensorDataset
 
-from skccvae import GaussianVAETransformer
-from skccvae.estimators._units import column_statistics
+from skccvae import GaussianVAETransformer, SphericalVAETransformer
+from skccvae.estimators._units import choose_likelihood, column_statistics
+from skccvae.nn import BernoulliLikelihood
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(300, 6))
@@ -17,6 +22,10 @@ FAST = {"hidden_layer_sizes": (16,), "max_epochs": 3, "random_state": 0, "device
 def same_model(a, b) -> bool:
     pairs = zip(a.net_.module_.parameters(), b.net_.module_.parameters(), strict=True)
     return all(bool((v == w).all()) for v, w in pairs)
+
+
+def torch_dataset(X: np.ndarray) -> TensorDataset:
+    return TensorDataset(torch.from_numpy(X))
 
 
 # --- duplicate entries of sparse rows -------------------------------------------------------------
@@ -141,3 +150,145 @@ def test_a_spread_that_is_no_number_is_refused():
         with pytest.raises(ValueError, match="Column 4 of X runs from .* overflows float64"):
             GaussianVAETransformer(**FAST).fit(rows)
     assert column_statistics(np.array([[0.0], [5e-324]]))[1] > 0  # a spread that rounds to 0
+
+
+# --- densities in float64 -------------------------------------------------------------------------
+
+
+def test_a_row_far_out_has_a_finite_score(make):
+    vae = make().fit(NORMAL)
+    rows = NORMAL[:4].copy()
+    rows[1, 2], rows[2, 0] = 1e20, -1e37
+    scores = vae.score_samples(rows, 4)
+    assert scores.dtype == np.float64
+    # The learned scale of a column is near its standard deviation, and the decoder is no better.
+    assert -1e42 < scores[1] < -1e38
+    assert -1e76 < scores[2] < -1e72
+    others = vae.score_samples(NORMAL[:4], 4)
+    np.testing.assert_allclose(scores[[0, 3]], others[[0, 3]], rtol=1e-6)
+    assert vae.score(rows) == pytest.approx(scores.mean(), rel=0.1)
+    rows[1, 2] = 1e39  # no number of float32, in which the networks work
+    with pytest.raises(ValueError, match=r"not finite for 1 row\(s\), the first at 1"):
+        vae.score_samples(rows, 4)
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "isotropic_gaussian"])
+def test_a_huge_count_has_a_finite_score(likelihood):
+    X = RNG.poisson(5.0, size=(60, 4))
+    vae = GaussianVAETransformer(likelihood=likelihood, **FAST).fit(X)
+    rows = X[:3].astype(np.float64)
+    rows[1, 2] = 1e20
+    scores = vae.score_samples(rows, 4)
+    assert np.isfinite(scores).all()
+    assert scores[1] < -1e19
+
+
+def test_a_row_far_out_has_a_location_on_the_sphere():
+    vae = SphericalVAETransformer(**FAST).fit(NORMAL)
+    for size in (1e10, 1e20, 1e30, 1e37):
+        Z = vae.transform(size * NORMAL[:5])
+        np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 1.0, rtol=1e-6)
+        loc = vae.posterior_distribution(size * NORMAL[:5]).loc
+        np.testing.assert_allclose(loc, Z, rtol=1e-6)
+
+
+# --- the last bit of a scaled table ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convert", [np.float64, np.float32, sp.csr_array])
+@pytest.mark.parametrize(
+    "params", [{}, {"likelihood": "bernoulli"}, {"binarize": "dynamic"}, {"binarize": 0.5}]
+)
+def test_the_last_bit_of_a_scaled_table_does_not_matter(params, convert):
+    exact = np.rint(8 * np.abs(np.sin(NORMAL))) / 8
+    eps = np.finfo(np.float32 if convert is np.float32 else np.float64).eps
+    X = np.where(exact == 1, 1 + eps, np.where(exact == 0, -eps, exact))
+    expected = GaussianVAETransformer(**params, **FAST).fit(exact)
+    vae = GaussianVAETransformer(**params, **FAST).fit(convert(X))
+    assert vae.likelihood_ == "bernoulli"
+    assert same_model(vae, expected)
+    for rows in (convert(X), exact):
+        assert np.array_equal(vae.transform(rows), expected.transform(exact))
+        assert np.array_equal(vae.score_samples(rows, 4), expected.score_samples(exact, 4))
+
+
+def test_min_max_scaling_never_changes_the_likelihood():
+    overshot = 0
+    for seed in range(40):
+        X = MinMaxScaler().fit_transform(np.random.default_rng(seed).normal(size=(50, 6)))
+        overshot += X.max() > 1
+        assert choose_likelihood(X, "auto", None)[0] is BernoulliLikelihood
+        assert choose_likelihood(X.astype(np.float32), "auto", None)[0] is BernoulliLikelihood
+    assert overshot > 0
+
+
+def test_messages_have_the_digits_that_tell_numbers_apart():
+    X = np.abs(np.sin(NORMAL))
+    X[0, 0] = 1.000001
+    assert GaussianVAETransformer(**FAST).fit(X).likelihood_ == "gaussian"
+    for params in ({"likelihood": "bernoulli"}, {"binarize": "dynamic"}):
+        with pytest.raises(ValueError, match=r"\[0, 1\].* X runs from .* to 1.000001\. Scale"):
+            GaussianVAETransformer(**params, **FAST).fit(X)
+    with pytest.raises(ValueError, match="smallest entry is -1e-12"):
+        GaussianVAETransformer(likelihood="poisson", **FAST).fit(X - X.min() - 1e-12)
+
+
+# --- rows in other units, and masks ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8])
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array, torch_dataset])
+def test_every_method_refuses_rows_in_other_units(convert, dtype):
+    X = np.abs(np.sin(NORMAL))
+    vae = GaussianVAETransformer(**FAST).fit(X)
+    wrong = convert(np.rint(255 * X).astype(dtype))
+    for method in (vae.transform, vae.posterior_distribution, vae.score, vae.score_samples):
+        with pytest.raises(ValueError, match=r"needs X in \[0, 1\]; X runs|bytes up to 255"):
+            method(wrong)
+    with pytest.raises(ValueError, match=r"needs X in \[0, 1\]; X runs|bytes up to 255"):
+        vae.interpolate(wrong, wrong)
+
+
+def test_some_numbers_may_leave_the_support_in_transform():
+    """As those of a scaler do that was fitted on other rows."""
+    X = np.abs(np.sin(NORMAL))
+    vae = GaussianVAETransformer(**FAST).fit(X)
+    assert np.isfinite(vae.transform(1.5 * X)).all()
+    X[:, 0] = 40.0
+    assert np.isfinite(vae.transform(X)).all()
+    with pytest.raises(ValueError, match="runs from .* to 40. Scale"):
+        vae.score(X)
+
+
+def test_negative_rows_are_no_counts():
+    vae = GaussianVAETransformer(likelihood="poisson", **FAST).fit(RNG.poisson(5.0, size=(60, 6)))
+    with pytest.raises(ValueError, match="needs counts, X >= 0"):
+        vae.transform(-np.abs(NORMAL))
+
+
+def test_bytes_and_their_multiples_are_read_in_the_units_of_fit():
+    B = np.rint(255 * np.abs(np.sin(NORMAL))).astype(np.uint8)
+    vae = GaussianVAETransformer(**FAST).fit(B)
+    assert np.array_equal(vae.transform(B.astype(np.float64)), vae.transform(B))
+    with pytest.raises(ValueError, match=r"needs X in \[0, 255\]; X runs from 0 to 65025"):
+        vae.transform(255.0 * B)
+
+
+def test_masked_entries_are_missing_numbers():
+    X = np.ma.masked_array(NORMAL, mask=np.abs(NORMAL) > 2)
+    message = r"X is a masked array with \d+ masked entries.*X.filled\(value\)"
+    with pytest.raises(ValueError, match=message):
+        GaussianVAETransformer(**FAST).fit(X)
+    vae = GaussianVAETransformer(**FAST).fit(NORMAL)
+    for method in (vae.transform, vae.score_samples, vae.partial_fit):
+        with pytest.raises(ValueError, match=message):
+            method(X)
+    for method in (vae.inverse_transform, vae.geodesic_distances):
+        with pytest.raises(ValueError, match="Z is a masked array with 1 masked entries"):
+            method(np.ma.masked_array([[1.0, 2.0]], mask=[[True, False]]))
+    unmasked = np.ma.masked_array(NORMAL)
+    assert np.array_equal(vae.transform(unmasked), vae.transform(NORMAL))
+    angles = GaussianVAETransformer(likelihood="von_mises", **FAST)
+    holes = X.filled(np.nan)
+    assert same_model(clone(angles).fit(X), angles.fit(holes))
+    assert np.array_equal(angles.transform(X), angles.transform(holes))

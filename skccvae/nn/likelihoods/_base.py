@@ -11,6 +11,9 @@ from torch.distributions import Distribution, Independent
 
 # Each of these follows from the one before it; see `Likelihood.__init_subclass__`.
 _FORMULAS = ("distribution", "log_prob_terms", "log_prob", "total_log_prob")
+# Four units in the last place of float32, in which rows reach a model. A scaler leaves [0, 1] by
+# one unit in many tables, which says nothing of the data.
+ROUNDING = 2.0**-21
 
 
 class Likelihood(nn.Module):
@@ -47,7 +50,8 @@ class Likelihood(nn.Module):
         What ``likelihood_`` of an estimator shows: the import path of a class of yours.
     support : tuple of float, default=(-inf, inf)
         Smallest and largest value that a column may have, in model units. Estimators refuse
-        anything outside.
+        anything outside. Where both ends are finite, they round a number that is outside by a few
+        units in the last place of float32 to the end.
     support_error : str
         The error message for such an X, behind the name of the likelihood. ``{low}`` and
         ``{high}`` are the range of X, ``{least}`` and ``{most}`` that of the support.
@@ -60,9 +64,10 @@ class Likelihood(nn.Module):
         Whether bytes (uint8) above 1 are 8-bit intensities, to be divided by 255.
     binarizable : bool, default=False
         Whether ``binarize`` of an estimator may turn rows in [0, 1] into zeros and ones.
-    scaling : {None, "columns", "shared"}, default=None
+    scaling : {None, "columns", "shared", "rates"}, default=None
         Whether rows are centred and scaled: not at all, by the standard deviation of each column,
-        or by one scale for all columns, the root of their mean variance.
+        or by one scale for all columns, the root of their mean variance. With "rates" rows stay as
+        they are, and ``scale`` is the mean of each column whose largest entry exceeds 1e5.
     period : float or None, default=None
         Period of the columns. Whole periods are taken off X, down to half a one.
     fingerprint : {None, "bits", "counts"}, default=None
@@ -106,7 +111,7 @@ class Likelihood(nn.Module):
     name: ClassVar[str]
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     support_error: ClassVar[str] = (
-        "needs X in [{least:g}, {most:g}]; X runs from {low:g} to {high:g}."
+        "needs X in [{least:g}, {most:g}]; X runs from {low:.9g} to {high:.9g}."
     )
     allow_nan: ClassVar[bool] = False
     accept_sparse: ClassVar[bool] = True
@@ -152,9 +157,16 @@ class Likelihood(nn.Module):
     # --- facts about a range of X ---------------------------------------------------------------
 
     @classmethod
+    def tolerance(cls) -> float:
+        """How far rounding may lead out of the support, in model units."""
+        largest = max(map(abs, cls.support))
+        return ROUNDING * largest if math.isfinite(largest) else 0.0
+
+    @classmethod
     def supports(cls, low: float, high: float, divisor: float = 1.0) -> bool:
         """Whether numbers from ``low`` to ``high``, once divided, lie in the support."""
-        return not (low < divisor * cls.support[0] or high > divisor * cls.support[1])
+        least, most = cls.support[0] - cls.tolerance(), cls.support[1] + cls.tolerance()
+        return not (low < divisor * least or high > divisor * most)
 
     @classmethod
     def check_support(cls, low: float, high: float, divisor: float = 1.0) -> None:
@@ -269,7 +281,7 @@ class Likelihood(nn.Module):
 def _check_facts(kind: type[Likelihood]) -> None:
     """Refuse facts of a class that no estimator could follow."""
     for fact, choices in (
-        ("scaling", (None, "columns", "shared")),
+        ("scaling", (None, "columns", "shared", "rates")),
         ("fingerprint", (None, "bits", "counts")),
     ):
         value = getattr(kind, fact)

@@ -16,39 +16,44 @@ _LARGE = 16.0
 
 
 class PoissonLikelihood(Likelihood, name="poisson"):
-    """Independent Poisson counts; the decoder gives the logarithm of the rate.
+    """Independent Poisson counts; the decoder gives the logarithm of the rate, in units of scale.
 
     Parameters
     ----------
     n_features : int
         Number of columns of X, non-negative counts.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Unit of the rates, 1 by default: rates lie between exp(-15) and exp(15) units. Rows are not
+        scaled.
     """
 
     support = (0.0, math.inf)
     support_error = (
-        "needs counts, X >= 0; its smallest entry is {low:g}. Use likelihood='gaussian' for real "
+        "needs counts, X >= 0; its smallest entry is {low:.9g}. Use likelihood='gaussian' for real "
         "values."
     )
     fingerprint = "counts"
+    scaling = "rates"
 
     def encoder_inputs(self, x: Tensor) -> Tensor:
         # Counts run over orders of magnitude. Large ones, as they are, make the first posteriors
         # so wide that training starts a million nats away.
         return torch.asinh(x)
 
+    def log_rate(self, outputs: Tensor) -> Tensor:
+        """Logarithm of the mean of each column, shape (..., p)."""
+        # Bounding the logarithm smoothly keeps exp finite in the first steps of training.
+        return bounded_log_rate(outputs) + self.log_scale
+
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
-        # A rate of exp(15) is beyond any count in a fingerprint or a word count, and bounding the
-        # logarithm smoothly keeps exp finite in the first steps of training.
-        log_rate = bounded_log_rate(outputs)
+        log_rate = self.log_rate(outputs)
         return x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
 
     def mean(self, outputs: Tensor) -> Tensor:
-        return bounded_log_rate(outputs).exp()
+        return self.log_rate(outputs).exp()
 
     def distribution(self, outputs: Tensor) -> Distribution:
-        return Independent(Poisson(bounded_log_rate(outputs).exp()), 1, validate_args=False)
+        return Independent(Poisson(self.mean(outputs)), 1, validate_args=False)
 
 
 class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
@@ -59,12 +64,14 @@ class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
     n_features : int
         Number of columns of X, non-negative counts.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Unit of the rates, 1 by default: rates lie between exp(-15) and exp(15) units. Rows are not
+        scaled.
 
     Notes
     -----
     With mean mu the variance is ``mu + mu^2 / r``. The size r of a column is learned from 10 on,
-    and bounded to (3e-7, 3e6), where the distribution is the Poisson's to float32's digits.
+    and bounded to (3e-7, 3e6). At its upper end the distribution of counts up to some hundred is the
+    Poisson's to float32's digits.
     """
 
     def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
@@ -78,10 +85,10 @@ class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
 
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
         log_size = bounded_log_rate(self.raw_size)
-        return negative_binomial_log_prob(x, bounded_log_rate(outputs), log_size)
+        return negative_binomial_log_prob(x, self.log_rate(outputs), log_size)
 
     def distribution(self, outputs: Tensor) -> Distribution:
-        logits = bounded_log_rate(outputs) - bounded_log_rate(self.raw_size)
+        logits = self.log_rate(outputs) - bounded_log_rate(self.raw_size)
         return Independent(NegativeBinomial(self.size(), logits=logits), 1, validate_args=False)
 
 
