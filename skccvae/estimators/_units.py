@@ -14,7 +14,6 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
 from skccvae.training import DatasetRows, PairedRows, RowScaling, column_limits, row_slices
 
-
 # Rates up to some e^12 are within easy reach of a decoder whose unit is 1.
 _LARGE_COUNT = 1e5
 

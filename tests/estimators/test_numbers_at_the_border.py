@@ -10,12 +10,11 @@ from sklearn.base import clone
 from sklearn.preprocessing import MinMaxScaler
 from torch.utils.data import TensorDataset
 
-from skccvae import GaussianVAETransformer, SphericalVAETransformer
+from skccvae import GaussianVAETransformer, SphericalVAETransformer, load
 from skccvae.estimators._units import choose_likelihood, column_statistics
 from skccvae.nn import BernoulliLikelihood
 
-RNG = np.random.default_rng(0)
-NORMAL = RNG.normal(size=(300, 6))
+NORMAL = np.random.default_rng(0).normal(size=(300, 6))
 FAST = {"hidden_layer_sizes": (16,), "max_epochs": 3, "random_state": 0, "device": "cpu"}
 
 
@@ -174,7 +173,7 @@ def test_a_row_far_out_has_a_finite_score(make):
 
 @pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "isotropic_gaussian"])
 def test_a_huge_count_has_a_finite_score(likelihood):
-    X = RNG.poisson(5.0, size=(60, 4))
+    X = np.random.default_rng(1).poisson(5.0, size=(60, 4))
     vae = GaussianVAETransformer(likelihood=likelihood, **FAST).fit(X)
     rows = X[:3].astype(np.float64)
     rows[1, 2] = 1e20
@@ -190,6 +189,54 @@ def test_a_row_far_out_has_a_location_on_the_sphere():
         np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 1.0, rtol=1e-6)
         loc = vae.posterior_distribution(size * NORMAL[:5]).loc
         np.testing.assert_allclose(loc, Z, rtol=1e-6)
+
+
+# --- large counts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, torch_dataset])
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+@pytest.mark.parametrize("size", [1e6, 5e7])
+def test_large_counts_are_decoded(size, likelihood, kind):
+    rates = np.array([3.0, size, 0.2 * size, 40.0]) * np.exp(0.3 * NORMAL[:, :1])
+    X = np.random.default_rng(1).poisson(rates).astype(np.float64)
+    X[::7, 1] = 0
+    settings = {**FAST, "max_epochs": 60, "learning_rate": 1e-2, "likelihood": likelihood}
+    vae = GaussianVAETransformer(1, **settings).fit(kind(X))
+    back = vae.inverse_transform(vae.transform(kind(X)))
+    kept = X[:, 1] > 0
+    assert 0.7 < np.median(back[kept, 1] / X[kept, 1]) < 1.4
+    assert 0.7 < np.median(back[:, 2] / X[:, 2]) < 1.4
+    assert 0.6 < back[:, 0].mean() / X[:, 0].mean() < 1.5
+    assert 0.6 < back[:, 3].mean() / X[:, 3].mean() < 1.5
+    assert np.isfinite(vae.score_samples(X, 4)).all()
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_the_training_loss_of_large_counts_is_a_probability(likelihood):
+    """In float32 the terms cancel, and their rounding would be a probability of e^100."""
+    X = (
+        np.random.default_rng(1)
+        .poisson(5e7 * np.exp(0.3 * NORMAL[:, :1]) * np.ones(4))
+        .astype(np.float64)
+    )
+    settings = {**FAST, "max_epochs": 60, "likelihood": likelihood}
+    vae = GaussianVAETransformer(1, learning_rate=1e-2, **settings).fit(X)
+    assert min(vae.loss_curve_) > 0
+    elbo = vae.evaluate(X, 64)["elbo"]
+    assert vae.history_["elbo"][-1] == pytest.approx(elbo, rel=0.5)
+    vae = GaussianVAETransformer(**FAST, likelihood=likelihood).fit(X // 1e6)
+    assert vae._input.units.scale is None  # ordinary counts have the unit 1
+
+
+def test_a_model_of_large_counts_is_saved_with_its_units(tmp_path):
+    X = np.random.default_rng(1).poisson([5e7, 3.0], size=(60, 2))
+    vae = GaussianVAETransformer(likelihood="poisson", **FAST).fit(X)
+    vae.save(tmp_path / "counts.skccvae")
+    loaded = load(tmp_path / "counts.skccvae")
+    assert np.array_equal(loaded.score_samples(X, 4), vae.score_samples(X, 4))
+    Z = vae.transform(X)
+    assert np.array_equal(loaded.inverse_transform(Z), vae.inverse_transform(Z))
 
 
 # --- the last bit of a scaled table ---------------------------------------------------------------
@@ -261,7 +308,9 @@ def test_some_numbers_may_leave_the_support_in_transform():
 
 
 def test_negative_rows_are_no_counts():
-    vae = GaussianVAETransformer(likelihood="poisson", **FAST).fit(RNG.poisson(5.0, size=(60, 6)))
+    vae = GaussianVAETransformer(likelihood="poisson", **FAST).fit(
+        np.random.default_rng(1).poisson(5.0, size=(60, 6))
+    )
     with pytest.raises(ValueError, match="needs counts, X >= 0"):
         vae.transform(-np.abs(NORMAL))
 
