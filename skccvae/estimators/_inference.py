@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae.estimators._model import ModelMixin
-from skccvae.estimators._units import data_range
+from skccvae.estimators._units import check_support
 from skccvae.estimators._validation import validate_rows, without_mask
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
@@ -229,8 +229,7 @@ class InferenceMixin(ModelMixin):
     # --- shared ---------------------------------------------------------------------------------
 
     def _check_support(self, X) -> None:
-        low, high = data_range(X)
-        self.net_.module_.likelihood.check_support(low, high, self._input.units.divisor)
+        check_support(X, self._likelihood_class(False), self._input.units.divisor)
 
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)

@@ -12,7 +12,14 @@ import scipy.sparse as sp
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
-from skccvae.training import DatasetRows, PairedRows, RowScaling, column_limits, row_slices
+from skccvae.training import (
+    DatasetRows,
+    PairedRows,
+    RowScaling,
+    column_limits,
+    rounding,
+    row_slices,
+)
 
 # Rates up to some e^12 are within easy reach of a decoder whose unit is 1.
 _LARGE_COUNT = 1e5
@@ -54,6 +61,23 @@ def data_range(X: Any) -> DataRange:
     )
 
 
+def _put_back(found: DataRange, X: Any, kind: type[Likelihood], divisor: float) -> DataRange:
+    """Range of X in which ends that rounding moved out of a finite support are back in it."""
+    low, high = found
+    least, most = (divisor * end for end in kind.support)
+    if math.isfinite(least) and math.isfinite(most):
+        slack = rounding(X.dtype, (least, most))
+        low = least if least - slack <= low < least else low
+        high = most if most < high <= most + slack else high
+    return DataRange(low, high)
+
+
+def check_support(X: Any, kind: type[Likelihood], divisor: float) -> None:
+    """Refuse rows that leave the support of a likelihood by more than rounding."""
+    X = _observed(X)
+    kind.check_support(*_put_back(data_range(X), X, kind, divisor), divisor)
+
+
 def _range_of(ends: Any) -> DataRange:
     """Range of parts from pairs of their smallest and largest entries; NaN says nothing."""
     low, high = np.asarray(ends).T
@@ -85,8 +109,9 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
         If X leaves the support of the likelihood.
     """
     X, kind = _observed(X), likelihood_class(likelihood)
-    low, high = data_range(X)
-    divisor = 255.0 if X.dtype == np.uint8 and high > 1 and kind.reads_bytes else 1.0
+    found = data_range(X)
+    divisor = 255.0 if X.dtype == np.uint8 and found.high > 1 and kind.reads_bytes else 1.0
+    low, high = _put_back(found, X, kind, divisor)
     if isinstance(likelihood, str) and likelihood == "auto":
         kind = auto_likelihood(low, high, divisor)
         if binarize is not None and not kind.binarizable:
@@ -127,7 +152,7 @@ def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
         margin = most - least if math.isfinite(most - least) else 0.0
         outside = (values < divisor * (least - margin)) | (values > divisor * (most + margin))
         if 2 * np.count_nonzero(outside) > np.count_nonzero(values):
-            kind.check_support(*data_range(part), divisor)
+            check_support(part, kind, divisor)
     if divisor != 1.0 and X.dtype.kind == "f" and 0 < data_range(X).high <= 1:
         warnings.warn(
             f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
@@ -225,5 +250,5 @@ def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) 
     if kind.scaling is not None:
         return RowScaling(1.0, *column_statistics(_observed(X), shared=kind.scaling == "shared"))
     threshold = float(binarize) if isinstance(binarize, Real) else None
-    support = kind.support if kind.tolerance() > 0 else None
+    support = kind.support if all(map(math.isfinite, kind.support)) else None
     return RowScaling(divisor, threshold=threshold, period=kind.period, support=support)

@@ -1,6 +1,6 @@
 """Training: in-memory batches, the skorch net, callbacks, isolated random numbers."""
 
-from skccvae.training.batches import Batch, Batches, RowScaling, RowSource
+from skccvae.training.batches import Batch, Batches, RowScaling, RowSource, rounding
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
 from skccvae.training.dataset_rows import DatasetRows
 from skccvae.training.exceptions import DivergenceError
@@ -28,5 +28,6 @@ __all__ = [
     "entropy_from",
     "is_memory_mapped",
     "isolated_random_state",
+    "rounding",
     "row_slices",
 ]

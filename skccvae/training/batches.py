@@ -18,7 +18,6 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from skccvae.nn.likelihoods import ROUNDING
 from skccvae.training.dataset_rows import DatasetRows
 from skccvae.training.paired_rows import PairedRows
 from skccvae.training.row_access import is_memory_mapped, release_pages
@@ -47,6 +46,16 @@ class Batch(NamedTuple):
     extra: Tensor | None = None
 
 
+def rounding(dtype: np.dtype, support: tuple[float, float]) -> float:
+    """How far the rounding of a scaler may lead out of a finite support.
+
+    A scaler leaves [0, 1] by a unit in the last place in half of all tables, and by more where the
+    numbers that it read were far from 0.
+    """
+    eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    return max(4 * eps, 2.0**-31) * max(map(abs, support))
+
+
 @dataclass(frozen=True)
 class RowScaling:
     """How a user's rows become model units.
@@ -65,7 +74,7 @@ class RowScaling:
     period : float or None
         Period of angles, which are reduced to at most half a period from 0.
     support : tuple of float or None
-        Finite ends of the range of model units, to which numbers just outside are rounded.
+        Finite ends of the range of model units, to which numbers go that `rounding` moved out.
     """
 
     divisor: float = 1.0
@@ -84,6 +93,7 @@ class RowScaling:
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Dense rows to model units, float32."""
+        dtype = rows.dtype
         if self.center is not None:
             # In float64, as the statistics are: a float64 column around 1e9 keeps its digits only
             # if it is centred before it becomes float32.
@@ -104,7 +114,7 @@ class RowScaling:
         ):
             return rows
         inside = rows.clip(*self.support)
-        near = np.abs(rows - inside) <= 2 * ROUNDING * max(map(abs, self.support))
+        near = np.abs(rows - inside) <= 2 * rounding(dtype, self.support)
         return np.where(near, inside, rows)
 
     def invert(self, rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skccvae.nn.likelihoods._base import ROUNDING, Likelihood
+from skccvae.nn.likelihoods._base import Likelihood
 from skccvae.nn.likelihoods._bernoulli import BernoulliLikelihood
 from skccvae.nn.likelihoods._continuous_bernoulli import ContinuousBernoulliLikelihood
 from skccvae.nn.likelihoods._counts import NegativeBinomialLikelihood, PoissonLikelihood
@@ -21,7 +21,6 @@ from skccvae.nn.likelihoods._von_mises import VonMisesLikelihood
 
 __all__ = [
     "LIKELIHOODS",
-    "ROUNDING",
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
     "DiscretizedLogistic",

@@ -11,9 +11,6 @@ from torch.distributions import Distribution, Independent
 
 # Each of these follows from the one before it; see `Likelihood.__init_subclass__`.
 _FORMULAS = ("distribution", "log_prob_terms", "log_prob", "total_log_prob")
-# Four units in the last place of float32, in which rows reach a model. A scaler leaves [0, 1] by
-# one unit in many tables, which says nothing of the data.
-ROUNDING = 2.0**-21
 
 
 class Likelihood(nn.Module):
@@ -50,8 +47,7 @@ class Likelihood(nn.Module):
         What ``likelihood_`` of an estimator shows: the import path of a class of yours.
     support : tuple of float, default=(-inf, inf)
         Smallest and largest value that a column may have, in model units. Estimators refuse
-        anything outside. Where both ends are finite, they round a number that is outside by a few
-        units in the last place of float32 to the end.
+        anything outside. Where both ends are finite, they put back what rounding moved out.
     support_error : str
         The error message for such an X, behind the name of the likelihood. ``{low}`` and
         ``{high}`` are the range of X, ``{least}`` and ``{most}`` that of the support.
@@ -157,16 +153,9 @@ class Likelihood(nn.Module):
     # --- facts about a range of X ---------------------------------------------------------------
 
     @classmethod
-    def tolerance(cls) -> float:
-        """How far rounding may lead out of the support, in model units."""
-        largest = max(map(abs, cls.support))
-        return ROUNDING * largest if math.isfinite(largest) else 0.0
-
-    @classmethod
     def supports(cls, low: float, high: float, divisor: float = 1.0) -> bool:
         """Whether numbers from ``low`` to ``high``, once divided, lie in the support."""
-        least, most = cls.support[0] - cls.tolerance(), cls.support[1] + cls.tolerance()
-        return not (low < divisor * least or high > divisor * most)
+        return not (low < divisor * cls.support[0] or high > divisor * cls.support[1])
 
     @classmethod
     def check_support(cls, low: float, high: float, divisor: float = 1.0) -> None:
