@@ -162,7 +162,7 @@ def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
         )
 
 
-def column_limits_of(X: Any) -> tuple[np.ndarray, np.ndarray]:
+def _column_range(X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest entry of each column of rows in any container, in float64."""
     if sp.issparse(X):
         low, high = min_max_axis(X, axis=0)
@@ -196,7 +196,7 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
     ValueError
         If the range of a column overflows float64.
     """
-    low, high = column_limits_of(X)
+    low, high = _column_range(X)
     with np.errstate(over="ignore"):
         wide = ~np.isfinite(high - low)
     if wide.any():
@@ -239,7 +239,7 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
 
 def _rate_units(X: Any) -> np.ndarray | None:
     """Mean of each column with large counts and 1 for the others; None if no counts are large."""
-    large = column_limits_of(X)[1] > _LARGE_COUNT
+    large = _column_range(X)[1] > _LARGE_COUNT
     return np.where(large, column_statistics(X)[0], 1.0) if large.any() else None
 
 

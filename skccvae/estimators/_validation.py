@@ -161,15 +161,25 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
         ensure_all_finite=False if mapped else "allow-nan" if kind.allow_nan else True,
         ensure_min_samples=1,
     )
-    if sp.issparse(X) and not X.has_canonical_format:
-        X = X.copy()  # validation gives back the user's own matrix
-        X.sum_duplicates()
-        assert_all_finite(X, input_name="X")  # a sum may overflow
+    if sp.issparse(X):
+        X = _without_duplicates(X)
     if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
         _check_finite(X, kind.allow_nan)
     if kind.allow_nan and not isinstance(X, DatasetRows):
         _check_some_entry(X)
     return X, shape
+
+
+def _without_duplicates(X: Any) -> Any:
+    """Sparse CSR rows with one stored entry for each place; those of the user stay as they are."""
+    # A new object, since SciPy notes on a matrix that it has looked, and believes its notes.
+    rows = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+    if rows.has_canonical_format:
+        return X
+    rows = rows.copy()
+    rows.sum_duplicates()
+    assert_all_finite(rows, input_name="X")  # a sum may overflow
+    return rows
 
 
 def _check_some_entry(X: np.ndarray) -> None:

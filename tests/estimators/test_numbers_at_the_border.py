@@ -45,6 +45,7 @@ KINDS = [sp.csr_array, sp.csr_matrix, sp.csc_array, sp.csc_matrix]
 def test_duplicate_entries_are_summed(kind, likelihood):
     dense = np.where(NORMAL > 0, np.rint(4 * NORMAL), 0)[:60]
     X = with_duplicates(dense, kind)
+    attributes = set(vars(X))
     before = [part.copy() for part in (X.data, X.indices, X.indptr)]
     vae = GaussianVAETransformer(likelihood=likelihood, **FAST).fit(X)
     clean = GaussianVAETransformer(likelihood=likelihood, **FAST).fit(kind(dense))
@@ -54,6 +55,7 @@ def test_duplicate_entries_are_summed(kind, likelihood):
     assert np.array_equal(vae.transform(X), clean.transform(dense))
     for part, old in zip((X.data, X.indices, X.indptr), before, strict=True):
         assert np.array_equal(part, old)
+    assert set(vars(X)) == attributes
 
 
 def test_duplicates_count_towards_the_range():
