@@ -114,6 +114,8 @@ def test_a_constant_column_comes_back(convert, likelihood):
     ):
         assert np.array_equal(rows[:, 1:4], np.tile(np.float32([2020, 0, -7e-13]), (len(rows), 1)))
         assert (rows[:, [0, 4, 5]].std(axis=0) > 0).all()
+    means = vae.net_.module_.decode(torch.randn(9, 2))
+    assert (means[:, 1:4] == 0).all()  # the density is one around what comes back
     assert np.isfinite(vae.score_samples(X + 1.0)).all()  # other rows need not be constant there
 
 
