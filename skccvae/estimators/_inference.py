@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae.estimators._model import ModelMixin
-from skccvae.estimators._units import data_range
-from skccvae.estimators._validation import validate_rows
+from skccvae.estimators._units import check_support
+from skccvae.estimators._validation import validate_rows, without_mask
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
 from skccvae.training import RowSource, derive_seed, entropy_from, own_modes
@@ -95,7 +95,7 @@ class InferenceMixin(ModelMixin):
 
     def _points_from(self, Z, name: str = "Z") -> Tensor:
         """Ambient points of latent coordinates in the chart of the user, float64 on the CPU."""
-        Z = check_array(Z, dtype=[np.float64, np.float32], input_name=name)
+        Z = check_array(without_mask(Z, name), dtype=[np.float64, np.float32], input_name=name)
         wanted = self._n_features_out
         if Z.shape[1] != wanted:
             raise ValueError(
@@ -222,14 +222,16 @@ class InferenceMixin(ModelMixin):
         """
         check_is_fitted(self)
         return pairwise_geodesic_distances(
-            Z, W, manifold=self.manifold_, coordinates=self.coordinates
+            without_mask(Z, "Z"),
+            without_mask(W, "W"),
+            manifold=self.manifold_,
+            coordinates=self.coordinates,
         )
 
     # --- shared ---------------------------------------------------------------------------------
 
     def _check_support(self, X) -> None:
-        low, high = data_range(X)
-        self.net_.module_.likelihood.check_support(low, high, self._input.units.divisor)
+        check_support(X, self._likelihood_class(False), self._input.units.divisor)
 
     def _device(self) -> torch.device:
         return torch.device(self.net_.device)

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from torch import nn
 
 from skccvae.estimators._attributes import FittedAttributes
 from skccvae.estimators._molecules import n_observed
@@ -14,6 +15,7 @@ from skccvae.estimators._networks import decoder_network, encoder_network, hidde
 from skccvae.estimators._shared_parameters import SharedParameters
 from skccvae.molecules import MolecularGraph
 from skccvae.nn import Likelihood, likelihood_class
+from skccvae.nn.networks import ZeroColumns
 from skccvae.training import NegativeELBO, RandomStream, VAENet
 from skccvae.vae import VAE
 
@@ -47,6 +49,10 @@ class ModelMixin(SharedParameters, FittedAttributes):
         decoder = decoder_network(
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
         )
+        constant = self._input.units.constant
+        if constant is not None and constant.any() and likelihood.n_outputs == n_features:
+            # The density of a constant column is then one around what `inverse_transform` returns.
+            decoder = nn.Sequential(decoder, ZeroColumns(torch.from_numpy(constant)))
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
         return VAE(encoder, latent, decoder, likelihood, predictor, self.supervised_weight)
 

@@ -33,15 +33,20 @@ class ScoringMixin(InferenceMixin):
 
         Returns
         -------
-        log_likelihood : ndarray of shape (n_samples,), float32
+        log_likelihood : ndarray of shape (n_samples,), float64
             In nats. The value of a row does not depend on the rows beside it, and every call
-            returns the same.
+            returns the same. Networks work in float32; densities, residuals and sums in float64.
+
+        Raises
+        ------
+        ValueError
+            If a row leaves the support of the likelihood, or is too large for the networks.
 
         References
         ----------
         Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
         """
-        return self._evidence(X, n_importance_samples)[:, 2].astype(np.float32)
+        return self._evidence(X, n_importance_samples)[:, 2]
 
     def score(self, X, y=None):
         """Mean of `score_samples`: higher is better.

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
-from skccvae.training import DatasetRows, PairedRows, RowScaling, column_limits, row_slices
+from skccvae.training import (
+    DatasetRows,
+    PairedRows,
+    RowScaling,
+    column_limits,
+    rounding,
+    row_slices,
+)
+
+# Rates up to some e^12 are within easy reach of a decoder whose unit is 1.
+_LARGE_COUNT = 1e5
 
 
 def _observed(X: Any) -> Any:
@@ -50,6 +61,23 @@ def data_range(X: Any) -> DataRange:
     )
 
 
+def _put_back(found: DataRange, X: Any, kind: type[Likelihood], divisor: float) -> DataRange:
+    """Range of X in which ends that rounding moved out of a finite support are back in it."""
+    low, high = found
+    least, most = (divisor * end for end in kind.support)
+    if math.isfinite(least) and math.isfinite(most):
+        slack = rounding(X.dtype, (least, most))
+        low = least if least - slack <= low < least else low
+        high = most if most < high <= most + slack else high
+    return DataRange(low, high)
+
+
+def check_support(X: Any, kind: type[Likelihood], divisor: float) -> None:
+    """Refuse rows that leave the support of a likelihood by more than rounding."""
+    X = _observed(X)
+    kind.check_support(*_put_back(data_range(X), X, kind, divisor), divisor)
+
+
 def _range_of(ends: Any) -> DataRange:
     """Range of parts from pairs of their smallest and largest entries; NaN says nothing."""
     low, high = np.asarray(ends).T
@@ -81,14 +109,15 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
         If X leaves the support of the likelihood.
     """
     X, kind = _observed(X), likelihood_class(likelihood)
-    low, high = data_range(X)
-    divisor = 255.0 if X.dtype == np.uint8 and high > 1 and kind.reads_bytes else 1.0
+    found = data_range(X)
+    divisor = 255.0 if X.dtype == np.uint8 and found.high > 1 and kind.reads_bytes else 1.0
+    low, high = _put_back(found, X, kind, divisor)
     if isinstance(likelihood, str) and likelihood == "auto":
         kind = auto_likelihood(low, high, divisor)
         if binarize is not None and not kind.binarizable:
             raise ValueError(
-                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:g} "
-                f"to {high:g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
+                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:.9g} "
+                f"to {high:.9g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
             )
     if binarize is not None and not kind.binarizable:
         raise ValueError(
@@ -103,18 +132,28 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
 
 
 def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
-    """Refuse rows that are plainly in other units than those the model was started with."""
-    X = _observed(X)
-    if not kind.reads_bytes or sp.issparse(X):
-        return
-    if X.dtype == np.uint8 and divisor == 1.0:
+    """Refuse rows that are plainly in other units than those the model was started with.
+
+    Some numbers may lie outside of the support, as those of a scaler that was fitted on other rows
+    do. Units are wrong where most numbers, zeros aside, lie outside of it by more than its width.
+    The first million numbers tell.
+    """
+    X, (least, most) = _observed(X), kind.support
+    if kind.reads_bytes and X.dtype == np.uint8 and divisor == 1.0:
         high = data_range(X).high
         if high > 1:
             raise ValueError(
                 f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]; "
                 "divide X by 255, or fit on bytes."
             )
-    if X.dtype.kind == "f" and divisor != 1.0 and 0 < data_range(X).high <= 1:
+    if math.isfinite(least) or math.isfinite(most):
+        part = X[next(row_slices(X))]
+        values = part.data if sp.issparse(part) else part
+        margin = most - least if math.isfinite(most - least) else 0.0
+        outside = (values < divisor * (least - margin)) | (values > divisor * (most + margin))
+        if 2 * np.count_nonzero(outside) > np.count_nonzero(values):
+            check_support(part, kind, divisor)
+    if divisor != 1.0 and X.dtype.kind == "f" and 0 < data_range(X).high <= 1:
         warnings.warn(
             f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
             "pixels in [0, 1] have to be multiplied by 255 first.",
@@ -123,10 +162,20 @@ def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
         )
 
 
-def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column, in float64 and in slices of rows.
+def _column_range(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest entry of each column of rows in any container, in float64."""
+    if sp.issparse(X):
+        low, high = min_max_axis(X, axis=0)
+    else:
+        low, high = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
+    return low.astype(np.float64), high.astype(np.float64)
 
-    Two passes over X: one for the range of each column, which a Dataset keeps, and one for sums.
+
+def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, in float64 whatever the dtype of X.
+
+    It makes two passes over X: one for the range of each column, which a Dataset keeps, and one for
+    sums. Dense rows are read in slices.
 
     Parameters
     ----------
@@ -138,44 +187,68 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
     Returns
     -------
     center, scale : ndarray of shape (p,)
-        A column whose spread is rounding error of its size has scale 1 in units of its size, so
-        that a constant column stays finite.
+        The scale of a constant column is its absolute value, or 1 for a column of zeros.
+    constant : ndarray of bool, shape (p,)
+        Columns whose smallest entry is their largest.
+
+    Raises
+    ------
+    ValueError
+        If the range of a column overflows float64.
     """
+    low, high = _column_range(X)
+    with np.errstate(over="ignore"):
+        wide = ~np.isfinite(high - low)
+    if wide.any():
+        column = int(np.argmax(wide))
+        raise ValueError(
+            f"Column {column} of X runs from {low[column]} to {high[column]}, a range that "
+            "overflows float64. Divide X by a large number."
+        )
+    n, constant = X.shape[0], low == high
+    # Squares of 1e200 overflow, and those of 1e-200 vanish. Dividing by the largest number first
+    # keeps them in range.
     if sp.issparse(X):
-        floats = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
-        mean, variance = mean_variance_axis(floats, axis=0)
-        mean, scale = mean.astype(np.float64), np.sqrt(variance.astype(np.float64))
+        # Division by a power of two is exact.
+        unit = np.ldexp(1.0, np.frexp(np.maximum(-low, high))[1] - 1)
+        floats = X.astype(np.float64)
+        floats.data /= unit[floats.indices]
+        relative, variance = mean_variance_axis(floats, axis=0)
+        mean = relative * unit
     else:
-        n = X.shape[0]
         # A trial mean from the first row makes the sums of squares safe at any offset.
         offset = X[0].astype(np.float64)
-        total = np.zeros(X.shape[1])
-        square = np.zeros(X.shape[1])
-        # Squares of 1e200 overflow; dividing by the largest deviation first keeps them in range.
-        limits = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
-        low, high = (end.astype(np.float64) for end in limits)
-        spread = np.maximum(offset - low, high - offset)
-        unit = np.where(spread > 0, spread, 1.0)
+        total, square = np.zeros((2, X.shape[1]))
+        unit = np.where(constant, 1.0, np.maximum(offset - low, high - offset))
         for rows in row_slices(X):
             deviation = (X[rows].astype(np.float64) - offset) / unit
             total += deviation.sum(axis=0)
             square += np.square(deviation).sum(axis=0)
         relative = total / n
         mean = offset + unit * relative
-        scale = np.sqrt(np.maximum(square / n - relative**2, 0.0)) * unit
-    noise = 8 * np.finfo(np.float64 if X.dtype.kind != "f" else X.dtype).eps * np.abs(mean)
-    flat = scale <= noise
-    if shared and not flat.all():
-        largest = scale.max()  # whose square may overflow
-        return mean, np.full_like(scale, largest * np.sqrt(np.mean((scale / largest) ** 2)))
-    scale[flat] = np.where(mean[flat] != 0, np.abs(mean[flat]), 1.0)
-    return mean, scale
+        variance = np.maximum(square / n - relative**2, 0.0)
+    scale = np.where(constant, 0.0, np.sqrt(variance) * unit)
+    largest = scale.max()  # its square may overflow
+    if shared and largest > 0:
+        scale[:] = largest * np.sqrt(np.mean((scale / largest) ** 2))
+    # The spread of a column that is not constant may still round to 0 in float64.
+    size = np.where(constant, np.abs(low), high - low)
+    scale = np.where(scale > 0, scale, np.where(size > 0, size, 1.0))
+    return np.where(constant, low, mean), scale, constant
+
+
+def _rate_units(X: Any) -> np.ndarray | None:
+    """Mean of each column with large counts and 1 for the others; None if no counts are large."""
+    large = _column_range(X)[1] > _LARGE_COUNT
+    return np.where(large, column_statistics(X)[0], 1.0) if large.any() else None
 
 
 def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
     """The map from a user's rows to model units for a likelihood."""
+    if kind.scaling == "rates":
+        return RowScaling(scale=_rate_units(_observed(X)))
     if kind.scaling is not None:
-        center, scale = column_statistics(_observed(X), shared=kind.scaling == "shared")
-        return RowScaling(center=center, scale=scale)
+        return RowScaling(1.0, *column_statistics(_observed(X), shared=kind.scaling == "shared"))
     threshold = float(binarize) if isinstance(binarize, Real) else None
-    return RowScaling(divisor=divisor, threshold=threshold, period=kind.period)
+    support = kind.support if all(map(math.isfinite, kind.support)) else None
+    return RowScaling(divisor, threshold=threshold, period=kind.period, support=support)

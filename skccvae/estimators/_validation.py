@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
@@ -56,6 +57,27 @@ def flatten_rows(X: Any, allow_nan: bool = False) -> tuple[Any, tuple[int, ...] 
         return X, None
     X = np.asarray(X)
     return X.reshape(X.shape[0], math.prod(X.shape[1:])), tuple(int(n) for n in X.shape[1:])
+
+
+def without_mask(X: Any, name: str = "X", allow_nan: bool = False) -> Any:
+    """The numbers of a masked array, NaN where they are masked; anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        If there are masked entries, and NaN is not allowed.
+    """
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if not np.ma.is_masked(X):
+        return X.data
+    if allow_nan:
+        return np.ma.filled(X.astype(np.float64), np.nan)
+    raise ValueError(
+        f"{name} is a masked array with {np.count_nonzero(X.mask)} masked entries, and missing "
+        f"numbers are not taken here. Fill them, with {name}.filled(value) for example, or leave "
+        "such rows out."
+    )
 
 
 def _samples_of_a_dataset(X: Any) -> bool:
@@ -149,7 +171,7 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     """Rows of numbers for `validate_rows`, and the shape of one sample where X holds images."""
     _refuse_what_is_no_number(X)
     kind = estimator._likelihood_class(reset)
-    X, shape = flatten_rows(X, kind.allow_nan)
+    X, shape = flatten_rows(without_mask(X, allow_nan=kind.allow_nan), kind.allow_nan)
     if sp.issparse(X) and not kind.accept_sparse:
         missing = ", with NaN for entries that are missing" if kind.allow_nan else ""
         raise TypeError(
@@ -173,11 +195,25 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     )
     if X.dtype.kind in "mM" and X.shape[0]:
         raise _not_numbers("X", X[0, 0], False)
+    if sp.issparse(X):
+        X = _without_duplicates(X)
     if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
         _check_finite(X, kind.allow_nan)
     if kind.allow_nan and not isinstance(X, DatasetRows):
         _check_some_entry(X)
     return X, shape
+
+
+def _without_duplicates(X: Any) -> Any:
+    """Sparse CSR rows with one stored entry for each place; those of the user stay as they are."""
+    # A new object, since SciPy notes on a matrix that it has looked, and believes its notes.
+    rows = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+    if rows.has_canonical_format:
+        return X
+    rows = rows.copy()
+    rows.sum_duplicates()
+    assert_all_finite(rows, input_name="X")  # a sum may overflow
+    return rows
 
 
 def _check_some_entry(X: np.ndarray) -> None:

@@ -95,6 +95,32 @@ class Reshaped(nn.Module):
         return self.module(x).flatten(1)
 
 
+class ZeroColumns(nn.Module):
+    """Set some columns of a batch to zero: what a decoder says of a column that is constant.
+
+    Parameters
+    ----------
+    columns : Tensor of bool, shape (p,)
+        The columns.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn.networks import ZeroColumns
+    >>> ZeroColumns(torch.tensor([False, True]))(torch.ones(1, 2))
+    tensor([[1., 0.]])
+    """
+
+    columns: Tensor
+
+    def __init__(self, columns: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.masked_fill(self.columns, 0.0)
+
+
 def build_module(spec: Any, *sizes: int, role: str) -> nn.Module:
     """Make a new module from the argument ``encoder`` or ``decoder`` of an estimator.
 

@@ -1,6 +1,6 @@
 """Training: in-memory batches, the skorch net, callbacks, random numbers."""
 
-from skccvae.training.batches import Batch, Batches, RowScaling, RowSource
+from skccvae.training.batches import Batch, Batches, RowScaling, RowSource, rounding
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
 from skccvae.training.dataset_rows import DatasetRows
 from skccvae.training.exceptions import DivergenceError, StopTraining
@@ -31,5 +31,6 @@ __all__ = [
     "entropy_from",
     "is_memory_mapped",
     "own_modes",
+    "rounding",
     "row_slices",
 ]

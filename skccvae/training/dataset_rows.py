@@ -180,6 +180,11 @@ class DatasetRows:
                     "or array, or a tuple (sample, label)."
                 )
             item = item[0]
+        if np.ma.is_masked(item):
+            raise ValueError(
+                f"Sample {number} of the Dataset is an array with masked entries, which would be "
+                "read as numbers; let the Dataset fill them, with sample.filled(value) for example."
+            )
         if isinstance(item, torch.Tensor):
             item = item.detach().cpu()
             item = (item.float() if item.dtype == torch.bfloat16 else item).numpy()

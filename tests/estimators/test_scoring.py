@@ -25,7 +25,7 @@ def test_scores_do_not_depend_on_the_rows_beside(fitted, digits):
     X = digits[:150]
     scores = fitted.score_samples(X, 16)
     assert scores.shape == (150,)
-    assert scores.dtype == np.float32
+    assert scores.dtype == np.float64
     order = np.random.default_rng(0).permutation(150)
     np.testing.assert_allclose(fitted.score_samples(X[order], 16), scores[order], rtol=1e-5)
     single = np.concatenate([fitted.score_samples(X[i : i + 1], 16) for i in range(12)])

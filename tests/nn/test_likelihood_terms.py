@@ -25,6 +25,7 @@ def example(name, n=5, p=4, leading=(3,)):
     kind = LIKELIHOODS[name]
     generator = torch.Generator().manual_seed(1)
     scale = {None: None, "columns": torch.logspace(-2, 1, p), "shared": torch.full((p,), 3.0)}
+    scale["rates"] = None
     likelihood = kind(p, scale[kind.scaling]).double()
     with torch.no_grad():
         for parameter in likelihood.parameters():
@@ -160,7 +161,9 @@ def test_what_a_class_of_dependent_columns_can_do():
 
 
 def test_facts_that_contradict_each_other_are_refused():
-    with pytest.raises(ValueError, match=r"scaling must be one of None, 'columns', 'shared'; got"):
+    with pytest.raises(
+        ValueError, match=r"scaling must be one of None, 'columns', 'shared', 'rates'; got"
+    ):
         type("Wrong", (Likelihood,), {"scaling": "standardise"})
     with pytest.raises(ValueError, match="fingerprint must be one of"):
         type("Wrong", (Likelihood,), {"fingerprint": "count"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import mpmath
@@ -11,7 +12,11 @@ import torch
 from scipy import stats
 
 from skccvae.nn import NegativeBinomialLikelihood
-from skccvae.nn.likelihoods._counts import negative_binomial_log_prob
+from skccvae.nn.likelihoods._counts import (
+    large_negative_binomial_log_prob,
+    negative_binomial_log_prob,
+    poisson_log_prob,
+)
 
 COUNTS = np.array([0, 1, 2, 3, 7, 20, 150, 1000])
 
@@ -96,3 +101,36 @@ def test_gradients_against_differences(size):
     assert torch.autograd.gradcheck(
         lambda v: negative_binomial_log_prob(x, v[0], v[1]), (numbers,), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [0.3, 10.0, 15.9, 16.1, 1e3, 3e6, None])
+def test_large_counts_keep_their_digits(size, dtype):
+    """To the rounding of the logarithms, times their derivatives; None is the Poisson law.
+
+    Below 16 there are terms of the order of log(15!), 28.
+    """
+    for x, ratio in itertools.product((0, 3, 15, 16, 40, 1000, 10**5, 5 * 10**7), (0.1, 0.999, 3)):
+        mean = max(x, 1) * ratio
+        if size is None:
+            found = poisson_log_prob(*tensors(dtype, x, np.log(mean)))
+            expected, share, cost = exact_poisson(x, mean), 1.0, 0.0
+        else:
+            numbers = tensors(dtype, x, np.log(mean), np.log(size))
+            found = large_negative_binomial_log_prob(*numbers)
+            expected, share = exact(x, mean, size), min(1.0, size / mean)
+            cost = size if size < 16 else 0.0
+        logarithm = 1 + math.log(x + 2)
+        error = 40 + abs(expected) + (abs(x - mean) * share + cost) * logarithm
+        assert float(found) == pytest.approx(expected, abs=8 * torch.finfo(dtype).eps * error)
+
+
+def tensors(dtype, *numbers):
+    """Numbers of float32 in a dtype, so that both dtypes see the same ones."""
+    return [torch.tensor(float(np.float32(number)), dtype=dtype) for number in numbers]
+
+
+def exact_poisson(x, mean):
+    with mpmath.workdps(50):
+        log_mean = mpmath.mpf(float(np.float32(np.log(mean))))
+        return float(x * log_mean - mpmath.exp(log_mean) - mpmath.loggamma(mpmath.mpf(x) + 1))

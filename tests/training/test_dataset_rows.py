@@ -206,3 +206,9 @@ def test_pages_are_let_go_and_nothing_is_lost(tmp_path, monkeypatch):
         assert calls == [mmap.MADV_DONTNEED] * expected
         assert np.array_equal(mapped, before)
     assert np.load(path)[3, 2] == 77.0
+
+
+def test_masked_samples_are_refused():
+    masked = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, False], [True, False]])
+    with pytest.raises(ValueError, match=r"Sample 1 .* masked entries.* sample.filled\(value\)"):
+        DatasetRows(Samples(list(masked)))[0:2]

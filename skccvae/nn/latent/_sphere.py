@@ -36,6 +36,9 @@ def unit_vectors(raw: Tensor) -> Tensor:
         Unit vectors. A row of zeros has no direction and becomes NaN; the estimators check their
         results for NaN.
     """
+    # The square of a long vector overflows. A power of two changes no digit of the quotient.
+    long = raw.abs().amax(dim=-1, keepdim=True) > 2.0**60
+    raw = torch.where(long, 2.0**-64 * raw, raw)
     return raw / torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
 
 

@@ -47,7 +47,8 @@ class Likelihood(nn.Module):
         What ``likelihood_`` of an estimator shows: the import path of a class of yours.
     support : tuple of float, default=(-inf, inf)
         Smallest and largest value that a column may have, in model units, ends included.
-        Estimators refuse anything outside. With `scaling` a support must not be set.
+        Estimators refuse anything outside; where both ends are finite, they put back what rounding
+        moved out. With ``scaling = "columns"`` or ``"shared"`` a support must not be set.
     support_error : str
         The error message for such an X, behind the name of the likelihood. ``{low}`` and
         ``{high}`` are the range of X, ``{least}`` and ``{most}`` that of the support.
@@ -60,9 +61,10 @@ class Likelihood(nn.Module):
         Whether bytes (uint8) above 1 are 8-bit intensities, to be divided by 255.
     binarizable : bool, default=False
         Whether ``binarize`` of an estimator may turn rows in [0, 1] into zeros and ones.
-    scaling : {None, "columns", "shared"}, default=None
+    scaling : {None, "columns", "shared", "rates"}, default=None
         Whether rows are centred and scaled: not at all, by the standard deviation of each column,
-        or by one scale for all columns, the root of their mean variance.
+        or by one scale for all columns, the root of their mean variance. With "rates" rows stay as
+        they are, and ``scale`` is the mean of each column whose largest entry exceeds 1e5.
     period : float or None, default=None
         Period of the columns. Whole periods are taken off X, down to half a one.
     fingerprint : {None, "bits", "counts"}, default=None
@@ -106,7 +108,7 @@ class Likelihood(nn.Module):
     name: ClassVar[str]
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     support_error: ClassVar[str] = (
-        "needs X in [{least:g}, {most:g}]; X runs from {low:g} to {high:g}."
+        "needs X in [{least:g}, {most:g}]; X runs from {low:.9g} to {high:.9g}."
     )
     allow_nan: ClassVar[bool] = False
     accept_sparse: ClassVar[bool] = True
@@ -269,7 +271,7 @@ class Likelihood(nn.Module):
 def _check_facts(kind: type[Likelihood]) -> None:
     """Refuse facts of a class that no estimator could follow."""
     for fact, choices in (
-        ("scaling", (None, "columns", "shared")),
+        ("scaling", (None, "columns", "shared", "rates")),
         ("fingerprint", (None, "bits", "counts")),
     ):
         value = getattr(kind, fact)
@@ -286,7 +288,7 @@ def _check_facts(kind: type[Likelihood]) -> None:
             f"{kind.__name__}.support must be a pair (low, high) with low < high; got "
             f"{kind.support!r}."
         )
-    if kind.scaling is not None and kind.support != (-math.inf, math.inf):
+    if kind.scaling in ("columns", "shared") and kind.support != (-math.inf, math.inf):
         raise ValueError(
             f"{kind.__name__} sets scaling = {kind.scaling!r} and support = {kind.support!r}, but "
             "numbers that are centred leave every bounded support. Set scaling = None."

@@ -13,17 +13,19 @@ from skccvae.nn.likelihoods._base import Likelihood
 
 # Size of the dispersion parameter from which Stirling's series is exact to float64's digits.
 _LARGE = 16.0
+TWO_PI = 2 * math.pi
 
 
 class PoissonLikelihood(Likelihood, name="poisson"):
-    """Independent Poisson counts; the decoder gives the logarithm of the rate.
+    """Independent Poisson counts; the decoder gives the logarithm of the rate, in units of scale.
 
     Parameters
     ----------
     n_features : int
         Number of columns of X, non-negative counts.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Unit of the rates, 1 by default: rates lie between exp(-15) and exp(15) units. Rows are not
+        scaled.
 
     Examples
     --------
@@ -36,27 +38,37 @@ class PoissonLikelihood(Likelihood, name="poisson"):
 
     support = (0.0, math.inf)
     support_error = (
-        "needs counts, X >= 0; its smallest entry is {low:g}. Use likelihood='gaussian' for real "
+        "needs counts, X >= 0; its smallest entry is {low:.9g}. Use likelihood='gaussian' for real "
         "values."
     )
     fingerprint = "counts"
+    scaling = "rates"
 
     def encoder_inputs(self, x: Tensor) -> Tensor:
         # Counts run over orders of magnitude. Large ones, as they are, make the first posteriors
         # so wide that training starts a million nats away.
         return torch.asinh(x)
 
+    def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
+        super().__init__(n_features, scale)
+        self.counts_are_large = bool(self.log_scale.any())
+
+    def log_rate(self, outputs: Tensor) -> Tensor:
+        """Logarithm of the mean of each column, shape (..., p)."""
+        # Bounding the logarithm smoothly keeps exp finite in the first steps of training.
+        return bounded_log_rate(outputs) + self.log_scale
+
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
-        # A rate of exp(15) is beyond any count in a fingerprint or a word count, and bounding the
-        # logarithm smoothly keeps exp finite in the first steps of training.
-        log_rate = bounded_log_rate(outputs)
+        log_rate = self.log_rate(outputs)
+        if self.counts_are_large:
+            return poisson_log_prob(x, log_rate)
         return x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
 
     def mean(self, outputs: Tensor) -> Tensor:
-        return bounded_log_rate(outputs).exp()
+        return self.log_rate(outputs).exp()
 
     def distribution(self, outputs: Tensor) -> Distribution:
-        return Independent(Poisson(bounded_log_rate(outputs).exp()), 1, validate_args=False)
+        return Independent(Poisson(self.mean(outputs)), 1, validate_args=False)
 
 
 class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
@@ -67,12 +79,14 @@ class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
     n_features : int
         Number of columns of X, non-negative counts.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Unit of the rates, 1 by default: rates lie between exp(-15) and exp(15) units. Rows are not
+        scaled.
 
     Notes
     -----
     With mean mu the variance is ``mu + mu^2 / r``. The size r of a column is learned from 10 on,
-    and bounded to (3e-7, 3e6), where the distribution is the Poisson's to float32's digits.
+    and bounded to (3e-7, 3e6). At its upper end the distribution of counts up to some hundred is
+    the Poisson's to float32's digits.
 
     Examples
     --------
@@ -96,16 +110,75 @@ class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
 
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
         log_size = bounded_log_rate(self.raw_size)
-        return negative_binomial_log_prob(x, bounded_log_rate(outputs), log_size)
+        if self.counts_are_large:
+            return large_negative_binomial_log_prob(x, self.log_rate(outputs), log_size)
+        return negative_binomial_log_prob(x, self.log_rate(outputs), log_size)
 
     def distribution(self, outputs: Tensor) -> Distribution:
-        logits = bounded_log_rate(outputs) - bounded_log_rate(self.raw_size)
+        logits = self.log_rate(outputs) - bounded_log_rate(self.raw_size)
         return Independent(NegativeBinomial(self.size(), logits=logits), 1, validate_args=False)
 
 
 def bounded_log_rate(raw: Tensor, bound: float = 15.0) -> Tensor:
     """Map the real line onto (-bound, bound), nearly the identity in the middle."""
     return bound * torch.tanh(raw / bound)
+
+
+def poisson_log_prob(x: Tensor, log_rate: Tensor) -> Tensor:
+    r"""Log-probability of a Poisson count that may be large, in nats.
+
+    Parameters
+    ----------
+    x : Tensor
+        Counts, >= 0; the formula is smooth from 16 on.
+    log_rate : Tensor
+        Logarithm of the rate.
+
+    Returns
+    -------
+    Tensor
+        Log-probabilities. For a count of 5e7 float32 keeps two decimals, where the difference of
+        :math:`x \log\lambda` and :math:`\log x!` is noise of 64 nats.
+
+    References
+    ----------
+    Loader, "Fast and accurate computation of binomial probabilities", 2000.
+    """
+    large = torch.where(x >= _LARGE, x, _LARGE)
+    stable = -large * _excess(log_rate - large.log()) - 0.5 * (TWO_PI * large).log()
+    plain = x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
+    return torch.where(x >= _LARGE, stable - _remainder(large), plain)
+
+
+def large_negative_binomial_log_prob(x: Tensor, log_mean: Tensor, log_size: Tensor) -> Tensor:
+    """`negative_binomial_log_prob` of counts that may be large, without terms of order x log x.
+
+    Parameters, result and reference are those of `negative_binomial_log_prob` and
+    `poisson_log_prob`.
+    """
+    logit = log_mean - log_size
+    size = log_size.exp()
+    large = torch.where(x >= _LARGE, x, _LARGE)
+    # A small size: log-gammas of x + r and of x + 1 differ by (r - 1) log x, and little else.
+    small = size < _LARGE
+    r = torch.where(small, size, 1.0)
+    few = (large + r - 0.5) * torch.log1p((r - 1) / (large + 1)) - torch.lgamma(r)
+    few = few + (r - 1) * ((large + 1).log() - 1) + _remainder(large + r) - _remainder(large + 1)
+    # Not softplus, which torch cuts off at 20.
+    few = few + large * F.logsigmoid(logit) + r * F.logsigmoid(-logit)
+    # A large one: Loader's deviances of x and of r.
+    r = torch.where(small, _LARGE, size)
+    many = _remainder(large + r) - _remainder(large) - _remainder(r)
+    many = many - large * _excess(torch.log1p(r / large) + F.logsigmoid(logit))
+    many = many - r * _excess(torch.log1p(large / r) + F.logsigmoid(-logit))
+    many = many + 0.5 * (r / (TWO_PI * large * (r + large))).log()
+    plain = negative_binomial_log_prob(x.clamp(max=_LARGE), log_mean, log_size)
+    return torch.where(x >= _LARGE, torch.where(small, few, many), plain)
+
+
+def _excess(t: Tensor) -> Tensor:
+    """``exp(t) - 1 - t``."""
+    return torch.expm1(t) - t
 
 
 def negative_binomial_log_prob(x: Tensor, log_mean: Tensor, log_size: Tensor) -> Tensor:
