@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
+import sys
 from os import PathLike
 from typing import Any, get_type_hints
 
@@ -207,12 +208,12 @@ def load(path: str | PathLike, device: Any = "auto", trusted: Any = ()) -> Any:
 def _load(saved: ModelFile, trusted: dict[str, Any], device: torch.device) -> Any:
     unpacker = Unpacker(saved.tensors, trusted)
     kind = _class_of(saved.meta["class"], unpacker)
-    params, known = saved.meta["params"], set(kind._get_param_names())
+    params, known = saved.meta["params"], set(kind._get_param_names()) - set(_SKIPPED)
     if not isinstance(params, dict):
         raise ValueError(f"its parameters are {reprlib.repr(params)}.")
     if unknown := sorted(params.keys() - known):
         raise ValueError(f"{kind.__name__} has no parameter {unknown[:1]}; update skccvae.")
-    lacking = sorted(known - params.keys() - {*_SKIPPED})
+    lacking = sorted(known - params.keys())
     # A parameter that a later version has added keeps its default.
     if lacking and saved.meta["version"] == _version():
         raise ValueError(f"it lacks the parameters {lacking} of {kind.__name__}.")
@@ -237,9 +238,8 @@ def _estimators() -> dict[str, type[PersistenceMixin]]:
 
 
 def _version() -> str:
-    from skccvae import __version__
-
-    return __version__
+    # The root of the package stands above this floor.
+    return sys.modules["skccvae"].__version__
 
 
 def _class_name(kind: type[PersistenceMixin]) -> str:

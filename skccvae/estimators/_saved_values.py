@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skccvae.nn import LIKELIHOODS, Likelihood
+from skccvae.nn import LIKELIHOODS
 
 # A parameter of the estimators is a number, or a list of numbers at most.
 _DEEPEST = 8
@@ -88,7 +88,7 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     elif is_dataclass(value) and type(value).__module__.startswith("skccvae."):
         parts = {f.name: getattr(value, f.name) for f in fields(value)}
         return {"fields": {n: pack(v, f"{name}/{n}", tensors) for n, v in parts.items()}}
-    elif isinstance(value, type) and issubclass(value, Likelihood) and value.name in LIKELIHOODS:
+    elif any(value is kind for kind in LIKELIHOODS.values()):
         return value.name
     elif import_path(value) is not None:
         return {"trusted": import_path(value)}

@@ -29,7 +29,7 @@ from skccvae import (
 )
 from skccvae.estimators import _model_file
 from skccvae.estimators._model_file import read_model
-from skccvae.nn import LIKELIHOODS, NORMAL_LATENTS, UNIFORM_LATENTS
+from skccvae.nn import LIKELIHOODS, NORMAL_LATENTS, UNIFORM_LATENTS, PoissonLikelihood
 
 _spec = importlib.util.spec_from_file_location("forged", Path(__file__).with_name("forged.py"))
 forged = importlib.util.module_from_spec(_spec)
@@ -232,6 +232,18 @@ def test_trusted_classes_in_the_wrong_place_are_refused(path, tmp_path):
             skccvae.load(forge(path, tmp_path / "forged", edit), trusted=(OwnEncoder,))
 
 
+class Impostor(PoissonLikelihood, name="poisson"):
+    pass
+
+
+def test_a_class_that_takes_a_name_of_the_package_is_not_saved_under_it(tmp_path):
+    GaussianVAETransformer(likelihood=Impostor, **FAST).fit(np.round(X)).save(tmp_path / "model")
+    with pytest.raises(ValueError, match="names '.*Impostor'"):
+        skccvae.load(tmp_path / "model")
+    back = skccvae.load(tmp_path / "model", trusted=(Impostor,))
+    assert type(back.net_.module_.likelihood) is Impostor
+
+
 @pytest.mark.parametrize("trusted", [OwnEncoder, "os.system", (nn.Linear(2, 2),), [lambda n: n], 3])
 def test_trusted_must_hold_what_can_be_imported(trusted, path):
     with pytest.raises(TypeError, match="trusted must be a tuple of classes and functions"):
@@ -400,6 +412,7 @@ EDITS = {
     "device": (lambda m, t: m["params"].update(device="os.system"), "os.system"),
     "meta device": (lambda m, t: m["params"].update(device="meta"), "device must be"),
     "unknown parameter": (lambda m, t: m["params"].update(evil=1), "no parameter.*evil"),
+    "callbacks": (lambda m, t: m["params"].update(callbacks=["os.system"]), "no parameter"),
     "width": (
         lambda m, t: m["params"].update(hidden_layer_sizes=[10**9]),
         r"shape \(.*describe a model with \(1000000000",
