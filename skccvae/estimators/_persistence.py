@@ -69,6 +69,7 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
             If the file cannot be written.
         """
         check_is_fitted(self)
+        hints = get_type_hints(PersistenceMixin)
         tensors: dict[str, Tensor] = {}
         for name, value in self.net_.module_.state_dict().items():
             if not isinstance(value, Tensor):
@@ -83,12 +84,12 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
             "version": _version(),
             "class": _class_name(type(self)),
             "params": {
-                name: pack(value, name, tensors)
+                name: pack(value, hints.get(name), name, tensors)
                 for name, value in params.items()
                 if name not in _SKIPPED
             },
             "attributes": {
-                name: pack(getattr(self, name), name, tensors)
+                name: pack(getattr(self, name), hints[name], name, tensors)
                 for name in SavedAttributes.__annotations__
             },
             "history": _plain_history(self.net_.history),

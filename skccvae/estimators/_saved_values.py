@@ -48,14 +48,21 @@ def trusted_paths(trusted: Any) -> dict[str, Any]:
     return {str(path): thing for path, thing in paths.items()}
 
 
-def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+def _record(hint: Any) -> Any:
+    """The dataclass that a type hint, or one of its alternatives, names."""
+    return next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
+
+
+def pack(value: Any, hint: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Value as JSON holds it.
 
     Parameters
     ----------
     value : object
-        Numbers, text, arrays, sequences of those, dataclasses of the package, or a class or
-        function that can be imported.
+        Numbers, text, arrays, sequences of those, a dataclass of those which ``hint`` names, or a
+        class or function that can be imported.
+    hint : type
+        What the estimator declares about it.
     name : str
         Name for messages and tensors.
     tensors : dict
@@ -75,7 +82,7 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
-        return [pack(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]
+        return [pack(item, None, f"{name}/{i}", tensors) for i, item in enumerate(value)]
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
         native = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
         tensors[name] = torch.from_numpy(native)
@@ -85,9 +92,10 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         if value.ndim == 1 and all(isinstance(item, str) for item in items):
             dtype = "object" if value.dtype.kind == "O" else "str"
             return {"text": items, "dtype": dtype}
-    elif is_dataclass(value) and type(value).__module__.startswith("skccvae."):
+    elif type(value) is _record(hint):
+        hints = get_type_hints(type(value))
         parts = {f.name: getattr(value, f.name) for f in fields(value)}
-        return {"fields": {n: pack(v, f"{name}/{n}", tensors) for n, v in parts.items()}}
+        return {"fields": {n: pack(v, hints[n], f"{name}/{n}", tensors) for n, v in parts.items()}}
     elif any(value is kind for kind in LIKELIHOODS.values()):
         return value.name
     elif import_path(value) is not None:
@@ -157,7 +165,7 @@ class Unpacker:
             return saved
         if isinstance(saved, list):
             return tuple(self.unpack(v, None, f"{name}/{i}") for i, v in enumerate(saved))
-        record = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
+        record = _record(hint)
         match saved:
             case {"tensor": tensor, **rest} if not rest and tensor == name in self.tensors:
                 self.used.add(name)

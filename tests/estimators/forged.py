@@ -12,13 +12,14 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
 import skccvae
+from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._model_file import _digest, _summary, read_model
 from skccvae.estimators._saved_values import pack
 
@@ -86,7 +87,8 @@ def content_of(vae: Any) -> Any:
     """Everything that makes an estimator what it is, for comparison."""
     tensors = dict(vae.net_.module_.state_dict())
     names = ("_input", "_targets", "_entropy", "_n_fits", "n_iter_", "likelihood_")
-    values = [pack(getattr(vae, name), name, tensors) for name in names]
+    hints = get_type_hints(SavedAttributes)
+    values = [pack(getattr(vae, name), hints[name], name, tensors) for name in names]
     params = {n: v for n, v in vae.get_params(deep=False).items() if n != "device"}
     arrays = {n: (str(t.dtype), t.shape, t.numpy().tobytes()) for n, t in tensors.items()}
     return type(vae), repr(params), repr(vae.history_), values, arrays
