@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
-from dataclasses import fields, is_dataclass
+import reprlib
+import sys
 from os import PathLike
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._model import ModelMixin
-from skccvae.nn import LIKELIHOODS, Likelihood, likelihood_class
+from skccvae.estimators._model_file import ModelFile, read_model, write_model
+from skccvae.estimators._molecules import molecular_graph, n_observed
+from skccvae.estimators._networks import hidden_sizes
+from skccvae.estimators._saved_checks import (
+    check_counts,
+    check_history,
+    check_input,
+    check_state,
+    check_targets,
+)
+from skccvae.estimators._saved_values import Unpacker, import_path, pack, trusted_paths
+from skccvae.nn import Likelihood, likelihood_class
 from skccvae.training import RandomStream, own_modes
 
-FORMAT = 3
 _SKIPPED = ("callbacks",)
-_META = "meta.json"
+# No other name in a file has a dot.
+_WEIGHTS = "module."
 
 
 class PersistenceMixin(ModelMixin, BaseEstimator):
@@ -31,9 +42,13 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
     def save(self, path: str | PathLike) -> None:
         """Write the fitted estimator to one file, without pickle.
 
-        The file is a zip archive of JSON and NumPy arrays: parameters, fitted attributes,
-        history and weights. Reading it runs no code. `skccvae.load` reads it, on any device.
-        Training can go on from a loaded model; the optimiser's averages then start anew.
+        The file is in the format safetensors: weights and fitted arrays, and a description of
+        parameters, attributes and history in JSON. It holds no code. `skccvae.load` reads it, on
+        any device. Training can go on from a loaded model; the optimiser's averages then start
+        anew.
+
+        The file is written beside ``path`` and renamed when it is complete, so that an older file
+        of this name is lost in no case of failure.
 
         Parameters
         ----------
@@ -45,61 +60,99 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If ``encoder``, ``decoder``, ``likelihood`` or ``posterior`` is a module, class or
-            callable of yours, which only pickle could store. ``callbacks`` are left out.
+            If a parameter or class label is something that only pickle could store, such as a
+            torch module. A class or function of yours is stored as its import path, and `load`
+            needs it in ``trusted``. ``callbacks`` are left out.
+        ValueError
+            If a weight is NaN or infinite.
+        OSError
+            If the file cannot be written.
         """
         check_is_fitted(self)
-        hints = get_type_hints(type(self))
-        arrays = {
-            f"weights/{name}": value.detach().cpu().numpy()
-            for name, value in self.net_.module_.state_dict().items()
-        }
+        hints = get_type_hints(PersistenceMixin)
+        tensors: dict[str, Tensor] = {}
+        for name, value in self.net_.module_.state_dict().items():
+            if not isinstance(value, Tensor):
+                raise TypeError(f"save cannot store {name}={value!r} of a module; use pickle.")
+            # A copy: two names of a module of the user's may share one tensor.
+            tensors[_WEIGHTS + name] = (
+                value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            )
         # The parameters that shaped the model as they were then, should they have changed since.
         params = {**self.get_params(deep=False), **self._structure}
         meta = {
-            "format": FORMAT,
-            "class": type(self).__name__,
+            "version": _version(),
+            "class": _class_name(type(self)),
             "params": {
-                name: _packed(value, hints.get(name), name, arrays)
+                name: pack(value, hints.get(name), name, tensors)
                 for name, value in params.items()
                 if name not in _SKIPPED
             },
             "attributes": {
-                name: _packed(getattr(self, name), hints[name], name, arrays)
+                name: pack(getattr(self, name), hints[name], name, tensors)
                 for name in SavedAttributes.__annotations__
             },
             "history": _plain_history(self.net_.history),
         }
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(_META, json.dumps(meta))
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w") as file:
-                    np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+        write_model(path, meta, tensors)
 
     @own_modes()
-    def _restore(self, meta: dict[str, Any], arrays: dict[str, np.ndarray], device: Any) -> None:
-        hints = get_type_hints(type(self))
-        for name in SavedAttributes.__annotations__:
-            setattr(self, name, _unpacked(meta["attributes"][name], hints[name], arrays))
+    def _restore(self, saved: ModelFile, unpacker: Unpacker, device: torch.device) -> None:
+        """Set what `fit` sets. Nothing is allocated before the file is known to hold it."""
+        self._validate_params()
+        # The device need not exist on this machine.
+        if self.device != "auto" and torch.device(self.device).type not in {"cpu", "cuda"}:
+            raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {self.device!r}.")
+        _restore_attributes(self, saved.meta["attributes"], unpacker)
+        kind = self._saved_likelihood()
+        check_counts(self)
+        check_input(self._input, n_observed(self.encoder, self._input.n_columns), kind)
+        check_targets(self._targets)
+        check_history(saved.meta["history"], self.n_iter_)
         self._input.give_back_to(self)
-        self.device_ = str(resolve_device(device))
+        self.device_ = str(device)
+        weights = {n: t for n, t in saved.tensors.items() if n not in unpacker.used}
+        graph = molecular_graph(self.encoder)
+        n_layers = len(hidden_sizes(self.hidden_layer_sizes)) + (graph.n_layers if graph else 0)
+        if n_layers > len(weights):
+            raise ValueError(f"its parameters describe {n_layers} layers, more than its tensors.")
+        self._check_size(kind, weights, bool(unpacker.trusted))
+        saved.check_content()
         with RandomStream(0).building():
-            kind = likelihood_class(self.likelihood_)
             module = self._build_module(kind, self.n_features_in_).float()
-        weights = {
-            name.removeprefix("weights/"): torch.from_numpy(array)
-            for name, array in arrays.items()
-            if name.startswith("weights/")
-        }
-        module.load_state_dict(weights)
+        check_state(module, weights, _WEIGHTS)
+        module.load_state_dict({n.removeprefix(_WEIGHTS): t for n, t in weights.items()})
         self._new_net(module)
         self.net_.module_.eval()
-        self.net_.history.extend(meta["history"])
+        self.net_.history.extend(saved.meta["history"])
         self._update_fitted()
 
+    def _saved_likelihood(self) -> type[Likelihood]:
+        """Class of ``likelihood_``, which must be what ``likelihood`` asks for."""
+        chosen = isinstance(self.likelihood, str) and self.likelihood == "auto"
+        kind = likelihood_class(self.likelihood_ if chosen else self.likelihood)
+        if kind.name != self.likelihood_:
+            raise ValueError(f"likelihood_ must be {kind.name!r}; got {self.likelihood_!r}.")
+        return kind
 
-def load(path: str | PathLike, device: Any = "auto"):
+    def _check_size(self, kind: type[Likelihood], weights: dict[str, Tensor], own: bool) -> None:
+        """Compare the file with the model that the parameters describe, without memory for it."""
+        try:
+            with torch.device("meta"):
+                module = self._build_module(kind, self.n_features_in_).float()
+        except Exception:
+            if own:  # a module of the user's may compute with numbers when it is built
+                return
+            raise
+        check_state(module, weights, _WEIGHTS)
+
+
+def load(path: str | PathLike, device: Any = "auto", trusted: Any = ()) -> Any:
     """Read an estimator written by its ``save`` method.
+
+    Reading a file runs no code that the file names. Before memory is allocated for the model, the
+    names, shapes and dtypes of all weights are compared with those of the model that the
+    parameters describe. The numbers are then checked against the file's SHA-256.
 
     Parameters
     ----------
@@ -107,6 +160,9 @@ def load(path: str | PathLike, device: Any = "auto"):
         The file.
     device : str or torch.device, default="auto"
         Where the model goes, wherever it was trained.
+    trusted : tuple of classes and functions, default=()
+        Your own code that the file may use, by import path: a subclass of an estimator, a
+        likelihood, a latent space, and the class or function of an encoder or decoder.
 
     Returns
     -------
@@ -118,7 +174,13 @@ def load(path: str | PathLike, device: Any = "auto"):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not a saved model, or of a format newer than this version reads.
+        If the file is not a saved model, is damaged or not complete, contradicts itself, is of a
+        format that this version does not read, or names a class that is not in ``trusted``. If
+        ``device`` does not exist.
+    TypeError
+        If ``trusted`` holds something else than classes and functions that can be imported.
+    ImportError
+        If the model needs an optional package that is not installed.
 
     Examples
     --------
@@ -132,109 +194,72 @@ def load(path: str | PathLike, device: Any = "auto"):
     >>> bool((skccvae.load(path).transform(X) == vae.transform(X)).all())
     True
     """
-    from skccvae.estimators import ESTIMATORS
-
+    resolved, paths = resolve_device(device), trusted_paths(trusted)
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a model saved by skccvae (not a zip archive).")
-    with zipfile.ZipFile(path) as archive:
-        if _META not in archive.namelist():
-            raise ValueError(f"{path} is not a model saved by skccvae (it has no {_META}).")
-        meta = json.loads(archive.read(_META))
-        if meta.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} has format {meta.get('format')!r}; this version of skccvae reads format "
-                f"{FORMAT}. Update skccvae, or save the model again with this version."
-            )
-        arrays = {}
-        for name in archive.namelist():
-            if name != _META:
-                with archive.open(name) as file:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(
-                        file, allow_pickle=False
-                    )
-    kind = ESTIMATORS.get(meta["class"])
-    if kind is None:
-        raise ValueError(f"{path} holds a {meta['class']}, which this version does not have.")
-    hints = get_type_hints(kind)
-    params = {n: _unpacked(v, hints[n], arrays) for n, v in meta["params"].items()}
-    estimator = kind(**params)
-    estimator._restore(meta, arrays, device)
+    try:
+        return _load(read_model(path), paths, resolved)
+    except (ImportError, OSError):
+        raise
+    except Exception as error:
+        # Damage shows in many ways. The sentences of this package say what is wrong; others, such
+        # as torch's, follow from it.
+        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+
+
+def _load(saved: ModelFile, trusted: dict[str, Any], device: torch.device) -> Any:
+    unpacker = Unpacker(saved.tensors, trusted)
+    kind = _class_of(saved.meta["class"], unpacker)
+    params, known = saved.meta["params"], set(kind._get_param_names()) - set(_SKIPPED)
+    if not isinstance(params, dict):
+        raise ValueError(f"its parameters are {reprlib.repr(params)}.")
+    if unknown := sorted(params.keys() - known):
+        raise ValueError(f"{kind.__name__} has no parameter {unknown[:1]}; update skccvae.")
+    lacking = sorted(known - params.keys())
+    # A parameter that a later version has added keeps its default.
+    if lacking and saved.meta["version"] == _version():
+        raise ValueError(f"it lacks the parameters {lacking} of {kind.__name__}.")
+    hints = get_type_hints(PersistenceMixin)
+    estimator = kind(**{n: unpacker.unpack(v, hints.get(n), n) for n, v in params.items()})
+    estimator._restore(saved, unpacker, device)
     return estimator
 
 
-def _record(hint: Any) -> Any:
-    """The dataclass that a type hint, or one of its alternatives, names."""
-    return next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
+def _restore_attributes(estimator: Any, saved: Any, unpacker: Unpacker) -> None:
+    hints = get_type_hints(SavedAttributes)
+    if not isinstance(saved, dict) or set(saved) != set(hints):
+        raise ValueError(f"its attributes must be {sorted(hints)}; got {reprlib.repr(saved)}.")
+    for name, hint in hints.items():
+        setattr(estimator, name, unpacker.typed(saved[name], hint, name))
 
 
-def _packed(value: Any, hint: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Value as JSON holds it; numbers in arrays go to `arrays`.
+def _estimators() -> dict[str, type[PersistenceMixin]]:
+    from skccvae.estimators import ESTIMATORS  # which are made of what stands here
 
-    Parameters
-    ----------
-    value : object
-        Numbers, text, arrays, sequences of those, or a dataclass of those which ``hint`` names.
-    hint : type
-        What the estimator declares about it.
-    name : str
-        Name for messages and arrays.
-    arrays : dict
-        Filled in place.
-
-    Raises
-    ------
-    TypeError
-        If the value is of another kind.
-    """
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        arrays[name] = value
-        return {"array": name}
-    if isinstance(value, np.ndarray):
-        return {"text": value.tolist()}
-    record = _record(hint)
-    if record is not None and isinstance(value, record):
-        parts = get_type_hints(record)
-        return {
-            f.name: _packed(getattr(value, f.name), parts[f.name], f"{name}/{f.name}", arrays)
-            for f in fields(record)
-        }
-    if isinstance(value, list | tuple):
-        return [_packed(v, None, f"{name}/{i}", arrays) for i, v in enumerate(value)]
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, torch.device):
-        return str(value)
-    if isinstance(value, np.random.RandomState):
-        return None  # the seed drawn from it is an attribute
-    if isinstance(value, type) and issubclass(value, Likelihood) and value.name in LIKELIHOODS:
-        return value.name
-    try:
-        json.dumps(value)
-    except TypeError as error:
-        raise TypeError(
-            f"save cannot store {name}={value!r} without pickle. Use pickle or joblib for this "
-            "estimator, or a named encoder, decoder, likelihood and posterior."
-        ) from error
-    return value
+    return dict(ESTIMATORS)
 
 
-def _unpacked(value: Any, hint: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Inverse of `_packed`, except that lists become tuples."""
-    if isinstance(value, list):
-        return tuple(_unpacked(v, None, arrays) for v in value)
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"array"}:
-        return arrays[value["array"]]
-    if set(value) == {"text"}:
-        return np.asarray(value["text"])
-    record = _record(hint)
-    if record is None:
-        return value
-    parts = get_type_hints(record)
-    return record(**{n: _unpacked(v, parts[n], arrays) for n, v in value.items()})
+def _version() -> str:
+    # The root of the package stands above this floor.
+    return sys.modules["skccvae"].__version__
+
+
+def _class_name(kind: type[PersistenceMixin]) -> str:
+    """Name of an estimator of the package, or the import path of a user's."""
+    if _estimators().get(kind.__name__) is kind:
+        return kind.__name__
+    path = import_path(kind)
+    if path is None:
+        raise TypeError(f"save cannot store {kind!r}, which cannot be imported. Use pickle.")
+    return path
+
+
+def _class_of(name: Any, unpacker: Unpacker) -> type[PersistenceMixin]:
+    known = _estimators()
+    kind = known[name] if isinstance(name, str) and name in known else unpacker.class_of(name)
+    if not (isinstance(kind, type) and issubclass(kind, PersistenceMixin)):
+        raise ValueError(f"{name!r} is not an estimator.")
+    return kind
 
 
 def _plain_history(history: Any) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property, lru_cache, partial
 from numbers import Integral
 from typing import Any
@@ -146,17 +146,6 @@ class MolecularGraph:
         """Raise ImportError, and say what to install, if a package that graphs need is missing."""
         for package in ("rdkit", "torch_geometric"):
             require(package, "encoder='molecular_graph'")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and names for a saved model."""
-        return {"encoder": "molecular_graph", **asdict(self)}
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> MolecularGraph:
-        """Inverse of `to_json`."""
-        if saved.get("encoder") != "molecular_graph":
-            raise ValueError(f"This version of skccvae does not know the encoder {saved!r}.")
-        return cls(**{name: value for name, value in saved.items() if name != "encoder"})
 
 
 def _make_rows(

@@ -177,6 +177,7 @@ class GraphEncoder(nn.Module):
         super().__init__()
         self.n_codes = (len(node_sizes), len(edge_sizes))
         width, dense = (sizes[0], sizes[1:]) if sizes else (DEFAULT_WIDTH, ())
+        self.width = width
         self.nodes = CodeEmbedding(node_sizes, width)
         self.edges = nn.ModuleList(CodeEmbedding(edge_sizes, width) for _ in range(n_layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(n_layers + 1))
@@ -188,6 +189,8 @@ class GraphEncoder(nn.Module):
         self.dense = mlp(width, dense, activation)
 
     def forward(self, x: Tensor, graphs: Tensor) -> Tensor:
+        if graphs.is_meta:  # a trial batch without numbers, which only asks for the width
+            return self.dense(self.readout(graphs.new_empty(len(graphs), 2 * self.width)))
         batch = read_graphs(graphs, *self.n_codes)
         features = self.nodes(batch.node_codes)
         for norm, edges, message in zip(self.norms, self.edges, self.messages, strict=False):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import FrozenInstanceError, asdict
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import skccvae
 from skccvae import GaussianVAETransformer
 from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._input_spec import InputSpec
-from skccvae.estimators._persistence import _packed, _unpacked
+from skccvae.estimators._saved_values import Unpacker, pack
 from skccvae.estimators._supervision import TargetEncoder
 
 FAST = {"max_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0, "device": "cpu"}
@@ -104,14 +106,15 @@ def test_a_new_attribute_is_saved_by_its_declaration_alone(small, tmp_path, monk
 )
 def test_targets_survive_packing(y):
     encoder = TargetEncoder.fit(y, 3)
-    arrays: dict[str, np.ndarray] = {}
-    packed = _packed(encoder, TargetEncoder | None, "t", arrays)
-    assert all(array.dtype != object for array in arrays.values())
-    back = _unpacked(packed, TargetEncoder | None, arrays)
+    tensors: dict[str, torch.Tensor] = {}
+    packed = json.loads(json.dumps(pack(encoder, TargetEncoder | None, "t", tensors)))
+    unpacker = Unpacker(tensors, {})
+    back = unpacker.typed(packed, TargetEncoder | None, "t")
+    assert unpacker.used == set(tensors)
     np.testing.assert_array_equal(back.transform(y, 3), encoder.transform(y, 3))
     assert len(back.classes) == len(encoder.classes)
 
 
 def test_a_record_that_is_not_declared_is_refused():
     with pytest.raises(TypeError, match="save cannot store encoder=.* without pickle"):
-        _packed(InputSpec(1, None, None, None), str, "encoder", {})
+        pack(InputSpec(1, None, None, None), str, "encoder", {})

@@ -146,11 +146,16 @@ def test_a_search_over_names_and_classes():
     assert scores[2] != scores[1]
 
 
-def test_save_names_pickle_and_stores_classes_of_the_package(tmp_path):
+def test_a_class_is_saved_by_name_and_loaded_if_it_is_trusted(tmp_path):
     path = tmp_path / "model"
     vae = GaussianVAETransformer(likelihood=LaplaceLikelihood, **FAST).fit(X)
-    with pytest.raises(TypeError, match=r"cannot store likelihood=.*LaplaceLikelihood.*Use pickle"):
-        vae.save(path)
+    vae.save(path)
+    with pytest.raises(ValueError, match=r"names '.*\.LaplaceLikelihood', which is not in"):
+        skccvae.load(path)
+    again = skccvae.load(path, trusted=(LaplaceLikelihood,))
+    assert again.likelihood is LaplaceLikelihood
+    assert again.likelihood_ == vae.likelihood_
+    assert np.array_equal(again.score_samples(X, 4), vae.score_samples(X, 4))
     vae = GaussianVAETransformer(likelihood=GaussianLikelihood, **FAST).fit(X)
     assert vae.likelihood_ == "gaussian"
     vae.save(path)

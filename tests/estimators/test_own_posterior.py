@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import skccvae
 from skccvae import (
     ConstantCurvatureVAETransformer,
     HyperbolicVAETransformer,
@@ -101,8 +102,11 @@ def test_a_class_does_everything_a_name_does(tmp_path):
         cv=2,
     )
     assert len(search.fit(X).cv_results_["params"]) == 4
-    with pytest.raises(TypeError, match="pickle"):
-        vae.save(tmp_path / "model.skccvae")
+    vae.save(tmp_path / "model.skccvae")
+    with pytest.raises(ValueError, match="names '.*WrappedLaplaceLatent', which is not in"):
+        skccvae.load(tmp_path / "model.skccvae")
+    again = skccvae.load(tmp_path / "model.skccvae", trusted=[WrappedLaplaceLatent])
+    np.testing.assert_array_equal(again.transform(X), Z)
 
 
 def test_a_factory_that_makes_the_sphere_of_the_package_is_that_sphere():

@@ -220,6 +220,3 @@ def test_settings_are_a_value():
     assert graph != MolecularGraph()
     assert hash(graph) == hash(MolecularGraph(radius=3))
     assert pickle.loads(pickle.dumps(graph)) == graph
-    assert MolecularGraph.from_json(graph.to_json()) == graph
-    with pytest.raises(ValueError, match="does not know the encoder"):
-        MolecularGraph.from_json({"encoder": "transformer"})

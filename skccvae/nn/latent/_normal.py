@@ -295,7 +295,7 @@ class RiemannianLatent(NormalLatent):
     >>> latent.n_params, latent.noise_dim  # location and log-scale; radius and direction
     (3, 3)
     >>> latent.prior()
-    RiemannianNormal(scale: 1.0)
+    RiemannianNormal(loc: torch.Size([3]), scale: 1.0, manifold: Hyperbolic(dim=2, curvature=-1))
     """
 
     law = RiemannianNormal

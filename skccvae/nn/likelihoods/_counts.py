@@ -51,7 +51,7 @@ class PoissonLikelihood(Likelihood, name="poisson"):
 
     def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
         super().__init__(n_features, scale)
-        self.counts_are_large = bool(self.log_scale.any())
+        self.counts_are_large = scale is not None
 
     def log_rate(self, outputs: Tensor) -> Tensor:
         """Logarithm of the mean of each column, shape (..., p)."""

@@ -1,0 +1,145 @@
+"""Whether what a file says of a model fits together, before the model is built from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from skccvae.estimators._input_spec import InputSpec
+from skccvae.estimators._supervision import TargetEncoder
+from skccvae.nn import Likelihood
+from skccvae.training import RowScaling
+
+# Numbers that training records in each epoch. Callbacks may record text as well.
+_NUMBERS = """
+epoch train_loss elbo reconstruction kl beta dur
+valid_loss valid_elbo valid_reconstruction valid_kl
+""".split()
+
+
+def _require(condition: Any, sentence: str) -> None:
+    if not condition:
+        raise ValueError(sentence)
+
+
+def check_counts(estimator: Any) -> None:
+    """Check the seed of `fit` and the number of its calls."""
+    _require(0 <= estimator._entropy < 2**32, "the seed must be an integer of 32 bits.")
+    _require(estimator._n_fits >= 0, "the number of fits must not be negative.")
+
+
+def check_input(spec: InputSpec, n_observed: int, kind: type[Likelihood]) -> None:
+    """Check what X was against the likelihood that describes ``n_observed`` columns of it."""
+    _require(spec.n_columns >= 1, f"X must have a column; got {spec.n_columns}.")
+    names = spec.column_names
+    _require(
+        names is None or len(names) == spec.n_columns,
+        f"there must be {spec.n_columns} names of columns; got {len(names or ())}.",
+    )
+    for shape in (spec.sample_shape, spec.image_shape):
+        _require(
+            shape is None or (min(shape, default=0) > 0 and math.prod(shape) == spec.n_columns),
+            f"a sample of {spec.n_columns} numbers cannot have the shape {shape}.",
+        )
+    _check_units(spec.units, n_observed, kind)
+
+
+def _check_units(units: RowScaling, n_observed: int, kind: type[Likelihood]) -> None:
+    centred = kind.scaling in ("columns", "shared")
+    for name, array, wanted, dtype in (
+        ("center", units.center, centred, np.float64),
+        # counts have a unit only where a column of them is large
+        ("scale", units.scale, None if kind.scaling == "rates" else centred, np.float64),
+        ("constant", units.constant, None if centred else False, np.bool_),
+    ):
+        _require(
+            wanted is None or (array is not None) == wanted,
+            f"likelihood {kind.name!r} and the {name} of the columns contradict each other.",
+        )
+        _require(
+            array is None or (array.shape == (n_observed,) and array.dtype == dtype),
+            f"the {name} of the columns must hold {n_observed} entries of {np.dtype(dtype)}.",
+        )
+    _require(
+        units.support in (None, kind.support),
+        f"the support must be {kind.support}; got {units.support!r}.",
+    )
+    _require(units.scale is None or (units.scale > 0).all(), "scales of columns must be positive.")
+    _require(
+        units.divisor == 1 or (kind.reads_bytes and units.divisor == 255),
+        f"rows for likelihood {kind.name!r} cannot be divided by {units.divisor!r}.",
+    )
+    _require(
+        units.threshold is None or (kind.binarizable and 0 <= units.threshold < 1),
+        f"rows for likelihood {kind.name!r} cannot have the threshold {units.threshold!r}.",
+    )
+    _require(units.period == kind.period, f"the period must be {kind.period}; got {units.period}.")
+
+
+def check_targets(targets: TargetEncoder | None) -> None:
+    """Check classes, centres and scales of the targets."""
+    if targets is None:
+        return
+    shape = (len(targets.classes),)
+    _require(
+        len(targets.classes) >= 1
+        and all(a.shape == shape and a.dtype == np.float64 for a in (targets.center, targets.scale))
+        and (targets.scale > 0).all(),
+        "targets must have a centre and a positive scale each, in float64.",
+    )
+    for classes in targets.classes:
+        _require(
+            classes is None
+            or (classes.ndim == 1 and classes.size and (classes[1:] > classes[:-1]).all()),
+            "the classes of a target must be different and in order.",
+        )
+
+
+def check_history(history: Any, n_iter: int) -> None:
+    """Check a list of epochs with numbers and text by name, of which ``n_iter`` are the last."""
+    _require(isinstance(history, list), "its history is no list of epochs.")
+    for number, row in enumerate(history, 1):
+        _require(
+            isinstance(row, dict)
+            and "batches" not in row
+            and all(isinstance(value, bool | int | float | str) for value in row.values())
+            and all(_is_number(row[name]) for name in _NUMBERS if name in row),
+            f"epoch {number} of its history does not hold numbers and text by name.",
+        )
+    _require(
+        1 <= n_iter <= max(len(history), 1),
+        f"n_iter_={n_iter} cannot be the last epochs of a history of {len(history)}.",
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def check_state(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Check names, shapes and dtypes of a module's tensors against those of a file.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A module that the file's parameters describe. One on the meta device takes no memory.
+    tensors : mapping of str to Tensor
+        All tensors of the file that belong to the module.
+    prefix : str
+        What their names have in front.
+    """
+    state = {f"{prefix}{name}": value for name, value in module.state_dict().items()}
+    missing, extra = sorted(state.keys() - tensors), sorted(tensors.keys() - state)
+    _require(not missing, f"its parameters describe a model with the tensor {missing[:1]}.")
+    _require(not extra, f"its parameters describe a model without the tensor {extra[:1]}.")
+    for name, tensor in tensors.items():
+        wanted = state[name]
+        _require(
+            (tensor.shape, tensor.dtype) == (wanted.shape, wanted.dtype),
+            f"{name} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}; its parameters "
+            f"describe a model with {tuple(wanted.shape)} and {wanted.dtype}.",
+        )
