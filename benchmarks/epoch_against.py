@@ -6,7 +6,7 @@ round, below 1 where this checkout is faster. Batch 128, layers 256-128, 784 inp
 
     python benchmarks/epoch_against.py --checkout ../other      # another version of the package
     python benchmarks/epoch_against.py --without all            # this one, without accelerators
-    python benchmarks/epoch_against.py --without limits         # ... or without one of them
+    python benchmarks/epoch_against.py --without hyperplanes    # ... or without one of them
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from torch import Tensor
 from skccvae.distributions import PowerSpherical, RiemannianNormal, VonMisesFisher, WrappedNormal
 from skccvae.kernels import (
     hyperplanes,
-    limits,
     riemannian_normal,
     rotationally_symmetric,
     wrapped_normal,
@@ -42,7 +41,6 @@ _STEPS: dict[type | str, Callable[..., Any]] = {
     WrappedNormal: wrapped_normal.step,
     RiemannianNormal: riemannian_normal.step,
     "hyperplanes": hyperplanes.step,
-    "limits": limits.step,
 }
 
 
@@ -81,7 +79,7 @@ def accelerator(
 
     Parameters
     ----------
-    of : type or {"hyperplanes", "limits"}
+    of : type or {"hyperplanes"}
         A class of `skccvae.distributions`, or the name of a layer.
     x : Tensor
         The location of the posterior as the network outputs it, or the input of the layer.
@@ -106,7 +104,6 @@ def accelerator(
     wrapped normal         the curvature is a number other than 0, or a tensor on the CPU
     Riemannian normal      the curvature is a number, or a tensor on the CPU
     hyperplanes            as for the wrapped normal
-    limits                 as for the Riemannian normal
     =====================  ====================================================================
 
     A learned curvature on another device has no accelerator, because reading its value would wait

@@ -1,7 +1,9 @@
 r"""Draw and log-density ratio of a Riemannian normal in one operation with a hand-written gradient.
 
 Plain path: `skccvae.distributions.RiemannianNormal.rsample_with_log_prob`, minus the log-density of
-the prior. What this buys: TODO
+the prior. What this buys: a training epoch costs 1.15 times the Gaussian's with it and 1.74 times
+without; with a learned curvature, 1.27 and 2.37
+(`benchmarks/epoch_against.py --without RiemannianNormal`; 10 latent dimensions).
 
 Let x = exp_0(u), let n be a unit direction in the frame transported from the origin to x, and let
 theta be the length of the step along n. The step computes

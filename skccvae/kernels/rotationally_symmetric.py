@@ -3,8 +3,8 @@
 Plain path: `skccvae.distributions.VonMisesFisher` and `PowerSpherical`, with their divergence from
 the uniform law. What this buys: for 128 rows the plain path is some forty operations on 128 numbers
 each. Here one table gives the angle, the divergence and both slopes, and the gradient takes a dozen
-operations.
-A training epoch of the spherical model costs 1.05 times the Gaussian's with it, and TODO without.
+operations. A training epoch of the spherical model costs 1.07 times the Gaussian's with it and 1.16
+times without (`benchmarks/epoch_against.py --without VonMisesFisher`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 r"""Draw and log-density ratio of a wrapped normal in one operation with a hand-written gradient.
 
 Plain path: `skccvae.distributions.WrappedNormal.rsample_with_log_prob`, minus the log-density of
-the prior. What this buys: TODO
+the prior. What this buys: a training epoch costs 1.05 times the Gaussian's with it and 1.77 times
+without; with a learned curvature, 1.2 and 2.3
+(`benchmarks/epoch_against.py --without WrappedNormal`; 10 latent dimensions).
 
 Let u be the location as a tangent vector at the origin, and v = scale eps. The step computes
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from skccvae.kernels import accelerator
 from skccvae.special.smooth_limit import limit_log_scale, limit_size, soft_bound
 
 __all__ = [
@@ -208,9 +207,6 @@ def limited_parameters(
             limits = _learned_limits(float(K.detach()), dim, prior_scale, riemannian)
         else:
             limits = posterior_limits(K, dim, prior_scale, riemannian)
-    fused = accelerator("limits", raw, curvature=K)
-    if fused is not None:
-        return fused(raw, raw_scale, K, *limits, LOG_SCALE_BOUND)
     location: float | Tensor = limits.location
     scale: float | Tensor = limits.scale
     if isinstance(K, Tensor):

@@ -132,7 +132,7 @@ def test_conditions():
     assert accelerator(WrappedNormal, x.half(), noise.half(), -1.0) is None
     on_device = torch.zeros((), device="meta")
     assert accelerator(WrappedNormal, x, noise, on_device) is None
-    assert accelerator("limits", x, curvature=on_device) is None
+    assert accelerator("hyperplanes", x, curvature=on_device) is None
     assert accelerator(torch.distributions.Normal, x, noise) is None
     with pytest.raises(ValueError, match="hyperplane"):
         accelerator("hyperplane", x)
