@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -213,7 +214,12 @@ class VAE(nn.Module):
         return (uniform_noise(row_keys(x, seed), x.shape[1], stream=2) < x).to(x.dtype)
 
     def evidence(
-        self, x: Tensor, n_samples: int, seed: int, extra: Tensor | None = None
+        self,
+        x: Tensor,
+        n_samples: int,
+        seed: int,
+        extra: Tensor | None = None,
+        draws_at_once: int | None = None,
     ) -> Evidence:
         """Reconstruction, KL and importance-weighted bound with repeatable draws.
 
@@ -233,20 +239,45 @@ class VAE(nn.Module):
         extra : Tensor of shape (n, q), optional
             What the encoder alone reads. The noise does not depend on it: it may be filled up with
             zeros, and more of them beside a larger graph.
+        draws_at_once : int, optional
+            Draws per row that are in memory at once; all of them by default.
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode(x, extra).double()
         keys = row_keys(self.likelihood.row_content(x), seed)
-        noise = normal_noise(keys, n_samples, latent.noise_dim, torch.float64)
-        features, log_ratio = latent.weighted(params, noise)
-        outputs = self.decode(features.to(x.dtype)).double()
-        log_lik = self.likelihood.log_prob(outputs, x.double())
-        bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
-        step = latent.step(params, noise)
-        parts: tuple[Tensor, ...] = ()
-        if step.factor_kl is not None:
-            parts = tuple(_over_draws(kl) for kl in step.factor_kl.unbind(-1))
-        return Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts)
+        counts, pieces = [], []
+        for first in range(0, n_samples, draws_at_once or n_samples):
+            counts.append(min(draws_at_once or n_samples, n_samples - first))
+            noise = normal_noise(keys, counts[-1], latent.noise_dim, torch.float64, first=first)
+            features, log_ratio = latent.weighted(params, noise)
+            outputs = self.decode(features.to(x.dtype)).double()
+            log_lik = self.likelihood.log_prob(outputs, x.double())
+            bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(counts[-1])
+            step = latent.step(params, noise)
+            parts: tuple[Tensor, ...] = ()
+            if step.factor_kl is not None:
+                parts = tuple(_over_draws(kl) for kl in step.factor_kl.unbind(-1))
+            pieces.append(Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts))
+        return _combined(pieces, counts)
+
+
+def _combined(pieces: list[Evidence], counts: list[int]) -> Evidence:
+    """Evidence of all draws from that of pieces of them."""
+    if len(pieces) == 1:
+        return pieces[0]
+    weights = torch.tensor(counts, dtype=torch.float64, device=pieces[0].kl.device) / sum(counts)
+
+    def mean(values: Sequence[Tensor]) -> Tensor:
+        return torch.stack(tuple(values), dim=-1) @ weights
+
+    bounds = torch.stack([piece.log_likelihood for piece in pieces], dim=-1) + weights.log()
+    factors = zip(*(piece.factor_kl for piece in pieces), strict=True)
+    return Evidence(
+        mean([piece.reconstruction for piece in pieces]),
+        mean([piece.kl for piece in pieces]),
+        torch.logsumexp(bounds, dim=-1),
+        tuple(mean(factor) for factor in factors),
+    )
 
 
 def _over_draws(values: Tensor) -> Tensor:

@@ -109,9 +109,13 @@ class ScoringMixin(InferenceMixin):
         out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
         draws = min(_DRAWS_IN_MEMORY, 2 * NUMBERS_IN_MEMORY // X.shape[1])
         chunk = self._at_a_time(max(1, draws // n_importance_samples))
+        at_once = max(1, draws // chunk)
+        dynamic = self._structure["binarize"] == "dynamic"
         for rows, batch in self._batches(X, chunk):
-            x = module.draw_pixels(batch.x, seed) if self.binarize == "dynamic" else batch.x
-            evidence = module.evidence(x, n_importance_samples, seed, extra=batch.extra)
+            x = module.draw_pixels(batch.x, seed) if dynamic else batch.x
+            evidence = module.evidence(
+                x, n_importance_samples, seed, extra=batch.extra, draws_at_once=at_once
+            )
             columns = [*evidence[:3], *evidence.factor_kl]
             out[rows] = torch.stack(columns, dim=1).cpu().numpy()
         return self._finite(out, "the likelihood")

@@ -101,6 +101,7 @@ class SharedParameters:
     image_shape: Sequence[int] | None = parameter(
         default=None,
         allowed=[None, "array-like"],
+        shapes_model=True,
         kind="tuple of int",
         doc="""
         Shape of one sample when X holds flattened images, which ``"conv"`` needs to know. Images
@@ -124,6 +125,7 @@ class SharedParameters:
     binarize: str | float | None = parameter(
         default=None,
         allowed=[None, StrOptions({"dynamic"}), Interval(Real, 0, 1, closed="left")],
+        shapes_model=True,
         hint="Use 'dynamic' for fresh draws in each epoch, or a threshold such as 0.5.",
         kind='{None, "dynamic"} or float',
         doc="""
@@ -228,6 +230,7 @@ class SharedParameters:
     device: str | torch.device = parameter(
         default="auto",
         allowed=[str, torch.device],
+        shapes_model=True,
         kind="str or torch.device",
         doc='``"auto"`` uses a CUDA GPU where there is one, else the CPU.',
     )

@@ -63,7 +63,7 @@ def row_keys(x: Tensor, seed: int = 0) -> Tensor:
     return _mix(_mix(bits + columns).sum(-1) + _mix(torch.as_tensor(seed, device=x.device)))
 
 
-def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0) -> Tensor:
+def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0, first: int = 0) -> Tensor:
     """Uniform numbers in (0, 1) for each key.
 
     Parameters
@@ -74,6 +74,9 @@ def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0) -> Tensor:
         Number of values per key.
     stream : int, default=0
         Different streams give unrelated numbers.
+    first : int, default=0
+        Where in the stream to begin: the result is that of ``first + n_numbers`` numbers without
+        the first ones.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0) -> Tensor:
     >>> noise.shape, bool((noise[0] == noise[2]).all())
     (torch.Size([3, 5]), True)
     """
-    counters = torch.arange(1, n_numbers + 1, device=keys.device) * _GOLDEN
+    counters = torch.arange(first + 1, first + n_numbers + 1, device=keys.device) * _GOLDEN
     offset = (stream * _MIX_1 + 2**63) % 2**64 - 2**63  # wrapped, as int64 arithmetic would
     start = _mix(keys + offset)
     bits = _shift_right(_mix(start[:, None] + counters), 11)
@@ -97,7 +100,7 @@ def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0) -> Tensor:
 
 
 def normal_noise(
-    keys: Tensor, n_samples: int, dim: int, dtype: torch.dtype, stream: int = 1
+    keys: Tensor, n_samples: int, dim: int, dtype: torch.dtype, stream: int = 1, first: int = 0
 ) -> Tensor:
     """Standard normal numbers for each key.
 
@@ -111,6 +114,8 @@ def normal_noise(
         Dtype of the result.
     stream : int, default=1
         Different streams give unrelated numbers.
+    first : int, default=0
+        Number of the first draw.
 
     Returns
     -------
@@ -125,6 +130,6 @@ def normal_noise(
     >>> normal_noise(keys, n_samples=4, dim=3, dtype=torch.float32).shape
     torch.Size([4, 2, 3])
     """
-    uniform = uniform_noise(keys, n_samples * dim, stream)
+    uniform = uniform_noise(keys, n_samples * dim, stream, first * dim)
     normal = torch.special.ndtri(uniform).to(dtype)
     return normal.reshape(keys.shape[0], n_samples, dim).transpose(0, 1)

@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from torch.distributions import Distribution, kl_divergence
 
 from skccvae import GaussianVAETransformer, HyperbolicVAETransformer, SphericalVAETransformer
+from skccvae.vae import VAE
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def test_scores_do_not_depend_on_how_draws_are_batched(fitted_vae, digits, monke
     np.testing.assert_allclose(fitted_vae.score_samples(digits[:60], 16), scores, rtol=1e-5)
     np.testing.assert_allclose(fitted_vae.transform(digits[:60]), Z, rtol=1e-5, atol=1e-6)
     assert fitted_vae.inverse_transform(Z).shape == (60, 64)
+
+
+def test_many_draws_of_a_row_are_scored_in_pieces(fitted, digits, monkeypatch):
+    whole = fitted.evaluate(digits[:7], n_importance_samples=30)
+    decode, widest = VAE.decode, []
+
+    def watched(self, features):
+        widest.append(features.shape[:-1].numel())
+        return decode(self, features)
+
+    monkeypatch.setattr(VAE, "decode", watched)
+    monkeypatch.setattr("skccvae.estimators._scoring._DRAWS_IN_MEMORY", 7)
+    pieces = fitted.evaluate(digits[:7], n_importance_samples=30)
+    assert max(widest) == 7  # and 2 for the rest of each row
+    assert pieces == pytest.approx(whole, rel=1e-6)
 
 
 def test_the_importance_weighted_bound_is_above_the_elbo_and_grows(fitted_vae, digits):

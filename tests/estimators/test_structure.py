@@ -45,7 +45,18 @@ def test_the_family_that_auto_stands_for_is_told(tmp_path):
     assert product.posterior_ == ["wrapped_normal"] * 3
 
 
-@pytest.mark.parametrize("change", [{"curvature": -3.0}, {"n_components": 5}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"curvature": -3.0},
+        {"n_components": 5},
+        {"binarize": "dynamic"},
+        {"binarize": 0.5},
+        {"image_shape": (1, 5)},
+        {"device": torch.device("cpu")},
+    ],
+    ids=str,
+)
 def test_training_on_refuses_what_it_cannot_follow(change):
     vae = HyperbolicVAETransformer(warm_start=True, **FAST).fit(X)
     vae.set_params(**change)
@@ -153,7 +164,7 @@ def test_kinds_of_targets(y, n_classes):
 
 def test_target_of_mixed_kinds_is_refused():
     y = np.array(["a", 1.0] * 30, dtype=object)
-    with pytest.raises(ValueError, match="mixes float and str"):
+    with pytest.raises(ValueError, match="holds float and str.*not mixed"):
         GaussianVAETransformer(supervised_weight=1.0, **FAST).fit(X, y)
 
 

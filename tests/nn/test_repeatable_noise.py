@@ -89,6 +89,7 @@ def test_a_rows_noise_is_its_own():
     assert torch.equal(normal_noise(keys[7:9], 4, 3, torch.float32), z[:, 7:9])
     # More draws begin with the same ones.
     assert torch.equal(normal_noise(keys, 9, 3, torch.float32)[:4], z)
+    assert torch.equal(normal_noise(keys, 3, 3, torch.float32, first=1), z[1:])
 
 
 def test_no_numbers_at_all():
