@@ -52,7 +52,8 @@ class ModelMixin(SharedParameters, FittedAttributes):
         constant = self._input.units.constant
         if constant is not None and constant.any() and likelihood.n_outputs == n_features:
             # The density of a constant column is then one around what `inverse_transform` returns.
-            decoder = nn.Sequential(decoder, ZeroColumns(torch.from_numpy(constant)))
+            # `torch.tensor` follows the device of the context, which is "meta" when a file is read.
+            decoder = nn.Sequential(decoder, ZeroColumns(torch.tensor(constant)))
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
         return VAE(encoder, latent, decoder, likelihood, predictor, self.supervised_weight)
 

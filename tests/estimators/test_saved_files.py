@@ -126,6 +126,13 @@ def test_every_kind_of_target_comes_back(y, tmp_path):
     back.partial_fit(X, y)
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "isotropic_gaussian", "poisson"])
+def test_constant_columns_come_back(make, likelihood, tmp_path):
+    X = np.rint(20 * np.random.default_rng(0).random((24, 5)))
+    X[:, 2] = 7.0
+    assert_comes_back(make(likelihood=likelihood).fit(X), X, tmp_path / "model")
+
+
 def test_images_and_molecules_come_back(tmp_path):
     images = RNG.integers(0, 256, (20, 8, 8), dtype=np.uint8)
     vae = HyperbolicVAETransformer(encoder="conv", decoder="conv", **FAST).fit(images)
