@@ -228,6 +228,8 @@ class RowSource:
 def _from_numpy(array: np.ndarray) -> Tensor:
     """Tensor that shares memory where torch can, without a warning for read-only data."""
     array = np.ascontiguousarray(array)
+    if min(array.strides, default=0) < 0:  # a single row of a reversed view counts as contiguous
+        array = array.copy()
     if not array.flags.writeable:
         # Torch has no read-only tensors and would warn, but nothing writes to these rows.
         with warnings.catch_warnings():

@@ -132,6 +132,17 @@ def test_all_dtypes_and_containers_of_the_same_numbers_give_the_same_bits(make, 
         np.testing.assert_allclose(vae.score_samples(container, 4), scores, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_one_row_of_a_reversed_view(make, dtype):
+    """NumPy counts it as contiguous, and torch refuses its negative stride."""
+    X = UNIT.astype(dtype)
+    vae = make().fit(X[::-1])
+    np.testing.assert_array_equal(vae.transform(X[::-1][-1:]), vae.transform(X[:1].copy()))
+    np.testing.assert_array_equal(
+        make().fit(X[::-1][-1:]).transform(X), make().fit(X[:1].copy()).transform(X)
+    )
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_array])
 def test_sparse_real_values_are_centred_as_dense_ones(make, dtype, kind):
