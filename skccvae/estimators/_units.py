@@ -61,12 +61,20 @@ def data_range(X: Any) -> DataRange:
     )
 
 
-def _put_back(found: DataRange, X: Any, kind: type[Likelihood], divisor: float) -> DataRange:
-    """Range of X in which ends that rounding moved out of a finite support are back in it."""
+def _put_back(
+    found: DataRange, X: Any, kind: type[Likelihood], divisor: float, whole: bool = False
+) -> DataRange:
+    """Range of X in which ends that rounding moved out of a finite support are back in it.
+
+    If X is a whole table whose numbers are all about as small as that rounding, such as lengths of
+    molecules in metres, they are data and stay as they are.
+    """
     low, high = found
     least, most = (divisor * end for end in kind.support)
     if math.isfinite(least) and math.isfinite(most):
         slack = rounding(X.dtype, (least, most))
+        if whole and max(-low, high) < 100 * slack:
+            return found
         low = least if least - slack <= low < least else low
         high = most if most < high <= most + slack else high
     return DataRange(low, high)
@@ -111,7 +119,7 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
     X, kind = _observed(X), likelihood_class(likelihood)
     found = data_range(X)
     divisor = 255.0 if X.dtype == np.uint8 and found.high > 1 and kind.reads_bytes else 1.0
-    low, high = _put_back(found, X, kind, divisor)
+    low, high = _put_back(found, X, kind, divisor, whole=True)
     if isinstance(likelihood, str) and likelihood == "auto":
         kind = auto_likelihood(low, high, divisor)
         if binarize is not None and not kind.binarizable:

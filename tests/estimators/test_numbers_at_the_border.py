@@ -274,6 +274,18 @@ def test_min_max_scaling_never_changes_the_likelihood():
     assert overshot > 10
 
 
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(np.float64, 4e-10), (np.float32, 3e-7), (np.float16, 1e-3)]
+)
+def test_small_numbers_of_both_signs_are_not_rounding(dtype, size):
+    """Such as lengths in metres: a Bernoulli model would take the negative ones for 0."""
+    X = (size * np.random.default_rng(0).uniform(-1, 1, (60, 3))).astype(dtype)
+    vae = GaussianVAETransformer(max_epochs=1, hidden_layer_sizes=(4,), random_state=0)
+    assert vae.fit(X).likelihood_ == "gaussian"
+    with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
+        clone(vae).set_params(likelihood="bernoulli").fit(X)
+
+
 def test_messages_have_the_digits_that_tell_numbers_apart():
     X = np.abs(np.sin(NORMAL))
     X[0, 0] = 1.000001
