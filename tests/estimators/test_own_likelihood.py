@@ -71,7 +71,6 @@ class Halves(Likelihood):
 @pytest.mark.sklearn_contract
 @parametrize_with_checks(
     [GaussianVAETransformer(likelihood=LaplaceLikelihood, max_epochs=2, hidden_layer_sizes=(8,))],
-    expected_failed_checks=lambda estimator: {},
 )
 def test_check_estimator(estimator, check):
     check(estimator)

@@ -40,7 +40,7 @@ FURTHER = [
 ]
 
 
-@parametrize_with_checks(INSTANCES, expected_failed_checks=lambda estimator: {})
+@parametrize_with_checks(INSTANCES)
 def test_check_estimator(estimator, check):
     check(estimator)
 
