@@ -1,4 +1,4 @@
-"""Gradient in a learned curvature K near 0, where its closed form is a difference divided by K."""
+"""A learned curvature K: its value, and its gradient near 0, where the closed form cancels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-__all__ = ["gradient_near_flat"]
+__all__ = ["gradient_near_flat", "value_and_learned"]
 
 #: For |K| below this step the gradient is interpolated between both signs of K. The error is of
 #: the order of the step squared.
@@ -32,3 +32,10 @@ def gradient_near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tens
         return gradient_at(K)
     above = 0.5 + 0.5 * K / _STEP
     return (1 - above) * gradient_at(-_STEP) + above * gradient_at(_STEP)
+
+
+def value_and_learned(curvature: float | Tensor) -> tuple[float, Tensor | None]:
+    """Curvature as a number, and the tensor that wants its gradient, if there is one."""
+    if not isinstance(curvature, Tensor):
+        return float(curvature), None
+    return float(curvature.detach()), curvature if curvature.requires_grad else None

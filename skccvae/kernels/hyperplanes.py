@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skccvae.kernels.curvature_gradient import value_and_learned
 from skccvae.special import cos_k, sin_k
 from skccvae.special._autograd import first_order_only
 from skccvae.special.smooth_limit import saturation_point
@@ -223,7 +224,6 @@ def step(
     >>> hyperplanes.step(torch.ones(1), torch.tensor([[3.0, 4.0]]), w, b, 0.0).tolist()
     [[20.0]]
     """
-    learned = curvature if isinstance(curvature, Tensor) and curvature.requires_grad else None
-    K = float(curvature.detach() if isinstance(curvature, Tensor) else curvature)
+    K, learned = value_and_learned(curvature)
     margins = largest_offset, pole_margin, smallest_gain
     return _Distances.apply(c, s, weight, bias, K, learned, *margins)

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from skccvae.kernels.curvature_gradient import gradient_near_flat
+from skccvae.kernels.curvature_gradient import gradient_near_flat, value_and_learned
 from skccvae.kernels.radius_table import RadiusValues, radius_table
 from skccvae.kernels.radius_values import exact_values, near_flat_values
 from skccvae.kernels.riemannian_flat import FlatStep
@@ -350,8 +350,7 @@ def step(
         u, noise = u.expand(*batch, d).reshape(-1, d), noise.expand(*batch, d + 1)
         log_scale = log_scale.expand(*batch, 1).reshape(-1, 1)
         noise = noise.reshape(-1, d + 1)
-    learned = curvature if isinstance(curvature, Tensor) and curvature.requires_grad else None
-    K = float(curvature.detach() if isinstance(curvature, Tensor) else curvature)
+    K, learned = value_and_learned(curvature)
     if abs(K) < FLAT and learned is None:
         zs, log_ratio = FlatStep.apply(u, log_scale, noise, float(prior_scale))
         zc = torch.ones_like(log_ratio)

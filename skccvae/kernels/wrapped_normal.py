@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from skccvae.distributions.preimages import n_preimages_for
-from skccvae.kernels.curvature_gradient import gradient_near_flat
+from skccvae.kernels.curvature_gradient import gradient_near_flat, value_and_learned
 from skccvae.kernels.preimages import preimage_ratio
 from skccvae.special._autograd import first_order_only
 from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
@@ -331,8 +331,7 @@ def step(
     if log_scale.shape != shape or noise.shape != shape:
         shape = torch.broadcast_shapes(u.shape, log_scale.shape, noise.shape)
         u, log_scale, noise = u.expand(shape), log_scale.expand(shape), noise.expand(shape)
-    learned = curvature if isinstance(curvature, Tensor) and curvature.requires_grad else None
-    K = float(curvature.detach() if isinstance(curvature, Tensor) else curvature)
+    K, learned = value_and_learned(curvature)
     K = FLAT if abs(K) < FLAT else K
     n = 0
     if K > 0:

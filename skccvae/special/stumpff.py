@@ -9,6 +9,7 @@ are correct in all three regions.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import torch
@@ -53,31 +54,29 @@ def _horner(x: Tensor, coefficients: list[float]) -> Tensor:
     return value
 
 
-def _split(x: Tensor, sign: int | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Where to use the series, and safe arguments sqrt(-x) and sqrt(x) for the closed forms.
+def _in_three_regions(
+    x: Tensor,
+    sign: int | None,
+    coefficients: list[float],
+    below: Callable[[Tensor], Tensor],
+    above: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """A power series in x near 0, ``below(sqrt(-x))`` for x < 0 and ``above(sqrt(x))`` for x > 0.
 
-    Outside the region of a closed form its argument is set to 1 before the root is taken. Otherwise
-    the gradient could contain zero times an infinite derivative.
+    If the sign of x is known, the other closed form is not evaluated. Outside its region a closed
+    form gets the argument 1, before the root is taken. Otherwise the gradient could contain zero
+    times an infinite derivative.
     """
     small = x.abs() < SERIES_BELOW
-    below = above = None
+    series = _horner(torch.where(small, x, 0.0), coefficients)
+    closed = None
     if sign is None or sign < 0:
-        below = torch.where(small | (x > 0), 1.0, -x).sqrt()
+        closed = below(torch.where(small | (x > 0), 1.0, -x).sqrt())
     if sign is None or sign > 0:
-        above = torch.where(small | (x < 0), 1.0, x).sqrt()
-    return small, below, above
-
-
-def _join(
-    x: Tensor, small: Tensor, series: Tensor, below: Tensor | None, above: Tensor | None
-) -> Tensor:
-    """Select among the three branches; at most one closed form may be None."""
-    if below is None:
-        assert above is not None
-        return torch.where(small, series, above)
-    if above is None:
-        return torch.where(small, series, below)
-    return torch.where(small, series, torch.where(x > 0, above, below))
+        positive = above(torch.where(small | (x < 0), 1.0, x).sqrt())
+        closed = positive if closed is None else torch.where(x > 0, positive, closed)
+    assert closed is not None, "sign is -1, 1 or None"
+    return torch.where(small, series, closed)
 
 
 def cos_root(x: Tensor, sign: int | None = None) -> Tensor:
@@ -101,14 +100,7 @@ def cos_root(x: Tensor, sign: int | None = None) -> Tensor:
     >>> cos_root(torch.tensor([0.0, -1.0])).tolist()
     [1.0, 1.5430805683135986]
     """
-    small, lo, hi = _split(x, sign)
-    return _join(
-        x,
-        small,
-        _horner(torch.where(small, x, 0.0), _COS),
-        None if lo is None else torch.cosh(lo),
-        None if hi is None else torch.cos(hi),
-    )
+    return _in_three_regions(x, sign, _COS, torch.cosh, torch.cos)
 
 
 def sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
@@ -132,13 +124,12 @@ def sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
     >>> sinc_root(torch.tensor([0.0, -1.0])).tolist()
     [1.0, 1.175201177597046]
     """
-    small, lo, hi = _split(x, sign)
-    return _join(
+    return _in_three_regions(
         x,
-        small,
-        _horner(torch.where(small, x, 0.0), _SINC),
-        None if lo is None else torch.sinh(lo) / lo,
-        None if hi is None else torch.sin(hi) / hi,
+        sign,
+        _SINC,
+        lambda r: torch.sinh(r) / r,
+        lambda r: torch.sin(r) / r,
     )
 
 
@@ -163,13 +154,12 @@ def log_sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
     >>> round(log_sinc_root(torch.tensor(-1e6)).item(), 3)
     992.399
     """
-    small, lo, hi = _split(x, sign)
-    return _join(
+    return _in_three_regions(
         x,
-        small,
-        _horner(torch.where(small, x, 0.0), _LOG_SINC),
-        None if lo is None else lo + torch.log(-torch.expm1(-2 * lo) / (2 * lo)),
-        None if hi is None else torch.log((torch.sin(hi) / hi).abs()),
+        sign,
+        _LOG_SINC,
+        lambda r: r + torch.log(-torch.expm1(-2 * r) / (2 * r)),
+        lambda r: torch.log((torch.sin(r) / r).abs()),
     )
 
 
@@ -194,11 +184,10 @@ def arcsin_root(y: Tensor, sign: int | None = None) -> Tensor:
     >>> arcsin_root(torch.tensor([0.0, -1.0])).tolist()
     [1.0, 0.8813735842704773]
     """
-    small, lo, hi = _split(y, sign)
-    return _join(
+    return _in_three_regions(
         y,
-        small,
-        _horner(torch.where(small, y, 0.0), _ARCSIN),
-        None if lo is None else torch.asinh(lo) / lo,
-        None if hi is None else torch.asin(hi) / hi,
+        sign,
+        _ARCSIN,
+        lambda r: torch.asinh(r) / r,
+        lambda r: torch.asin(r) / r,
     )
