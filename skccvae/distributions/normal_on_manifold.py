@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ __all__ = ["LOCATION", "NormalOnManifold"]
 LOCATION = constraints.dependent(is_discrete=False, event_dim=1)
 
 
-class NormalOnManifold(Distribution):
+class NormalOnManifold(Distribution, ABC):
     """Base class: a location on a space, a scale, and draws made from standard normal noise.
 
     The location is stored as a tangent vector at the origin, because any vector of R^d is a valid
@@ -168,10 +169,11 @@ class NormalOnManifold(Distribution):
         return new
 
     @property
+    @abstractmethod
     def noise_dim(self) -> int:
         """Number of standard normal numbers per draw."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rsample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Make draws from given noise, and compute their log-density.
 
@@ -189,11 +191,10 @@ class NormalOnManifold(Distribution):
         log_prob : Tensor of shape (...)
             Both are differentiable in the location, the scale and a curvature that is a tensor.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def rsample_from_noise(self, noise: Tensor) -> Tensor:
         """Make draws from given noise; see `rsample_with_log_prob`."""
-        raise NotImplementedError
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Draw with pathwise gradients, shape sample_shape + batch_shape + event_shape."""

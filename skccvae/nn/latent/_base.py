@@ -172,6 +172,7 @@ class Latent(nn.Module):
         try:
             kl = kl_divergence(posterior, self.prior())
         except NotImplementedError:
+            # How torch and our divergences say that a pair has no closed form.
             features, log_ratio = self.weighted(params, noise)
             return LatentStep(features, -log_ratio)
         return LatentStep(self.features(self.to_ambient(posterior.rsample_from_noise(noise))), kl)
