@@ -18,8 +18,8 @@ from torch import Tensor
 from skccvae.distributions.constraints import finite_positive
 from skccvae.distributions.normal_on_manifold import LOCATION, NormalOnManifold
 from skccvae.distributions.rotationally_symmetric import log_sphere_area
-from skccvae.manifolds.functional import distance
 from skccvae.manifolds.polar import exp_from_tangent
+from skccvae.manifolds.polar_distance import distance
 from skccvae.special.riemannian_normal import (
     normal_radius,
     radial_log_partition,

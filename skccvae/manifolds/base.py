@@ -11,6 +11,7 @@ from skccvae.manifolds import functional as polar
 from skccvae.manifolds.charts import INTRINSIC_CHARTS, check_chart
 from skccvae.manifolds.checks import check_dim
 from skccvae.manifolds.manifold import Manifold
+from skccvae.manifolds.polar_distance import distance
 from skccvae.special.trigonometry import log_sinc_k, sinc_k
 
 __all__ = ["ConstantCurvature"]
@@ -65,7 +66,7 @@ class ConstantCurvature(Manifold):
         return self.exp0(torch.zeros(self.dim, dtype=dtype, device=device))
 
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
-        return polar.distance(*self.to_polar(x), *self.to_polar(y), self.curvature)
+        return distance(*self.to_polar(x), *self.to_polar(y), self.curvature)
 
     def exp0(self, u: Tensor) -> Tensor:
         return self.from_polar(*polar.exp_origin(u, self.curvature))

@@ -10,6 +10,7 @@ import torch
 
 from skccvae.manifolds import constant_curvature
 from skccvae.manifolds import functional as polar
+from skccvae.manifolds.polar_distance import distance, versine_between
 
 NEAR_ZERO = [0.0, 1e-8, -1e-8, 1e-6, -1e-6, 1e-3, -1e-3]
 CURVATURES = [-4.0, -1.0, -0.1, 0.1, 1.0, 4.0]
@@ -36,7 +37,7 @@ def everything(u, v, w, K):
         polar.radius(zc, zs, K),
         polar.log_origin(zc, zs, K),
         polar.log_transported(c, s, yc, ys, K),
-        polar.distance(zc, zs, yc, ys, K),
+        distance(zc, zs, yc, ys, K),
     )
 
 
@@ -104,10 +105,10 @@ def test_versine_between(K, as_tensor):
     u, _, w = vectors()
     k = torch.tensor(K, dtype=torch.float64) if as_tensor else K
     a, b = polar.exp_origin(u, k), polar.exp_origin(w, k)
-    d = polar.distance(*a, *b, k)
+    d = distance(*a, *b, k)
     exact = d.square() / 2 if K == 0 else (1 - polar.cos_root(K * d * d)) / K
-    assert torch.allclose(polar.versine_between(*a, *b, k), exact, rtol=1e-8)
-    assert torch.equal(polar.versine_between(*a, *a, k), torch.zeros(6, dtype=torch.float64))
+    assert torch.allclose(versine_between(*a, *b, k), exact, rtol=1e-8)
+    assert torch.equal(versine_between(*a, *a, k), torch.zeros(6, dtype=torch.float64))
 
 
 def exact_hyperbolic_distance(u, w):
@@ -128,7 +129,7 @@ def test_float32_keeps_a_thousandth_up_to_radius_nine(radius):
         w = u + step * torch.randn(60, 3, generator=generator) * radius / math.sinh(radius)
         w = w * torch.where(w.norm(dim=-1, keepdim=True) > radius,
                             radius / w.norm(dim=-1, keepdim=True), 1.0)  # fmt: skip
-        ours = polar.distance(*polar.exp_origin(u, -1.0), *polar.exp_origin(w, -1.0), -1.0)
+        ours = distance(*polar.exp_origin(u, -1.0), *polar.exp_origin(w, -1.0), -1.0)
         for a, p, q in zip(ours.tolist(), u.tolist(), w.tolist(), strict=True):
             assert abs(a - exact_hyperbolic_distance(p, q)) < 1e-3
 
@@ -140,7 +141,7 @@ def test_float32_radius_far_out():
     assert torch.allclose(rho, torch.tensor([20.0, 40.0, 40.0]), rtol=1e-6)
     assert torch.allclose(polar.log_origin(c, s, -1.0), u, rtol=1e-5, atol=1e-5)
     # Points on one ray (an axis, whose direction is exact): no cancellation though both are far.
-    d = polar.distance(c[1], s[1], *polar.exp_origin(torch.tensor([0.0, 25.0]), -1.0), -1.0)
+    d = distance(c[1], s[1], *polar.exp_origin(torch.tensor([0.0, 25.0]), -1.0), -1.0)
     assert abs(d.item() - 15) < 1e-4
     # Away from the origin, in the direction of the point and against it.
     zc, zs, _ = polar.exp_transported(c, s, u / u.norm(dim=-1, keepdim=True), -1.0)
@@ -160,7 +161,7 @@ def test_transport_near_the_antipode_keeps_lengths_in_float32(as_tensor):
         v = torch.randn(40, 4, generator=generator) * 0.3
         zc, zs, r = polar.exp_transported(c, s, v, K)
         assert torch.allclose(zc.square() + zs.square().sum(-1), torch.ones(40), atol=1e-5)
-        assert torch.allclose(polar.distance(c, s, zc, zs, K), r, atol=1e-5)
+        assert torch.allclose(distance(c, s, zc, zs, K), r, atol=1e-5)
         assert torch.allclose(polar.log_transported(c, s, zc, zs, K), v, atol=1e-5)
 
 
