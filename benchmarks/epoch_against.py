@@ -17,7 +17,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +89,9 @@ def work(dim: int, rows: int, off: str | None) -> None:
     with without(off):
         for line in sys.stdin:
             model = found[line.strip()]
-            start = time.perf_counter()
             model.fit(X)
-            print(time.perf_counter() - start, flush=True)
+            # Of the epoch alone: a fit also validates X and keeps the model before.
+            print(model.net_.history[-1]["dur"], flush=True)
 
 
 def start(path: Path, dim: int, rows: int, off: str | None = None) -> subprocess.Popen:

@@ -6,15 +6,22 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-__all__ = ["gradient_near_flat", "value_and_learned"]
+from skccvae.special.trigonometry import SMALL_CURVATURE
+
+__all__ = ["VERY_SMALL", "gradient_near_flat", "in_double", "value_and_learned"]
 
 #: For |K| below this step the gradient is interpolated between both signs of K. The error is of
 #: the order of the step squared.
-_STEP = 1e-5
+VERY_SMALL = 1e-5
+
+
+def in_double(K: float, learned: Tensor | None) -> bool:
+    """Whether the step needs float64: the gradient in K cancels in float32, but not there."""
+    return learned is not None and abs(K) < SMALL_CURVATURE
 
 
 def gradient_near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tensor:
-    """Gradient in K for ``|K| < special.trigonometry.SMALL_CURVATURE``.
+    """Gradient in K for ``|K| < VERY_SMALL``.
 
     Parameters
     ----------
@@ -26,12 +33,10 @@ def gradient_near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tens
     Returns
     -------
     Tensor
-        The closed form at K. For ``|K| < 1e-5``, the line through its values at -1e-5 and 1e-5.
+        The line through the closed form's values at -1e-5 and 1e-5.
     """
-    if abs(K) >= _STEP:
-        return gradient_at(K)
-    above = 0.5 + 0.5 * K / _STEP
-    return (1 - above) * gradient_at(-_STEP) + above * gradient_at(_STEP)
+    above = 0.5 + 0.5 * K / VERY_SMALL
+    return (1 - above) * gradient_at(-VERY_SMALL) + above * gradient_at(VERY_SMALL)
 
 
 def value_and_learned(curvature: float | Tensor) -> tuple[float, Tensor | None]:

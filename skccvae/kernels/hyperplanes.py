@@ -37,42 +37,56 @@ from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
 __all__ = ["step"]
 
-#: Below this |K x^2| derivatives in K use series. float32 needs half as many terms as float64.
+#: Below this |K x^2| derivatives in K use series, which have more terms than rounding can show.
 _SERIES_BELOW = 0.1
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
 _ARCSINE = [math.comb(2 * n, n) / 4**n * n / (2 * n + 1) for n in range(1, 17)]
 _SINE = [(-1) ** n * n / math.factorial(2 * n + 1) for n in range(1, 9)]
 
 
-def _series(t: Tensor, coefficients: list[float]) -> Tensor:
-    if t.dtype != torch.float64:
-        coefficients = coefficients[: len(coefficients) // 2]
-    value = torch.full_like(t, coefficients[-1])
-    for a in reversed(coefficients[:-1]):
-        value.mul_(t).add_(a)
-    return value
+def _largest(x: Tensor) -> float:
+    """Largest entry, or infinity on a device where reading it would wait for earlier work."""
+    return float(x.max()) if x.device.type == "cpu" and x.numel() else math.inf
 
 
-def _arcsine(x: Tensor, sign: int, pole_margin: float) -> tuple[Tensor, Tensor]:
-    """Inverse of sin (middle branch), of sinh or of the identity, and its slope.
+def _series(t: Tensor, coefficients: list[float], largest: float) -> Tensor:
+    """Power series in t, with as many terms as ``|t| <= largest`` needs."""
+    digits = math.log(torch.finfo(t.dtype).eps / 10)
+    largest = max(largest, 1e-30) if largest < _SERIES_BELOW else _SERIES_BELOW
+    first, *others = coefficients[: 1 + math.ceil(digits / math.log(largest))]
+    if not others:
+        return torch.full_like(t, first)
+    value = t * others.pop()
+    for a in reversed(others):
+        value.add_(a).mul_(t)
+    return value.add_(first)
+
+
+def _arcsine(x: Tensor, sign: int, pole_margin: float) -> tuple[Tensor, Tensor, float]:
+    """Inverse of sin (middle branch), of sinh or of the identity, its slope, and the largest x^2.
 
     At a pole of the plane the slope is infinite, so the ratio of angle to sine is held constant.
     """
     if sign == 0:
-        return x, torch.ones_like(x)
+        return x, torch.ones_like(x), 0.0
     square = x * x
+    largest = _largest(square)
     if sign < 0:
         root = square.add(1.0).sqrt_()
         # asinh |x| without cancellation, from functions that torch vectorises.
         angle = torch.addcdiv(x.abs(), square, root + 1).log1p_().copysign_(x)
-        return angle, root.reciprocal_()
+        return angle, root.reciprocal_(), largest
+    if largest <= 1 - pole_margin:
+        return torch.asin(x), torch.rsub(square, 1.0).rsqrt_(), largest
     pole = square > 1 - pole_margin
     ratio = math.asin(math.sqrt(1 - pole_margin)) / math.sqrt(1 - pole_margin)
     angle = torch.where(pole, x * ratio, torch.asin(x.clamp(-1.0, 1.0)))
-    return angle, torch.where(pole, ratio, (1 - square).clamp_(min=pole_margin).rsqrt_())
+    return angle, torch.where(pole, ratio, (1 - square).clamp_(min=pole_margin).rsqrt_()), largest
 
 
-def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float) -> Tensor:
+def _arcsine_by_K(
+    x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float, largest: float
+) -> Tensor:
     """Gradient in K through arcsin_K, given the gradients in the angle, in units of the radius.
 
     At a pole the ratio of angle to sine is constant, so the difference is 0 there.
@@ -80,19 +94,23 @@ def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: f
     if abs(K) >= SMALL_CURVATURE and x.dtype != torch.float64:
         gap = torch.addcmul(angle, x, slope, value=-1)
         return torch.dot(gap.view(-1), g_angle.view(-1)) / (-2 * K)
-    t = (x * x).mul_(1 if K > 0 else -1)
-    series = _series(t, _ARCSINE).mul_(t).mul_(x).div_(K)
-    closed = torch.addcmul(angle.neg(), x, slope).div_(2 * K)
-    return (torch.where(t.abs() < _SERIES_BELOW, series, closed) * g_angle).sum()
+    t = x * x if K > 0 else -x * x
+    by_K = _series(t, _ARCSINE, largest).mul_(t).mul_(x)
+    if largest >= _SERIES_BELOW:
+        closed = torch.addcmul(angle.neg(), x, slope).mul_(0.5)
+        by_K = torch.where(t.abs() < _SERIES_BELOW, by_K, closed)
+    return torch.dot(by_K.view(-1), g_angle.view(-1)) / K
 
 
 def _sine_by_K(b: Tensor, sine: Tensor, cosine: Tensor, K: float) -> Tensor:
     """Derivative of sin_K(b) in K."""
-    t = K * b * b
-    series = _series(t, _SINE) * b**3
-    if K == 0:
+    square = b * b
+    largest = abs(K) * _largest(square)
+    series = _series(K * square, _SINE, largest).mul_(square).mul_(b)
+    if K == 0 or largest < _SERIES_BELOW:
         return series
-    return torch.where(t.abs() < _SERIES_BELOW, series, (b * cosine - sine) / (2 * K))
+    closed = (b * cosine - sine) / (2 * K)
+    return torch.where(square < _SERIES_BELOW / abs(K), series, closed)
 
 
 class _Distances(torch.autograd.Function):
@@ -117,8 +135,10 @@ class _Distances(torch.autograd.Function):
         gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(smallest_gain)
         limit = max(-K, 0.0) / largest_offset**2
         raw = (-bias / gain).clamp_(-saturation_point(limit), saturation_point(limit))
-        shrink = (limit * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
-        offset = raw * shrink
+        shrink, offset = None, raw
+        if limit:
+            shrink = (limit * raw.square()).square_().add_(1.0).rsqrt_().sqrt_()
+            offset = raw * shrink
         # The sine is odd and the cosine even, so negative offsets are correct too.
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
         ratio = cosine / gain
@@ -126,11 +146,11 @@ class _Distances(torch.autograd.Function):
         rows = s.reshape(-1, s.shape[-1])
         c = c.reshape(-1, 1)
         x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-size)
-        angle, slope = _arcsine(x, sign, pole_margin)
+        angle, slope, largest = _arcsine(x, sign, pole_margin)
         ctx.save_for_backward(c, rows, weight)
         # These are neither inputs nor outputs, so plain attributes suffice and cost less.
         ctx.planes = (gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled)
-        ctx.rows = (x, angle, slope)
+        ctx.rows = (x, angle, slope, largest)
         ctx.K, ctx.size, ctx.shape, ctx.largest_offset = K, size, s.shape, largest_offset
         ctx.like = None if learned is None else (learned.dtype, learned.device)
         return (angle * (gain / size)).reshape(*s.shape[:-1], len(gain))
@@ -141,7 +161,7 @@ class _Distances(torch.autograd.Function):
         (grad,) = grads
         gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled = ctx.planes
         c, rows, weight = ctx.saved_tensors
-        x, angle, slope = ctx.rows
+        x, angle, slope, largest = ctx.rows
         K, size = ctx.K, ctx.size
         grad = grad.reshape(-1, len(gain))
         g_gain = (grad * angle).sum(0) / size
@@ -154,7 +174,7 @@ class _Distances(torch.autograd.Function):
         # Of the planes: scaled = w C / g, offset = limit_size(-bias / g), g = |w|.
         g_cosine = (g_scaled * weight).sum(-1) / gain
         g_offset = g_sine * cosine - K * sine * g_cosine
-        g_raw = g_offset * shrink**5
+        g_raw = g_offset if shrink is None else g_offset * shrink**5
         g_bias = -g_raw / gain
         g_gain = g_gain - g_cosine * ratio - g_raw * raw / gain
         g_weight = torch.addcmul(
@@ -165,7 +185,7 @@ class _Distances(torch.autograd.Function):
             total = torch.dot(g_sine, _sine_by_K(offset, sine, cosine, K))
             total = total - 0.5 * torch.dot(g_cosine, offset * sine)
             if K:
-                total = total + _arcsine_by_K(x, angle, slope, g_angle, K)
+                total = total + _arcsine_by_K(x, angle, slope, g_angle, K, largest)
             else:
                 total = total + (g_angle * x**3).sum() / 6
             if K < 0:

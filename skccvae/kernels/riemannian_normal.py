@@ -37,13 +37,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from skccvae.kernels.curvature_gradient import gradient_near_flat, value_and_learned
+from skccvae.kernels.curvature_gradient import (
+    VERY_SMALL,
+    gradient_near_flat,
+    in_double,
+    value_and_learned,
+)
 from skccvae.kernels.radius_table import RadiusValues, radius_table
 from skccvae.kernels.radius_values import exact_values, near_flat_values
 from skccvae.kernels.riemannian_flat import FlatStep
 from skccvae.special._autograd import first_order_only
 from skccvae.special.riemannian_normal import partition_number
-from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
+from skccvae.special.trigonometry import FLAT
 
 __all__ = ["step"]
 
@@ -255,48 +260,54 @@ class _Step(torch.autograd.Function):
     def forward(
         ctx: Any, u: Tensor, log_scale: Tensor, noise: Tensor, s: _Settings, K: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        d, exact = u.shape[-1], u.dtype != torch.float32
+        d, dtype, exact = u.shape[-1], u.dtype, u.dtype != torch.float32
+        wide = in_double(s.K, K)
         if exact:
             values = exact_values(noise[:, :1], log_scale, s.K, d)
         else:
             shift = _shift(s.K, d, u.device) if K is None else math.log(abs(s.K) * d)
             table = radius_table(d, 1 if s.K > 0 else -1)
             values = table.evaluate(noise[:, :1], log_scale, shift)
+        if wide and not exact:
+            u, log_scale, noise = u.double(), log_scale.double(), noise.double()
+            values = near_flat_values(values, log_scale, s.K, s.K, d)
         outputs, saved = _forward(u, log_scale, noise[:, 1:], values, s)
         # these are neither inputs nor outputs, so plain attributes suffice and cost less
-        ctx.saved, ctx.settings, ctx.exact = saved, s, exact
-        ctx.learned = None if K is None else (K.dtype, K.shape, u, log_scale, noise, values)
+        ctx.saved, ctx.settings, ctx.dtype = saved, s, dtype
+        ctx.of_tangent = not (exact or wide)
+        ctx.learned = None if K is None else (K, u, log_scale, noise, values)
         ctx.set_materialize_grads(False)
-        return outputs
+        zc, z, f = outputs
+        return outputs if u.dtype == dtype else (zc.to(dtype), z.to(dtype), f.to(dtype))
 
     @staticmethod
     @first_order_only
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if all(g is None for g in grads):
             return None, None, None, None, None
-        s, exact, learned = ctx.settings, ctx.exact, ctx.learned
-        direct = learned is not None and abs(s.K) >= SMALL_CURVATURE
-        g_u, g_log_scale, g_K = _backward(ctx.saved, s, grads, direct, not exact)
-        if learned is None:
-            return g_u, g_log_scale, None, None, None
-        dtype, shape, u, log_scale, noise, values = learned
+        s = ctx.settings
+        if ctx.learned is None:
+            return *_backward(ctx.saved, s, grads, False, ctx.of_tangent)[:2], None, None, None
+        learned, u, log_scale, noise, values = ctx.learned
+        grads = tuple(g if g is None else g.to(u.dtype) for g in grads)
+        direct = abs(s.K) >= VERY_SMALL
+        g_u, g_log_scale, g_K = _backward(ctx.saved, s, grads, direct, ctx.of_tangent)
         if g_K is None:
-            d, wide = u.shape[-1], [v.double() for v in (u, log_scale, noise)]
-            wide_grads = tuple(None if g is None else g.double() for g in grads)
+            d = u.shape[-1]
 
             def gradient_at(K: float) -> Tensor:
                 settings_K = _settings(K, s.prior_scale, d, s.log_map)
-                if exact:
-                    values_K = exact_values(wide[2][:, :1], wide[1], K, d)
+                if ctx.dtype != torch.float32:
+                    values_K = exact_values(noise[:, :1], log_scale, K, d)
                 else:
-                    values_K = near_flat_values(values, wide[1], s.K, K, d)
-                saved = _forward(wide[0], wide[1], wide[2][:, 1:], values_K, settings_K)[1]
-                gradient = _backward(saved, settings_K, wide_grads, True, False)[2]
+                    values_K = near_flat_values(values, log_scale, s.K, K, d)
+                saved = _forward(u, log_scale, noise[:, 1:], values_K, settings_K)[1]
+                gradient = _backward(saved, settings_K, grads, True, False)[2]
                 assert gradient is not None
                 return gradient
 
             g_K = gradient_near_flat(s.K, gradient_at)
-        return g_u, g_log_scale, None, None, g_K.to(dtype).reshape(shape)
+        return g_u.to(ctx.dtype), g_log_scale.to(ctx.dtype), None, None, g_K.to(learned)
 
 
 def step(

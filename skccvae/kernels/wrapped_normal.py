@@ -38,10 +38,15 @@ import torch
 from torch import Tensor
 
 from skccvae.distributions.preimages import n_preimages_for
-from skccvae.kernels.curvature_gradient import gradient_near_flat, value_and_learned
+from skccvae.kernels.curvature_gradient import (
+    VERY_SMALL,
+    gradient_near_flat,
+    in_double,
+    value_and_learned,
+)
 from skccvae.kernels.preimages import preimage_ratio
 from skccvae.special._autograd import first_order_only
-from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
+from skccvae.special.trigonometry import FLAT
 
 __all__ = ["step"]
 
@@ -245,36 +250,40 @@ class _Step(torch.autograd.Function):
     def forward(
         ctx: Any, u: Tensor, log_scale: Tensor, eps: Tensor, s: _Settings, K: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        dtype = u.dtype
+        if in_double(s.K, K):
+            u, log_scale, eps = u.double(), log_scale.double(), eps.double()
         outputs, saved = _forward(u, log_scale, eps, s)
         # These are neither inputs nor outputs, so plain attributes suffice and cost less.
-        ctx.saved, ctx.settings = saved, s
-        ctx.learned = None if K is None else (K.dtype, K.device, u, log_scale)
+        ctx.saved, ctx.settings, ctx.dtype = saved, s, dtype
+        ctx.learned = None if K is None else (K, u, log_scale)
         ctx.set_materialize_grads(False)
-        return outputs
+        zc, z, f = outputs
+        return outputs if u.dtype == dtype else (zc.to(dtype), z.to(dtype), f.to(dtype))
 
     @staticmethod
     @first_order_only
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if all(g is None for g in grads):
             return None, None, None, None, None
-        s, learned = ctx.settings, ctx.learned
-        direct = learned is not None and abs(s.K) >= SMALL_CURVATURE
+        s = ctx.settings
+        if ctx.learned is None:
+            return *_backward(ctx.saved, s, grads)[:2], None, None, None
+        learned, u, log_scale = ctx.learned
+        grads = tuple(g if g is None else g.to(u.dtype) for g in grads)
+        direct = abs(s.K) >= VERY_SMALL
         g_u, g_log_scale, g_K = _backward(ctx.saved, s, grads, needs_K=direct)
-        if learned is None:
-            return g_u, g_log_scale, None, None, None
-        dtype, device, u, log_scale = learned
         if g_K is None:
-            wide = u.double(), log_scale.double(), ctx.saved[1].double()
-            wide_grads = tuple(None if g is None else g.double() for g in grads)
 
             def gradient_at(K: float) -> Tensor:
                 at_K = s._replace(K=K, n=max(s.n, 2))
-                gradient = _backward(_forward(*wide, at_K)[1], at_K, wide_grads, needs_K=True)[2]
+                saved = _forward(u, log_scale, ctx.saved[1], at_K)[1]
+                gradient = _backward(saved, at_K, grads, needs_K=True)[2]
                 assert gradient is not None
                 return gradient
 
             g_K = gradient_near_flat(s.K, gradient_at)
-        return g_u, g_log_scale, None, None, g_K.to(device, dtype)
+        return g_u.to(ctx.dtype), g_log_scale.to(ctx.dtype), None, None, g_K.to(learned)
 
 
 def step(

@@ -202,16 +202,13 @@ def limited_parameters(
     tangent, log_scale : Tensor
         Shapes of ``raw`` and ``raw_scale``.
     """
-    if limits is None:
-        if isinstance(K, Tensor):
-            limits = _learned_limits(float(K.detach()), dim, prior_scale, riemannian)
-        else:
-            limits = posterior_limits(K, dim, prior_scale, riemannian)
-    location: float | Tensor = limits.location
-    scale: float | Tensor = limits.scale
-    if isinstance(K, Tensor):
-        change = K - K.detach()  # 0, with a gradient
-        location = location + limits.location_slope * change
-        scale = scale + limits.scale_slope * change
     log_scale = soft_bound(raw_scale, LOG_SCALE_BOUND)
-    return limit_size(raw, location), limit_log_scale(log_scale, scale)
+    if not isinstance(K, Tensor):
+        limits = limits or posterior_limits(K, dim, prior_scale, riemannian)
+        return limit_size(raw, limits.location), limit_log_scale(log_scale, limits.scale)
+    limits = limits or _learned_limits(float(K.detach()), dim, prior_scale, riemannian)
+    # A limit is constant or proportional to K.
+    if limits.location_slope:
+        raw = limit_size(raw, K * limits.location_slope, limits.location)
+    scale = K * limits.scale_slope if limits.scale_slope else limits.scale
+    return raw, limit_log_scale(log_scale, scale)

@@ -44,7 +44,7 @@ def saturation_point(inverse_square: float) -> float:
     return 1e4 / math.sqrt(max(inverse_square, 1e-10)) if inverse_square else 1e18
 
 
-def limit_size(x: Tensor, inverse_square: float | Tensor) -> Tensor:
+def limit_size(x: Tensor, inverse_square: float | Tensor, known: float | None = None) -> Tensor:
     """Shrink numbers smoothly to a magnitude below a limit.
 
     Parameters
@@ -53,6 +53,8 @@ def limit_size(x: Tensor, inverse_square: float | Tensor) -> Tensor:
         Any numbers.
     inverse_square : float or Tensor of shape ()
         ``q = 1 / limit^2``, at least 0; 0 means no limit. A tensor gets a gradient.
+    known : float, optional
+        Value of the tensor ``inverse_square``, if the caller has it; this saves operations.
 
     Returns
     -------
@@ -66,14 +68,16 @@ def limit_size(x: Tensor, inverse_square: float | Tensor) -> Tensor:
     >>> limit_size(torch.tensor([0.1, 1.0, 1000.0]), 1.0)
     tensor([0.1000, 0.8409, 1.0000])
     """
-    if isinstance(inverse_square, Tensor):
+    if not isinstance(inverse_square, Tensor):
+        if inverse_square == 0:
+            return x
+        known = inverse_square
+    elif known is None:
         limit = 1e4 * inverse_square.detach().clamp(min=1e-10).rsqrt()
         limit = torch.where(inverse_square == 0, 1e18, limit)
         x = torch.clamp(x, -limit, limit)
-    elif inverse_square == 0:
-        return x
-    else:
-        x = x.clamp(-saturation_point(inverse_square), saturation_point(inverse_square))
+    if known is not None:
+        x = x.clamp(-saturation_point(known), saturation_point(known))
     return x * (1 + (x.square() * inverse_square).square()).rsqrt().sqrt()
 
 

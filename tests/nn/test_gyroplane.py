@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import pytest
 import torch
@@ -164,3 +165,19 @@ def test_a_plane_whose_gain_vanished_is_finite(curvature):
             value = layer(*exp_origin(u, K), K)
         gradients = torch.autograd.grad(value.sum(), (u, K, *layer.parameters()))
         assert all(torch.isfinite(g).all() for g in (value, *gradients))
+
+
+@pytest.mark.parametrize("curvature", [-0.3, 1e-4, 0.3])
+def test_a_row_that_is_nan_leaves_the_others_alone(curvature):
+    torch.manual_seed(2)
+    layer = Gyroplanes(2, 5)
+    u = 0.2 * torch.randn(4, 2)
+    K = torch.tensor(curvature, requires_grad=True)
+    c, s = exp_origin(u, K.detach())
+    found = layer(c, s, K)
+    s = s.clone()
+    s[1] = math.nan
+    with_nan = layer(c, s, K)
+    torch.testing.assert_close(with_nan[[0, 2, 3]], found[[0, 2, 3]])
+    assert with_nan[1].isnan().all()
+    with_nan[[0, 2, 3]].sum().backward()
