@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
-from skorch.utils import to_tensor
 from torch import Tensor
 
 from skccvae.training.callback_rows import CallbackRows
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar, raised_on_purpose
-from skccvae.training.epoch_history import EpochHistory
 from skccvae.training.exceptions import DivergenceError, StopTraining
-from skccvae.training.objective import NegativeELBO
-from skccvae.training.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from skccvae.training.schedules import resume_schedules, start_rates
+from skccvae.training.module_net import LOSSES, ModuleNet
+from skccvae.training.schedules import resume_schedules
 
 # Callbacks that neither ask for batches nor read what the history says of them.
 _EPOCHS_ONLY = (KeepBest, ProgressBar, EpochPrinter, EarlyStopping)
-# Losses for which the history says whether an epoch is the best so far.
-_LOSSES = ("train_loss", "valid_loss")
 
 
-class VAENet(NeuralNet):
+class VAENet(ModuleNet):
     """skorch net that trains a `VAE` on `Batches`.
 
     It keeps skorch's callbacks, history and parameters. It changes the following. Batches come from
@@ -36,52 +29,13 @@ class VAENet(NeuralNet):
     batches are recorded, and hooks called, only for callbacks that may want them. Scoring callbacks
     do not get the predictions of training, which are none: they call the net themselves. A diverged
     epoch ends training and brings back the last finite weights. Ctrl-C is not swallowed. Schedules
-    of the learning rate go on in the next training. Pickles hold CPU tensors.
+    of the learning rate go on in the next training.
 
     Attributes
     ----------
-    history : EpochHistory
-        One row for each epoch.
-    best_ : dict of str to float
-        Smallest losses in the history.
     n_epochs_ : int
         How many epochs the last training has completed.
     """
-
-    def __init__(self, module, criterion=NegativeELBO, **kwargs: Any) -> None:
-        super().__init__(module, criterion, **{"use_caching": False, **kwargs})
-
-    @property
-    def _default_callbacks(self) -> list:
-        return []
-
-    def initialize_module(self):
-        # The estimator has built the module: it knows the data, skorch does not.
-        self.module_ = self.module
-        return self
-
-    @property
-    def history(self):
-        return self.history_
-
-    @history.setter
-    def history(self, value):
-        self.history_ = EpochHistory(value)
-        self.best_ = {
-            name: min((row[name] for row in value if name in row), default=math.inf)
-            for name in _LOSSES
-        }
-
-    def initialize_history(self):
-        self.history = []
-        return self
-
-    def initialize_optimizer(self, triggered_directly=None):
-        named = list(self.get_all_learnable_params())
-        parameters = [p for _, p in named if p.requires_grad]
-        fused = all(p.device.type in {"cpu", "cuda"} for p in parameters)
-        self.optimizer_ = self.optimizer(parameters, lr=self.lr, fused=fused)
-        return self
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -156,59 +110,6 @@ class VAENet(NeuralNet):
         self.module_.latent.train_curvature(True)
         self.module_.eval()
 
-    def twin(self) -> VAENet:
-        """A copy to train on, with the optimiser's averages, while this net stays as it is."""
-        # deepcopy refuses results of operations, which a user's module may keep.
-        kept = [value for m in self.module_.modules() for value in vars(m).values()]
-        memo: dict[int, Any] = {
-            id(value): value.detach().clone()
-            for value in kept
-            if isinstance(value, Tensor) and not value.is_leaf
-        }
-        module, optimizer = copy.deepcopy((self.module_, self.optimizer_), memo)
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        vars(twin).update(
-            module=module,
-            module_=module,
-            optimizer_=optimizer,
-            criterion_=copy.copy(self.criterion_),
-            history_=type(self.history)(self.history),
-        )
-        return twin
-
-    def retune(self, **settings: Any) -> VAENet:
-        """Change settings for the epochs to come, by the names that the net was made with.
-
-        Those are ``lr`` and the like, ``criterion__...`` and ``module__...``.
-        """
-        vars(self).update(settings)
-        for name, value in settings.items():
-            part, _, attribute = name.partition("__")
-            if attribute:
-                setattr(vars(self)[f"{part}_"], attribute, value)
-        start_rates(self)
-        return self
-
-    def infer(self, x, **fit_params):
-        """Reconstruction and KL of each row, with the noise of validation.
-
-        It is what `forward` and `predict` return. The draws are not those of the training, which
-        goes on as if nobody had looked.
-        """
-        x = to_tensor(x, device=self.device)
-        return tuple(self.module_.evidence(x, self.criterion_.n_latent_samples, seed=0)[:2])
-
-    def get_iterator(self, dataset, training=False):
-        iterator = super().get_iterator(dataset, training=training)
-        iterator.generator = torch.Generator()  # it draws a seed, else from torch's global one
-        return iterator
-
-    def score(self, X, y=None) -> float:
-        """Mean evidence lower bound of rows in model units, for scoring callbacks."""
-        reconstruction, kl = self.forward(X)
-        return float((reconstruction - kl).mean())
-
     def _wants_batches(self) -> bool:
         return not all(isinstance(callback, _EPOCHS_ONLY) for _, callback in self.callbacks_)
 
@@ -228,7 +129,7 @@ class VAENet(NeuralNet):
             record["dur"] = time.perf_counter() - start
             for name, value in record.items():
                 self.history.record(name, value)
-            for name in _LOSSES:
+            for name in LOSSES:
                 if name in record:
                     self.history.record(f"{name}_best", record[name] < self.best_[name])
                     self.best_ = {**self.best_, name: min(record[name], self.best_[name])}
@@ -371,35 +272,3 @@ class VAENet(NeuralNet):
         # The new one takes all parameters that need a gradient, a curvature in burn-in as well.
         self.module_.latent.train_curvature(True)
         self.initialize_optimizer()
-
-    # --- pickling -----------------------------------------------------------------------------
-
-    def module_on_cpu(self):
-        """The module, or a copy of it where it is on another device."""
-        if all(tensor.device.type == "cpu" for _, tensor in self._tensors()):
-            return self.module_
-        return copy.deepcopy(self.module_).cpu()
-
-    def __getstate__(self):
-        state = self.__dict__.copy()
-        # Weights on the CPU load anywhere. "module" and "module_" are one object, kept once.
-        state["module_"] = self.module_on_cpu() if "module_" in state else None
-        state["module"] = None
-        tensors = optimizer_tensors(self.optimizer_, self.module_)
-        state["_optimizer_tensors"] = {name: t.cpu().clone() for name, t in tensors.items()}
-        for name in ("optimizer_", "callbacks_", "callbacks"):
-            state.pop(name, None)
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        tensors = state.pop("_optimizer_tensors")
-        state["callbacks"], state["callbacks_"] = None, []
-        self.__dict__.update(state)
-        device = torch.device(state["device"])
-        if device.type == "cuda" and not torch.cuda.is_available():
-            self.device = "cpu"
-        self.__dict__["module_"] = state["module_"].to(self.device)
-        self.__dict__["module"] = state["module_"]
-        self.initialize_optimizer()
-        load_optimizer_tensors(self.optimizer_, self.module_, tensors)

@@ -360,6 +360,7 @@ def test_interrupts_of_a_first_fit_at_random_moments(real, outputs, assert_same_
     press_at_random_moments(lambda: vae.fit(real), INTERRUPTS // 4, check)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file left open
 def test_interrupts_of_save_at_random_moments(real, tmp_path):
     """The old file, or the new one where the interrupt came too late; and no other file."""
     path, vae = tmp_path / "model", gaussian(hidden_layer_sizes=(256, 256)).fit(real)
