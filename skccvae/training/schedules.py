@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 from skorch.callbacks import LRScheduler
@@ -14,7 +15,8 @@ def resume_schedules(net: Any) -> None:
 
     skorch makes a new schedule in each training and tells it the number of epochs before. Torch
     then multiplies the rate of the last epoch once more, and a plateau forgets what it has seen.
-    Here a schedule starts at the net's ``lr`` and makes the steps of all epochs before.
+    Here a schedule starts at the net's ``lr`` and makes the steps of all epochs before. Nothing of
+    it has to be stored: the history is enough, also when it comes from a file.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def _steps(callback: Any, row: dict[str, Any], net: Any) -> Iterator[Sequence[fl
     batches = [batch for batch in row.get("batches", ()) if "train_loss" in batch]
     per_batch = callback.step_every == "batch"
     if not isinstance(callback.lr_scheduler_, ReduceLROnPlateau):
-        yield from [()] * (row.get("train_batch_count", len(batches)) if per_batch else 1)
+        yield from repeat((), row.get("train_batch_count", len(batches)) if per_batch else 1)
         return
     for record in batches if per_batch else [row]:
         # A function of the net can be asked at its own epoch only.

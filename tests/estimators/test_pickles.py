@@ -96,6 +96,17 @@ def test_names_targets_and_units_travel(how, tmp_path):
     assert_goes_on_alike(vae, twin, table, LABELS)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["longdouble", "float16", "uint64", ">i4", "bool", "U2", "object"]
+)
+def test_labels_of_every_kind_travel(dtype):
+    y = (X[:, 0] > 0.5).astype(dtype)
+    vae = GaussianVAETransformer(supervised_weight=1.0, **FAST).fit(X, y)
+    twin = pickle.loads(pickle.dumps(vae))
+    assert twin.classes_.tolist() == vae.classes_.tolist() == np.unique(y).tolist()
+    assert_goes_on_alike(vae, twin, X, y)
+
+
 def test_a_parameter_that_has_changed_since_the_fit_stays_changed():
     vae = GaussianVAETransformer(**FAST).fit(X)
     vae.set_params(hidden_layer_sizes=(9, 9), beta=0.5)

@@ -452,6 +452,11 @@ EDITS = {
     "epochs": (lambda m, t: m["attributes"].update(n_iter_=3), "history of 2"),
     "history": (lambda m, t: m["history"][1].update(elbo="good"), "epoch 2 of its history"),
     "history object": (lambda m, t: m["history"][0].update(note={}), "epoch 1 of its history"),
+    "batches": (lambda m, t: m["history"][0].update(train_batch_count=10**18), "epoch 1 of its"),
+    "number of batches": (
+        lambda m, t: m["history"][0].update(train_batch_count="os.system"),
+        "epoch 1 of its history",
+    ),
     "no history": (lambda m, t: m.update(history="long"), "no list of epochs"),
     "name of a column": (
         lambda m, t: m["attributes"]["_input"]["fields"].update(column_names=["a"]),
