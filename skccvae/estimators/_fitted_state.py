@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._model import ModelMixin
-from skccvae.estimators._saved_values import Unpacker, pack, type_hints
+from skccvae.estimators._saved_values import Unpacker, pack
 from skccvae.nn import Likelihood, likelihood_class
 from skccvae.training import RandomStream, own_modes
 from skccvae.training.optimizer_state import load_optimizer_tensors, optimizer_tensors
@@ -27,8 +27,7 @@ from skccvae.vae import VAE
 
 # First parts of the names of tensors. No other name has a dot.
 WEIGHTS, AVERAGES = "module.", "optimizer."
-# What the rest of a fitted estimator is made of, and what is made from it.
-_KEPT = tuple(SavedAttributes.__annotations__)
+# What is made from the model and from the attributes that are kept.
 _MADE = frozenset(
     "net_ manifold_ curvature_ n_features_in_ feature_names_in_ _structure _named_encoder".split()
 )
@@ -39,8 +38,8 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
 
     def _attributes(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """What `fit` has decided, as JSON holds it; arrays go to ``tensors``."""
-        hints = type_hints(SavedAttributes)
-        return {name: pack(getattr(self, name), hints[name], name, tensors) for name in _KEPT}
+        hints = get_type_hints(SavedAttributes)
+        return {name: pack(getattr(self, name), hints[name], name, tensors) for name in hints}
 
     def _weights(self) -> dict[str, Tensor]:
         state = self.net_.module_.state_dict()
@@ -53,7 +52,7 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
         return {f"{AVERAGES}{name}": value.cpu() for name, value in found.items()}
 
     def _set_attributes(self, saved: Any, unpacker: Unpacker) -> None:
-        hints = type_hints(SavedAttributes)
+        hints = get_type_hints(SavedAttributes)
         if not isinstance(saved, dict) or set(saved) != set(hints):
             raise ValueError(f"its attributes must be {sorted(hints)}; got {reprlib.repr(saved)}.")
         for name, hint in hints.items():
@@ -106,7 +105,8 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
             tensors |= self._weights()
         tensors |= self._averages()
         fitted["arrays"] = {name: tensor.numpy() for name, tensor in tensors.items()}
-        state = {n: v for n, v in state.items() if n not in (*_KEPT, *_MADE)}
+        done = _MADE | fitted["attributes"].keys()
+        state = {n: v for n, v in state.items() if n not in done}
         return {**state, "_fitted": fitted}
 
     @own_modes()
