@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,9 @@ class FittedAttributes(SavedAttributes):
         per row.
     history_ : dict of list
         For each epoch ``"epoch"``, ``"train_loss"``, ``"elbo"``, ``"reconstruction"``, ``"kl"``,
-        ``"beta"``, seconds ``"dur"``, and ``"valid_..."`` with early stopping;
-        ``pandas.DataFrame(history_)`` makes a table of it.
+        ``"beta"``, seconds ``"dur"``, and ``"valid_..."`` with early stopping.
+        ``"train_loss_best"`` and ``"valid_loss_best"`` say whether the loss is the smallest so far.
+        Callbacks add columns of theirs. ``pandas.DataFrame(history_)`` makes a table of it.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the torch module.
     manifold_ : Manifold
@@ -59,14 +61,33 @@ class FittedAttributes(SavedAttributes):
 
     n_features_in_: int
     feature_names_in_: np.ndarray
-    loss_curve_: list[float]
-    history_: dict[str, list]
     net_: VAENet
     manifold_: Manifold
     curvature_: float | list[float]
     device_: str
     # Parameters that shaped the model, as they were when it was built.
     _structure: dict[str, Any]
+
+    @property
+    def history_(self) -> dict[str, list]:
+        """The history of the net as columns, one entry for each epoch."""
+        rows = self._rows_of_history("history_")
+        names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
+        # NaN where a column of validation losses comes or goes, so that it stays a table.
+        columns = {name: [row.get(name, math.nan) for row in rows] for name in names}
+        return {"epoch": list(range(1, len(rows) + 1)), **columns}
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Training loss of each epoch."""
+        return [row["train_loss"] for row in self._rows_of_history("loss_curve_")]
+
+    def _rows_of_history(self, name: str) -> list[dict[str, Any]]:
+        # Columns are made when they are read: made in each call of partial_fit, they would cost
+        # more with each call.
+        if "net_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no {name}: it is not fitted.")
+        return self.net_.history
 
     @property
     def classes_(self) -> np.ndarray | list[np.ndarray | None]:

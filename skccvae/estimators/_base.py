@@ -72,12 +72,6 @@ class BaseVAETransformer(
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if "net_" in vars(self):
-            # The net has moved to the CPU where there is no GPU.
-            self.device_ = str(self.net_.device)
-
     # --- fitting --------------------------------------------------------------------------------
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -168,7 +162,7 @@ class BaseVAETransformer(
                 raise
             error = interrupt
         new.net_.rest()
-        new.n_iter_ = max(len(new.net_.history) - (len(self.net_.history) if go_on else 0), 1)
+        new.n_iter_ = max(min(new.net_.n_epochs_, len(new.net_.history)), 1)
         new._update_fitted()
         # What a callback has set on the estimator meanwhile stays.
         meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}

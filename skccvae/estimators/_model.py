@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +18,9 @@ from skccvae.nn.networks import ZeroColumns
 from skccvae.training import NegativeELBO, RandomStream, VAENet
 from skccvae.vae import VAE
 
+# The parameters that may hold code of the user's, which the model is then made of.
+_PARTS = ("encoder", "decoder", "likelihood", "posterior")
+
 
 class ModelMixin(SharedParameters, FittedAttributes):
     """From parameters to a net, and from a trained net to fitted attributes."""
@@ -32,11 +34,12 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _stream(self, seed: int, device: Any = "cpu", own_data: bool = False) -> RandomStream:
         """Random numbers, lent to torch's global generators where code of the user's may draw."""
-        parts = (
-            getattr(self, name, "") for name in ("encoder", "decoder", "likelihood", "posterior")
-        )
-        own = all(isinstance(part, str | MolecularGraph) for part in parts)
-        return RandomStream(seed, device, lends=not own or own_data)
+        return RandomStream(seed, device, lends=self._has_own_parts() or own_data)
+
+    def _has_own_parts(self) -> bool:
+        """Whether the model is made of more than this package: networks, laws of the user's."""
+        parts = (getattr(self, name, "") for name in _PARTS)
+        return not all(isinstance(part, str | MolecularGraph) for part in parts)
 
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
         """The untrained model, on the CPU."""
@@ -86,14 +89,6 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _update_fitted(self) -> None:
         """Set the attributes that are read from the net."""
-        rows = [dict(row) for row in self.net_.history]
-        names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
-        self.history_ = {"epoch": list(range(1, len(rows) + 1))}
-        for name in names:
-            # One entry for each epoch, so that it stays a table: a column of validation losses may
-            # come and go.
-            self.history_[name] = [row.get(name, math.nan) for row in rows]
-        self.loss_curve_ = list(self.history_.get("train_loss", []))
         latent = self.net_.module_.latent
         self.manifold_ = latent.fitted_manifold()
         self.curvature_ = latent.curvature()

@@ -6,17 +6,15 @@ import os
 import reprlib
 import sys
 from os import PathLike
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._device import resolve_device
-from skccvae.estimators._model import ModelMixin
+from skccvae.estimators._fitted_state import AVERAGES, WEIGHTS, FittedStateMixin
 from skccvae.estimators._model_file import ModelFile, read_model, write_model
 from skccvae.estimators._molecules import molecular_graph, n_observed
 from skccvae.estimators._networks import hidden_sizes
@@ -27,25 +25,25 @@ from skccvae.estimators._saved_checks import (
     check_state,
     check_targets,
 )
-from skccvae.estimators._saved_values import Unpacker, import_path, pack, trusted_paths
-from skccvae.nn import Likelihood, likelihood_class
-from skccvae.training import RandomStream, own_modes
+from skccvae.estimators._saved_values import Unpacker, import_path, pack, trusted_paths, type_hints
+from skccvae.nn import Likelihood
+from skccvae.training import own_modes
+from skccvae.training.optimizer_state import check_optimizer_tensors
+from skccvae.vae import VAE
 
 _SKIPPED = ("callbacks",)
-# No other name in a file has a dot.
-_WEIGHTS = "module."
 
 
-class PersistenceMixin(ModelMixin, BaseEstimator):
+class PersistenceMixin(FittedStateMixin):
     """`save`, and rebuilding from what it wrote."""
 
-    def save(self, path: str | PathLike) -> None:
+    def save(self, path: str | PathLike, training_state: bool = False) -> None:
         """Write the fitted estimator to one file, without pickle.
 
         The file is in the format safetensors: weights and fitted arrays, and a description of
         parameters, attributes and history in JSON. It holds no code. `skccvae.load` reads it, on
-        any device. Training can go on from a loaded model; the optimiser's averages then start
-        anew.
+        any device. Training can go on from a loaded model. With ``training_state`` it then goes on
+        as if it had never stopped; without, the optimiser's averages start anew.
 
         The file is written beside ``path`` and renamed when it is complete, so that an older file
         of this name is lost in no case of failure.
@@ -54,6 +52,10 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
         ----------
         path : str or path-like
             File to write; ``.skccvae`` is a good ending.
+        training_state : bool, default=False
+            Whether to store the optimiser's averages, two numbers for each weight. `partial_fit`
+            and `fit` with ``warm_start`` then give the bits of the training that was not
+            interrupted. The seeds and the history are stored in any case.
 
         Raises
         ------
@@ -69,15 +71,13 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
             If the file cannot be written.
         """
         check_is_fitted(self)
-        hints = get_type_hints(PersistenceMixin)
-        tensors: dict[str, Tensor] = {}
-        for name, value in self.net_.module_.state_dict().items():
-            if not isinstance(value, Tensor):
-                raise TypeError(f"save cannot store {name}={value!r} of a module; use pickle.")
-            # A copy: two names of a module of the user's may share one tensor.
-            tensors[_WEIGHTS + name] = (
-                value.detach().cpu().clone(memory_format=torch.contiguous_format)
-            )
+        hints = type_hints(PersistenceMixin)
+        tensors = self._weights() | (self._averages() if training_state else {})
+        # Copies: two names of a module of the user's may share one tensor.
+        tensors = {
+            name: tensor.clone(memory_format=torch.contiguous_format)
+            for name, tensor in tensors.items()
+        }
         # The parameters that shaped the model as they were then, should they have changed since.
         params = {**self.get_params(deep=False), **self._structure}
         meta = {
@@ -88,10 +88,7 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
                 for name, value in params.items()
                 if name not in _SKIPPED
             },
-            "attributes": {
-                name: pack(getattr(self, name), hints[name], name, tensors)
-                for name in SavedAttributes.__annotations__
-            },
+            "attributes": self._attributes(tensors),
             "history": _plain_history(self.net_.history),
         }
         write_model(path, meta, tensors)
@@ -103,48 +100,41 @@ class PersistenceMixin(ModelMixin, BaseEstimator):
         # The device need not exist on this machine.
         if self.device != "auto" and torch.device(self.device).type not in {"cpu", "cuda"}:
             raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {self.device!r}.")
-        _restore_attributes(self, saved.meta["attributes"], unpacker)
-        kind = self._saved_likelihood()
+        self._set_attributes(saved.meta["attributes"], unpacker)
+        kind = self._likelihood_of_fit()
         check_counts(self)
         check_input(self._input, n_observed(self.encoder, self._input.n_columns), kind)
         check_targets(self._targets)
-        check_history(saved.meta["history"], self.n_iter_)
-        self._input.give_back_to(self)
-        self.device_ = str(device)
-        weights = {n: t for n, t in saved.tensors.items() if n not in unpacker.used}
+        history = saved.meta["history"]
+        check_history(history, self.n_iter_)
+        rest = {n: t for n, t in saved.tensors.items() if n not in unpacker.used}
+        averages = {n: t for n, t in rest.items() if n.startswith(AVERAGES)}
+        weights = {n: t for n, t in rest.items() if n not in averages}
         graph = molecular_graph(self.encoder)
         n_layers = len(hidden_sizes(self.hidden_layer_sizes)) + (graph.n_layers if graph else 0)
         if n_layers > len(weights):
             raise ValueError(f"its parameters describe {n_layers} layers, more than its tensors.")
-        self._check_size(kind, weights, bool(unpacker.trusted))
+        self._check_size(kind, weights, averages, bool(unpacker.trusted))
         saved.check_content()
-        with RandomStream(0).building():
-            module = self._build_module(kind, self.n_features_in_).float()
-        check_state(module, weights, _WEIGHTS)
-        module.load_state_dict({n.removeprefix(_WEIGHTS): t for n, t in weights.items()})
-        self._new_net(module)
-        self.net_.module_.eval()
-        self.net_.history.extend(saved.meta["history"])
-        self._update_fitted()
+        module = self._module_of(weights)
+        _check_tensors(module, weights, averages)
+        self._put_together(module, device, history, averages)
 
-    def _saved_likelihood(self) -> type[Likelihood]:
-        """Class of ``likelihood_``, which must be what ``likelihood`` asks for."""
-        chosen = isinstance(self.likelihood, str) and self.likelihood == "auto"
-        kind = likelihood_class(self.likelihood_ if chosen else self.likelihood)
-        if kind.name != self.likelihood_:
-            raise ValueError(f"likelihood_ must be {kind.name!r}; got {self.likelihood_!r}.")
-        return kind
-
-    def _check_size(self, kind: type[Likelihood], weights: dict[str, Tensor], own: bool) -> None:
+    def _check_size(self, kind: type[Likelihood], weights: Any, averages: Any, own: bool) -> None:
         """Compare the file with the model that the parameters describe, without memory for it."""
         try:
             with torch.device("meta"):
-                module = self._build_module(kind, self.n_features_in_).float()
+                module = self._build_module(kind, self._input.n_columns).float()
         except Exception:
             if own:  # a module of the user's may compute with numbers when it is built
                 return
             raise
-        check_state(module, weights, _WEIGHTS)
+        _check_tensors(module, weights, averages)
+
+
+def _check_tensors(module: VAE, weights: dict[str, Tensor], averages: dict[str, Tensor]) -> None:
+    check_state(module, weights, WEIGHTS)
+    check_optimizer_tensors({n.removeprefix(AVERAGES): t for n, t in averages.items()}, module)
 
 
 def load(path: str | PathLike, device: Any = "auto", trusted: Any = ()) -> Any:
@@ -219,18 +209,10 @@ def _load(saved: ModelFile, trusted: dict[str, Any], device: torch.device) -> An
     # A parameter that a later version has added keeps its default.
     if lacking and saved.meta["version"] == _version():
         raise ValueError(f"it lacks the parameters {lacking} of {kind.__name__}.")
-    hints = get_type_hints(PersistenceMixin)
+    hints = type_hints(PersistenceMixin)
     estimator = kind(**{n: unpacker.unpack(v, hints.get(n), n) for n, v in params.items()})
     estimator._restore(saved, unpacker, device)
     return estimator
-
-
-def _restore_attributes(estimator: Any, saved: Any, unpacker: Unpacker) -> None:
-    hints = get_type_hints(SavedAttributes)
-    if not isinstance(saved, dict) or set(saved) != set(hints):
-        raise ValueError(f"its attributes must be {sorted(hints)}; got {reprlib.repr(saved)}.")
-    for name, hint in hints.items():
-        setattr(estimator, name, unpacker.typed(saved[name], hint, name))
 
 
 def _estimators() -> dict[str, type[PersistenceMixin]]:

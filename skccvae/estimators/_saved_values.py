@@ -12,6 +12,7 @@ import reprlib
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -46,6 +47,12 @@ def trusted_paths(trusted: Any) -> dict[str, Any]:
             f"(MyLikelihood,); got {trusted!r}."
         )
     return {str(path): thing for path, thing in paths.items()}
+
+
+@cache
+def type_hints(kind: Any) -> dict[str, Any]:
+    """What a class declares about its attributes. Reading it takes longer than most values."""
+    return get_type_hints(kind)
 
 
 def _record(hint: Any) -> Any:
@@ -93,7 +100,8 @@ def pack(value: Any, hint: Any, name: str, tensors: dict[str, Tensor]) -> Any:
             dtype = "object" if value.dtype.kind == "O" else "str"
             return {"text": items, "dtype": dtype}
     elif type(value) is _record(hint):
-        hints = get_type_hints(type(value))
+        kind: Any = type(value)
+        hints = type_hints(kind)
         parts = {f.name: getattr(value, f.name) for f in fields(value)}
         return {"fields": {n: pack(v, hints[n], f"{name}/{n}", tensors) for n, v in parts.items()}}
     elif any(value is kind for kind in LIKELIHOODS.values()):
@@ -181,7 +189,7 @@ class Unpacker:
 
     def record(self, saved: dict[str, Any], kind: Any, name: str) -> Any:
         """Dataclass of package from the values of its fields, each of the type declared."""
-        hints = get_type_hints(kind)
+        hints = type_hints(kind)
         if set(saved) != {f.name for f in fields(kind)}:
             raise ValueError(f"{name} has the fields {reprlib.repr(sorted(saved))}.")
         return kind(**{n: self.typed(v, hints[n], f"{name}/{n}") for n, v in saved.items()})

@@ -247,7 +247,11 @@ class SharedParameters:
         allowed=[None, list, tuple],
         hint="Pass a list of skorch callbacks.",
         kind="list",
-        doc="skorch callbacks.",
+        doc="""
+        skorch callbacks, which do what its documentation says. Those that score get arrays of rows
+        in model units, as ``net.module_`` reads them. A schedule of the learning rate goes on in
+        the next call.
+        """,
     )
     verbose: int = parameter(
         default=0,

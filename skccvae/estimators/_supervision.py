@@ -46,6 +46,8 @@ class TargetEncoder:
                 center[number] = values.mean()
                 scale[number] = values.std() or 1.0
             else:
+                if values.dtype.itemsize > 8 and values.dtype.kind == "f":
+                    values = values.astype(np.float64)  # as files and pickles hold numbers
                 classes.append(np.unique(values))
                 warn_of_many_classes(values, number)
         return cls(classes, center, scale)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -286,3 +286,7 @@ class Batches:
             if self.binarize and self.shuffle:
                 batch = batch._replace(x=torch.bernoulli(batch.x, generator=device))
             yield batch
+
+    def in_order(self) -> Iterator[Batch]:
+        """The same rows without random numbers: in the order of ``index``, and not binarised."""
+        yield from replace(self, shuffle=False, binarize=False)

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import EarlyStopping
 from torch import Tensor
 
-from skccvae.training.callbacks import ProgressBar, raised_on_purpose
+from skccvae.training.callback_rows import CallbackRows
+from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar, raised_on_purpose
 from skccvae.training.exceptions import DivergenceError, StopTraining
-from skccvae.training.objective import NegativeELBO
+from skccvae.training.module_net import LOSSES, ModuleNet
+from skccvae.training.schedules import resume_schedules
 
-_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+# Callbacks that neither ask for batches nor read what the history says of them.
+_EPOCHS_ONLY = (KeepBest, ProgressBar, EpochPrinter, EarlyStopping)
 
 
-class VAENet(NeuralNet):
+class VAENet(ModuleNet):
     """skorch net that trains a `VAE` on `Batches`.
 
     It keeps skorch's callbacks, history and parameters. It changes the following. Batches come from
-    one indexing call. An epoch reads the losses from the device once, not at every step. Hooks for
-    batches cost nothing unless a callback has them. A diverged epoch ends training and brings back
-    the last finite weights. Ctrl-C is not swallowed. Pickles hold CPU tensors.
+    one indexing call. An epoch reads the losses from the device once, not at every step; single
+    batches are recorded, and hooks called, only for callbacks that may want them. Scoring callbacks
+    do not get the predictions of training, which are none: they call the net themselves. A diverged
+    epoch ends training and brings back the last finite weights. Ctrl-C is not swallowed. Schedules
+    of the learning rate go on in the next training.
+
+    Attributes
+    ----------
+    n_epochs_ : int
+        How many epochs the last training has completed.
     """
-
-    def __init__(self, module, criterion=NegativeELBO, **kwargs: Any) -> None:
-        super().__init__(module, criterion, **kwargs)
-
-    @property
-    def _default_callbacks(self) -> list:
-        return []
-
-    def initialize_module(self):
-        # The estimator has built the module: it knows the data, skorch does not.
-        self.module_ = self.module
-        return self
-
-    def initialize_optimizer(self, triggered_directly=None):
-        named = list(self.get_all_learnable_params())
-        parameters = [p for _, p in named if p.requires_grad]
-        fused = all(p.device.type in {"cpu", "cuda"} for p in parameters)
-        self.optimizer_ = self.optimizer(parameters, lr=self.lr, fused=fused)
-        return self
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -83,14 +72,22 @@ class VAENet(NeuralNet):
             again by then.
         """
         self.check_training_readiness()
-        # Whether the weights and the history are those after the same epoch.
-        self.whole_ = True
+        # Whether the weights and the history are those after the same epoch. A callback may read
+        # both from files.
+        self.whole_ = False
+        self.n_epochs_ = 0
         per_batch = self._wants_batches()
         self.curvature_burn_in_ = burn_in
+        rows = {
+            "dataset_train": CallbackRows(train),
+            "dataset_valid": None if valid is None else CallbackRows(valid),
+        }
         try:
-            self.notify("on_train_begin", X=train, y=None)
+            self.notify("on_train_begin", X=rows["dataset_train"], y=None)
+            resume_schedules(self)
+            self.whole_ = True
             for _ in range(epochs):
-                self._run_epoch(train, valid, per_batch)
+                self._run_epoch(train, valid, per_batch, rows)
         except StopTraining:
             pass
         except BaseException:
@@ -102,7 +99,7 @@ class VAENet(NeuralNet):
             self.rest()
         self.whole_ = False  # while the best weights are restored
         with suppress(StopTraining):
-            self.notify("on_train_end", X=train, y=None)
+            self.notify("on_train_end", X=rows["dataset_train"], y=None)
         self.whole_ = True
         return self
 
@@ -113,57 +110,17 @@ class VAENet(NeuralNet):
         self.module_.latent.train_curvature(True)
         self.module_.eval()
 
-    def twin(self) -> VAENet:
-        """A copy to train on, with the optimiser's averages, while this net stays as it is."""
-        # deepcopy refuses results of operations, which a user's module may keep.
-        kept = [value for m in self.module_.modules() for value in vars(m).values()]
-        memo: dict[int, Any] = {
-            id(value): value.detach().clone()
-            for value in kept
-            if isinstance(value, Tensor) and not value.is_leaf
-        }
-        module, optimizer = copy.deepcopy((self.module_, self.optimizer_), memo)
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        vars(twin).update(
-            module=module,
-            module_=module,
-            optimizer_=optimizer,
-            criterion_=copy.copy(self.criterion_),
-            history_=type(self.history)(self.history),
-        )
-        return twin
-
-    def retune(self, **settings: Any) -> VAENet:
-        """Change settings for the epochs to come, by the names that the net was made with.
-
-        Those are ``lr`` and the like, ``criterion__...`` and ``module__...``.
-        """
-        vars(self).update(settings)
-        for name, value in settings.items():
-            part, _, attribute = name.partition("__")
-            if attribute:
-                setattr(vars(self)[f"{part}_"], attribute, value)
-        for group in self.optimizer_.param_groups:
-            group["lr"] = self.lr
-        return self
-
     def _wants_batches(self) -> bool:
-        return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-            for hook in _BATCH_HOOKS
-        )
+        return not all(isinstance(callback, _EPOCHS_ONLY) for _, callback in self.callbacks_)
 
-    def _run_epoch(self, train, valid, per_batch: bool) -> None:
+    def _run_epoch(self, train, valid, per_batch: bool, rows: dict[str, Any]) -> None:
         start = time.perf_counter()
-        epochs_before = len(self.history)
+        epochs_before, best_before, done = len(self.history), self.best_, self.n_epochs_
         # Buffers as well: batch normalisation in a user's module keeps its statistics there.
         before = {name: t.detach().clone() for name, t in self._tensors()}
-        data = {"dataset_train": train, "dataset_valid": valid}
         self.whole_ = False
         try:
-            self.notify("on_epoch_begin", **data)
+            self.notify("on_epoch_begin", **rows)
             epoch = len(self.history)
             # A curvature that moves before the networks have learned anything goes astray.
             self.module_.latent.train_curvature(epoch > self.curvature_burn_in_)
@@ -172,16 +129,22 @@ class VAENet(NeuralNet):
             record["dur"] = time.perf_counter() - start
             for name, value in record.items():
                 self.history.record(name, value)
+            for name in LOSSES:
+                if name in record:
+                    self.history.record(f"{name}_best", record[name] < self.best_[name])
+                    self.best_ = {**self.best_, name: min(record[name], self.best_[name])}
+            self.n_epochs_ = done + 1
         except BaseException:
             # An interrupted or diverged epoch leaves weights half way. The history describes the
             # weights of the last whole epoch.
             self._restore(before)
             if len(self.history) > epochs_before:
                 self.history.pop()
+            self.best_, self.n_epochs_ = best_before, done
             self.whole_ = True
             raise
         self.whole_ = True
-        self.notify("on_epoch_end", **data)
+        self.notify("on_epoch_end", **rows)
 
     def _passes(self, train, valid, epoch: int, per_batch: bool) -> dict[str, float]:
         """Train on all batches, validate, and return what the history says of the epoch."""
@@ -189,7 +152,7 @@ class VAENet(NeuralNet):
         try:
             means = self._train_pass(train, epoch - 1, per_batch)
             self._check_finite(means, epoch)
-            validation = {} if valid is None else self._validate(valid)
+            validation = {} if valid is None else self._validate(valid, per_batch)
         except DivergenceError:
             raise
         except Exception:
@@ -207,6 +170,7 @@ class VAENet(NeuralNet):
             "beta": self.criterion_.weight(epoch),
             **{f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)},
             **validation,
+            **({"train_batch_count": len(train)} if per_batch else {}),
             **self.module_.latent.history(),
         }
 
@@ -220,21 +184,25 @@ class VAENet(NeuralNet):
         for number, batch in enumerate(train):
             weight = self.criterion_.weight(epochs_done + (number + 1) / n_batches)
             if per_batch:
-                self.history.new_batch()
-                self.notify("on_batch_begin", batch=batch, training=True)
+                self.module_.train()  # a callback may have asked for predictions
+                self.notify("on_batch_begin", batch=batch[:2], training=True)
             step = self.train_step(batch, weight=weight, notify=per_batch)
             if table is None:
                 table = step[0].new_empty(n_batches, len(step))
             torch.stack(step, out=table[number])
             sizes.append(batch.x.shape[0])
             if per_batch:
-                self.history.record_batch("train_loss", step[0].item())
-                self.history.record_batch("train_batch_size", sizes[-1])
-                self.notify("on_batch_end", batch=batch, training=True, loss=step[0], y_pred=None)
+                self._end_batch(batch, step[0], training=True)
         assert table is not None, "an epoch has at least one batch"
         values = table.double()
         rows = torch.tensor(sizes, dtype=torch.float64, device=values.device)
         return ((rows[:, None] * values).sum(0) / rows.sum()).tolist()
+
+    def _end_batch(self, batch, loss: Tensor, training: bool) -> None:
+        prefix = "train" if training else "valid"
+        self.history.record_batch(f"{prefix}_loss", loss.item())
+        self.history.record_batch(f"{prefix}_batch_size", batch.x.shape[0])
+        self.notify("on_batch_end", batch=batch[:2], training=training, loss=loss, y_pred=None)
 
     def train_step(self, batch, *, weight: float = 1.0, notify: bool = False, **fit_params):
         """Make one step of the optimiser; return detached loss, reconstruction and KL."""
@@ -243,34 +211,45 @@ class VAENet(NeuralNet):
         loss.backward()
         if notify:
             named = self.module_.named_parameters()
-            self.notify("on_grad_computed", named_parameters=list(named), batch=batch)
+            self.notify(
+                "on_grad_computed", named_parameters=list(named), batch=batch[:2], training=True
+            )
         self.optimizer_.step()
         return [loss.detach(), *parts]
 
     @torch.no_grad()
-    def _validate(self, valid) -> dict[str, float]:
+    def _validate(self, valid, per_batch: bool = False) -> dict[str, float]:
         """Validation ELBO with the same noise each time, so that epochs are comparable."""
-        self.module_.eval()
-        dims = self.module_.latent.kl_dims
         totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
         for batch in valid:
+            if per_batch:
+                self.notify("on_batch_begin", batch=batch[:2], training=False)
+            self.module_.eval()
             x = self.module_.draw_pixels(batch.x, seed=0) if valid.binarize else batch.x
             evidence = self.module_.evidence(
                 x, self.criterion_.n_latent_samples, seed=0, extra=batch.extra
             )
             sums = [values.sum() for values in (*evidence[:3], *evidence.factor_kl)]
             totals += torch.stack(sums).double().cpu()
+            if per_batch:
+                means = torch.stack(sums).double().cpu() / batch.x.shape[0]
+                self._end_batch(batch, self._valid_loss(means), training=False)
         means = totals / len(valid.index)
-        reconstruction, kl, bound = means[:3].tolist()
-        penalty = float(self.criterion_.penalty(means[1], means[3:].unbind(), dims))
-        elbo = reconstruction - self.criterion_.beta * penalty
-        loss = -bound if self.criterion_.objective == "iwae" else -elbo
+        reconstruction, kl = means[:2].tolist()
         return {
-            "valid_loss": loss,
+            "valid_loss": float(self._valid_loss(means)),
             "valid_reconstruction": reconstruction,
             "valid_kl": kl,
             "valid_elbo": reconstruction - kl,
+            **({"valid_batch_count": len(valid)} if per_batch else {}),
         }
+
+    def _valid_loss(self, means: Tensor) -> Tensor:
+        """Loss of mean reconstruction, KL, bound and KL of each factor."""
+        if self.criterion_.objective == "iwae":
+            return -means[2]
+        penalty = self.criterion_.penalty(means[1], means[3:].unbind(), self.module_.latent.kl_dims)
+        return self.criterion_.beta * penalty - means[0]
 
     def _check_finite(self, means: list[float], epoch: int) -> None:
         floating = [t.detach() for _, t in self._tensors() if t.is_floating_point()]
@@ -293,42 +272,3 @@ class VAENet(NeuralNet):
         # The new one takes all parameters that need a gradient, a curvature in burn-in as well.
         self.module_.latent.train_curvature(True)
         self.initialize_optimizer()
-
-    # --- pickling -----------------------------------------------------------------------------
-
-    def __getstate__(self):
-        state = self.__dict__.copy()
-        # Weights on the CPU load anywhere. "module" and "module_" are one object, kept once.
-        state["module_"] = copy.deepcopy(self.module_).cpu() if "module_" in state else None
-        state["module"] = None
-        state["_optimizer_state"] = _to_cpu(self.optimizer_.state_dict())
-        for name in ("optimizer_", "callbacks_", "callbacks"):
-            state.pop(name, None)
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        optimizer_state = state.pop("_optimizer_state")
-        state["callbacks"], state["callbacks_"] = None, []
-        self.__dict__.update(state)
-        device = torch.device(state["device"])
-        if device.type == "cuda" and not torch.cuda.is_available():
-            self.device = "cpu"
-        self.__dict__["module_"] = state["module_"].to(self.device)
-        self.__dict__["module"] = state["module_"]
-        parameters = [p for p in self.module_.parameters() if p.requires_grad]
-        fused = all(p.device.type in {"cpu", "cuda"} for p in parameters)
-        optimizer = self.optimizer(parameters, lr=self.lr, fused=fused)
-        optimizer.load_state_dict(optimizer_state)
-        self.__dict__["optimizer_"] = optimizer
-
-
-def _to_cpu(value: Any) -> Any:
-    """Copy of a nested structure with every tensor on the CPU."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu().clone()
-    if isinstance(value, dict):
-        return {key: _to_cpu(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_to_cpu(item) for item in value)
-    return value

@@ -161,25 +161,29 @@ class RandomStream:
                     generator.set_state(state)
 
     @contextmanager
-    def building(self) -> Iterator[None]:
+    def building(self, draws: bool = True) -> Iterator[None]:
         """A block in which layers start from this stream, in float32.
 
         It holds for this thread alone, whatever torch's default dtype is. It slows down each call
-        of torch, so training passes the generators instead.
+        of torch, so training passes the generators instead. Without ``draws``, tensors that would
+        be filled with random numbers keep what they hold, because weights replace it anyway.
         """
-        with self.drawing(), _Defaults(self):
+        with self.drawing(), _Defaults(self, draws):
             yield
 
 
 class _Defaults(TorchFunctionMode):
     """Generator and dtype for the calls of torch that do not name theirs."""
 
-    def __init__(self, stream: RandomStream) -> None:
+    def __init__(self, stream: RandomStream, draws: bool) -> None:
         super().__init__()
         self.stream = stream
+        self.draws = draws
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), dict(kwargs or {})
+        if name in _DRAWS and name.endswith("_") and not self.draws:
+            return args[0] if args else kwargs["tensor"]
         of_a_float = name in {"full", "tensor"} and args and isinstance(args[-1], float)
         if name in _FACTORIES or of_a_float:
             kwargs["dtype"] = kwargs.get("dtype") or torch.float32

@@ -22,6 +22,7 @@ import skccvae
 from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._model_file import _digest, _summary, read_model
 from skccvae.estimators._saved_values import pack
+from skccvae.training.optimizer_state import optimizer_tensors
 
 HOSTILE = [
     None, True, -1, 0, 1, 10**9, 10**18, 10**30, -0.5, 1e-300, 1e300, 1e999, "os.system", "", [],
@@ -78,9 +79,35 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(mutant)
 
 
+def wrong(tensors: dict[str, torch.Tensor], rng: np.random.Generator) -> str:
+    """Spoil one of the tensors, and say which."""
+    name, other = rng.choice(sorted(tensors), 2).tolist()
+    tensor = tensors.pop(name)
+    match rng.integers(0, 6):
+        case 0:
+            tensors[f"optimizer.{name}"] = tensor
+        case 1:
+            tensors[name] = tensor.reshape(-1)[:-1].clone()
+        case 2:
+            tensors[name] = tensor.to([torch.float64, torch.int8, torch.bool][rng.integers(0, 3)])
+        case 3:
+            tensors[name] = torch.full_like(tensor, [-1, 0, 3, 127][rng.integers(0, 4)])
+        case 4:
+            tensors[name] = tensors.get(other, tensor).clone()
+        case _:
+            pass  # it is missing
+    return name
+
+
 def same_model(a: Any, b: Any) -> bool:
     """Whether two estimators are the same, bit for bit."""
     return content_of(a) == content_of(b)
+
+
+def averages(vae: Any) -> dict[str, bytes]:
+    """What the optimizer remembers."""
+    tensors = optimizer_tensors(vae.net_.optimizer_, vae.net_.module_)
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
 def content_of(vae: Any) -> Any:
@@ -115,7 +142,7 @@ def main(path: str, seed: str) -> None:
         except BaseException as error:
             print(f"{name}: {type(error).__name__}: {error}")
         else:
-            if same and not same_model(found, model):
+            if same and (not same_model(found, model) or averages(found) != averages(model)):
                 print(f"{name}: another model")
         return False
 
@@ -134,6 +161,10 @@ def main(path: str, seed: str) -> None:
 
         forge(source, mutant, edit, list_tensors=bool(rng.integers(0, 2)))
         refused += attempt(f"forgery {number} of {places[place][1]!r} as {value!r}", same=False)
+    for number in range(100):
+        spoiled: list[str] = []
+        forge(source, mutant, lambda _, tensors, names=spoiled: names.append(wrong(tensors, rng)))
+        refused += attempt(f"tensor {number}, {spoiled}", same=False)
     print("refused", refused)
 
 

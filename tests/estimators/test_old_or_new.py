@@ -15,6 +15,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 
 from skccvae import DivergenceError, GaussianVAETransformer, MixedCurvatureVAETransformer
+from skccvae.estimators._model_file import read_model
 
 
 def gaussian(**settings):
@@ -290,31 +291,96 @@ def test_a_module_that_keeps_its_last_output_trains_on(real):
     assert not np.array_equal(vae.transform(real), first)
 
 
-def test_interrupts_at_random_moments(real, outputs, assert_same_bits):
-    """Ctrl-C at 60 moments of a refit: the old model, or the new one where it came too late."""
+# Real Ctrl-C at this many moments. More of them: SKCCVAE_INTERRUPTS=2000 pytest -k random_moments
+INTERRUPTS = int(os.environ.get("SKCCVAE_INTERRUPTS", "200"))
+
+
+def press_at_random_moments(action, n, check):
+    """Press Ctrl-C at ``n`` moments of an action, or just after it, and check each time.
+
+    ``check`` is told whether an interrupt was raised. At least a third of the presses must raise
+    one inside of the action.
+    """
+    start = time.perf_counter()
+    action()
+    length = time.perf_counter() - start
+    check(False)
+    raised = 0
+    for delay in np.random.default_rng(0).uniform(0, 1.1 * length, size=n):
+        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        inside = True
+        try:
+            timer.start()
+            action()
+            inside = False
+            timer.join()
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            raised += inside
+        timer.join()
+        check(inside)
+    assert raised > n / 3
+    assert sys.exc_info() == (None, None, None)
+
+
+def test_interrupts_of_a_refit_at_random_moments(real, outputs, assert_same_bits):
+    """The old model, or the new one where the interrupt came too late."""
     A, B = real, np.abs(real[:40]) + 9
     settings = {"max_epochs": 2, "learn_curvature": True, "signature": "h2,s1", "batch_size": 20}
     vae = MixedCurvatureVAETransformer(hidden_layer_sizes=(8,), random_state=0, **settings).fit(A)
     old = outputs(vae, A)
     new = outputs(MixedCurvatureVAETransformer(**vae.get_params()).fit(B), A)
-    start = time.perf_counter()
-    vae.fit(A)
-    length = time.perf_counter() - start
-    rng, interrupted = np.random.default_rng(0), 0
-    for delay in rng.uniform(0, 1.1 * length, size=60):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        try:
-            timer.start()
-            vae.fit(B)
-            timer.join()
-            time.sleep(0.01)
-        except KeyboardInterrupt:
-            interrupted += 1
-        timer.join()
+
+    def check(raised):
         found = outputs(vae, A)
         is_new = found["transform"].tobytes() == new["transform"].tobytes()
         assert_same_bits(found, new if is_new else old)
+        assert raised or is_new
         if is_new:
             vae.fit(A)
-    assert interrupted > 20
-    assert sys.exc_info() == (None, None, None)
+
+    press_at_random_moments(lambda: vae.fit(B), INTERRUPTS // 2, check)
+
+
+def test_interrupts_of_a_first_fit_at_random_moments(real, outputs, assert_same_bits):
+    """Unfitted, or a model of whole epochs."""
+    whole = {n: outputs(gaussian(max_epochs=n).fit(real), real) for n in range(1, 7)}
+    vae = gaussian(max_epochs=6)
+    unfitted = dict(vars(vae))
+
+    def check(raised):
+        if hasattr(vae, "net_"):
+            assert_same_bits(outputs(vae, real), whole[len(vae.loss_curve_)])
+            assert raised or len(vae.loss_curve_) == 6
+        else:
+            assert raised
+            assert vars(vae) == unfitted
+        vae.__dict__ = dict(unfitted)
+
+    press_at_random_moments(lambda: vae.fit(real), INTERRUPTS // 4, check)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file left open
+def test_interrupts_of_save_at_random_moments(real, tmp_path):
+    """The old file, or the new one where the interrupt came too late; and no other file."""
+    path, vae = tmp_path / "model", gaussian(hidden_layer_sizes=(256, 256)).fit(real)
+
+    def hash_of_file():
+        saved = read_model(path)
+        saved.check_content()
+        return saved.meta["params"], saved._hash
+
+    def save():
+        vae.save(path, training_state=True)
+
+    save()
+    new = hash_of_file()
+    gaussian().fit(real).save(path)
+    old, content = hash_of_file(), path.read_bytes()
+
+    def check(raised):
+        assert os.listdir(tmp_path) == ["model"]
+        assert hash_of_file() in ((old, new) if raised else (new,))
+        path.write_bytes(content)
+
+    press_at_random_moments(save, INTERRUPTS // 4, check)

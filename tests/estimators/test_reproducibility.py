@@ -328,11 +328,11 @@ class _CollectTensors(pickle.Pickler):
 
 
 def test_a_pickle_holds_cpu_tensors_only(make, small):
-    vae = make().fit(small)
-    pickler = _CollectTensors(io.BytesIO())
-    pickler.dump(vae)
-    assert pickler.devices
-    assert set(pickler.devices) == {"cpu"}
+    """None for a model of this package, and for a network of the user's those on the CPU."""
+    for encoder in ("mlp", torch.nn.Linear(5, 4)):
+        pickler = _CollectTensors(io.BytesIO())
+        pickler.dump(make(encoder=encoder).fit(small))
+        assert set(pickler.devices) == (set() if encoder == "mlp" else {"cpu"})
 
 
 def test_a_model_from_a_gpu_works_on_a_machine_without_one(make, small, monkeypatch):
@@ -354,9 +354,10 @@ def test_a_model_from_a_gpu_works_on_a_machine_without_one(make, small, monkeypa
 
 @pytest.mark.gpu
 def test_a_model_from_a_gpu_is_pickled_with_cpu_tensors(make, small):
-    vae = make(device="cuda").fit(small)
+    vae = make(device="cuda", encoder=torch.nn.Linear(5, 4)).fit(small)
     assert vae.device_.startswith("cuda")
     pickler = _CollectTensors(io.BytesIO())
+    pickler.dump(vae.net_)
     pickler.dump(vae)
     assert set(pickler.devices) == {"cpu"}
     assert next(vae.net_.module_.parameters()).is_cuda

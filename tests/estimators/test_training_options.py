@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -97,6 +98,53 @@ def test_settings_changed_between_calls_take_effect(small):
     assert vae.history_["beta"] == [1.0, 1.0, 0.25]
     loss, elbo, kl = (vae.history_[name][-1] for name in ("train_loss", "elbo", "kl"))
     assert loss == pytest.approx(-elbo - 0.75 * kl, rel=1e-5)
+
+
+class Untouched(dict):
+    """An epoch of the history that refuses to be read."""
+
+    def refuse(self, *args):
+        raise AssertionError("an epoch of an earlier call was read")
+
+    __getitem__ = __iter__ = __contains__ = get = keys = values = items = refuse
+
+
+def lines_run(call) -> int:
+    """How many lines of Python a call runs, in whatever file."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    old = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(old)
+    return count
+
+
+def test_a_call_of_partial_fit_costs_the_same_after_many_others(make, small):
+    vae = make()
+    for _ in range(3):
+        vae.partial_fit(small)
+    few = lines_run(lambda: vae.partial_fit(small))
+    rows = vae.net_.history.to_list()
+    vae.net_.history = 500 * rows
+    assert lines_run(lambda: vae.partial_fit(small)) == few
+    assert len(vae.loss_curve_) == 2001
+
+
+def test_a_call_of_partial_fit_reads_no_epoch_of_the_calls_before(make, small):
+    vae = make().partial_fit(small)
+    vae.net_.history[:] = [Untouched(row) for row in vae.net_.history.to_list()]
+    vae.partial_fit(small).partial_fit(small)
+    assert len(vae.net_.history) == 3
+    with pytest.raises(AssertionError, match="an earlier call"):
+        len(vae.history_)
 
 
 # --- early stopping -------------------------------------------------------------------------------

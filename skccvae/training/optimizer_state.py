@@ -1,0 +1,85 @@
+"""What Adam remembers of the steps before, as tensors that have names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+# Entries of Adam for each parameter that has made a step: their number, and two averages.
+AVERAGES = ("step", "exp_avg", "exp_avg_sq")
+
+
+def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """Tensors of an optimizer, named after the parameters of its module.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Adam
+        Parameters that have made no step yet have no entries.
+    module : torch.nn.Module
+        Owner of the parameters.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Names are those of ``module.named_parameters()`` with ``".step"``, ``".exp_avg"`` or
+        ``".exp_avg_sq"`` behind. The tensors are those of the optimizer.
+    """
+    return {
+        f"{name}.{entry}": optimizer.state[parameter][entry].detach()
+        for name, parameter in module.named_parameters()
+        if optimizer.state.get(parameter)
+        for entry in AVERAGES
+    }
+
+
+def load_optimizer_tensors(
+    optimizer: Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]
+) -> None:
+    """Give an optimizer copies of the tensors of `optimizer_tensors`, on its own device."""
+    for name, parameter in module.named_parameters():
+        if f"{name}.step" in tensors:
+            optimizer.state[parameter] = {
+                entry: tensors[f"{name}.{entry}"].to(parameter.device, copy=True)
+                for entry in AVERAGES
+            }
+
+
+def check_optimizer_tensors(tensors: Mapping[str, Tensor], module: nn.Module) -> None:
+    """Refuse tensors that no optimizer of a module can have.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Named as by `optimizer_tensors`.
+    module : torch.nn.Module
+        The module; one on the meta device takes no memory.
+
+    Raises
+    ------
+    ValueError
+        If a name, shape or dtype does not fit the module, or a number is out of its range.
+    """
+    parameters = dict(module.named_parameters())
+    for name, tensor in tensors.items():
+        owner, _, entry = name.rpartition(".")
+        parameter = parameters.get(owner)
+        if parameter is None or entry not in AVERAGES:
+            raise ValueError(f"{name!r} is no average of the optimizer of this model.")
+        wanted = () if entry == "step" else parameter.shape
+        dtype = torch.float32 if entry == "step" else parameter.dtype
+        if tensor.shape != wanted or tensor.dtype != dtype:
+            raise ValueError(
+                f"{name} of the optimizer has shape {tuple(tensor.shape)} and dtype "
+                f"{tensor.dtype}; the model needs {tuple(wanted)} and {dtype}."
+            )
+        missing = [other for other in AVERAGES if f"{owner}.{other}" not in tensors]
+        if missing:
+            raise ValueError(f"the optimizer has {name}, but no {owner}.{missing[0]}.")
+        # The first step has the number 1: its averages are divided by 1 - beta^step.
+        least = {"step": 1.0, "exp_avg_sq": 0.0}.get(entry)
+        if least is not None and tensor.numel() and not bool((tensor >= least).all()):
+            raise ValueError(f"{name} of the optimizer must be at least {least}.")
