@@ -48,6 +48,10 @@ class BaseVAETransformer(
 
     # scikit-learn's `set_output` wraps methods in the body of its own subclasses only.
     transform = InferenceMixin.transform
+    # Diagrams of estimators in notebooks link to their documentation. Its address goes here once it
+    # has one; scikit-learn's template leads to scikit-learn's site.
+    _doc_link_module = "skccvae"
+    _doc_link_template = ""
 
     # --- parameters -----------------------------------------------------------------------------
 
@@ -88,7 +92,8 @@ class BaseVAETransformer(
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows, or images with more than two dimensions, which are flattened. Bytes (uint8)
+            Rows, or images with more than two dimensions, which are flattened. A torch tensor may
+            have any dtype and be on any device. Bytes (uint8)
             with values above 1 are read as 8-bit intensities where the likelihood lives on
             [0, 1]. A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
             ``numpy.memmap``, are read batch by batch, after a pass for the range of the data (two

@@ -435,7 +435,7 @@ def test_latent_points_with_a_wrong_number_of_columns(vae, coordinates, wanted):
         wrong = np.full((2, n), 0.1)
         with pytest.raises(
             ValueError,
-            match=rf"Z has {n} columns, but latent points in coordinates='{coordinates}' have "
+            match=rf"X has {n} columns, but latent points in coordinates='{coordinates}' have "
             rf"{wanted}. The space has 2 intrinsic dimensions and {ambient} ambient ones",
         ):
             vae.inverse_transform(wrong)
