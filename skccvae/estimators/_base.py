@@ -21,9 +21,6 @@ from skccvae.training import (
     Batches,
     DatasetRows,
     DivergenceError,
-    EpochPrinter,
-    KeepBest,
-    ProgressBar,
     RowSource,
     derive_seed,
     entropy_from,
@@ -243,6 +240,8 @@ class BaseVAETransformer(
         return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
     def _callbacks(self, epochs: int, has_validation: bool) -> list:
+        from skccvae.training import EpochPrinter, KeepBest, ProgressBar  # and skorch with them
+
         name = type(self).__name__
         callbacks = list(self.callbacks or [])
         if has_validation:
