@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from skccvae._sklearn import InvalidParameterError, fit_context
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
-from skccvae.estimators._molecules import same_setting
+from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._supervision import TargetEncoder
@@ -232,8 +232,8 @@ class BaseVAETransformer(
         n_valid = max(1, round(self.validation_fraction * n_rows))
         if n_rows - n_valid < 1:
             raise ValueError(
-                f"early_stopping=True holds out {n_valid} of {n_rows} row(s) and leaves none to "
-                "train on. Use early_stopping=False or more rows."
+                f"early_stopping=True holds out {n_valid} row(s) of X and leaves none to train on: "
+                f"X has n_samples={n_rows}. Use early_stopping=False or more rows."
             )
         seed = derive_seed(self._entropy, _SPLIT)
         order = np.random.default_rng(seed).permutation(n_rows)
@@ -284,6 +284,12 @@ class BaseVAETransformer(
             return tags
         tags.input_tags.sparse = kind.accept_sparse
         tags.input_tags.allow_nan = kind.allow_nan
-        # "auto" takes negative numbers, though not for its first choice.
-        tags.input_tags.positive_only = self.likelihood != "auto" and kind.support[0] >= 0
+        # "auto" takes negative numbers, though not for its first choice, which a binarised X needs.
+        first_choice = self.likelihood == "auto" and self.binarize is None
+        tags.input_tags.positive_only = kind.support[0] >= 0 and not first_choice
+        if molecular_graph(self.encoder) is not None:
+            describe_molecules(tags.input_tags)
+        names = [n for n in (self.encoder, self.decoder) if isinstance(n, str)]
+        if "conv" in names and self.image_shape is None:
+            tags.input_tags.two_d_array = False  # images only
         return tags

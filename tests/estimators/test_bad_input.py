@@ -327,7 +327,8 @@ def test_images_of_another_shape(make):
 def test_too_few_rows_for_early_stopping():
     refused(
         GaussianVAETransformer(early_stopping=True, **FAST),
-        r"holds out 1 of 1 row\(s\) and leaves none to train on. Use early_stopping=False",
+        r"holds out 1 row\(s\) of X and leaves none to train on: X has n_samples=1. Use "
+        "early_stopping=False",
         X=X[:1],
     )
 
