@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skccvae._array_api import as_numpy
+
 
 class Labels(NamedTuple):
     """One target of y.
@@ -94,6 +96,7 @@ def warn_of_many_classes(values: np.ndarray, number: int) -> None:
 
 
 def _as_array(y: Any) -> np.ndarray:
+    y = as_numpy(y)
     if isinstance(y, np.ma.MaskedArray):
         array = np.array(y.data, dtype=object)
         array[np.ma.getmaskarray(y)] = None

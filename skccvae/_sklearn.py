@@ -8,6 +8,9 @@ so a new version may move them. Then this file is the one to mend.
 from __future__ import annotations
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils._array_api import _convert_to_numpy as convert_to_numpy
+from sklearn.utils._array_api import _max_precision_float_dtype as max_precision_float_dtype
+from sklearn.utils._array_api import device, get_namespace
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -22,7 +25,11 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "convert_to_numpy",
+    "device",
     "fit_context",
+    "get_namespace",
+    "max_precision_float_dtype",
     "output_config",
     "validate_params",
 ]

@@ -31,9 +31,10 @@ BESIDE_SEES = ("special", "manifolds")
 # `geodesic_distances` of an estimator is the function of metrics, which stands on the manifolds;
 # a molecular encoder's rows are those of molecules, which stands on nothing of the house.
 ALSO_SEES = {"estimators": {"metrics", "molecules"}}
-# What every floor that knows scikit-learn may import: its private names, and the labels of users.
+# What every floor that knows scikit-learn may import: its private names, arrays of other libraries,
+# and the labels of users.
 SKLEARN = "_sklearn"
-GROUND = (SKLEARN, "_labels")
+GROUND = (SKLEARN, "_array_api", "_labels")
 
 TRAINING_STEP = {"torch"}
 AROUND_IT = {"torch", "numpy", "scipy", "sklearn", "skorch", "tqdm", "joblib", "safetensors"}
@@ -49,7 +50,8 @@ THIRD_PARTY = {
     "metrics": {"torch", "numpy", "scipy", "sklearn"},
     "molecules": {"numpy", "scipy", "sklearn", "joblib", "rdkit", "pandas"},
     SKLEARN: {"sklearn"},
-    "_labels": {"numpy"},
+    "_array_api": {"torch", "numpy", "sklearn"},
+    "_labels": {"numpy", "sklearn"},
 }
 
 

@@ -85,6 +85,11 @@ def floor(file: str) -> str:
     return file.partition("/")[0].removesuffix(".py")
 
 
+def height(file: str) -> int:
+    """Number of a file's floor, from the ground up."""
+    return -1 if floor(file) in floors.GROUND else floors.FLOORS.index(floor(file))
+
+
 def files_of(calls: list[Call]) -> list[str]:
     """Files in the order of their first call; functions of mathematics aside."""
     return [f for f in dict.fromkeys(call.file for call in calls) if floor(f) != "special"]
@@ -103,7 +108,7 @@ def upward(calls: list[Call]) -> list[Call]:
         call
         for call in calls
         if call.caller is not None
-        and floors.FLOORS.index(floor(call.file)) > floors.FLOORS.index(floor(call.caller))
+        and height(call.file) > height(call.caller)
         # torch's engine runs the gradients of all floors through the decorator there.
         and not (call.caller == "special/_autograd.py" and call.function == "backward")
     ]

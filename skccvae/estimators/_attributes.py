@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._supervision import TargetEncoder
 from skccvae.manifolds import Manifold
-from skccvae.training import VAENet
+
+if TYPE_CHECKING:
+    from skccvae.training import VAENet
 
 
 class SavedAttributes:
@@ -61,12 +63,14 @@ class FittedAttributes(SavedAttributes):
 
     n_features_in_: int
     feature_names_in_: np.ndarray
-    net_: VAENet
     manifold_: Manifold
     curvature_: float | list[float]
     device_: str
     # Parameters that shaped the model, as they were when it was built.
     _structure: dict[str, Any]
+
+    if TYPE_CHECKING:  # its name is not there before the first fit, and hints are read at run time
+        net_: VAENet
 
     @property
     def history_(self) -> dict[str, list]:

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from skccvae._sklearn import InvalidParameterError, fit_context
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
-from skccvae.estimators._molecules import same_setting
+from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._supervision import TargetEncoder
@@ -21,9 +21,6 @@ from skccvae.training import (
     Batches,
     DatasetRows,
     DivergenceError,
-    EpochPrinter,
-    KeepBest,
-    ProgressBar,
     RowSource,
     derive_seed,
     entropy_from,
@@ -48,6 +45,10 @@ class BaseVAETransformer(
 
     # scikit-learn's `set_output` wraps methods in the body of its own subclasses only.
     transform = InferenceMixin.transform
+    # Diagrams of estimators in notebooks link to their documentation. Its address goes here once it
+    # has one; scikit-learn's template leads to scikit-learn's site.
+    _doc_link_module = "skccvae"
+    _doc_link_template = ""
 
     # --- parameters -----------------------------------------------------------------------------
 
@@ -82,7 +83,8 @@ class BaseVAETransformer(
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows, or images with more than two dimensions, which are flattened. Bytes (uint8)
+            Rows, or images with more than two dimensions, which are flattened. A torch tensor may
+            have any dtype and be on any device. Bytes (uint8)
             with values above 1 are read as 8-bit intensities where the likelihood lives on
             [0, 1]. A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
             ``numpy.memmap``, are read batch by batch, after a pass for the range of the data (two
@@ -224,14 +226,16 @@ class BaseVAETransformer(
         n_valid = max(1, round(self.validation_fraction * n_rows))
         if n_rows - n_valid < 1:
             raise ValueError(
-                f"early_stopping=True holds out {n_valid} of {n_rows} row(s) and leaves none to "
-                "train on. Use early_stopping=False or more rows."
+                f"early_stopping=True holds out {n_valid} row(s) of X and leaves none to train on: "
+                f"X has n_samples={n_rows}. Use early_stopping=False or more rows."
             )
         seed = derive_seed(self._entropy, _SPLIT)
         order = np.random.default_rng(seed).permutation(n_rows)
         return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
     def _callbacks(self, epochs: int, has_validation: bool) -> list:
+        from skccvae.training import EpochPrinter, KeepBest, ProgressBar  # and skorch with them
+
         name = type(self).__name__
         callbacks = list(self.callbacks or [])
         if has_validation:
@@ -274,6 +278,12 @@ class BaseVAETransformer(
             return tags
         tags.input_tags.sparse = kind.accept_sparse
         tags.input_tags.allow_nan = kind.allow_nan
-        # "auto" takes negative numbers, though not for its first choice.
-        tags.input_tags.positive_only = self.likelihood != "auto" and kind.support[0] >= 0
+        # "auto" takes negative numbers, though not for its first choice, which a binarised X needs.
+        first_choice = self.likelihood == "auto" and self.binarize is None
+        tags.input_tags.positive_only = kind.support[0] >= 0 and not first_choice
+        if molecular_graph(self.encoder) is not None:
+            describe_molecules(tags.input_tags)
+        names = [n for n in (self.encoder, self.decoder) if isinstance(n, str)]
+        if "conv" in names and self.image_shape is None:
+            tags.input_tags.two_d_array = False  # images only
         return tags

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 from torch.distributions import Distribution
 
+from skccvae._array_api import as_given, as_numpy
 from skccvae.estimators._model import ModelMixin
 from skccvae.estimators._units import check_support
 from skccvae.estimators._validation import validate_rows, without_mask
@@ -49,16 +50,18 @@ class InferenceMixin(ModelMixin):
         -------
         Z : ndarray of shape (n_samples, n_outputs), float32
             Coordinates in the chart named by ``coordinates``: ``n_components`` numbers, one more
-            where they are ambient coordinates of a curved space.
+            where they are ambient coordinates of a curved space. With scikit-learn's
+            ``array_api_dispatch`` this method, like others that return arrays for X, returns a
+            tensor on the device of X where X is one.
         """
         check_is_fitted(self)
-        X = validate_rows(self, X, reset=False)
+        checked = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
-        out = np.empty((X.shape[0], self._n_features_out), dtype=np.float32)
-        for rows, params in self._encoded(X):
+        out = np.empty((checked.shape[0], self._n_features_out), dtype=np.float32)
+        for rows, params in self._encoded(checked):
             points = latent.location(params)
             out[rows] = self._chart(points).cpu().numpy()
-        return self._finite(out, "transform")
+        return as_given(self._finite(out, "transform"), X)
 
     def _chart(self, points: Tensor) -> Tensor:
         """Ambient points in the chart of the user."""
@@ -68,38 +71,37 @@ class InferenceMixin(ModelMixin):
         return coordinates
 
     @own_modes()
-    def inverse_transform(self, Z):
+    def inverse_transform(self, X):
         """Decode latent points: the mean of p(x | z).
 
         Parameters
         ----------
-        Z : array-like of shape (n_points, n_outputs)
-            Points in the chart named by ``coordinates``. Ambient points are first projected
+        X : array-like of shape (n_points, n_outputs)
+            Latent points, in the chart named by ``coordinates``. Ambient points are first projected
             radially onto the space, so that a mean of latent points may be passed.
 
         Returns
         -------
-        X : ndarray of shape (n_points, n_features) or (n_points, ...), float32
+        X_original : ndarray of shape (n_points, n_features) or (n_points, ...), float32
             In the units and the shape that `fit` was given.
 
         Raises
         ------
         ValueError
-            If Z has the wrong number of columns, holds NaN, or a point has no nearest point on
+            If X has the wrong number of columns, holds NaN, or a point has no nearest point on
             the space: the zero vector on a sphere, a vector outside the cone over a hyperboloid,
             stereographic coordinates on or outside the ball.
         """
         check_is_fitted(self)
-        points = self._points_from(Z)
-        return self._decode(points)
+        return as_given(self._decode(self._points_from(X)), X)
 
-    def _points_from(self, Z, name: str = "Z") -> Tensor:
+    def _points_from(self, X) -> Tensor:
         """Ambient points of latent coordinates in the chart of the user, float64 on the CPU."""
-        Z = check_array(without_mask(Z, name), dtype=[np.float64, np.float32], input_name=name)
+        Z = check_array(without_mask(as_numpy(X)), dtype=[np.float64, np.float32], input_name="X")
         wanted = self._n_features_out
         if Z.shape[1] != wanted:
             raise ValueError(
-                f"{name} has {Z.shape[1]} columns, but latent points in coordinates="
+                f"X has {Z.shape[1]} columns, but latent points in coordinates="
                 f"{self.coordinates!r} have {wanted}. The space has {self.manifold_.dim} intrinsic "
                 f"dimensions and {self.manifold_.ambient_dim} ambient ones."
             )
@@ -202,7 +204,7 @@ class InferenceMixin(ModelMixin):
         fractions = torch.linspace(0, 1, n_steps, dtype=torch.float64)
         path = self.manifold_.geodesic(start[:, None], end[:, None], fractions)
         rows = self._decode(path.reshape(-1, path.shape[-1]))
-        return rows.reshape(len(start), n_steps, *rows.shape[1:])
+        return as_given(rows.reshape(len(start), n_steps, *rows.shape[1:]), X0)
 
     @own_modes()
     def geodesic_distances(self, Z, W=None):
@@ -222,7 +224,7 @@ class InferenceMixin(ModelMixin):
         """
         check_is_fitted(self)
         return pairwise_geodesic_distances(
-            without_mask(Z, "Z"),
+            without_mask(Z, "Z"),  # a tensor stays one here, and so does the result
             without_mask(W, "W"),
             manifold=self.manifold_,
             coordinates=self.coordinates,

@@ -15,7 +15,7 @@ from skccvae.estimators._shared_parameters import SharedParameters
 from skccvae.molecules import MolecularGraph
 from skccvae.nn import Likelihood, likelihood_class
 from skccvae.nn.networks import ZeroColumns
-from skccvae.training import NegativeELBO, RandomStream, VAENet
+from skccvae.training import NegativeELBO, RandomStream
 from skccvae.vae import VAE
 
 # The parameters that may hold code of the user's, which the model is then made of.
@@ -71,6 +71,8 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _new_net(self, module: VAE) -> None:
         """Put a module into a net, and note what the module was built from."""
+        from skccvae.training import VAENet  # and skorch with it
+
         self.net_ = VAENet(
             module,
             NegativeELBO,

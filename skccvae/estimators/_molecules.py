@@ -19,6 +19,13 @@ def molecular_graph(encoder: Any) -> MolecularGraph | None:
     return MolecularGraph() if isinstance(encoder, str) and encoder == "molecular_graph" else None
 
 
+def describe_molecules(input_tags: Any) -> None:
+    """Say in scikit-learn's tags that X is a column of strings and not a table of numbers."""
+    input_tags.string = input_tags.one_d_array = True
+    input_tags.two_d_array = input_tags.three_d_array = input_tags.sparse = False
+    input_tags.allow_nan = input_tags.positive_only = False
+
+
 def same_setting(a: Any, b: Any) -> bool:
     """Whether two values of a parameter mean the same; a name stands for its settings."""
     if molecular_graph(a) is not None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skccvae._array_api import as_given
 from skccvae.estimators._inference import NUMBERS_IN_MEMORY, InferenceMixin
 from skccvae.estimators._validation import validate_rows
 from skccvae.training import derive_seed, own_modes
@@ -46,7 +47,7 @@ class ScoringMixin(InferenceMixin):
         ----------
         Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
         """
-        return self._evidence(X, n_importance_samples)[:, 2]
+        return as_given(self._evidence(X, n_importance_samples)[:, 2], X)
 
     def score(self, X, y=None):
         """Mean of `score_samples`: higher is better.

@@ -123,8 +123,10 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
     if isinstance(likelihood, str) and likelihood == "auto":
         kind = auto_likelihood(low, high, divisor)
         if binarize is not None and not kind.binarizable:
+            negative = "Negative values in data: " if low < 0 else ""
             raise ValueError(
-                f"binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from {low:.9g} "
+                f"{negative}binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from "
+                f"{low:.9g} "
                 f"to {high:.9g}. Scale it, for example with sklearn.preprocessing.MinMaxScaler."
             )
     if binarize is not None and not kind.binarizable:

@@ -12,6 +12,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset
 
+from skccvae._array_api import as_numpy
 from skccvae._labels import is_missing
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
@@ -144,7 +145,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         Learns the contract of its input from X (``n_features_in_``, ``feature_names_in_`` and
         ``_input``), or has it compared with X.
     X : array-like, sparse or torch Dataset
-        The user's X.
+        The user's X. Tensors and arrays of other libraries become NumPy arrays here.
     reset : bool
         Whether this is the first sight of the data.
 
@@ -154,6 +155,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         Numbers without infinity, and without NaN unless the likelihood takes it. Those of a
         Dataset are looked at as they are read.
     """
+    X = as_numpy(X)
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     shape: tuple[int, ...] | None = None
     if molecular_graph(encoder) is not None:

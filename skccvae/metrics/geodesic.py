@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from skccvae._array_api import as_given, as_numpy
 from skccvae.manifolds import Manifold
 
 __all__ = ["GeodesicDistance", "pairwise_geodesic_distances"]
@@ -64,7 +65,7 @@ def pairwise_geodesic_distances(
     """
     z = _points(Z, manifold, coordinates, "Z")
     w = None if W is None else _points(W, manifold, coordinates, "W")
-    return manifold.pairwise(z, w).numpy()
+    return as_given(manifold.pairwise(z, w).numpy(), Z)
 
 
 def _check_manifold(manifold: object) -> None:
@@ -79,7 +80,7 @@ def _points(Z: ArrayLike, manifold: Manifold, coordinates: str, name: str) -> Te
     """Checked ambient points in float64 on the CPU."""
     _check_manifold(manifold)
     width = manifold.chart_dim(coordinates)
-    array = np.array(np.asarray(Z), dtype=np.float64)  # takes torch tensors too; a copy
+    array = np.array(as_numpy(Z), dtype=np.float64)  # a copy
     if array.ndim != 2:
         raise ValueError(
             f"{name} must have two dimensions, with {width} {coordinates} coordinates in each row; "

@@ -58,6 +58,8 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
     ((3, 2048), 'csr', 16)
     """
 
+    _doc_link_module = "skccvae"  # as for the estimators: no link until there is an address
+    _doc_link_template = ""
     _parameter_constraints: dict[str, list] = {
         "fingerprint": [HasMethods("transform"), None],
         "on_invalid": [StrOptions({"raise", "skip"})],

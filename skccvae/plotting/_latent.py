@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from skccvae._array_api import as_numpy
 from skccvae.manifolds import ConstantCurvature, Manifold, Product
 from skccvae.plotting import _maps as maps
 from skccvae.plotting._model import ambient_points, find_model
@@ -100,7 +101,7 @@ class LatentDisplay:
             raise TypeError(
                 f"manifold must be a space of skccvae.manifolds; got {type(manifold).__name__}."
             )
-        array = np.array(np.asarray(points), dtype=np.float64)  # torch tensors too; a copy
+        array = np.array(as_numpy(points), dtype=np.float64)  # a copy
         if array.ndim != 2 or len(array) == 0:
             raise ValueError(f"points must be a non-empty 2-D array; got shape {array.shape}.")
         self.points = np.asarray(manifold.from_chart(torch.from_numpy(array), "ambient").numpy())

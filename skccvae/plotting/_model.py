@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skccvae._array_api import as_numpy
 from skccvae.manifolds import Manifold
 
 
@@ -66,11 +67,11 @@ def decode(transformer: Any, Z: NDArray[Any]) -> NDArray[Any]:
             "none. Pass the step that makes the latent space, such as pipeline['vae'], and rows as "
             "that step reads them."
         )
-    return np.asarray(transformer.inverse_transform(Z))
+    return np.asarray(as_numpy(transformer.inverse_transform(Z)))
 
 
 def ambient_points(estimator: Any, X: Any) -> NDArray[np.float64]:
     """Embed the rows of X, as ambient points of the model's ``manifold_`` in float64."""
     model, transformer = find_model(estimator)
-    Z = torch.from_numpy(np.array(transformer.transform(X), dtype=np.float64))
+    Z = torch.from_numpy(np.array(as_numpy(transformer.transform(X)), dtype=np.float64))
     return np.asarray(model.manifold_.from_chart(Z, model.coordinates).numpy())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skccvae._array_api import as_numpy
 from skccvae.plotting._images import as_images, find_image_shape, mosaic, to_unit, value_range
 from skccvae.plotting._model import decode, find_model
 from skccvae.plotting._style import make_axes, merge_style, require_pyplot
@@ -56,7 +57,7 @@ class ReconstructionDisplay:
         *,
         image_shape: tuple[int, ...] | None = None,
     ) -> None:
-        first, second = np.asarray(originals), np.asarray(reconstructions)
+        first, second = (np.asarray(as_numpy(a)) for a in (originals, reconstructions))
         if first.shape != second.shape or first.ndim < 2 or len(first) == 0:
             raise ValueError(
                 "originals and reconstructions must have the same shape (n_images, ...); got "
@@ -130,7 +131,7 @@ class ReconstructionDisplay:
         else:
             rows = X[:n_images] if hasattr(X, "shape") else _first(X, n_images)
         decoded = decode(transformer, transformer.transform(rows))
-        originals = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
+        originals = np.asarray(rows.toarray() if hasattr(rows, "toarray") else as_numpy(rows))
         if image_shape is None and originals.ndim == 2:
             image_shape = getattr(model, "image_shape", None)
         decoded = decoded.reshape(originals.shape)
@@ -203,4 +204,4 @@ def _first(X: Any, n: int) -> NDArray[Any]:
     if isinstance(X, list | tuple):
         return np.asarray(X)[:n]
     samples = [X[number] for number in range(min(n, len(X)))]
-    return np.stack([np.asarray(s[0] if isinstance(s, tuple) else s) for s in samples])
+    return np.stack([np.asarray(as_numpy(s[0] if isinstance(s, tuple) else s)) for s in samples])

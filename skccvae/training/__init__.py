@@ -1,15 +1,46 @@
-"""Training: in-memory batches, the skorch net, callbacks, random numbers."""
+"""Training: in-memory batches, the skorch net, callbacks, random numbers.
+
+skorch is imported with the first name from here that needs it, which is when the first net is
+built: it takes as long to import as torch.
+"""
+
+import importlib
+import sys
+import warnings
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from skccvae.training.batches import Batch, Batches, RowScaling, RowSource, rounding
-from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
 from skccvae.training.dataset_rows import DatasetRows
 from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.modes import own_modes
-from skccvae.training.net import VAENet
 from skccvae.training.objective import NegativeELBO
 from skccvae.training.paired_rows import PairedRows
 from skccvae.training.random import RandomStream, derive_seed, entropy_from
 from skccvae.training.row_access import column_limits, is_memory_mapped, row_slices
+
+if TYPE_CHECKING:
+    from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
+    from skccvae.training.net import VAENet
+else:
+    _WITH_SKORCH = {
+        "EpochPrinter": "callbacks",
+        "KeepBest": "callbacks",
+        "ProgressBar": "callbacks",
+        "VAENet": "net",
+    }
+
+    def __getattr__(name):
+        if name not in _WITH_SKORCH:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # What skorch imports warns of things that are no business of a call of `fit`.
+        known = "skorch" in sys.modules
+        with nullcontext() if known else warnings.catch_warnings(action="ignore"):
+            return getattr(importlib.import_module(f"{__name__}.{_WITH_SKORCH[name]}"), name)
+
+    def __dir__():
+        return sorted({*globals(), *_WITH_SKORCH})
+
 
 __all__ = [
     "Batch",

@@ -327,7 +327,8 @@ def test_images_of_another_shape(make):
 def test_too_few_rows_for_early_stopping():
     refused(
         GaussianVAETransformer(early_stopping=True, **FAST),
-        r"holds out 1 of 1 row\(s\) and leaves none to train on. Use early_stopping=False",
+        r"holds out 1 row\(s\) of X and leaves none to train on: X has n_samples=1. Use "
+        "early_stopping=False",
         X=X[:1],
     )
 
@@ -435,7 +436,7 @@ def test_latent_points_with_a_wrong_number_of_columns(vae, coordinates, wanted):
         wrong = np.full((2, n), 0.1)
         with pytest.raises(
             ValueError,
-            match=rf"Z has {n} columns, but latent points in coordinates='{coordinates}' have "
+            match=rf"X has {n} columns, but latent points in coordinates='{coordinates}' have "
             rf"{wanted}. The space has 2 intrinsic dimensions and {ambient} ambient ones",
         ):
             vae.inverse_transform(wrong)

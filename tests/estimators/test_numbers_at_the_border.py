@@ -349,8 +349,8 @@ def test_masked_entries_are_missing_numbers():
     for method in (vae.transform, vae.score_samples, vae.partial_fit):
         with pytest.raises(ValueError, match=message):
             method(X)
-    for method in (vae.inverse_transform, vae.geodesic_distances):
-        with pytest.raises(ValueError, match="Z is a masked array with 1 masked entries"):
+    for name, method in (("X", vae.inverse_transform), ("Z", vae.geodesic_distances)):
+        with pytest.raises(ValueError, match=f"{name} is a masked array with 1 masked entries"):
             method(np.ma.masked_array([[1.0, 2.0]], mask=[[True, False]]))
     unmasked = np.ma.masked_array(NORMAL)
     assert np.array_equal(vae.transform(unmasked), vae.transform(NORMAL))

@@ -19,6 +19,7 @@ from skccvae import (
     HyperbolicVAETransformer,
     SphericalVAETransformer,
 )
+from skccvae.molecules import FingerprintTransformer
 
 FAST = {"max_epochs": 3, "hidden_layer_sizes": (16,), "random_state": 0}
 
@@ -135,3 +136,13 @@ def test_fitted_attributes(make, small):
     if not isinstance(vae.curvature_, list):
         assert vae.curvature_ == pytest.approx(vae.manifold_.curvature)
         assert vae.manifold_.dim == vae.n_components
+
+
+def test_no_method_requests_metadata(make):
+    assert str(make().get_metadata_routing()) == "{}"
+
+
+def test_diagrams_link_to_no_page_of_another_project(make):
+    for estimator in (make(), FingerprintTransformer()):
+        assert estimator._doc_link_module == "skccvae"
+        assert "href" not in estimator._repr_html_()

@@ -172,7 +172,9 @@ class Likelihood(nn.Module):
         if not cls.supports(low, high, divisor):
             least, most = (divisor * end for end in cls.support)
             reason = cls.support_error.format(low=low, high=high, least=least, most=most)
-            raise ValueError(f"likelihood={cls.name!r} {reason}")
+            # scikit-learn's words, which its own checks look for.
+            negative = "Negative values in data: " if low < 0 <= least else ""
+            raise ValueError(f"{negative}likelihood={cls.name!r} {reason}")
 
     @classmethod
     def unit_warning(cls, low: float, high: float) -> str | None:
