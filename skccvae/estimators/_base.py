@@ -9,14 +9,17 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skccvae._sklearn import InvalidParameterError, fit_context
+from skccvae.estimators._budget import resolved
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
 from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
+from skccvae.estimators._start import start_at_pca, start_rows
 from skccvae.estimators._supervision import TargetEncoder
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
+from skccvae.nn import SkipEncoder
 from skccvae.training import (
     Batches,
     DatasetRows,
@@ -28,7 +31,7 @@ from skccvae.training import (
 )
 
 # Numbers of the streams of random numbers, by what they are for.
-_INIT, _SPLIT, _TRAIN = 0, 1, 2
+_INIT, _SPLIT, _TRAIN, _START = 0, 1, 2, 3
 # A learned curvature keeps its first value for this fraction of the epochs: if it moves before the
 # networks know anything, it goes astray.
 CURVATURE_BURN_IN = 0.2
@@ -116,7 +119,7 @@ class BaseVAETransformer(
         exception: if Ctrl-C ends a first fit after an epoch or more, the whole epochs are kept.
         """
         go_on = self.warm_start and hasattr(self, "net_")
-        return self._fit(X, y, go_on, epochs=self.max_epochs)
+        return self._fit(X, y, go_on)
 
     @fit_context(prefer_skip_nested_validation=True)
     @own_modes(grad=True)
@@ -138,9 +141,9 @@ class BaseVAETransformer(
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, hasattr(self, "net_"), epochs=1, use_validation=False)
+        return self._fit(X, y, hasattr(self, "net_"), one_pass=True)
 
-    def _fit(self, X, y, go_on: bool, epochs: int, use_validation: bool = True):
+    def _fit(self, X, y, go_on: bool, one_pass: bool = False):
         """Train a copy of the estimator, and take over its attributes in one step."""
         before = dict(vars(self))
         new = object.__new__(type(self))
@@ -148,6 +151,7 @@ class BaseVAETransformer(
         error: BaseException | None = None
         try:
             rows = validate_rows(new, X, reset=not go_on)
+            new._budget = resolved(new, rows.shape[0], one_pass)
             if go_on:
                 new._check_structure()
                 new._check_support(rows)
@@ -155,7 +159,7 @@ class BaseVAETransformer(
                 new.net_ = new.net_.twin()
             else:
                 new._start(rows, y)
-            new._train(rows, y, epochs, use_validation)
+            new._train(rows, y, use_validation=not one_pass)
         except DivergenceError as diverged:
             error = diverged
         except KeyboardInterrupt as interrupt:
@@ -164,6 +168,7 @@ class BaseVAETransformer(
                 raise
             error = interrupt
         new.net_.rest()
+        del new._budget
         new.n_iter_ = max(min(new.net_.n_epochs_, len(new.net_.history)), 1)
         new._update_fitted()
         # What a callback has set on the estimator meanwhile stays.
@@ -187,11 +192,18 @@ class BaseVAETransformer(
         with self._stream(derive_seed(self._entropy, _INIT)).building():
             # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(kind, X.shape[1]).float()
+        if isinstance(module.encoder, SkipEncoder):
+            seed = derive_seed(self._entropy, _START)
+            some = RowSource(X, units, resident=False).rows(
+                start_rows(X.shape[0], X.shape[1], seed)
+            )
+            start_at_pca(module, some, seed)
         self._new_net(module)
         self._n_fits = 0
 
-    def _train(self, X, y, epochs: int, use_validation: bool = True):
+    def _train(self, X, y, use_validation: bool):
         self._follow_parameters()
+        epochs = self._budget.epochs
         targets = None
         if self._targets is not None:
             targets = self._targets.transform(targets_for(X, y), X.shape[0])
@@ -204,7 +216,7 @@ class BaseVAETransformer(
         dynamic = self.binarize == "dynamic"
         seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
         stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))
-        train = Batches(source, index, self.batch_size, binarize=dynamic, stream=stream)
+        train = Batches(source, index, self._budget.batch_size, binarize=dynamic, stream=stream)
         valid = None
         if held_out is not None:
             rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
@@ -239,7 +251,7 @@ class BaseVAETransformer(
         name = type(self).__name__
         callbacks = list(self.callbacks or [])
         if has_validation:
-            callbacks.append(KeepBest(self.n_epochs_no_change, self.kl_warmup_epochs))
+            callbacks.append(KeepBest(self.n_epochs_no_change, self._budget.warmup_epochs))
         if self.verbose == 1:
             callbacks.append(ProgressBar(epochs, name))
         elif self.verbose > 1:
@@ -247,11 +259,11 @@ class BaseVAETransformer(
         return callbacks
 
     def _check_early_stopping(self, epochs: int) -> None:
-        total = len(self.net_.history) + epochs
-        if total <= self.kl_warmup_epochs:
+        total, warmup = len(self.net_.history) + epochs, self._budget.warmup_epochs
+        if total <= warmup:
             warnings.warn(
                 "early_stopping=True has no effect: epochs of the KL warm-up do not count, and all "
-                f"{total} epochs are part of it (kl_warmup_epochs={self.kl_warmup_epochs}).",
+                f"{total} epochs are part of it (kl_warmup_epochs={warmup}).",
                 UserWarning,
                 stacklevel=2,
             )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skccvae.estimators._attributes import FittedAttributes
+from skccvae.estimators._budget import budget
 from skccvae.estimators._molecules import n_observed
 from skccvae.estimators._networks import decoder_network, encoder_network, hidden_sizes
 from skccvae.estimators._shared_parameters import SharedParameters
@@ -48,9 +49,10 @@ class ModelMixin(SharedParameters, FittedAttributes):
         scale = self._input.units.scale
         likelihood = kind(n_features, None if scale is None else torch.from_numpy(scale))
         sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._input.image_shape
-        encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape)
+        n_start = latent.n_start if self.init == "pca" else 0
+        encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape, n_start)
         decoder = decoder_network(
-            self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape
+            self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape, n_start > 0
         )
         constant = self._input.units.constant
         if constant is not None and constant.any() and likelihood.n_outputs == n_features:
@@ -87,7 +89,19 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _net_settings(self) -> dict[str, Any]:
         """Settings of the net that follow the parameters, at its start and before each training."""
-        return {f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]}
+        named = {
+            f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]
+        }
+        # A model that was read from a file learns the number of its rows when it trains on.
+        plan = vars(self).get("_budget") or budget(
+            1, self.batch_size, self.max_epochs, self.kl_warmup_epochs
+        )
+        chosen = {
+            "batch_size": plan.batch_size,
+            "max_epochs": plan.epochs,
+            "criterion__warmup_epochs": plan.warmup_epochs,
+        }
+        return {name: chosen[name] if v == "auto" else v for name, v in named.items()}
 
     def _update_fitted(self) -> None:
         """Set the attributes that are read from the net."""

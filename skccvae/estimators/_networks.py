@@ -17,6 +17,8 @@ from skccvae.nn import (
     GraphEncoder,
     Likelihood,
     Reshaped,
+    SkipDecoder,
+    SkipEncoder,
     build_module,
     mlp,
 )
@@ -43,6 +45,7 @@ def encoder_network(
     sizes: tuple[int, ...],
     activation: str,
     image_shape: tuple[int, ...] | None,
+    n_start: int = 0,
 ) -> nn.Module:
     """Network from flat rows to hidden features.
 
@@ -58,6 +61,8 @@ def encoder_network(
         A key of ``ACTIVATIONS``.
     image_shape : tuple of int or None
         Shape of one sample.
+    n_start : int, default=0
+        Number of linear features beside those of a multilayer perceptron.
 
     Raises
     ------
@@ -85,6 +90,8 @@ def encoder_network(
         )
     if spec == "conv":
         return ConvEncoder(image_shape, sizes[-1] if sizes else None, activation)
+    if n_start:
+        return SkipEncoder(n_inputs, sizes, activation, n_start)
     return mlp(n_inputs, sizes, activation)
 
 
@@ -95,6 +102,7 @@ def decoder_network(
     sizes: tuple[int, ...],
     activation: str,
     image_shape: tuple[int, ...] | None,
+    linear_path: bool = False,
 ) -> nn.Module:
     """Network from latent features to a likelihood's outputs.
 
@@ -113,6 +121,8 @@ def decoder_network(
         A key of ``ACTIVATIONS``.
     image_shape : tuple of int or None
         Shape of one sample.
+    linear_path : bool, default=False
+        Whether a linear map goes beside a multilayer perceptron.
 
     Raises
     ------
@@ -129,6 +139,10 @@ def decoder_network(
     if spec == "conv":
         n_hidden = sizes[0] if sizes and not planes else None
         network = ConvDecoder(n_inputs, image_shape, n_hidden, activation, n_outputs)
+    elif linear_path:
+        hidden = mlp(n_inputs, rest, activation)
+        hidden = nn.Sequential(ACTIVATIONS[activation](), hidden) if planes else hidden
+        return SkipDecoder(hidden, n_inputs, rest[-1] if rest else n_inputs, n_outputs)
     else:
         network = mlp(n_inputs, rest, activation, n_outputs)
     return nn.Sequential(ACTIVATIONS[activation](), network) if planes else network

@@ -25,6 +25,7 @@ from skccvae.estimators._parameters import (
 from skccvae.molecules import MolecularGraph
 from skccvae.nn import ACTIVATIONS, LIKELIHOODS, Likelihood
 
+AUTO = StrOptions({"auto"})
 _FRACTION = Interval(Real, 0, 1, closed="neither")
 _OWN_NETWORK = "A torch module, or a callable that builds one, is welcome too."
 
@@ -98,6 +99,18 @@ class SharedParameters:
         number of outputs.
         """,
     )
+    init: str = parameter(
+        default="random",
+        allowed=[StrOptions({"pca", "random"})],
+        shapes_model=True,
+        kind='{"pca", "random"}',
+        doc="""
+        Where the networks start. ``"pca"`` adds a linear path beside encoder and decoder, which
+        starts at the principal components of the rows (of 10 000, if there are more): the model
+        starts at probabilistic PCA, and training goes on from there. It applies to ``"mlp"``; other
+        networks start at random.
+        """,
+    )
     image_shape: Sequence[int] | None = parameter(
         default=None,
         allowed=[None, "array-like"],
@@ -140,12 +153,15 @@ class SharedParameters:
         kind="float",
         doc="Weight of the KL divergence in the objective.",
     )
-    kl_warmup_epochs: int = parameter(
+    kl_warmup_epochs: int | str = parameter(
         default=0,
-        allowed=[Interval(Integral, 0, None, closed="left")],
+        allowed=[Interval(Integral, 0, None, closed="left"), AUTO],
         net="criterion__warmup_epochs",
-        kind="int",
-        doc="Epochs over which that weight grows linearly from 0 to ``beta``.",
+        kind='int or "auto"',
+        doc="""
+        Epochs over which that weight grows linearly from 0 to ``beta``. ``"auto"`` takes none for a
+        model that starts at PCA and for `partial_fit`, and else half of the epochs of a `fit`.
+        """,
     )
     free_bits: float = parameter(
         default=0.0,
@@ -194,11 +210,24 @@ class SharedParameters:
     learning_rate: float = parameter(
         default=1e-3, allowed=[POSITIVE], net="lr", kind="float", doc="Step size of Adam."
     )
-    batch_size: int = parameter(
-        default=128, allowed=[COUNT], net="batch_size", kind="int", doc="Rows in a training step."
+    batch_size: int | str = parameter(
+        default=128,
+        allowed=[COUNT, AUTO],
+        net="batch_size",
+        kind='int or "auto"',
+        doc="""
+        Rows in a training step. ``"auto"`` takes 128.
+        """,
     )
-    max_epochs: int = parameter(
-        default=50, allowed=[COUNT], net="max_epochs", kind="int", doc="Passes over the data."
+    max_epochs: int | str = parameter(
+        default=50,
+        allowed=[COUNT, AUTO],
+        net="max_epochs",
+        kind='int or "auto"',
+        doc="""
+        Passes over the data. ``"auto"`` takes as many as 5000 training steps need, but at least 10
+        and at most 60; ``n_iter_`` says how many those were.
+        """,
     )
     early_stopping: bool = parameter(
         default=False,

@@ -36,6 +36,7 @@ from skccvae.nn.likelihoods import (
     likelihood_class,
 )
 from skccvae.nn.limits import riemannian_prior_fits
+from skccvae.nn.linear_path import SkipDecoder, SkipEncoder
 from skccvae.nn.networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
 from skccvae.nn.repeatable_noise import normal_noise, row_keys, uniform_noise
 from skccvae.nn.supervision import PredictionHead
@@ -68,6 +69,8 @@ __all__ = [
     "PowerSphericalLatent",
     "ProductLatent",
     "RiemannianLatent",
+    "SkipDecoder",
+    "SkipEncoder",
     "SphericalCauchyLatent",
     "SphericalLatent",
     "VonMisesLikelihood",

@@ -215,6 +215,28 @@ class Latent(nn.Module):
         return float(self.manifold.curvature)
 
     @property
+    def n_start(self) -> int:
+        """Number of principal components that `start_at` reads; 0, as by default, for none."""
+        return 0
+
+    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        """Map from standardised principal components to parameters of the posterior.
+
+        Parameters
+        ----------
+        noise_ratio : Tensor of shape (n_start,)
+            Variance of the noise around the components, divided by the variance of each component:
+            the variance of the posterior of probabilistic PCA, whose mean is the component times
+            ``sqrt(1 - noise_ratio)``. 1 where the data have no further component.
+
+        Returns
+        -------
+        weight : Tensor of shape (n_params, n_start)
+        bias : Tensor of shape (n_params,)
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it starts at components.")
+
+    @property
     def batch_key(self) -> tuple | None:
         """Key by which a product batches its factors.
 

@@ -86,6 +86,15 @@ class EuclideanLatent(Latent):
     def batch_key(self) -> tuple | None:
         return (type(self), self.dim)
 
+    @property
+    def n_start(self) -> int:
+        return self.dim
+
+    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        loc = torch.diag((1 - noise_ratio).sqrt())
+        bias = torch.cat([torch.zeros_like(noise_ratio), 0.5 * noise_ratio.log()])
+        return torch.cat([loc, torch.zeros_like(loc)]), bias
+
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         loc, raw = params.chunk(2, dim=-1)
         return loc, soft_bound(raw, LOG_SCALE_BOUND)
@@ -139,6 +148,13 @@ class DeterministicLatent(Latent):
     @property
     def kl_dims(self) -> list[int]:
         return [0]
+
+    @property
+    def n_start(self) -> int:
+        return self.dim
+
+    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.eye(self.dim), torch.zeros(self.dim)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         return LatentStep(params, params.new_zeros(params.shape[:-1]))

@@ -6,6 +6,7 @@ valid one. Training computes draws in polar form, so no chart of the space can o
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -119,6 +120,23 @@ class NormalLatent(Latent):
 
     def history(self) -> dict[str, float]:
         return {} if self.learned is None else {"curvature": self.curvature()}
+
+    # --- a start at principal components: coordinates in the tangent space at the origin ---------
+
+    @property
+    def n_start(self) -> int:
+        return self.dim
+
+    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        size = self.prior_scale
+        if self.K > 0:  # within the hemisphere around the origin, where the map is one to one
+            size = min(size, 0.5 * math.pi / (math.sqrt(self.K) * (math.sqrt(self.dim) + 1)))
+        loc = size * torch.diag((1 - noise_ratio).sqrt())
+        log_scale = math.log(size) + 0.5 * noise_ratio.log()
+        if not self.law._scale_dims:
+            log_scale = log_scale.mean(0, keepdim=True)
+        weight = torch.cat([loc, loc.new_zeros(len(log_scale), self.dim)])
+        return weight, torch.cat([loc.new_zeros(self.dim), log_scale])
 
     # --- posterior and prior ----------------------------------------------------------------------
 

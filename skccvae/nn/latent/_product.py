@@ -76,6 +76,29 @@ class ProductLatent(Latent):
     def kl_dims(self) -> list[int]:
         return [factor.dim for factor in self.factors]
 
+    @property
+    def n_start(self) -> int:
+        return sum(factor.n_start for factor in self.factors)
+
+    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        # Components go to factors in turn, as cards are dealt, so that each gets large ones.
+        hands: list[list[int]] = [[] for _ in self.factors]
+        while sum(map(len, hands)) < self.n_start:
+            for hand, factor in zip(hands, self.factors, strict=True):
+                if len(hand) < factor.n_start:
+                    hand.append(sum(map(len, hands)))
+        weight, biases = noise_ratio.new_zeros(self.n_params, self.n_start), []
+        row = 0
+        for hand, factor in zip(hands, self.factors, strict=True):
+            if not factor.n_start:
+                biases.append(noise_ratio.new_zeros(factor.n_params))
+            else:
+                part, bias = factor.start_at(noise_ratio[hand])
+                weight[row : row + factor.n_params, hand] = part
+                biases.append(bias)
+            row += factor.n_params
+        return weight, torch.cat(biases)
+
     def fitted_manifold(self) -> Product:
         return Product([factor.fitted_manifold() for factor in self.factors])
 

@@ -101,6 +101,21 @@ class SphericalLatent(Latent):
     def batch_key(self) -> tuple | None:
         return (type(self), self.dim, self.radius)
 
+    @property
+    def n_start(self) -> int:
+        return self.dim + 1
+
+    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        # The direction of the first d + 1 components, so that data may wind round the sphere. With
+        # |v| near 1 a tangent direction has the variance noise_ratio / (d + 1) on the unit sphere,
+        # and a von Mises-Fisher law has the variance 1 / kappa there.
+        m = self.dim + 1
+        weight = torch.zeros(m + 1, m)
+        weight[:m] = torch.diag((1 - noise_ratio).sqrt()) / math.sqrt(m)
+        bias = torch.zeros(m + 1)
+        bias[m] = (m / noise_ratio.mean() / self.dim).log()
+        return weight, bias
+
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Vector v and log(kappa / d) of each row."""
         direction = params[..., :-1]

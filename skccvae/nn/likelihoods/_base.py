@@ -269,6 +269,28 @@ class Likelihood(nn.Module):
         """Mean of p(x | z) in model units, shape (..., p)."""
         return self.distribution(outputs).mean
 
+    # --- the start ------------------------------------------------------------------------------
+
+    def start_outputs(self, x: Tensor) -> Tensor | None:
+        """Outputs of a decoder that knew the rows, to first order around the column means.
+
+        A linear decoder starts at the regression of these on latent features. None, as by default,
+        starts it at random.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, p)
+            Rows in model units.
+
+        Returns
+        -------
+        Tensor of shape (n, n_outputs) or None
+        """
+        return None
+
+    def start_noise(self, outputs: Tensor, x: Tensor) -> None:
+        """Set learned scales to what first outputs leave unexplained; by default there are none."""
+
 
 def _check_facts(kind: type[Likelihood]) -> None:
     """Refuse facts of a class that no estimator could follow."""

@@ -70,6 +70,17 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
     def mean(self, outputs: Tensor) -> Tensor:
         return outputs
 
+    def start_outputs(self, x: Tensor) -> Tensor | None:
+        return x
+
+    def start_noise(self, outputs: Tensor, x: Tensor) -> None:
+        variance = (x - outputs).double().square().mean(0)
+        if len(self.raw_scale) == 1:
+            variance = variance.mean(0, keepdim=True)
+        excess = (variance.sqrt() - self.min_scale).clamp_(min=0.5 * self.min_scale)
+        with torch.no_grad():
+            self.raw_scale.copy_(excess.expm1().log())
+
     def distribution(self, outputs: Tensor) -> Distribution:
         return Independent(Normal(outputs, self.scale()), 1, validate_args=False)
 

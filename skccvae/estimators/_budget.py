@@ -1,0 +1,77 @@
+"""How long a model trains: what "auto" means for batches, epochs and the warm-up of the KL."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+# Chosen on validation rows of digits, wine and breast cancer with a start at PCA: 150 epochs serve
+# 1400 rows no better than 50 and make codes of 150 rows worse.
+_STEPS = 5000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 10, 60
+_BATCH = 128
+
+
+class Budget(NamedTuple):
+    """What the parameters of the training mean for a number of rows.
+
+    Attributes
+    ----------
+    batch_size : int
+        Rows in a step.
+    epochs : int
+        Passes over the rows.
+    warmup_epochs : int
+        Passes over which the weight of the KL grows.
+    """
+
+    batch_size: int
+    epochs: int
+    warmup_epochs: int
+
+
+def budget(
+    n_rows: int,
+    batch_size: int | str,
+    max_epochs: int | str,
+    kl_warmup_epochs: int | str,
+    init: str = "pca",
+) -> Budget:
+    """Numbers for the parameters of an estimator, each of which may be "auto".
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows to train on.
+    batch_size, max_epochs, kl_warmup_epochs : int or "auto"
+        The parameters.
+    init : {"pca", "random"}, default="pca"
+        Where the networks start. A model that starts at PCA needs no warm-up.
+
+    Returns
+    -------
+    Budget
+
+    Examples
+    --------
+    >>> from skccvae.estimators._budget import budget
+    >>> budget(150, "auto", "auto", "auto")
+    Budget(batch_size=128, epochs=60, warmup_epochs=0)
+    >>> budget(60_000, 64, "auto", 0)
+    Budget(batch_size=64, epochs=10, warmup_epochs=0)
+    """
+    rows = _BATCH if batch_size == "auto" else int(batch_size)
+    if max_epochs == "auto":
+        wanted = math.ceil(_STEPS * rows / n_rows)
+        max_epochs = min(max(wanted, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    if kl_warmup_epochs == "auto":
+        kl_warmup_epochs = 0 if init == "pca" else int(max_epochs) // 2
+    return Budget(rows, int(max_epochs), int(kl_warmup_epochs))
+
+
+def resolved(estimator: Any, n_rows: int, one_pass: bool) -> Budget:
+    """Budget of the next training of an estimator; one pass has no warm-up of its own."""
+    warmup, epochs = estimator.kl_warmup_epochs, estimator.max_epochs
+    if one_pass:
+        epochs, warmup = 1, 0 if warmup == "auto" else warmup
+    return budget(n_rows, estimator.batch_size, epochs, warmup, estimator.init)

@@ -1,0 +1,83 @@
+"""A start at PCA: components, posterior widths, a first decoder and its noise, from some rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from skccvae.nn import SkipDecoder, SkipEncoder
+from skccvae.vae import VAE
+
+# Rows that the decomposition looks at, and numbers (not rows) where rows are wide.
+_ROWS, _NUMBERS = 10_000, 2 * 10**7
+# Bounds of the share of noise in a component: below, a posterior is too narrow to be moved; above,
+# a code would start with no gradient.
+_SMALLEST_RATIO, _LARGEST_RATIO = 1e-3, 0.95
+
+
+def start_rows(n: int, p: int, seed: int) -> np.ndarray:
+    """Indices of the rows that a start looks at, in ascending order."""
+    most = min(n, _ROWS, max(_NUMBERS // p, 256))
+    if most == n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+
+
+@torch.no_grad()
+def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
+    """Start the linear paths of a model at the principal components of rows.
+
+    Parameters
+    ----------
+    model : VAE
+        With `SkipEncoder` as encoder, and a decoder that may hold a `SkipDecoder`.
+    x : Tensor of shape (n, p)
+        Rows in model units.
+    seed : int
+        Seed of a randomised decomposition and of draws.
+    """
+    encoder = model.encoder
+    assert isinstance(encoder, SkipEncoder)
+    inputs = model.likelihood.encoder_inputs(x)
+    ratio = _start_encoder(encoder, inputs.numpy(), seed)
+    weight, bias = model.latent.start_at(ratio)
+    model.head.weight.zero_()
+    model.head.weight[:, -encoder.n_components :] = weight
+    model.head.bias.copy_(bias)
+    skip = next((m for m in model.decoder.modules() if isinstance(m, SkipDecoder)), None)
+    wanted = model.likelihood.start_outputs(x)
+    if skip is None or wanted is None:
+        return
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(x), model.latent.noise_dim, generator=generator)
+    features = model.latent.step(model.encode(x), noise).features
+    solution = _regression(features.double(), wanted.double())
+    skip.set_affine(solution[:-1].T, solution[-1])
+    model.likelihood.start_noise(model.decode(features), x)
+
+
+def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> Tensor:
+    """Put standardised components into the encoder; return the share of noise in each."""
+    n, p = inputs.shape
+    ratio = torch.ones(encoder.n_components)
+    k = min(encoder.n_components, n - 1, p)
+    if k < 1:
+        return ratio.clamp_(max=_LARGEST_RATIO)
+    with np.errstate(invalid="ignore"):  # shares of a variance of 0
+        pca = PCA(k, random_state=seed % 2**32).fit(inputs.astype(np.float64))
+    variance = pca.explained_variance_
+    kept = variance > 1e-10 * max(variance[0], 1e-300)
+    axes = pca.components_[kept] / np.sqrt(variance[kept])[:, None]
+    encoder.set_components(torch.from_numpy(axes), torch.from_numpy(-axes @ pca.mean_))
+    ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance[kept])
+    return ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO)
+
+
+def _regression(features: Tensor, wanted: Tensor) -> Tensor:
+    """Ridge regression with intercept, shape (f + 1, o); the ridge is for features without rank."""
+    A = torch.cat([features, torch.ones_like(features[:, :1])], dim=-1)
+    gram = A.T @ A
+    gram.diagonal().add_(1e-6 * gram.diagonal().mean())
+    return torch.linalg.solve(gram, A.T @ wanted)

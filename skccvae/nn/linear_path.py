@@ -1,0 +1,116 @@
+"""Multilayer perceptrons with a linear skip connection, through which a model can start at PCA.
+
+An encoder with a skip connection returns its hidden features and, beside them, k linear features of
+the row. The last layer of a decoder with one reads the latent features beside the hidden ones. At
+the start the linear features are principal components, the head reads only these, and the last
+layer only latent features: the model is probabilistic PCA. Training changes all weights alike.
+
+The linear features come from the first layer, and the last layer is one matrix, so that a training
+step has no further matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skccvae.nn.networks import ACTIVATIONS, mlp
+
+__all__ = ["SkipDecoder", "SkipEncoder"]
+
+
+class SkipEncoder(nn.Module):
+    """Features of a multilayer perceptron, and beside them linear features of the same rows.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Width p of the rows.
+    hidden : sequence of int
+        Widths of the hidden layers. With none, the features are the rows.
+    activation : str
+        A key of ``ACTIVATIONS``.
+    n_components : int
+        Number k of linear features.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import SkipEncoder
+    >>> SkipEncoder(6, (16, 8), "relu", 2)(torch.zeros(4, 6)).shape
+    torch.Size([4, 10])
+    """
+
+    def __init__(
+        self, n_inputs: int, hidden: Sequence[int], activation: str, n_components: int
+    ) -> None:
+        super().__init__()
+        self.n_components = n_components
+        width = hidden[0] if hidden else 0
+        self.first = nn.Linear(n_inputs, width + n_components)
+        self.rest: nn.Module | None = None
+        if hidden:
+            self.rest = nn.Sequential(
+                ACTIVATIONS[activation](), *mlp(width, hidden[1:], activation)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        if self.rest is None:
+            return torch.cat([x, first], dim=-1)
+        k = self.n_components
+        hidden, components = first.split([first.shape[-1] - k, k], dim=-1)
+        return torch.cat([self.rest(hidden), components], dim=-1)
+
+    def set_components(self, axes: Tensor, offset: Tensor) -> None:
+        """Let the first linear features be ``axes @ x + offset``.
+
+        Parameters
+        ----------
+        axes : Tensor of shape (j, p)
+            With j at most k; further features stay as they are.
+        offset : Tensor of shape (j,)
+        """
+        start = self.first.out_features - self.n_components
+        self.first.weight[start : start + len(axes)] = axes
+        self.first.bias[start : start + len(axes)] = offset
+
+
+class SkipDecoder(nn.Module):
+    """Hidden layers, and a last layer that reads their features and the inputs.
+
+    Parameters
+    ----------
+    hidden : torch.nn.Module
+        Maps inputs (n, f) to features (n, h).
+    n_inputs : int
+        The width f.
+    n_hidden : int
+        The width h.
+    n_outputs : int
+        Width of the result.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import SkipDecoder, mlp
+    >>> SkipDecoder(mlp(2, (8,), "relu"), 2, 8, 6)(torch.zeros(4, 2)).shape
+    torch.Size([4, 6])
+    """
+
+    def __init__(self, hidden: nn.Module, n_inputs: int, n_hidden: int, n_outputs: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.last = nn.Linear(n_hidden + n_inputs, n_outputs)
+        self.n_hidden = n_hidden
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.last(torch.cat([self.hidden(z), z], dim=-1))
+
+    def set_affine(self, weight: Tensor, bias: Tensor) -> None:
+        """Let the outputs be ``weight @ z + bias``: hidden features have no part in them."""
+        self.last.weight[:, : self.n_hidden] = 0
+        self.last.weight[:, self.n_hidden :] = weight
+        self.last.bias.copy_(bias)

@@ -1,0 +1,192 @@
+"""Models that start at PCA, in every geometry and for every kind of table."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.decomposition import PCA, TruncatedSVD
+
+import skccvae
+from skccvae import (
+    AutoencoderTransformer,
+    ConstantCurvatureVAETransformer,
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    MixedCurvatureVAETransformer,
+    SphericalVAETransformer,
+)
+
+# One epoch of steps that change nothing: what is left is the start.
+START = {"init": "pca", "max_epochs": 1, "learning_rate": 1e-12, "random_state": 0}
+MODELS = [
+    GaussianVAETransformer(3),
+    AutoencoderTransformer(3),
+    HyperbolicVAETransformer(3),
+    HyperbolicVAETransformer(3, posterior="riemannian_normal", curvature=-0.3),
+    SphericalVAETransformer(3),
+    SphericalVAETransformer(3, posterior="power_spherical", curvature=0.5),
+    SphericalVAETransformer(3, posterior="wrapped_normal"),
+    ConstantCurvatureVAETransformer(3),
+    ConstantCurvatureVAETransformer(3, curvature=-0.5, decoder_input="tangent"),
+    ConstantCurvatureVAETransformer(3, learn_curvature=True),
+    MixedCurvatureVAETransformer("h2,s2,e1"),
+]
+
+
+@pytest.fixture(scope="module")
+def X():
+    """Three strong directions among eight columns, and noise."""
+    rng = np.random.default_rng(0)
+    latent = rng.normal(size=(400, 3)) * [3.0, 2.0, 1.0]
+    return latent @ rng.normal(size=(3, 8)) + 0.3 * rng.normal(size=(400, 8)) + 5
+
+
+def explained(model, X):
+    """Share of the variance of X that decoded codes explain."""
+    back = model.inverse_transform(model.transform(X))
+    return 1 - ((X - back) ** 2).sum() / ((X - X.mean(0)) ** 2).sum()
+
+
+@pytest.mark.parametrize("likelihood", ["isotropic_gaussian", "gaussian"])
+def test_the_plane_starts_at_principal_components(X, likelihood):
+    vae = GaussianVAETransformer(3, likelihood=likelihood, **START).fit(X)
+    scale = X.std(0) if likelihood == "gaussian" else 1.0
+    components = PCA(3).fit_transform(X / scale)
+    for j, column in enumerate(vae.transform(X).T):
+        assert abs(np.corrcoef(column, components[:, j])[0, 1]) > 1 - 1e-6
+        # the posterior mean of probabilistic PCA shrinks a standardised component a little
+        assert 0.95 < column.std() < 1.0
+
+
+@pytest.mark.parametrize("model", MODELS, ids=repr)
+def test_every_geometry_starts_near_pca_and_goes_on(X, model):
+    model.set_params(likelihood="isotropic_gaussian", **START).fit(X)
+    d = 5 if isinstance(model, MixedCurvatureVAETransformer) else 3
+    best = PCA(d).fit(X).explained_variance_ratio_.sum()
+    spherical = "Spherical" in type(model).__name__ or d == 5
+    # A sphere has no radius to tell: it keeps directions only.
+    assert explained(model, X) > (0.6 if spherical else best - 0.1)
+    start = model.score(X)
+    model.set_params(init="random").fit(X)
+    assert start > model.score(X) + 1
+    model.set_params(init="pca", learning_rate=1e-3, max_epochs=20).fit(X)
+    assert model.score(X) > start
+
+
+def test_data_may_wind_round_a_sphere():
+    angle = np.linspace(0, 2 * np.pi, 300, endpoint=False)
+    rng = np.random.default_rng(1)
+    X = np.stack([np.cos(angle), np.sin(angle)], 1) @ rng.normal(size=(2, 6))
+    X += 0.05 * rng.normal(size=X.shape)
+    Z = SphericalVAETransformer(1, likelihood="isotropic_gaussian", **START).fit_transform(X)
+    turn = np.unwrap(np.arctan2(Z[:, 1], Z[:, 0]))
+    assert abs(abs(turn[-1] - turn[0]) - 2 * np.pi) < 0.5
+
+
+def test_the_start_does_not_depend_on_the_container(X, tmp_path):
+    X = np.where(np.abs(X - 5) > 2, X, 0).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    vae = GaussianVAETransformer(2, likelihood="isotropic_gaussian", **START)
+    expected = vae.fit(X).transform(X)
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(X))
+    for same in (sp.csr_matrix(X), np.load(tmp_path / "X.npy", mmap_mode="r"), rows):
+        np.testing.assert_allclose(vae.fit(same).transform(X), expected, atol=2e-4)
+
+
+def test_many_rows_are_sampled(X, monkeypatch):
+    from skccvae.estimators import _start
+
+    monkeypatch.setattr(_start, "_ROWS", 100)
+    assert len(_start.start_rows(400, 8, 0)) == 100
+    vae = GaussianVAETransformer(2, likelihood="isotropic_gaussian", **START)
+    Z = vae.fit_transform(X)
+    np.testing.assert_array_equal(Z, vae.fit_transform(X))
+    all_rows = PCA(2).fit_transform(X)
+    assert abs(np.corrcoef(Z[:, 0], all_rows[:, 0])[0, 1]) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "make"),
+    [
+        ("bernoulli", lambda x: (x > 5) * 1.0),
+        ("continuous_bernoulli", lambda x: 1 / (1 + np.exp(5 - x))),
+        ("poisson", lambda x: np.floor(np.exp(x / 5))),
+        ("negative_binomial", lambda x: np.floor(np.exp(x / 5))),
+        ("von_mises", lambda x: np.angle(np.exp(1j * x / 4))),
+        ("discretized_logistic", lambda x: np.clip(x * 20, 0, 255).astype(np.uint8)),
+    ],
+)
+def test_other_likelihoods_start_at_the_components_that_their_encoder_reads(X, likelihood, make):
+    Y = make(X)
+    vae = GaussianVAETransformer(2, likelihood=likelihood, **START).fit(Y)
+    assert np.isfinite(vae.score(Y))
+    first = vae.score(Y)
+    vae.set_params(learning_rate=1e-3, max_epochs=15).fit(Y)
+    assert vae.score(Y) > first
+
+
+def test_bits_start_close_to_truncated_svd(X):
+    B = (X > X.mean(0)) * 1.0
+    vae = GaussianVAETransformer(2, **START).fit(B)
+    assert vae.likelihood_ == "bernoulli"
+    best = TruncatedSVD(2).fit(B - B.mean(0)).explained_variance_ratio_.sum()
+    assert explained(vae, B) > 0.8 * best
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        lambda x: x[:1],
+        lambda x: x[:2],
+        lambda x: x[:, :1],
+        lambda x: x[:, :2],  # fewer columns than components
+        lambda x: np.repeat(x[:, :1], 5, axis=1),  # rank 1
+        lambda x: np.full((30, 4), 3.0),
+        lambda x: np.hstack([x, np.full((400, 1), 2020.0)]),
+        lambda x: 1e-30 * x,
+        lambda x: 1e25 * x,
+    ],
+)
+@pytest.mark.parametrize("kind", [GaussianVAETransformer, SphericalVAETransformer])
+def test_tables_without_enough_components(X, table, kind):
+    X = table(X)
+    vae = kind(3, init="pca", max_epochs=3, random_state=0).fit(X)
+    assert np.isfinite(vae.transform(X)).all()
+    assert np.isfinite(vae.inverse_transform(vae.transform(X))).all()
+
+
+def test_networks_of_the_users_own_keep_their_start(X):
+    settings = {"max_epochs": 2, "random_state": 0, "likelihood": "gaussian"}
+    for own in (
+        {"encoder": torch.nn.Linear(8, 4), "decoder": torch.nn.Linear(2, 8)},
+        {"image_shape": (2, 4), "encoder": "conv", "decoder": "conv"},
+    ):
+        one = GaussianVAETransformer(2, init="pca", **own, **settings).fit_transform(X)
+        other = GaussianVAETransformer(2, init="random", **own, **settings).fit_transform(X)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_start_is_saved_and_cannot_change(X, tmp_path):
+    vae = SphericalVAETransformer(2, init="pca", max_epochs=2, random_state=0).fit(X)
+    Z = vae.transform(X)
+    vae.save(tmp_path / "model.safetensors")
+    loaded = skccvae.load(tmp_path / "model.safetensors")
+    assert loaded.init == "pca"
+    np.testing.assert_array_equal(loaded.transform(X), Z)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(vae)).transform(X), Z)
+    with pytest.raises(ValueError, match="init was 'pca'"):
+        vae.set_params(init="random").partial_fit(X)
+
+
+def test_supervision_and_streams_go_on_from_it(X):
+    y = (X[:, 0] > X[:, 0].mean()).astype(int)
+    vae = GaussianVAETransformer(2, init="pca", supervised_weight=5.0, max_epochs=3).fit(X, y)
+    assert len(vae.classes_) == 2
+    stream = GaussianVAETransformer(2, init="pca", random_state=0)
+    for part in np.array_split(X, 4):
+        stream.partial_fit(part)
+    assert np.isfinite(stream.score(X))

@@ -1,0 +1,37 @@
+"""Skip connections of encoder and decoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skccvae.nn import SkipDecoder, SkipEncoder, mlp
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (7, 3)])
+def test_components_are_affine_in_the_rows_whatever_the_network_says(hidden):
+    torch.manual_seed(0)
+    encoder = SkipEncoder(4, hidden, "tanh", 3)
+    axes, offset = torch.randn(2, 4), torch.randn(2)
+    with torch.no_grad():
+        encoder.set_components(axes, offset)
+    x = torch.randn(6, 4)
+    features = encoder(x)
+    width = hidden[-1] if hidden else 4
+    assert features.shape == (6, width + 3)
+    torch.testing.assert_close(features[:, width : width + 2], x @ axes.T + offset)
+    if not hidden:
+        torch.testing.assert_close(features[:, :4], x)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_a_decoder_starts_affine_and_can_leave(hidden):
+    torch.manual_seed(0)
+    decoder = SkipDecoder(mlp(2, hidden, "tanh"), 2, hidden[-1] if hidden else 2, 3)
+    weight, bias = torch.randn(3, 2), torch.randn(3)
+    with torch.no_grad():
+        decoder.set_affine(weight, bias)
+    z = torch.randn(6, 2)
+    torch.testing.assert_close(decoder(z), z @ weight.T + bias)
+    decoder(z).square().sum().backward()
+    assert decoder.last.weight.grad[:, : decoder.n_hidden].abs().sum() > 0
