@@ -20,7 +20,7 @@ from torch.distributions import Distribution, constraints
 
 from skccvae.distributions.constraints import finite_positive, finite_vector, unit_vector
 from skccvae.distributions.rotationally_symmetric import check_width
-from skccvae.special.projected_normal import projected_normal_radius
+from skccvae.special.projected_normal import half_less_log_chi, projected_normal_radius
 
 __all__ = ["ProjectedNormal"]
 
@@ -250,8 +250,7 @@ class ProjectedNormal(Distribution):
         mean_square = (self.loc.square() + self.scale.square()).sum(-1)  # E|x|^2
         share = radius.mean_square * (ratio / mean_square)  # E[|x|^2 | z] / E|x|^2
         half = 0.5 * (m * (torch.log(ratio) - share) - alpha * radius.excess)
-        constant = 0.5 * m - _log_chi_integral(m)
-        kl = half + radius.log_integral - self.scale.log().sum(-1) + constant
+        kl = half + radius.log_integral - self.scale.log().sum(-1) + half_less_log_chi(m)
         return x * x_square.rsqrt().unsqueeze(-1), kl
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -292,8 +291,3 @@ class ProjectedNormal(Distribution):
 _NO_MOMENTS = (
     "the {} of a projected normal has no closed form; average over draws q.rsample((n,)) instead."
 )
-
-
-def _log_chi_integral(m: int) -> float:
-    """Logarithm of the integral of u^(m-1) exp(-u^2 / 2) over u > 0."""
-    return (0.5 * m - 1) * math.log(2) + math.lgamma(0.5 * m)

@@ -107,40 +107,50 @@ def projected_normal_radius(alpha: Tensor, m: int) -> ProjectedNormalRadius:
         raise TypeError(f"alpha must be float32 or float64, got {alpha.dtype}.")
     if m < 2:
         raise ValueError(f"m is the ambient dimension and must be at least 2, got {m}.")
-    return ProjectedNormalRadius(*with_derivative(alpha, lambda x: _evaluate(x, m)).unbind())
+    results = with_derivative(alpha, lambda x: radius_and_slopes(x, m))
+    return ProjectedNormalRadius(*results.unbind())
 
 
-def _evaluate(alpha: Tensor, m: int) -> tuple[Tensor, Tensor]:
-    """The four results and their derivatives in alpha, stacked in float64.
+def radius_and_slopes(alpha: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """The results of `projected_normal_radius` and their derivatives in alpha.
 
-    float64 also for float32: the logarithm may be a difference of two numbers in the thousands.
+    Two tensors of shape (4, ...) in float64, also for float32: the logarithm may be a difference of
+    two numbers in the thousands.
     """
     alpha = alpha.double()
     nodes, weights = _rule(alpha.device)
     root = math.sqrt(m)
     theta = torch.asinh(alpha * (0.5 / root))
-    ratio = torch.exp(2 * theta)  # of u*^2 to m
-    width = (1 + ratio).rsqrt()  # times 1 / sqrt(m), that of the integrand in t
+    scaled_mode = torch.exp(theta)  # u* / sqrt(m)
+    ratio = scaled_mode * scaled_mode
+    spread = 1 + ratio
+    width = spread.rsqrt()  # times 1 / sqrt(m), that of the integrand in t
     t = width.unsqueeze(-1) * (nodes / root)
     growth = torch.expm1(t)
-    square = growth.square()
+    square = growth * growth
     exponent = torch.addcmul(t - growth, square, ratio.unsqueeze(-1), value=-0.5)
-    mass = (m * exponent).exp_() * weights
+    mass = exponent.mul_(m).exp_().mul_(weights)
     total = mass.sum(-1)
     log_integral = m * theta - 0.5 * m / ratio + torch.log(total * width)
     log_integral = log_integral + 0.5 * (m - 1) * math.log(m)
     second = (mass * square).sum(-1) / total  # mean of (u / u* - 1)^2
     # Integration by parts gives the mean of u / u* - 1, as a sum over nodes of both signs does, but
     # nothing cancels.
-    first = -width.square() * ratio * second
-    mode = root * ratio.sqrt()
-    mean, excess = mode + mode * first, m / mode + mode * first
+    first = -second * ratio / spread
+    mode = root * scaled_mode
+    shift = mode * first
+    mean, excess = mode + shift, m / mode + shift
     mode_square = m * ratio
     mean_square = mode_square * (1 + 2 * first + second)
-    variance = mode_square * (second - first.square())
+    variance = mode_square * (second - first * first)
     values = torch.stack((log_integral, excess, mean, mean_square))
     slopes = (excess, variance - 1, variance, (m + 1) * mean - mean_square * excess)
     return values, torch.stack(slopes)
+
+
+def half_less_log_chi(m: int) -> float:
+    """Half of m, less the log-integral at alpha = 0, of the chi law with m degrees of freedom."""
+    return 0.5 * m - (0.5 * m - 1) * math.log(2) - math.lgamma(0.5 * m)
 
 
 @lru_cache(maxsize=8)

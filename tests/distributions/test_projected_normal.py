@@ -269,6 +269,20 @@ def test_estimate_varies_less_than_with_lengths_given_the_direction_alone() -> N
         assert kl[:400].std() <= split.std()
 
 
+@pytest.mark.parametrize("m", [2, 3, 11])
+def test_kl_is_at_most_that_of_the_normal_vectors(m: int) -> None:
+    torch.manual_seed(m)
+    normal = torch.distributions.Normal(0.0, torch.ones(m, dtype=torch.float64))
+    for size in (0.1, 0.5, 1.0, 2.0):
+        q = example(m, size)
+        kl = q.rsample_with_kl(torch.randn(20_000, m, dtype=torch.float64))[1]
+        error = kl.std() / math.sqrt(len(kl))
+        for factor in (0.3, 1.0, 3.0):
+            vector = torch.distributions.Normal(factor * q.loc, factor * q.scale)
+            bound = torch.distributions.kl_divergence(vector, normal).sum()
+            assert kl.mean() < bound + SIGMAS * error
+
+
 @pytest.mark.parametrize("m", [2, 3])
 def test_gradient_of_the_estimate_is_that_of_the_kl(m: int) -> None:
     torch.manual_seed(m)
