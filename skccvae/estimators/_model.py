@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -35,7 +37,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
         parts = (
             getattr(self, name, "") for name in ("encoder", "decoder", "likelihood", "posterior")
         )
-        own = all(isinstance(part, str | MolecularGraph) for part in parts)
+        own = all(isinstance(part, str | dict | MolecularGraph) for part in parts)
         return RandomStream(seed, device, lends=not own or own_data)
 
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
@@ -59,7 +61,8 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _shape_parameters(self) -> dict[str, Any]:
         """The parameters that the model is built from, as they are now."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shapes_model"]}
+        names = [f.name for f in fields(self) if f.metadata["shapes_model"]]
+        return {name: _own_copy(getattr(self, name)) for name in names}
 
     def _first_decoder_width(self) -> int:
         """Width of the first hidden layer of the decoder, which hyperplanes may replace."""
@@ -101,3 +104,8 @@ class ModelMixin(SharedParameters, FittedAttributes):
     @property
     def _n_features_out(self) -> int:
         return self.manifold_.chart_dim(self.coordinates)
+
+
+def _own_copy(value: Any) -> Any:
+    """Copy of what the user may change in place, and anything else as it is."""
+    return copy.copy(value) if isinstance(value, list | dict | np.ndarray) else value
