@@ -58,8 +58,8 @@ class ProjectedNormal(Distribution):
     direction, and may have two modes.
 
     A draw is a smooth function of loc, scale and the noise, and autograd gives its exact pathwise
-    gradient. The gradient grows like 1 / |x|. Its variance is finite for m >= 3; for m = 2 it is
-    infinite, though only where draws of x near 0 are not rare.
+    gradient. The gradient grows like ``1 / |x|``. Its variance is finite for m >= 3. For m = 2 it
+    is infinite, which shows only where draws of x near 0 are not rare.
 
     Mean, variance and entropy have no closed form, nor has the divergence from the uniform law.
     `rsample_with_kl` estimates the divergence.
@@ -222,13 +222,13 @@ class ProjectedNormal(Distribution):
         to the log-ratio. Here it is written so that no large terms cancel.
 
         A common factor of loc and scale changes neither the law nor the log-ratio, but it does
-        change this term. It is chosen such that E|x|^2 = m, where the divergence of the normal
+        change this term. It is chosen such that ``E|x|^2 = m``, where the divergence of the normal
         vectors, a bound on that of the directions, is smallest. So the estimate does not depend on
         the factor either.
 
-        At m = 3 with unit scales and |loc| = 1 the standard deviation of the estimate is 0.06, and
-        that of the log-ratio is 0.80. At m = 41 with a normal loc and scales about 0.4 they are 0.3
-        and 4.7.
+        At m = 3 with unit scales and ``|loc| = 1`` the standard deviation of the estimate is 0.06,
+        and that of the log-ratio is 0.80. At m = 41 with a normal loc and scales about 0.4 they are
+        0.3 and 4.7.
 
         Examples
         --------

@@ -2,7 +2,9 @@
 
 Plain path: `skccvae.distributions.ProjectedNormal.rsample_with_kl`. What this buys: there autograd
 records some forty operations on few numbers each, beside a quadrature with 56 nodes for each row.
-Here a table takes the place of the quadrature, and the gradient is written by hand.
+Here a table takes the place of the quadrature, and the gradient is written by hand. At d = 10 a
+training epoch costs 1.05 times the Gaussian's with it and 1.10 times without, at d = 40 1.07 and
+1.15 times (`benchmarks/epoch_against.py --without ProjectedNormal --dims 10 40`).
 """
 
 from __future__ import annotations
