@@ -26,7 +26,7 @@ N_FEATURES = 784
 
 
 def models(dim: int) -> dict:
-    """An estimator for each geometry and posterior that every version of the package has."""
+    """An estimator for each geometry and posterior that this version of the package has."""
     import skccvae
 
     sphere, hyperbolic = skccvae.SphericalVAETransformer, skccvae.HyperbolicVAETransformer
@@ -46,6 +46,8 @@ def models(dim: int) -> dict:
         "constant, learned": constant(dim, learn_curvature=True),
         "wrapped, learned": constant(dim, learn_curvature=True, posterior="wrapped_normal"),
     }
+    if "projected_normal" in skccvae.nn.UNIFORM_LATENTS:
+        found["projected normal"] = sphere(dim, posterior="projected_normal")
     if dim % 2 == 0:
         found[f"2s{dim // 2}"] = skccvae.MixedCurvatureVAETransformer(f"2s{dim // 2}")
     settings = {"max_epochs": 1, "warm_start": True, "random_state": 0}

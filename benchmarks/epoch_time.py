@@ -83,6 +83,7 @@ def posteriors(dim: int) -> dict:
     models = {
         "vMF": SphericalVAETransformer(dim),
         "power spherical": SphericalVAETransformer(dim, posterior="power_spherical"),
+        "projected normal": SphericalVAETransformer(dim, posterior="projected_normal"),
         "Riemannian, K>0": SphericalVAETransformer(dim, posterior="riemannian_normal"),
         "wrapped, K>0": SphericalVAETransformer(dim, posterior="wrapped_normal"),
         "wrapped, K<0": HyperbolicVAETransformer(dim),

@@ -10,13 +10,14 @@ HypersphericalUniform   yes      yes             works
 VonMisesFisher          yes      yes             raises RuntimeError
 PowerSpherical          yes      yes             raises RuntimeError
 SphericalCauchy         yes      yes             works
+ProjectedNormal         no       no              raises RuntimeError
 WrappedNormal           no       no              works; ``vmap`` over scales if K <= 0
 RiemannianNormal        yes      no              raises RuntimeError
 ProductDistribution     if all   if all          if all factors do
 ======================  =======  ==============  =====================================
 
 Means and variances are those of the coordinates in R^m. A mean lies inside the sphere, not on it.
-The derivatives of three laws are written by hand and exist once; the transformations of
+The derivatives of four laws are written by hand and exist once; the transformations of
 ``torch.func`` refuse them, so use ``torch.autograd``. The other laws need ``validate_args=False``
 inside ``vmap``.
 
@@ -26,7 +27,8 @@ NotImplementedError for all others:
 ==================  ====================================================================
 q                   p
 ==================  ====================================================================
-uniform             each spherical law; Riemannian normal on the unit sphere
+uniform             uniform, von Mises-Fisher, power spherical, spherical Cauchy; Riemannian
+                    normal on the unit sphere
 von Mises-Fisher    uniform, von Mises-Fisher, power spherical, spherical Cauchy
 power spherical     uniform; power spherical of the same location
 spherical Cauchy    uniform, spherical Cauchy
@@ -35,7 +37,8 @@ wrapped normal      wrapped normal of the same location, K < 0; in R^d of any lo
 product             product whose factors all have one
 ==================  ====================================================================
 
-For any other pair, average ``p.log_prob(z) - q.log_prob(z)`` over draws ``z = p.sample((n,))``.
+For any other pair, average ``p.log_prob(z) - q.log_prob(z)`` over draws ``z = p.sample((n,))``. For
+a projected normal and the uniform law, `ProjectedNormal.rsample_with_kl` needs fewer draws.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ import skccvae.distributions.kl  # noqa: F401  (registers the divergences)
 from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.power_spherical import PowerSpherical
 from skccvae.distributions.product import ProductDistribution
+from skccvae.distributions.projected_normal import ProjectedNormal
 from skccvae.distributions.riemannian_normal import RiemannianNormal
 from skccvae.distributions.spherical_cauchy import SphericalCauchy
 from skccvae.distributions.von_mises_fisher import VonMisesFisher
@@ -52,6 +56,7 @@ from skccvae.distributions.wrapped_normal import WrappedNormal
 __all__ = [
     "HypersphericalUniform",
     "PowerSpherical",
+    "ProjectedNormal",
     "RiemannianNormal",
     "ProductDistribution",
     "SphericalCauchy",

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import ExpTransform, biject_to, constraints, transform_to
+from torch.distributions import ExpTransform, Transform, biject_to, constraints, transform_to
+from torch.distributions.transforms import identity_transform
 
 from skccvae.manifolds.base import ConstantCurvature
 from skccvae.manifolds.polar import PolarSpace
 
-__all__ = ["OnManifold", "SideBySide", "finite_nonnegative", "finite_positive", "unit_vector"]
+__all__ = [
+    "OnManifold",
+    "SideBySide",
+    "finite_nonnegative",
+    "finite_positive",
+    "finite_vector",
+    "unit_vector",
+]
 
 #: Relative tolerance of a point. It accepts points that were computed in float32 and converted to
 #: float64.
@@ -50,6 +58,22 @@ class _Finite(constraints.Constraint):
 @transform_to.register(_Finite)
 def _exponential(constraint: _Finite) -> ExpTransform:
     return ExpTransform()
+
+
+class _FiniteReal(constraints.Constraint):
+    """Finite numbers; torch's `real` allows infinity."""
+
+    def __repr__(self) -> str:
+        return "finite"
+
+    def check(self, value: Tensor) -> Tensor:
+        return torch.isfinite(value)
+
+
+@biject_to.register(_FiniteReal)
+@transform_to.register(_FiniteReal)
+def _identity(constraint: _FiniteReal) -> Transform:
+    return identity_transform
 
 
 class OnManifold(constraints.Constraint):
@@ -94,3 +118,4 @@ class SideBySide(constraints.Constraint):
 unit_vector = _UnitVector()
 finite_positive = _Finite(zero=False)
 finite_nonnegative = _Finite(zero=True)
+finite_vector = constraints.independent(_FiniteReal(), 1)

@@ -15,6 +15,7 @@ from torch.distributions import register_kl
 from skccvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from skccvae.distributions.normal_on_manifold import NormalOnManifold
 from skccvae.distributions.power_spherical import PowerSpherical
+from skccvae.distributions.projected_normal import ProjectedNormal
 from skccvae.distributions.riemannian_normal import RiemannianNormal
 from skccvae.distributions.rotationally_symmetric import RotationallySymmetric, log_sphere_area
 from skccvae.distributions.spherical_cauchy import SphericalCauchy
@@ -112,6 +113,14 @@ def _kl_spherical_cauchy_spherical_cauchy(p: SphericalCauchy, q: SphericalCauchy
     _check_same_sphere(p, q)
     gap = (p.loc - q.loc).square().sum(-1)
     return spherical_cauchy_kl(p.concentration, q.concentration, gap, p.event_shape[0])
+
+
+@register_kl(ProjectedNormal, HypersphericalUniform)
+def _kl_projected_normal_uniform(p: ProjectedNormal, q: HypersphericalUniform) -> Tensor:
+    raise NotImplementedError(
+        "The divergence of a projected normal from the uniform law has no closed form. Average the "
+        "estimates p.rsample_with_kl(noise)[1] over standard normal noise of shape (n, m) instead."
+    )
 
 
 @register_kl(RiemannianNormal, HypersphericalUniform)

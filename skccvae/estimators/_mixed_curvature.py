@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -11,10 +11,17 @@ from skccvae._sklearn import StrOptions
 from skccvae.estimators._base import BaseVAETransformer
 from skccvae.estimators._parameters import POSITIVE, parameter, with_parameters
 from skccvae.manifolds import FactorSpec, Product, parse_signature
-from skccvae.nn import EuclideanLatent, Latent, ProductLatent, SphericalLatent, WrappedLatent
+from skccvae.nn import NORMAL_LATENTS, UNIFORM_LATENTS, EuclideanLatent, Latent, ProductLatent
 
 _UNIT = {"e": 0.0, "s": 1.0, "h": -1.0}
 _SPACE = {"e": "Euclidean (0)", "s": "spherical (positive)", "h": "hyperbolic (negative)"}
+# Families that a factor of each kind may have, the default first.
+_FAMILIES = {
+    "e": ("normal",),
+    "s": (*UNIFORM_LATENTS, *NORMAL_LATENTS),
+    "h": tuple(NORMAL_LATENTS),
+}
+_LEARNED_FAMILIES = tuple(NORMAL_LATENTS)
 
 
 @with_parameters
@@ -38,9 +45,15 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         Whether the curvature of each factor is trained by gradient. A factor may then change its
         sign, Euclidean ones included, and spheres have wrapped normal posteriors, since with a
         uniform prior the curvature has no gradient of its own.
-    posterior : {"auto", "wrapped_normal"}, default="auto"
-        Family on the spheres. ``"auto"`` is von Mises-Fisher with the uniform prior where the
-        curvature is fixed. Euclidean factors have normals, hyperbolic ones wrapped normals.
+    posterior : {"auto", "wrapped_normal"} or dict, default="auto"
+        Family of each factor. ``"auto"`` is von Mises-Fisher with the uniform prior on spheres of
+        fixed curvature, the normal on Euclidean factors and the wrapped normal elsewhere.
+        ``"wrapped_normal"`` takes that law for the spheres, too. A dict names families by the
+        letter of the factors, as in ``{"s": "projected_normal"}``. For ``s`` they are those of
+        `SphericalVAETransformer`, for ``h`` those of `HyperbolicVAETransformer`, and for ``e``
+        there is only ``"normal"``. If the curvature is learned, the families are
+        ``"wrapped_normal"`` and ``"riemannian_normal"`` for every letter. A letter without an entry
+        keeps its default, and an entry for a letter that the signature lacks changes nothing.
     prior_scale : float, default=1.0
         Scale of the priors that are normals.
     coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
@@ -50,7 +63,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
     Attributes
     ----------
     posterior_ : list of str
-        Family of each factor: ``"normal"``, ``"von_mises_fisher"`` or ``"wrapped_normal"``.
+        Family of each factor, such as ``"normal"`` or ``"von_mises_fisher"``.
     {shared_attributes}
 
     See Also
@@ -81,34 +94,57 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         default="unit", allowed=[StrOptions({"unit"}), POSITIVE, "array-like"], shapes_model=True
     )
     learn_curvature: bool = parameter(default=False, allowed=["boolean"], shapes_model=True)
-    posterior: str = parameter(
-        default="auto", allowed=[StrOptions({"auto", "wrapped_normal"})], shapes_model=True
+    posterior: str | dict[str, str] = parameter(
+        default="auto",
+        allowed=[StrOptions({"auto", "wrapped_normal"}), dict],
+        hint="A dict names a family for the factors of a letter, as in {'s': 'projected_normal'}.",
+        shapes_model=True,
     )
     prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
 
     def _make_latent(self):
         specs = parse_signature(self.signature)
         curvatures = self._factor_curvatures(specs)
-        factors = [self._factor(s, K) for s, K in zip(specs, curvatures, strict=True)]
-        self.posterior_ = [self._family(spec) for spec in specs]
+        families = self._families()
+        self.posterior_ = [families[spec.kind] for spec in specs]
+        factors = [
+            self._factor(spec, K, families[spec.kind])
+            for spec, K in zip(specs, curvatures, strict=True)
+        ]
         return ProductLatent(factors, [spec.name for spec in specs])
 
-    def _family(self, spec: FactorSpec) -> str:
-        if spec.kind == "e" and not self.learn_curvature:
-            return "normal"
-        return "von_mises_fisher" if self._is_von_mises_fisher(spec) else "wrapped_normal"
+    def _families(self) -> dict[str, str]:
+        """Family of the factors of each letter."""
+        allowed = _FAMILIES
+        if self.learn_curvature:
+            allowed = dict.fromkeys(_FAMILIES, _LEARNED_FAMILIES)
+        families = {letter: names[0] for letter, names in allowed.items()}
+        if not isinstance(self.posterior, Mapping):
+            return families if self.posterior == "auto" else {**families, "s": str(self.posterior)}
+        for letter, family in self.posterior.items():
+            if letter not in allowed:
+                raise ValueError(
+                    f"posterior names a family for {letter!r}; the letters of factors are 'e', 's' "
+                    "and 'h', as in posterior={'s': 'projected_normal'}."
+                )
+            if family not in allowed[letter]:
+                learned = " with a learned curvature" if self.learn_curvature else ""
+                raise ValueError(
+                    f"posterior={{{letter!r}: {family!r}}} is none of the families of the factors "
+                    f"{letter!r}{learned}; choose from {list(allowed[letter])}."
+                )
+            families[letter] = str(family)
+        return families
 
-    def _is_von_mises_fisher(self, spec: FactorSpec) -> bool:
-        return spec.kind == "s" and self.posterior == "auto" and not self.learn_curvature
-
-    def _factor(self, spec: FactorSpec, curvature: float) -> Latent:
-        if self._is_von_mises_fisher(spec):
-            return SphericalLatent(spec.dim, curvature)
-        if self._family(spec) == "normal" and self.prior_scale == 1.0:
+    def _factor(self, spec: FactorSpec, curvature: float, family: str) -> Latent:
+        if family in UNIFORM_LATENTS:
+            return UNIFORM_LATENTS[family](spec.dim, curvature)
+        if family == "normal" and self.prior_scale == 1.0:
             return EuclideanLatent(spec.dim)
         # A fixed sphere's ambient coordinates have no cut at the antipode.
         ambient = spec.kind == "s" and not self.learn_curvature
-        return WrappedLatent(
+        kind = NORMAL_LATENTS["wrapped_normal" if family == "normal" else family]
+        return kind(
             spec.dim,
             curvature,
             self.prior_scale,

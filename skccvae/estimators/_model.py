@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -40,7 +42,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
     def _has_own_parts(self) -> bool:
         """Whether the model is made of more than this package: networks, laws of the user's."""
         parts = (getattr(self, name, "") for name in _PARTS)
-        return not all(isinstance(part, str | MolecularGraph) for part in parts)
+        return not all(isinstance(part, str | dict | MolecularGraph) for part in parts)
 
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
         """The untrained model, on the CPU."""
@@ -64,7 +66,8 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _shape_parameters(self) -> dict[str, Any]:
         """The parameters that the model is built from, as they are now."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shapes_model"]}
+        names = [f.name for f in fields(self) if f.metadata["shapes_model"]]
+        return {name: _own_copy(getattr(self, name)) for name in names}
 
     def _first_decoder_width(self) -> int:
         """Width of the first hidden layer of the decoder, which hyperplanes may replace."""
@@ -112,3 +115,8 @@ class ModelMixin(SharedParameters, FittedAttributes):
     @property
     def _n_features_out(self) -> int:
         return self.manifold_.chart_dim(self.coordinates)
+
+
+def _own_copy(value: Any) -> Any:
+    """Copy of what the user may change in place, and anything else as it is."""
+    return copy.copy(value) if isinstance(value, list | dict | np.ndarray) else value

@@ -66,8 +66,8 @@ def pack(value: Any, hint: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     Parameters
     ----------
     value : object
-        Numbers, text, arrays, sequences of those, a dataclass of those which ``hint`` names, or a
-        class or function that can be imported.
+        Numbers, text, arrays, sequences of those, a dict of text by text, a dataclass of those
+        which ``hint`` names, or a class or function that can be imported.
     hint : type
         What the estimator declares about it.
     name : str
@@ -108,10 +108,12 @@ def pack(value: Any, hint: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return value.name
     elif import_path(value) is not None:
         return {"trusted": import_path(value)}
+    elif isinstance(value, dict) and _is_plain(value):
+        return {"mapping": dict(value)}
     raise TypeError(
         f"save cannot store {name}={value!r} without pickle. Use pickle or joblib for this "
-        "estimator. What can be saved are numbers, text and arrays of them, and classes and "
-        "functions that can be imported."
+        "estimator. What can be saved are numbers, text and arrays of them, dicts of text, and "
+        "classes and functions that can be imported."
     )
 
 
@@ -183,6 +185,8 @@ class Unpacker:
                     return np.array(items, dtype=object if dtype == "object" else np.str_)
             case {"trusted": path, **rest} if not rest:
                 return self.class_of(path)
+            case {"mapping": dict(items), **rest} if not rest and _is_plain(items):
+                return dict(items)
             case {"fields": dict(parts), **rest} if not rest and record is not None:
                 return self.record(parts, record, name)
         raise ValueError(f"{name} cannot be read from {reprlib.repr(saved)}.")
@@ -201,6 +205,11 @@ class Unpacker:
             kind = getattr(hint, "__name__", hint)
             raise ValueError(f"{name} must be {kind}; got {reprlib.repr(value)}.")
         return value
+
+
+def _is_plain(items: dict[Any, Any]) -> bool:
+    """Whether a dict holds nothing but text by text."""
+    return all(isinstance(text, str) for item in items.items() for text in item)
 
 
 def _is_a(value: Any, hint: Any) -> bool:

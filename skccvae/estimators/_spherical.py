@@ -33,12 +33,13 @@ class SphericalVAETransformer(BaseVAETransformer):
     curvature : float, default=1.0
         Curvature K > 0; the radius is 1/sqrt(K). With a uniform prior it only sets the units of
         the latent coordinates, see Notes.
-    posterior : {"von_mises_fisher", "power_spherical", "spherical_cauchy", "wrapped_normal", \
-            "riemannian_normal"}, subclass of `skccvae.nn.Latent` or callable, \
+    posterior : {"von_mises_fisher", "power_spherical", "spherical_cauchy", "projected_normal", \
+            "wrapped_normal", "riemannian_normal"}, subclass of `skccvae.nn.Latent` or callable, \
             default="von_mises_fisher"
-        Family of the posterior. The first three have the uniform prior. A normal has a prior of its
-        own kind with scale ``prior_scale``; the wrapped normal has a scale for each direction. A
-        class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
+        Family of the posterior. The first four have the uniform prior. The wrapped and the
+        Riemannian normal have a prior of their own kind with scale ``prior_scale``. The projected
+        and the wrapped normal have a scale for each direction, the others one for all. A class or
+        factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
         `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
         Scale of the prior of ``"wrapped_normal"`` and ``"riemannian_normal"``; the uniform prior
@@ -64,9 +65,15 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``, ``"spherical_cauchy"``)
-    the KL does not depend on the radius. A search over ``curvature`` then only compares scales of
-    the decoder's input.
+    With the uniform prior (``"von_mises_fisher"``, ``"power_spherical"``, ``"spherical_cauchy"``,
+    ``"projected_normal"``) the KL does not depend on the radius. A search over ``curvature`` then
+    only compares scales of the decoder's input.
+
+    The projected normal is the direction of a normal vector, the posterior of the Gaussian model in
+    d + 1 dimensions [4]_. A coordinate that the data do not need can return to the prior, which a
+    law with a single concentration cannot do. The KL is estimated from the draws, with little
+    noise. `transform` returns the direction of the normal's mean.
+
     With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere it
     covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond
     the radius) has poles in its density, onto which training collapses; ``"riemannian_normal"`` has
@@ -78,6 +85,8 @@ class SphericalVAETransformer(BaseVAETransformer):
     .. [2] N. De Cao and W. Aziz, "The power spherical distribution", 2020.
     .. [3] L. Sablica and K. Hornik, "Hyperspherical variational autoencoders using efficient
        spherical Cauchy distribution", 2025.
+    .. [4] F. Wang and A. E. Gelfand, "Directional data analysis under the general projected normal
+       distribution", Statistical Methodology 10, 2013.
 
     Examples
     --------

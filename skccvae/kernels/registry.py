@@ -15,27 +15,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skccvae.distributions import PowerSpherical, RiemannianNormal, VonMisesFisher, WrappedNormal
+from skccvae.distributions import (
+    PowerSpherical,
+    ProjectedNormal,
+    RiemannianNormal,
+    VonMisesFisher,
+    WrappedNormal,
+)
 from skccvae.kernels import (
     hyperplanes,
+    projected_normal,
     riemannian_normal,
     rotationally_symmetric,
     wrapped_normal,
 )
-from skccvae.kernels.concentration_table import (
-    ConcentrationTable,
-    power_spherical_table,
-    von_mises_fisher_table,
-)
+from skccvae.kernels.concentration_table import power_spherical_table, von_mises_fisher_table
+from skccvae.kernels.projected_normal_table import radius_table
 from skccvae.special.trigonometry import FLAT
 
 __all__ = ["accelerator", "disabled"]
 
 _enabled: ContextVar[bool] = ContextVar("skccvae_kernels_enabled", default=True)
 
-_TABLES: dict[type | str, Callable[[int], ConcentrationTable]] = {
-    VonMisesFisher: von_mises_fisher_table,
-    PowerSpherical: power_spherical_table,
+# The file with the step, and the table that it reads, by ambient dimension.
+_TABLES: dict[type | str, tuple[Any, Callable[[int], Any]]] = {
+    VonMisesFisher: (rotationally_symmetric, von_mises_fisher_table),
+    PowerSpherical: (rotationally_symmetric, power_spherical_table),
+    ProjectedNormal: (projected_normal, radius_table),
 }
 _STEPS: dict[type | str, Callable[..., Any]] = {
     WrappedNormal: wrapped_normal.step,
@@ -101,6 +107,7 @@ def accelerator(
     =====================  ====================================================================
     von Mises-Fisher,      float32, at least three ambient coordinates, one draw per row
     power spherical
+    projected normal       float32
     wrapped normal         the curvature is a number other than 0, or a tensor on the CPU
     Riemannian normal      the curvature is a number, or a tensor on the CPU
     hyperplanes            as for the wrapped normal
@@ -130,9 +137,8 @@ def accelerator(
     if of in _TABLES:
         if noise is None:
             raise TypeError(f"the step of {of!r} makes a draw, so pass its noise, a tensor.")
-        if not rotationally_symmetric.applies(x, noise):
-            return None
-        return partial(rotationally_symmetric.step, _TABLES[of](x.shape[-1]))
+        file, table = _TABLES[of]
+        return partial(file.step, table(x.shape[-1])) if file.applies(x, noise) else None
     step = _STEPS.get(of)
     known = not isinstance(curvature, Tensor) or curvature.device.type == "cpu"
     if step is None or not known or x.dtype not in (torch.float32, torch.float64):

@@ -7,6 +7,7 @@ from skccvae.special.power_spherical import (
     power_spherical_kl_uniform,
     power_spherical_log_normalizer,
 )
+from skccvae.special.projected_normal import ProjectedNormalRadius, projected_normal_radius
 from skccvae.special.quantile import RadialQuantile
 from skccvae.special.spherical_cauchy import (
     spherical_cauchy_kl_uniform,
@@ -24,6 +25,7 @@ from skccvae.special.trigonometry import (
 from skccvae.special.von_mises_fisher import vmf_kl_uniform, vmf_log_normalizer
 
 __all__ = [
+    "ProjectedNormalRadius",
     "RadialQuantile",
     "arctan_k",
     "bessel_ratio",
@@ -33,6 +35,7 @@ __all__ = [
     "log_sinc_k",
     "power_spherical_kl_uniform",
     "power_spherical_log_normalizer",
+    "projected_normal_radius",
     "sin_k",
     "sinc_k",
     "spherical_cauchy_kl_uniform",

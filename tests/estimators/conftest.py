@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[type[BaseVAETransformer], dict[str, Any]]] = {
     "gaussian": (GaussianVAETransformer, {}),
     "von_mises_fisher": (SphericalVAETransformer, {}),
     "power_spherical": (SphericalVAETransformer, {"posterior": "power_spherical"}),
+    "projected_normal": (SphericalVAETransformer, {"posterior": "projected_normal"}),
     "wrapped_sphere": (SphericalVAETransformer, {"posterior": "wrapped_normal"}),
     "riemannian_sphere": (SphericalVAETransformer, {"posterior": "riemannian_normal"}),
     "hyperbolic": (HyperbolicVAETransformer, {}),

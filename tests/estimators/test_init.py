@@ -29,11 +29,14 @@ MODELS = [
     HyperbolicVAETransformer(3, posterior="riemannian_normal", curvature=-0.3),
     SphericalVAETransformer(3),
     SphericalVAETransformer(3, posterior="power_spherical", curvature=0.5),
+    SphericalVAETransformer(3, posterior="spherical_cauchy"),
+    SphericalVAETransformer(3, posterior="projected_normal", curvature=2.0),
     SphericalVAETransformer(3, posterior="wrapped_normal"),
     ConstantCurvatureVAETransformer(3),
     ConstantCurvatureVAETransformer(3, curvature=-0.5, decoder_input="tangent"),
     ConstantCurvatureVAETransformer(3, learn_curvature=True),
     MixedCurvatureVAETransformer("h2,s2,e1"),
+    MixedCurvatureVAETransformer("h2,s2,e1", posterior={"s": "projected_normal"}),
 ]
 
 

@@ -415,6 +415,14 @@ def test_another_format_says_what_to_do(path, tmp_path):
 
 
 EDITS = {
+    "dict of lists": (
+        lambda m, t: m["params"].update(likelihood={"mapping": {"a": ["b"]}}),
+        "likelihood cannot be read",
+    ),
+    "dict for a name": (
+        lambda m, t: m["params"].update(likelihood={"mapping": {"a": "b"}}),
+        "'likelihood' parameter",
+    ),
     "max_epochs": (lambda m, t: m["params"].update(max_epochs="os.system"), "'max_epochs'"),
     "device": (lambda m, t: m["params"].update(device="os.system"), "os.system"),
     "meta device": (lambda m, t: m["params"].update(device="meta"), "device must be"),

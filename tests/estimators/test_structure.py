@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 
 import skccvae
 from skccvae import (
@@ -16,6 +19,8 @@ from skccvae import (
     HyperbolicVAETransformer,
     MixedCurvatureVAETransformer,
 )
+from skccvae.distributions import ProjectedNormal, RiemannianNormal
+from skccvae.nn.latent._flat import DiagonalNormal
 
 X = np.random.default_rng(0).random((60, 5)).astype(np.float32)
 FAST = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
@@ -63,6 +68,86 @@ def test_training_on_refuses_what_it_cannot_follow(change):
     for method in (vae.fit, vae.partial_fit):
         with pytest.raises(ValueError, match="when the model was built"):
             method(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "change"),
+    [
+        ("posterior", {"s": "projected_normal"}, lambda v: v.update(s="spherical_cauchy")),
+        ("curvature", [1.0, -1.0], lambda v: v.__setitem__(0, 2.0)),
+        ("curvature", np.array([1.0, -1.0]), lambda v: v.__setitem__(0, 2.0)),
+    ],
+    ids=["dict", "list", "array"],
+)
+def test_a_parameter_changed_in_place_is_noticed(name, value, change, tmp_path):
+    vae = MixedCurvatureVAETransformer("s2,h1", warm_start=True, **{name: value}, **FAST).fit(X)
+    built, Z = copy.deepcopy(value), vae.transform(X)
+    change(value)
+    with pytest.raises(ValueError, match=f"{name} was .* when the model was built"):
+        vae.fit(X)
+    vae.save(tmp_path / "model")
+    loaded = skccvae.load(tmp_path / "model")
+    assert np.array_equal(getattr(loaded, name), built)
+    assert np.array_equal(loaded.transform(X), Z)
+
+
+def test_families_of_the_factors_of_a_product(tmp_path):
+    chosen = {"s": "projected_normal", "h": "riemannian_normal"}
+    vae = MixedCurvatureVAETransformer("2s2,h1,e1", posterior=chosen, **FAST).fit(X)
+    assert vae.posterior_ == ["projected_normal"] * 2 + ["riemannian_normal", "normal"]
+    assert chosen == {"s": "projected_normal", "h": "riemannian_normal"}
+    laws = [type(law) for law in vae.posterior_distribution(X).factors]
+    assert laws == [ProjectedNormal, ProjectedNormal, RiemannianNormal, DiagonalNormal]
+    # the first factor is the sphere of SphericalVAETransformer
+    first = vae.net_.module_.latent.factors[0]
+    assert isinstance(first, skccvae.nn.ProjectedNormalLatent)
+    for copied in (pickle.loads(pickle.dumps(vae)), clone(vae).fit(X)):
+        assert copied.posterior == chosen
+        assert np.array_equal(copied.transform(X), vae.transform(X))
+    # letters without an entry keep their default, also those that the signature lacks
+    vae = MixedCurvatureVAETransformer("h1,s1", posterior={"e": "normal"}, **FAST).fit(X)
+    assert vae.posterior_ == ["wrapped_normal", "von_mises_fisher"]
+    vae.set_params(posterior="wrapped_normal").fit(X)
+    assert vae.posterior_ == ["wrapped_normal", "wrapped_normal"]
+    vae.set_params(posterior={"s": "riemannian_normal"}, learn_curvature=True).fit(X)
+    assert vae.posterior_ == ["wrapped_normal", "riemannian_normal"]
+
+
+def test_a_dict_and_a_name_make_the_same_product():
+    one, other, auto = (
+        MixedCurvatureVAETransformer("s2,h1", posterior=posterior, **FAST).fit_transform(X)
+        for posterior in ({"s": "wrapped_normal"}, "wrapped_normal", "auto")
+    )
+    assert np.array_equal(one, other)
+    assert not np.array_equal(one, auto)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "message"),
+    [
+        ({"x": "normal"}, "posterior names a family for 'x'; the letters of factors are 'e', 's'"),
+        ({0: "normal"}, "posterior names a family for 0"),
+        ({"h": "projected_normal"}, r"'h'; choose from \['wrapped_normal', 'riemannian_normal'\]"),
+        ({"s": "normal"}, r"'s'; choose from \['von_mises_fisher'"),
+        ({"e": "wrapped_normal"}, r"'e'; choose from \['normal'\]"),
+        ({"s": None}, "none of the families of the factors 's'"),
+        ({"s": ["wrapped_normal"]}, "none of the families of the factors 's'"),
+        ("projected_normal", r"A dict names a family .* \{'s': 'projected_normal'\}"),
+        (3, "or an instance of 'dict'"),
+    ],
+    ids=str,
+)
+def test_wrong_families_of_factors_are_refused(posterior, message):
+    with pytest.raises(ValueError, match=message):
+        MixedCurvatureVAETransformer("s2,h1,e1", posterior=posterior, **FAST).fit(X)
+
+
+def test_a_uniform_prior_does_not_go_with_a_learned_curvature():
+    vae = MixedCurvatureVAETransformer(
+        "s2", posterior={"s": "projected_normal"}, learn_curvature=True, **FAST
+    )
+    with pytest.raises(ValueError, match="with a learned curvature; choose from"):
+        vae.fit(X)
 
 
 def test_curvature_is_learned_after_an_epoch_that_diverged():

@@ -16,6 +16,7 @@ from skccvae.nn import (
     NORMAL_LATENTS,
     PowerSphericalLatent,
     ProductLatent,
+    ProjectedNormalLatent,
     SphericalCauchyLatent,
     SphericalLatent,
     WrappedLatent,
@@ -25,6 +26,7 @@ LATENTS = {
     "von_mises_fisher": lambda d: SphericalLatent(d, 0.5),
     "power_spherical": lambda d: PowerSphericalLatent(d, 2.0),
     "spherical_cauchy": lambda d: SphericalCauchyLatent(d),
+    "projected_normal": lambda d: ProjectedNormalLatent(d, 2.0),
     "product": lambda d: ProductLatent(
         [SphericalLatent(d), SphericalLatent(d), WrappedLatent(d, -1.0)], ["s0", "s1", "h0"]
     ),
@@ -77,6 +79,7 @@ ESTIMATORS = [
     skccvae.SphericalVAETransformer(),
     skccvae.SphericalVAETransformer(posterior="power_spherical"),
     skccvae.SphericalVAETransformer(posterior="spherical_cauchy"),
+    skccvae.SphericalVAETransformer(posterior="projected_normal"),
     skccvae.SphericalVAETransformer(posterior="wrapped_normal", prior_scale=0.5),
     skccvae.SphericalVAETransformer(posterior="riemannian_normal"),
     skccvae.HyperbolicVAETransformer(),

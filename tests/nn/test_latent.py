@@ -12,6 +12,7 @@ from skccvae.nn import (
     EuclideanLatent,
     PowerSphericalLatent,
     ProductLatent,
+    ProjectedNormalLatent,
     RiemannianLatent,
     SphericalCauchyLatent,
     SphericalLatent,
@@ -26,6 +27,7 @@ def spaces(dim: int) -> dict:
         "small sphere": SphericalLatent(dim, 4.0),
         "power spherical": PowerSphericalLatent(dim),
         "spherical Cauchy": SphericalCauchyLatent(dim, 0.5),
+        "projected normal": ProjectedNormalLatent(dim, 0.5),
         "hyperbolic": WrappedLatent(dim, -1.0),
         "hyperbolic ball": WrappedLatent(dim, -0.5, decoder_input="coordinates"),
         "hyperbolic planes": WrappedLatent(dim, -0.5, decoder_input="gyroplane", n_planes=7),
@@ -150,13 +152,14 @@ def test_gradient_of_a_learned_curvature(curvature):
     assert slope == pytest.approx((above - below) / (2 * h), rel=1e-4, abs=1e-6)
 
 
-def test_uniform_posterior_is_no_trap():
-    """At kappa = 0 the gradient in the location's vector does not vanish."""
-    latent = SphericalLatent(10).double()
+@pytest.mark.parametrize("kind", [SphericalLatent, ProjectedNormalLatent])
+def test_uniform_posterior_is_no_trap(kind):
+    """Near the uniform law the gradient in the location's vector does not vanish."""
+    latent = kind(10).double()
     generator = torch.Generator().manual_seed(0)
-    params = 1e-3 * torch.randn(500, 12, generator=generator, dtype=torch.float64)
+    params = 1e-3 * torch.randn(500, latent.n_params, generator=generator, dtype=torch.float64)
     params.requires_grad_(True)
-    noise = torch.randn(500, 12, generator=generator, dtype=torch.float64)
+    noise = torch.randn(500, latent.noise_dim, generator=generator, dtype=torch.float64)
     latent.step(params, noise).features[:, 0].sum().backward()
     assert params.grad[:, 0].abs().mean() > 0.1
 

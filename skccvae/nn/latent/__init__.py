@@ -4,10 +4,12 @@ from skccvae.nn.latent._base import Latent, LatentStep
 from skccvae.nn.latent._flat import DeterministicLatent, EuclideanLatent
 from skccvae.nn.latent._normal import NormalLatent, RiemannianLatent, WrappedLatent
 from skccvae.nn.latent._product import ProductLatent
+from skccvae.nn.latent._projected_normal import ProjectedNormalLatent
 from skccvae.nn.latent._sphere import (
     PowerSphericalLatent,
     SphericalCauchyLatent,
     SphericalLatent,
+    UniformSphere,
 )
 
 NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
@@ -16,10 +18,11 @@ NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
 }
 """Latent spaces with a normal posterior and prior, by the name of their law."""
 
-UNIFORM_LATENTS: dict[str, type[SphericalLatent]] = {
+UNIFORM_LATENTS: dict[str, type[UniformSphere]] = {
     "von_mises_fisher": SphericalLatent,
     "power_spherical": PowerSphericalLatent,
     "spherical_cauchy": SphericalCauchyLatent,
+    "projected_normal": ProjectedNormalLatent,
 }
 """Latent spheres with the uniform prior, by the name of their law."""
 
@@ -32,6 +35,7 @@ __all__ = [
     "LatentStep",
     "PowerSphericalLatent",
     "ProductLatent",
+    "ProjectedNormalLatent",
     "RiemannianLatent",
     "SphericalCauchyLatent",
     "SphericalLatent",

@@ -42,7 +42,45 @@ def unit_vectors(raw: Tensor) -> Tensor:
     return raw / torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
 
 
-class SphericalLatent(Latent):
+class UniformSphere(Latent):
+    """Base class of the spheres of curvature K > 0 with the uniform prior.
+
+    A subclass sets ``n_params`` and ``noise_dim``, and defines `posterior` and `location`.
+
+    Parameters
+    ----------
+    dim : int
+        Intrinsic dimension d; points have d + 1 coordinates.
+    curvature : float, default=1.0
+        K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
+        ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
+    """
+
+    def __init__(self, dim: int, curvature: float = 1.0) -> None:
+        super().__init__(Sphere(dim, curvature))
+        self.radius = 1.0 / math.sqrt(curvature)
+        self.n_features = dim + 1
+        # Coordinates of a uniform point have variance 1 / (d + 1). Scaled to variance 1, they suit
+        # the initial weights of the decoder like those of a Gaussian model.
+        self.feature_scale = math.sqrt(dim + 1.0)
+
+    @property
+    def batch_key(self) -> tuple | None:
+        return (type(self), self.dim, self.radius)
+
+    def prior(self) -> HypersphericalUniform:
+        return HypersphericalUniform(
+            self.dim + 1, device=self._like.device, dtype=self._like.dtype, validate_args=False
+        )
+
+    def to_ambient(self, z: Tensor) -> Tensor:
+        return z if self.radius == 1.0 else z * self.radius
+
+    def features(self, points: Tensor) -> Tensor:
+        return points * self.feature_scale
+
+
+class SphericalLatent(UniformSphere):
     """Sphere of curvature K > 0 with the von Mises-Fisher posterior and the uniform prior.
 
     Parameters
@@ -88,18 +126,9 @@ class SphericalLatent(Latent):
     law: type[RotationallySymmetric] = VonMisesFisher
 
     def __init__(self, dim: int, curvature: float = 1.0) -> None:
-        super().__init__(Sphere(dim, curvature))
-        self.radius = 1.0 / math.sqrt(curvature)
+        super().__init__(dim, curvature)
         self.n_params = dim + 2
-        self.n_features = dim + 1
         self.noise_dim = dim + 2  # a score for the angle, and a direction
-        # Coordinates of a uniform point have variance 1 / (d + 1). Scaled to variance 1, they suit
-        # the initial weights of the decoder like those of a Gaussian model.
-        self.feature_scale = math.sqrt(dim + 1.0)
-
-    @property
-    def batch_key(self) -> tuple | None:
-        return (type(self), self.dim, self.radius)
 
     @property
     def n_start(self) -> int:
@@ -131,11 +160,6 @@ class SphericalLatent(Latent):
         """Concentration of the law from log(s), with s = kappa / d."""
         return self.dim * log_relative.exp()
 
-    def prior(self) -> HypersphericalUniform:
-        return HypersphericalUniform(
-            self.dim + 1, device=self._like.device, dtype=self._like.dtype, validate_args=False
-        )
-
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         direction, log_relative = self._split(params)
         fused = accelerator(self.law, direction, noise)
@@ -145,12 +169,6 @@ class SphericalLatent(Latent):
 
     def location(self, params: Tensor) -> Tensor:
         return unit_vectors(params[..., :-1]) * self.radius
-
-    def to_ambient(self, z: Tensor) -> Tensor:
-        return z if self.radius == 1.0 else z * self.radius
-
-    def features(self, points: Tensor) -> Tensor:
-        return points * self.feature_scale
 
 
 class PowerSphericalLatent(SphericalLatent):
