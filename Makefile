@@ -1,7 +1,7 @@
 # Two commands need nothing but Python 3.11 or newer:
 #   make demo    the environment, the package, and the main example on scikit-learn's digits
 #   make test    the environment, the package, linter, type checker, every test and doctest
-# Others: make docs, make wheel, make clean. PYTHON picks the interpreter of the environment:
+# Others: make docs, make dist, make lowest, make clean. PYTHON picks the interpreter of the environment:
 #   make test PYTHON=python3.12
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
 INSTALL := $(PIP) install --constraint constraints.txt
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint types tests contract docs wheel clean
+.PHONY: demo test lint types tests contract lowest docs dist clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -39,15 +39,24 @@ tests: $(VENV)/.installed-dev
 contract: $(VENV)/.installed-dev
 	SCIPY_ARRAY_API=1 $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) -m sklearn_contract tests
 
+# The oldest dependencies that pyproject.toml admits, in an environment of their own. Python 3.11 or
+# 3.12: for newer ones there are no such old wheels.
+lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip --disable-pip-version-check install \
+	  --constraint constraints-lowest.txt --editable '.[test,molecules]'
+	$(ONE_THREAD) .venv-lowest/bin/python -m pytest -q -n $(JOBS) $(ARGS)
+
 docs: $(VENV)/.installed-dev
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
-wheel: $(VENV)/.installed-dev
+# The source distribution, and the wheel made from it.
+dist: $(VENV)/.installed-dev
 	rm -rf dist build
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info docs/_build docs/auto_examples docs/reference/generated
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info docs/_build docs/auto_examples docs/reference/generated
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, installed once per state of pyproject.toml and constraints.txt.

@@ -16,6 +16,7 @@ molecules together itself, computes properties with RDKit, and says so::
 import argparse
 import itertools
 import time
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -107,8 +108,9 @@ print(f"{len(S_train)} molecules to train on, {len(S_test)} to test on, such as 
 # A fingerprint counts the fragments of up to two bonds around each atom; most of its 1024 numbers
 # are zero, and it stays sparse.
 
-# Imported late: it turns all deprecation warnings on, those of other packages' imports too.
-from scikit_mol.fingerprints import MorganFingerprintTransformer  # noqa: E402
+# This import turns all deprecation warnings on; the block takes that back.
+with warnings.catch_warnings():
+    from scikit_mol.fingerprints import MorganFingerprintTransformer
 
 fingerprint = FingerprintTransformer(
     MorganFingerprintTransformer(radius=2, fpSize=1024, useCounts=True)

@@ -121,7 +121,8 @@ def read_model(path: str | PathLike) -> ModelFile:
     if len(start) < 8 or not 2 <= _header_size(start) <= min(MOST_HEADER_BYTES, room):
         raise ValueError("it is not a model saved by skccvae, or it is not complete.")
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        # The outer device is for safetensors 0.5, which asks torch's default device as well.
+        with torch.device("cpu"), safe_open(path, framework="pt", device="cpu") as file:
             entries = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:

@@ -183,13 +183,15 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     if not reset:
         estimator._input.check_shape(shape)
     mapped = is_memory_mapped(X)
+    # scikit-learn 1.8 leaves a frame with columns of objects and of pandas' own types as objects.
+    objects = hasattr(X, "iloc") and X.ndim == 2 and bool((X.dtypes == np.dtype(object)).any())
     X = validate_data(
         estimator,
         X,
         reset=reset,
         skip_check_array=isinstance(X, DatasetRows),
         accept_sparse="csr",
-        dtype="numeric",
+        dtype=np.float64 if objects else "numeric",
         order=None if mapped else "C",
         # scikit-learn's look at a whole memory map would bring all of it into memory.
         ensure_all_finite=False if mapped else "allow-nan" if kind.allow_nan else True,

@@ -14,8 +14,9 @@ def test_tree_distances_are_shortest_paths(depth: int, branching: int) -> None:
     tree = make_branching_diffusion(depth=depth, branching=branching, random_state=0)
     n = sum(branching**d for d in range(depth + 1))
     assert len(tree.parent) == n
-    child = np.arange(1, n)
-    graph = csr_array((np.ones(n - 1), (child, tree.parent[1:])), shape=(n, n))
+    child, parent = np.arange(1, n, dtype=np.int32), tree.parent[1:].astype(np.int32)
+    # SciPy 1.12 searches graphs with 32-bit indices only.
+    graph = csr_array((np.ones(n - 1), (child, parent)), shape=(n, n))
     expected = shortest_path(graph, directed=False, unweighted=True)
     np.testing.assert_array_equal(tree.tree_distances, expected)
     np.testing.assert_array_equal(tree.depth, expected[0])
