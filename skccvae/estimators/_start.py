@@ -44,7 +44,8 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     ratio = _start_encoder(encoder, inputs.numpy(), seed)
     weight, bias = model.latent.start_at(ratio)
     model.head.weight.zero_()
-    model.head.weight[:, -encoder.n_components :] = weight
+    first = model.head.in_features - encoder.n_linear
+    model.head.weight[:, first : first + encoder.n_components] = weight
     model.head.bias.copy_(bias)
     skip = next((m for m in model.decoder.modules() if isinstance(m, SkipDecoder)), None)
     wanted = model.likelihood.start_outputs(x)

@@ -1,12 +1,13 @@
 """Multilayer perceptrons with a linear skip connection, through which a model can start at PCA.
 
-An encoder with a skip connection returns its hidden features and, beside them, k linear features of
+An encoder with a skip connection returns its hidden features and, beside them, linear features of
 the row. The last layer of a decoder with one reads the latent features beside the hidden ones. At
 the start the linear features are principal components, the head reads only these, and the last
 layer only latent features: the model is probabilistic PCA. Training changes all weights alike.
 
 The linear features come from the first layer, and the last layer is one matrix, so that a training
-step has no further matrix product.
+step has no further matrix product. Their number is a multiple of 16: at other widths, products on
+some processors round a row differently, by its place in the batch.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from skccvae.nn.networks import ACTIVATIONS, mlp
 
 __all__ = ["SkipDecoder", "SkipEncoder"]
+
+_MULTIPLE = 16
 
 
 class SkipEncoder(nn.Module):
@@ -33,14 +36,16 @@ class SkipEncoder(nn.Module):
     activation : str
         A key of ``ACTIVATIONS``.
     n_components : int
-        Number k of linear features.
+        Number of linear features that are wanted; they are the first of ``n_linear``, the next
+        multiple of 16.
 
     Examples
     --------
     >>> import torch
     >>> from skccvae.nn import SkipEncoder
-    >>> SkipEncoder(6, (16, 8), "relu", 2)(torch.zeros(4, 6)).shape
-    torch.Size([4, 10])
+    >>> encoder = SkipEncoder(6, (16, 8), "relu", 2)
+    >>> encoder(torch.zeros(4, 6)).shape, encoder.n_linear
+    (torch.Size([4, 24]), 16)
     """
 
     def __init__(
@@ -48,8 +53,9 @@ class SkipEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.n_components = n_components
+        self.n_linear = _rounded_up(n_components)
         width = hidden[0] if hidden else 0
-        self.first = nn.Linear(n_inputs, width + n_components)
+        self.first = nn.Linear(n_inputs, width + self.n_linear)
         self.rest: nn.Module | None = None
         if hidden:
             self.rest = nn.Sequential(
@@ -60,7 +66,7 @@ class SkipEncoder(nn.Module):
         first = self.first(x)
         if self.rest is None:
             return torch.cat([x, first], dim=-1)
-        k = self.n_components
+        k = self.n_linear
         hidden, components = first.split([first.shape[-1] - k, k], dim=-1)
         return torch.cat([self.rest(hidden), components], dim=-1)
 
@@ -70,10 +76,10 @@ class SkipEncoder(nn.Module):
         Parameters
         ----------
         axes : Tensor of shape (j, p)
-            With j at most k; further features stay as they are.
+            With j at most ``n_components``; further features stay as they are.
         offset : Tensor of shape (j,)
         """
-        start = self.first.out_features - self.n_components
+        start = self.first.out_features - self.n_linear
         self.first.weight[start : start + len(axes)] = axes
         self.first.bias[start : start + len(axes)] = offset
 
@@ -103,14 +109,19 @@ class SkipDecoder(nn.Module):
     def __init__(self, hidden: nn.Module, n_inputs: int, n_hidden: int, n_outputs: int) -> None:
         super().__init__()
         self.hidden = hidden
-        self.last = nn.Linear(n_hidden + n_inputs, n_outputs)
-        self.n_hidden = n_hidden
+        self.n_hidden, self.n_unused = n_hidden, _rounded_up(n_inputs) - n_inputs
+        self.last = nn.Linear(n_hidden + n_inputs + self.n_unused, n_outputs)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.last(torch.cat([self.hidden(z), z], dim=-1))
+        unused = z.new_zeros(z.shape[0], self.n_unused)
+        return self.last(torch.cat([self.hidden(z), z, unused], dim=-1))
 
     def set_affine(self, weight: Tensor, bias: Tensor) -> None:
         """Let the outputs be ``weight @ z + bias``: hidden features have no part in them."""
-        self.last.weight[:, : self.n_hidden] = 0
-        self.last.weight[:, self.n_hidden :] = weight
+        self.last.weight.zero_()
+        self.last.weight[:, self.n_hidden : self.n_hidden + weight.shape[-1]] = weight
         self.last.bias.copy_(bias)
+
+
+def _rounded_up(width: int) -> int:
+    return -(-width // _MULTIPLE) * _MULTIPLE

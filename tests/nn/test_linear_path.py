@@ -18,7 +18,7 @@ def test_components_are_affine_in_the_rows_whatever_the_network_says(hidden):
     x = torch.randn(6, 4)
     features = encoder(x)
     width = hidden[-1] if hidden else 4
-    assert features.shape == (6, width + 3)
+    assert features.shape == (6, width + 16)
     torch.testing.assert_close(features[:, width : width + 2], x @ axes.T + offset)
     if not hidden:
         torch.testing.assert_close(features[:, :4], x)
