@@ -1,8 +1,10 @@
 """Cost of a training epoch of every geometry and posterior against another checkout or setting.
 
-Two processes train the same models in turn, one epoch at a time, in one interleaved run: drift of
-the machine's speed hits both alike. The figure is the median over rounds of the ratio within a
-round, below 1 where this checkout is faster. Batch 128, layers 256-128, 784 inputs, one thread.
+Processes train the same models in turn, one epoch at a time, in one interleaved run: drift of the
+machine's speed hits both versions alike. Two processes of one and the same version differ by up to
+4 per cent, so there are several pairs. The figure is the ratio of the mean over pairs of the median
+over rounds, below 1 where this checkout is faster. Batch 128, layers 256-128, 784 inputs, one
+thread.
 
     python benchmarks/epoch_against.py --checkout ../other      # another version of the package
     python benchmarks/epoch_against.py --without all            # this one, without accelerators
@@ -14,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def models(dim: int) -> dict:
         "constant, learned": constant(dim, learn_curvature=True),
         "wrapped, learned": constant(dim, learn_curvature=True, posterior="wrapped_normal"),
     }
-    if "projected_normal" in skccvae.nn.UNIFORM_LATENTS:
+    if "projected_normal" in getattr(skccvae.nn, "UNIFORM_LATENTS", ()):
         found["projected normal"] = sphere(dim, posterior="projected_normal")
     if dim % 2 == 0:
         found[f"2s{dim // 2}"] = skccvae.MixedCurvatureVAETransformer(f"2s{dim // 2}")
@@ -115,7 +116,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkout", type=Path, help="folder of another version of the package")
     parser.add_argument("--without", help="all, or the name of one accelerator")
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=6400)
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 10, 40])
     parser.add_argument("--models", nargs="+", help="names of the models to run")
@@ -126,29 +128,38 @@ def main() -> None:
         return
     here = Path(__file__).resolve().parents[1]
     other = here if options.checkout is None else options.checkout.resolve()
-    print(f"{options.rows} rows, {options.rounds} rounds: median (quartiles) of this / other,")
-    print("and of each to its own Gaussian model")
+    print(f"{options.rows} rows, {options.rounds} rounds, {options.pairs} pairs of processes:")
+    print("this / other (its smallest and largest value in a pair), and each to its own Gaussian")
     for dim in options.dims:
-        pair = start(here, dim, options.rows), start(other, dim, options.rows, options.without)
-        names = [set(process.stdout.readline().strip().split(" | ")) for process in pair]
-        chosen = [n for n in models(dim) if n in names[0] & names[1]]
+        pairs = [
+            (start(here, dim, options.rows), start(other, dim, options.rows, options.without))
+            for _ in range(options.pairs)
+        ]
+        every = [
+            [set(process.stdout.readline().strip().split(" | ")) for process in p] for p in pairs
+        ]
+        chosen = [n for n in models(dim) if all(n in found for names in every for found in names)]
         if options.models:
             chosen = [n for n in chosen if n in options.models or n == "gaussian"]
-        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
+        # Seconds by model, pair, round and side.
+        seconds = {name: np.empty((options.pairs, options.rounds, 2)) for name in chosen}
         for number in range(options.rounds + 1):
             for name in chosen:
-                order = (0, 1) if number % 2 else (1, 0)
-                took = {i: ask(pair[i], name) for i in order}
-                if number:  # the first builds models and tables
-                    seconds[name].append((took[0], took[1]))
+                for which, pair in enumerate(pairs):
+                    for side in (0, 1) if (number + which) % 2 else (1, 0):
+                        took = ask(pair[side], name)
+                        if number:  # the first builds models and tables
+                            seconds[name][which, number - 1, side] = took
         print(f"d = {dim}")
-        base = [np.array([s[i] for s in seconds["gaussian"]]) for i in (0, 1)]
-        for name, pairs in seconds.items():
-            low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
-            own = [np.median(np.array([s[i] for s in pairs]) / base[i]) for i in (0, 1)]
-            line = f"  {name:<18} {middle:.3f}  ({low:.3f} .. {high:.3f})"
+        typical = {name: np.median(values, axis=1) for name, values in seconds.items()}
+        base = typical["gaussian"].mean(0)
+        for name, values in typical.items():
+            this, that = values.mean(0)
+            each = values[:, 0] / values[:, 1]
+            own = values.mean(0) / base
+            line = f"  {name:<18} {this / that:.3f}  ({each.min():.3f} .. {each.max():.3f})"
             print(f"{line}   {own[0]:.3f}  {own[1]:.3f}", flush=True)
-        for process in pair:
+        for process in (process for pair in pairs for process in pair):
             process.stdin.close()
             process.wait()
 

@@ -52,10 +52,11 @@ class ProjectedNormal(Distribution):
 
     Notes
     -----
-    loc and scale times a common positive factor give the same law. With loc = 0 and equal scales it
-    is the uniform law. As the scales get small it tends to the normal law with these scales, in the
-    tangent space at the direction of loc. With unequal scales the law is not symmetric about that
-    direction, and may have two modes.
+    loc and scale times a common positive factor give the same law. Their squares must stay within
+    the range of the dtype: in float32 take numbers between 1e-18 and 1e18. With loc = 0 and equal
+    scales it is the uniform law. As the scales get small it tends to the normal law with these
+    scales, in the tangent space at the direction of loc. With unequal scales the law is not
+    symmetric about that direction, and may have two modes.
 
     A draw is a smooth function of loc, scale and the noise, and autograd gives its exact pathwise
     gradient. The gradient grows like ``1 / |x|``. Its variance is finite for m >= 3. For m = 2 it

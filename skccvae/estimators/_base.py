@@ -126,8 +126,9 @@ class BaseVAETransformer(
     def partial_fit(self, X, y=None):
         """Train for one epoch on X, going on from the current weights.
 
-        The first call decides the likelihood from its X, and for real values the centre and scale
-        of the columns. Set ``likelihood`` if the first rows are not typical.
+        The first call decides the likelihood from its X, for real values the centre and scale of
+        the columns, and with ``init="pca"`` the components. Set ``likelihood`` if the first rows
+        are not typical, and let the first call have some hundred rows.
 
         Parameters
         ----------
@@ -151,14 +152,14 @@ class BaseVAETransformer(
         error: BaseException | None = None
         try:
             rows = validate_rows(new, X, reset=not go_on)
-            new._budget = resolved(new, rows.shape[0], one_pass)
             if go_on:
                 new._check_structure()
                 new._check_support(rows)
                 new._n_fits += 1
                 new.net_ = new.net_.twin()
             else:
-                new._start(rows, y)
+                new._start(rows, y, use_validation=not one_pass)
+            new._budget = resolved(new, rows.shape[0], one_pass)
             new._train(rows, y, use_validation=not one_pass)
         except DivergenceError as diverged:
             error = diverged
@@ -178,7 +179,7 @@ class BaseVAETransformer(
             raise error
         return self
 
-    def _start(self, X, y) -> None:
+    def _start(self, X, y, use_validation: bool) -> None:
         """Decide what is decided once: likelihood, units, device, model and net."""
         device = resolve_device(self.device)
         kind, divisor = choose_likelihood(X, self.likelihood, self.binarize)
@@ -194,10 +195,11 @@ class BaseVAETransformer(
             module = self._build_module(kind, X.shape[1]).float()
         if isinstance(module.encoder, SkipEncoder):
             seed = derive_seed(self._entropy, _START)
-            some = RowSource(X, units, resident=False).rows(
-                start_rows(X.shape[0], X.shape[1], seed)
-            )
-            start_at_pca(module, some, seed)
+            index = np.arange(X.shape[0])
+            if self.early_stopping and use_validation:
+                index, _ = self._split(X.shape[0])
+            index = start_rows(index, X.shape[1], seed)
+            start_at_pca(module, RowSource(X, units, resident=False).rows(index), seed)
         self._new_net(module)
         self._n_fits = 0
 

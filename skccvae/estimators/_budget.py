@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from skccvae.estimators._start import starts_at_pca
+
 # Chosen on validation rows of digits, wine and breast cancer with a start at PCA: 150 epochs serve
 # 1400 rows no better than 50 and make codes of 150 rows worse.
 _STEPS = 5000
@@ -35,7 +37,7 @@ def budget(
     batch_size: int | str,
     max_epochs: int | str,
     kl_warmup_epochs: int | str,
-    init: str = "pca",
+    needs_warmup: bool,
 ) -> Budget:
     """Numbers for the parameters of an estimator, each of which may be "auto".
 
@@ -45,8 +47,9 @@ def budget(
         Number of rows to train on.
     batch_size, max_epochs, kl_warmup_epochs : int or "auto"
         The parameters.
-    init : {"pca", "random"}, default="pca"
-        Where the networks start. A model that starts at PCA needs no warm-up.
+    needs_warmup : bool
+        Whether the networks know nothing yet. A model that starts at PCA needs no warm-up, and one
+        that has trained must not lose the weight of its KL again.
 
     Returns
     -------
@@ -55,9 +58,9 @@ def budget(
     Examples
     --------
     >>> from skccvae.estimators._budget import budget
-    >>> budget(150, "auto", "auto", "auto")
-    Budget(batch_size=128, epochs=60, warmup_epochs=0)
-    >>> budget(60_000, 64, "auto", 0)
+    >>> budget(150, "auto", "auto", "auto", needs_warmup=True)
+    Budget(batch_size=128, epochs=60, warmup_epochs=30)
+    >>> budget(60_000, 64, "auto", 0, needs_warmup=True)
     Budget(batch_size=64, epochs=10, warmup_epochs=0)
     """
     rows = _BATCH if batch_size == "auto" else int(batch_size)
@@ -65,13 +68,13 @@ def budget(
         wanted = math.ceil(_STEPS * rows / n_rows)
         max_epochs = min(max(wanted, _FEWEST_EPOCHS), _MOST_EPOCHS)
     if kl_warmup_epochs == "auto":
-        kl_warmup_epochs = 0 if init == "pca" else int(max_epochs) // 2
+        kl_warmup_epochs = int(max_epochs) // 2 if needs_warmup else 0
     return Budget(rows, int(max_epochs), int(kl_warmup_epochs))
 
 
 def resolved(estimator: Any, n_rows: int, one_pass: bool) -> Budget:
-    """Budget of the next training of an estimator; one pass has no warm-up of its own."""
-    warmup, epochs = estimator.kl_warmup_epochs, estimator.max_epochs
-    if one_pass:
-        epochs, warmup = 1, 0 if warmup == "auto" else warmup
-    return budget(n_rows, estimator.batch_size, epochs, warmup, estimator.init)
+    """Budget of the next training of an estimator that has a net."""
+    net = estimator.net_
+    fresh = not one_pass and len(net.history) == 0 and not starts_at_pca(net.module_)
+    epochs = 1 if one_pass else estimator.max_epochs
+    return budget(n_rows, estimator.batch_size, epochs, estimator.kl_warmup_epochs, fresh)

@@ -43,8 +43,8 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         A learned curvature starts there.
     learn_curvature : bool, default=False
         Whether the curvature of each factor is trained by gradient. A factor may then change its
-        sign, Euclidean ones included, and spheres have wrapped normal posteriors, since with a
-        uniform prior the curvature has no gradient of its own.
+        sign, Euclidean ones included, and spheres have normal posteriors, since with a uniform
+        prior the curvature has no gradient of its own.
     posterior : {"auto", "wrapped_normal"} or dict, default="auto"
         Family of each factor. ``"auto"`` is von Mises-Fisher with the uniform prior on spheres of
         fixed curvature, the normal on Euclidean factors and the wrapped normal elsewhere.

@@ -95,9 +95,9 @@ class ModelMixin(SharedParameters, FittedAttributes):
         named = {
             f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]
         }
-        # A model that was read from a file learns the number of its rows when it trains on.
+        # The number of rows is known when training begins.
         plan = vars(self).get("_budget") or budget(
-            1, self.batch_size, self.max_epochs, self.kl_warmup_epochs
+            1, self.batch_size, self.max_epochs, self.kl_warmup_epochs, needs_warmup=False
         )
         chosen = {
             "batch_size": plan.batch_size,

@@ -105,10 +105,12 @@ class SharedParameters:
         shapes_model=True,
         kind='{"pca", "random"}',
         doc="""
-        Where the networks start. ``"pca"`` adds a linear path beside encoder and decoder, which
-        starts at the principal components of the rows (of 10 000, if there are more): the model
-        starts at probabilistic PCA, and training goes on from there. It applies to ``"mlp"``; other
-        networks start at random.
+        Where the networks start. ``"pca"`` adds a linear path beside encoder and decoder. It starts
+        at the principal components of the rows (of 10 000, if there are more), three rows for each
+        at the least, and training goes on from there. With a normal or Bernoulli likelihood the
+        decoder starts at the regression on them, so that the model starts as probabilistic PCA;
+        with others, at random. Networks other than ``"mlp"``, and latent spaces of yours that do
+        not define ``start_at``, start at random too.
         """,
     )
     image_shape: Sequence[int] | None = parameter(
@@ -159,8 +161,8 @@ class SharedParameters:
         net="criterion__warmup_epochs",
         kind='int or "auto"',
         doc="""
-        Epochs over which that weight grows linearly from 0 to ``beta``. ``"auto"`` takes none for a
-        model that starts at PCA and for `partial_fit`, and else half of the epochs of a `fit`.
+        Epochs over which that weight grows linearly from 0 to ``beta``. ``"auto"`` takes half of
+        the epochs of a first `fit`, but none if encoder and decoder start at PCA.
         """,
     )
     free_bits: float = parameter(

@@ -7,7 +7,8 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from skccvae.nn import SkipDecoder, SkipEncoder
+from skccvae.nn import Likelihood, SkipDecoder, SkipEncoder
+from skccvae.nn.networks import ZeroColumns
 from skccvae.vae import VAE
 
 # Rows that the decomposition looks at, and numbers (not rows) where rows are wide.
@@ -15,14 +16,30 @@ _ROWS, _NUMBERS = 10_000, 2 * 10**7
 # Bounds of the share of noise in a component: below, a posterior is too narrow to be moved; above,
 # a code would start with no gradient.
 _SMALLEST_RATIO, _LARGEST_RATIO = 1e-3, 0.95
+# Each component takes this many rows: fewer would fit it to their noise.
+_ROWS_PER_COMPONENT = 3
 
 
-def start_rows(n: int, p: int, seed: int) -> np.ndarray:
-    """Indices of the rows that a start looks at, in ascending order."""
-    most = min(n, _ROWS, max(_NUMBERS // p, 256))
-    if most == n:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+def start_rows(index: np.ndarray, p: int, seed: int) -> np.ndarray:
+    """Those of some rows that a start looks at, in ascending order."""
+    most = min(len(index), _ROWS, max(_NUMBERS // p, 256))
+    if most == len(index):
+        return index
+    return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
+
+
+def starts_at_pca(model: VAE) -> bool:
+    """Whether encoder and decoder both start at principal components."""
+    knows = type(model.likelihood).start_outputs is not Likelihood.start_outputs
+    return isinstance(model.encoder, SkipEncoder) and _skip(model) is not None and knows
+
+
+def _skip(model: VAE) -> SkipDecoder | None:
+    """The decoder that `decoder_network` has made, and no part of a user's own."""
+    decoder: object = model.decoder
+    if isinstance(decoder, torch.nn.Sequential) and isinstance(decoder[-1], ZeroColumns):
+        decoder = decoder[0]
+    return decoder if isinstance(decoder, SkipDecoder) else None
 
 
 @torch.no_grad()
@@ -47,7 +64,7 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     first = model.head.in_features - encoder.n_linear
     model.head.weight[:, first : first + encoder.n_components] = weight
     model.head.bias.copy_(bias)
-    skip = next((m for m in model.decoder.modules() if isinstance(m, SkipDecoder)), None)
+    skip = _skip(model)
     wanted = model.likelihood.start_outputs(x)
     if skip is None or wanted is None:
         return
@@ -56,14 +73,16 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     features = model.latent.step(model.encode(x), noise).features
     solution = _regression(features.double(), wanted.double())
     skip.set_affine(solution[:-1].T, solution[-1])
-    model.likelihood.start_noise(model.decode(features), x)
+    # Few rows leave small residuals because the regression has adapted to them.
+    share = min((encoder.n_components + 1) / len(x), 1.0)
+    model.likelihood.start_noise(model.decode(features), x, share)
 
 
 def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> Tensor:
     """Put standardised components into the encoder; return the share of noise in each."""
     n, p = inputs.shape
     ratio = torch.ones(encoder.n_components)
-    k = min(encoder.n_components, n - 1, p)
+    k = min(encoder.n_components, n // _ROWS_PER_COMPONENT, p)
     if k < 1:
         return ratio.clamp_(max=_LARGEST_RATIO)
     with np.errstate(invalid="ignore"):  # shares of a variance of 0

@@ -14,12 +14,12 @@ AUTO = {"batch_size": "auto", "max_epochs": "auto", "kl_warmup_epochs": "auto"}
 
 
 def test_the_rule():
-    assert budget(100, "auto", "auto", "auto") == (128, 60, 0)
-    assert budget(5_000, "auto", "auto", "auto", "random") == (128, 60, 30)
-    assert budget(20_000, "auto", "auto", 7) == (128, 32, 7)
-    assert budget(10**7, "auto", "auto", "auto") == (128, 10, 0)
-    assert budget(20_000, 64, "auto", 0).epochs == 16
-    assert budget(20_000, 64, 3, "auto", "random") == (64, 3, 1)
+    assert budget(100, "auto", "auto", "auto", False) == (128, 60, 0)
+    assert budget(5_000, "auto", "auto", "auto", True) == (128, 60, 30)
+    assert budget(20_000, "auto", "auto", 7, False) == (128, 32, 7)
+    assert budget(10**7, "auto", "auto", "auto", False) == (128, 10, 0)
+    assert budget(20_000, 64, "auto", 0, True).epochs == 16
+    assert budget(20_000, 64, 3, "auto", True) == (64, 3, 1)
 
 
 @pytest.mark.parametrize("init", ["pca", "random"])
@@ -34,6 +34,29 @@ def test_a_fit_follows_it(init):
     )
     np.testing.assert_array_equal(same.fit_transform(X), vae.transform(X))
     assert vae.get_params()["max_epochs"] == "auto"
+
+
+def test_only_what_knows_nothing_warms_up():
+    X = np.random.default_rng(0).random((64, 16))
+    settings = {"hidden_layer_sizes": (8,), "random_state": 0, "max_epochs": 4}
+
+    def first_weight(**more):
+        vae = GaussianVAETransformer(2, **{**AUTO, **settings, **more}).fit(X)
+        return vae.history_["beta"][0]
+
+    assert first_weight(init="pca", likelihood="gaussian") == 1.0
+    conv = {"encoder": "conv", "decoder": "conv", "image_shape": (4, 4)}
+    assert first_weight(init="pca", **conv) == 0.5
+    # a decoder that starts at random
+    assert first_weight(init="pca", likelihood="continuous_bernoulli") == 0.5
+
+
+def test_a_longer_warm_fit_keeps_the_weight_of_the_kl():
+    X = np.random.default_rng(0).normal(size=(64, 4))
+    vae = GaussianVAETransformer(2, warm_start=True, random_state=0, **AUTO)
+    vae.set_params(max_epochs=4).fit(X)
+    vae.set_params(max_epochs=20).fit(X)
+    assert vae.history_["beta"] == [0.5] + 23 * [1.0]
 
 
 def test_partial_fit_has_no_warm_up_of_its_own():

@@ -104,7 +104,7 @@ def test_many_rows_are_sampled(X, monkeypatch):
     from skccvae.estimators import _start
 
     monkeypatch.setattr(_start, "_ROWS", 100)
-    assert len(_start.start_rows(400, 8, 0)) == 100
+    assert len(_start.start_rows(np.arange(400), 8, 0)) == 100
     vae = GaussianVAETransformer(2, likelihood="isotropic_gaussian", **START)
     Z = vae.fit_transform(X)
     np.testing.assert_array_equal(Z, vae.fit_transform(X))
@@ -160,6 +160,54 @@ def test_tables_without_enough_components(X, table, kind):
     vae = kind(3, init="pca", max_epochs=3, random_state=0).fit(X)
     assert np.isfinite(vae.transform(X)).all()
     assert np.isfinite(vae.inverse_transform(vae.transform(X))).all()
+
+
+@pytest.mark.parametrize("kind", [GaussianVAETransformer, SphericalVAETransformer])
+@pytest.mark.parametrize(("n", "d"), [(5, 20), (20, 20), (20, 5), (60, 5)])
+def test_few_rows_are_not_believed(X, kind, n, d):
+    """Components that span all rows leave no residuals there, and large ones for other rows."""
+    scores = [
+        kind(d, init=init, likelihood="isotropic_gaussian", max_epochs=40, random_state=0)
+        .fit(X[:n])
+        .score(X[100:])
+        for init in ("pca", "random")
+    ]
+    assert scores[0] > scores[1] - 15
+
+
+def test_streams_may_begin_with_few_rows(X):
+    for n in (1, 3, 10):
+        both = []
+        for init in ("pca", "random"):
+            vae = GaussianVAETransformer(2, init=init, likelihood="gaussian", random_state=0)
+            for start in range(0, 300, n):
+                vae.partial_fit(X[start : start + n])
+            both.append(vae.score(X[300:]))
+        assert both[0] > both[1] - 5
+
+
+def test_held_out_rows_have_no_part_in_the_start(X, monkeypatch):
+    from skccvae.estimators import _base
+
+    seen = []
+    monkeypatch.setattr(_base, "start_at_pca", lambda model, x, seed: seen.append(len(x)))
+    vae = GaussianVAETransformer(2, init="pca", early_stopping=True, validation_fraction=0.25)
+    vae.set_params(max_epochs=1).fit(X)
+    assert seen == [300]
+    vae.set_params(warm_start=False)
+    GaussianVAETransformer(2, init="pca", early_stopping=True).partial_fit(X)
+    assert seen == [300, 400]
+
+
+def test_a_skip_decoder_inside_the_users_own_is_theirs(X):
+    from skccvae.nn import SkipDecoder, mlp
+
+    def own(n_inputs, n_outputs):
+        hidden = SkipDecoder(mlp(n_inputs, (8,), "relu"), n_inputs, 8, 32)
+        return torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Linear(32, n_outputs))
+
+    vae = GaussianVAETransformer(2, init="pca", decoder=own, max_epochs=2, random_state=0).fit(X)
+    assert np.isfinite(vae.score(X))
 
 
 def test_networks_of_the_users_own_keep_their_start(X):

@@ -274,8 +274,8 @@ class Likelihood(nn.Module):
     def start_outputs(self, x: Tensor) -> Tensor | None:
         """Outputs of a decoder that knew the rows, to first order around the column means.
 
-        A linear decoder starts at the regression of these on latent features. None, as by default,
-        starts it at random.
+        With ``init="pca"`` the decoder starts at the regression of these on latent features, and
+        `start_noise` is called. None, as by default, starts the decoder at random.
 
         Parameters
         ----------
@@ -288,8 +288,19 @@ class Likelihood(nn.Module):
         """
         return None
 
-    def start_noise(self, outputs: Tensor, x: Tensor) -> None:
-        """Set learned scales to what first outputs leave unexplained; by default there are none."""
+    def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
+        """Set learned scales to what first outputs leave unexplained; by default there are none.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n, n_outputs)
+            First outputs for these rows.
+        x : Tensor of shape (n, p)
+            Rows in model units.
+        share : float
+            Coefficients of the first decoder per row and column, at most 1. At 1 the residuals say
+            nothing.
+        """
 
 
 def _check_facts(kind: type[Likelihood]) -> None:

@@ -73,10 +73,16 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
     def start_outputs(self, x: Tensor) -> Tensor | None:
         return x
 
-    def start_noise(self, outputs: Tensor, x: Tensor) -> None:
+    def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
         variance = (x - outputs).double().square().mean(0)
         if len(self.raw_scale) == 1:
             variance = variance.mean(0, keepdim=True)
+        # Residuals of n rows after a fit of `share * n` coefficients; where they say little, the
+        # variance of the rows themselves, which is 1 in model units.
+        if share < 1:
+            variance = (1 - share**2) * variance / (1 - share) + share**2
+        else:
+            variance = torch.ones_like(variance)
         excess = (variance.sqrt() - self.min_scale).clamp_(min=0.5 * self.min_scale)
         with torch.no_grad():
             self.raw_scale.copy_(excess.expm1().log())
