@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._parameters import COUNT, INTRINSIC, parameter, with_parameters
+from skccvae.estimators._parameters import (
+    AUTO,
+    COUNT,
+    INTRINSIC,
+    POSITIVE,
+    parameter,
+    with_parameters,
+)
 from skccvae.nn import EuclideanLatent
 
 
@@ -11,13 +18,19 @@ from skccvae.nn import EuclideanLatent
 class GaussianVAETransformer(BaseVAETransformer):
     """Variational autoencoder with a Euclidean latent space.
 
-    Posterior and prior are normal distributions on R^d, the posterior with a diagonal covariance
-    and the prior standard: the usual VAE [1]_, with K = 0.
+    Posterior and prior are normal distributions on R^d with diagonal covariances: the usual VAE
+    [1]_, with K = 0.
 
     Parameters
     ----------
     n_components : int, default=2
         Dimension d of the latent space.
+    prior_scale : float or "auto", default="auto"
+        Scale of the prior along each axis. In flat space it is a choice of units for the latent
+        coordinates. ``"auto"`` takes the standard deviations of the principal components with
+        ``init="pca"``, so that the codes have about the units of `sklearn.decomposition.PCA`, and
+        their distances do not count the last components, mostly noise, as much as the first. It is
+        1 if the networks start at random.
     coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
         Chart of the latent points. In flat space ambient and tangent coordinates are the same;
         stereographic ones are half of them, the limit K -> 0 of the curved charts.
@@ -53,5 +66,9 @@ class GaussianVAETransformer(BaseVAETransformer):
         default=2, allowed=[COUNT], hint=INTRINSIC, shapes_model=True, kw_only=False
     )
 
+    prior_scale: float | str = parameter(
+        default="auto", allowed=[POSITIVE, AUTO], shapes_model=True
+    )
+
     def _make_latent(self):
-        return EuclideanLatent(self.n_components)
+        return EuclideanLatent(int(self.n_components), self.prior_scale)

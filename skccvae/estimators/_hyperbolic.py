@@ -11,6 +11,7 @@ from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._base import BaseVAETransformer
 from skccvae.estimators._own_latent import POSTERIOR_HINT, own_latent
 from skccvae.estimators._parameters import (
+    AUTO,
     COORDINATES,
     COUNT,
     DECODER_INPUTS,
@@ -36,16 +37,22 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     n_components : int, default=2
         Intrinsic dimension d; ambient points, on the hyperboloid, have d + 1 coordinates.
     curvature : float, default=-1.0
-        Curvature K < 0; the curvature radius is 1/sqrt(-K). The prior has scale 1, so K says how
-        strongly the space grows over the region the prior covers; K -> 0 is the Gaussian VAE.
+        Curvature K < 0; the curvature radius is 1/sqrt(-K). The scale of the prior does not depend
+        on it, so K says how strongly the space grows over the region that the prior covers; K -> 0
+        is the Gaussian VAE.
     posterior : {"wrapped_normal", "riemannian_normal"}, subclass of `skccvae.nn.Latent` or \
             callable, default="wrapped_normal"
         Family of the posterior, and of the prior. A wrapped normal has a scale for each
         direction; a Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
         A class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
         `skccvae.nn.Latent`.
-    prior_scale : float, default=1.0
-        Scale of the prior.
+    prior_scale : float or "auto", default="auto"
+        Scale of the prior. ``"auto"`` keeps the root mean squared radius of its draws at sqrt(2)
+        for d >= 2, as scale 1 has in two dimensions, so that a space of many dimensions is not
+        curved more strongly than a plane: the scale is 1 for d = 1, and sqrt(2/d) otherwise. With
+        ``init="pca"`` the axes of a wrapped normal get scales of their own within that radius,
+        none above 1: in proportion to the standard deviations of the principal components. A class
+        or factory of yours gets 1.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
         What the decoder reads at a latent point: coordinates of the Poincare ball (times 2), the
         log map at the origin, or signed geodesic distances to learned hyperplanes, which take the
@@ -105,7 +112,9 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         hint=POSTERIOR_HINT,
         shapes_model=True,
     )
-    prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
+    prior_scale: float | str = parameter(
+        default="auto", allowed=[POSITIVE, AUTO], shapes_model=True
+    )
     decoder_input: str = parameter(default="auto", allowed=[DECODER_INPUTS], shapes_model=True)
     coordinates: str = parameter(default="tangent", allowed=[COORDINATES])
 

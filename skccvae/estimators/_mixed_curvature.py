@@ -139,12 +139,11 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
     def _factor(self, spec: FactorSpec, curvature: float, family: str) -> Latent:
         if family in UNIFORM_LATENTS:
             return UNIFORM_LATENTS[family](spec.dim, curvature)
-        if family == "normal" and self.prior_scale == 1.0:
-            return EuclideanLatent(spec.dim)
+        if family == "normal":
+            return EuclideanLatent(spec.dim, self.prior_scale)
         # A fixed sphere's ambient coordinates have no cut at the antipode.
         ambient = spec.kind == "s" and not self.learn_curvature
-        kind = NORMAL_LATENTS["wrapped_normal" if family == "normal" else family]
-        return kind(
+        return NORMAL_LATENTS[family](
             spec.dim,
             curvature,
             self.prior_scale,

@@ -27,8 +27,8 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
     manifold : Euclidean, Sphere or Hyperbolic
         The space that the estimator's ``n_components`` and ``curvature`` name.
     estimator : BaseEstimator
-        Its ``prior_scale`` is passed on. Its ``decoder_input`` must be ``"auto"``, because the
-        latent space says itself what the decoder reads.
+        Its ``prior_scale`` is passed on, and 1 for ``"auto"``. Its ``decoder_input`` must be
+        ``"auto"``, because the latent space says itself what the decoder reads.
 
     Returns
     -------
@@ -55,7 +55,8 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
             f"posterior must be {wanted} and not an instance; got {type(posterior).__name__}(...)."
         )
     try:
-        latent = posterior(manifold, float(estimator.prior_scale))
+        scale = 1.0 if estimator.prior_scale == "auto" else float(estimator.prior_scale)
+        latent = posterior(manifold, scale)
     except (TypeError, AttributeError) as error:
         raise TypeError(
             f"posterior must be {wanted} {call}; {posterior!r} failed: {error}"

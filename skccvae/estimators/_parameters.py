@@ -24,6 +24,7 @@ T = TypeVar("T")
 COUNT = Interval(Integral, 1, None, closed="left")
 NON_NEGATIVE = Interval(Real, 0, np.inf, closed="left")
 POSITIVE = Interval(Real, 0, np.inf, closed="neither")
+AUTO = StrOptions({"auto"})
 COORDINATES = StrOptions(set(CHARTS))
 DECODER_INPUTS = StrOptions({"auto", "coordinates", "tangent", "gyroplane"})
 # What `n_components` is, said after scikit-learn's message about a wrong value.

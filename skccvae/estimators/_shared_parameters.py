@@ -15,6 +15,7 @@ from torch import nn
 from skccvae._sklearn import Interval, StrOptions
 from skccvae.estimators._networks import ENCODERS, NETWORKS
 from skccvae.estimators._parameters import (
+    AUTO,
     COORDINATES,
     COUNT,
     NON_NEGATIVE,
@@ -25,7 +26,6 @@ from skccvae.estimators._parameters import (
 from skccvae.molecules import MolecularGraph
 from skccvae.nn import ACTIVATIONS, LIKELIHOODS, Likelihood
 
-AUTO = StrOptions({"auto"})
 _FRACTION = Interval(Real, 0, 1, closed="neither")
 _OWN_NETWORK = "A torch module, or a callable that builds one, is welcome too."
 

@@ -58,8 +58,7 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     encoder = model.encoder
     assert isinstance(encoder, SkipEncoder)
     inputs = model.likelihood.encoder_inputs(x)
-    ratio = _start_encoder(encoder, inputs.numpy(), seed)
-    weight, bias = model.latent.start_at(ratio)
+    weight, bias = model.latent.start_at(*_start_encoder(encoder, inputs.numpy(), seed))
     model.head.weight.zero_()
     first = model.head.in_features - encoder.n_linear
     model.head.weight[:, first : first + encoder.n_components] = weight
@@ -78,13 +77,13 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     model.likelihood.start_noise(model.decode(features), x, share)
 
 
-def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> Tensor:
-    """Put standardised components into the encoder; return the share of noise in each."""
+def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> tuple[Tensor, Tensor]:
+    """Put standardised components into the encoder; return what `Latent.start_at` reads."""
     n, p = inputs.shape
-    ratio = torch.ones(encoder.n_components)
+    ratio, deviation = torch.ones(encoder.n_components), torch.zeros(encoder.n_components)
     k = min(encoder.n_components, n // _ROWS_PER_COMPONENT, p)
     if k < 1:
-        return ratio.clamp_(max=_LARGEST_RATIO)
+        return ratio.clamp_(max=_LARGEST_RATIO), deviation
     with np.errstate(invalid="ignore"):  # shares of a variance of 0
         pca = PCA(k, random_state=seed % 2**32).fit(inputs.astype(np.float64))
     variance = pca.explained_variance_
@@ -92,7 +91,8 @@ def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> Tenso
     axes = pca.components_[kept] / np.sqrt(variance[kept])[:, None]
     encoder.set_components(torch.from_numpy(axes), torch.from_numpy(-axes @ pca.mean_))
     ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance[kept])
-    return ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO)
+    deviation[: len(axes)] = torch.from_numpy(np.sqrt(variance[kept]))
+    return ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO), deviation
 
 
 def _regression(features: Tensor, wanted: Tensor) -> Tensor:

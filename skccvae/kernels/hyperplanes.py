@@ -69,13 +69,15 @@ def _arcsine(x: Tensor, sign: int, pole_margin: float) -> tuple[Tensor, Tensor, 
     """
     if sign == 0:
         return x, torch.ones_like(x), 0.0
-    square = x * x
-    largest = _largest(square)
+    size = x.abs()
+    largest = _largest(size) ** 2
     if sign < 0:
-        root = square.add(1.0).sqrt_()
-        # asinh |x| without cancellation, from functions that torch vectorises.
-        angle = torch.addcdiv(x.abs(), square, root + 1).log1p_().copysign_(x)
+        # asinh |x| without cancellation, from functions that torch vectorises. The square of a sinh
+        # may overflow.
+        root = torch.hypot(x, torch.ones((), dtype=x.dtype, device=x.device))
+        angle = (size / (root + 1)).mul_(size).add_(size).log1p_().copysign_(x)
         return angle, root.reciprocal_(), largest
+    square = x * x
     if largest <= 1 - pole_margin:
         return torch.asin(x), torch.rsub(square, 1.0).rsqrt_(), largest
     pole = square > 1 - pole_margin
@@ -94,7 +96,7 @@ def _arcsine_by_K(
     if abs(K) >= SMALL_CURVATURE and x.dtype != torch.float64:
         gap = torch.addcmul(angle, x, slope, value=-1)
         return torch.dot(gap.view(-1), g_angle.view(-1)) / (-2 * K)
-    t = x * x if K > 0 else -x * x
+    t = x * x if K > 0 else -x * x  # may be infinite, where the series is not used
     by_K = _series(t, _ARCSINE, largest).mul_(t).mul_(x)
     if largest >= _SERIES_BELOW:
         closed = torch.addcmul(angle.neg(), x, slope).mul_(0.5)

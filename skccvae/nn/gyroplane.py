@@ -17,6 +17,8 @@ LARGEST_OFFSET = 20.0
 #: At a pole of a plane K x^2 = 1 and the arcsine has an infinite slope. The code treats K x^2
 #: within this margin of 1 as the pole.
 POLE_MARGIN = 2e-6
+# Below this K x^2 the arcsine is a logarithm.
+_FAR = -1e30
 #: Lower bound of a gain. A gain of 0 has no direction; a plane with this gain contributes nothing.
 SMALLEST_GAIN = 1e-6
 
@@ -107,4 +109,9 @@ def _arcsine(x: Tensor, K: float | Tensor) -> Tensor:
     The distance to a plane is not smooth at a pole of the plane, where K x^2 = 1 and the slope of
     the arcsine is infinite. Close to a pole the ratio of angle to sine is held constant.
     """
-    return x * arcsin_root((K * x * x).clamp(max=1 - POLE_MARGIN))
+    t = K * x * x
+    near = t > _FAR
+    # The square of a sinh may overflow. Unselected branches must be finite, for their gradients.
+    middle = x * arcsin_root(torch.where(near, t, 0.0).clamp(max=1 - POLE_MARGIN))
+    root = (-K).clamp(min=1e-12).sqrt() if isinstance(K, Tensor) else max(-K, 1e-12) ** 0.5
+    return torch.where(near, middle, torch.asinh(torch.where(near, 0.0, x) * root) / root)

@@ -57,12 +57,46 @@ def explained(model, X):
 @pytest.mark.parametrize("likelihood", ["isotropic_gaussian", "gaussian"])
 def test_the_plane_starts_at_principal_components(X, likelihood):
     vae = GaussianVAETransformer(3, likelihood=likelihood, **START).fit(X)
-    scale = X.std(0) if likelihood == "gaussian" else 1.0
+    scale = X.std(0) if likelihood == "gaussian" else np.sqrt(X.var(0).mean())
     components = PCA(3).fit_transform(X / scale)
+    standard = GaussianVAETransformer(3, likelihood=likelihood, prior_scale=1.0, **START).fit(X)
     for j, column in enumerate(vae.transform(X).T):
         assert abs(np.corrcoef(column, components[:, j])[0, 1]) > 1 - 1e-6
-        # the posterior mean of probabilistic PCA shrinks a standardised component a little
-        assert 0.95 < column.std() < 1.0
+        # the posterior mean of probabilistic PCA shrinks a component a little
+        assert 0.95 < column.std() / components[:, j].std() < 1.0
+        assert 0.95 < standard.transform(X)[:, j].std() < 1.0
+    # the scale of the prior is a choice of units
+    np.testing.assert_allclose(vae.score_samples(X), standard.score_samples(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("estimator", [GaussianVAETransformer, HyperbolicVAETransformer])
+def test_axes_of_the_prior_follow_the_components(X, estimator, tmp_path):
+    vae = estimator(3, likelihood="isotropic_gaussian", **START).fit(X)
+    latent = vae.net_.module_.latent
+    deviations = np.sqrt(PCA(3).fit(X / np.sqrt(X.var(0).mean())).explained_variance_)
+    axes = latent.axes.numpy()
+    np.testing.assert_allclose(axes / axes[0], deviations / deviations[0], rtol=1e-5)
+    draws = latent.prior().sample((4000,)).double()
+    spread = vae.manifold_.log0(draws).numpy().std(0)
+    np.testing.assert_allclose(spread, axes, rtol=0.05)  # 1.1 % is one standard error
+    back = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(back.transform(X), vae.transform(X))
+    vae.save(tmp_path / "model")
+    loaded = skccvae.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
+    np.testing.assert_array_equal(loaded.score_samples(X), vae.score_samples(X))
+
+
+@pytest.mark.parametrize("d", [1, 2, 10])
+def test_a_hyperbolic_prior_keeps_its_radius_in_every_dimension(d):
+    X = np.random.default_rng(0).normal(size=(100, 12))
+    for init in ("random", "pca"):
+        for posterior in ("wrapped_normal", "riemannian_normal"):
+            vae = HyperbolicVAETransformer(d, posterior=posterior, init=init, max_epochs=1)
+            prior = vae.fit(X).net_.module_.latent.prior()
+            radius = (prior.scale.square() * torch.ones(d)).sum().sqrt()
+            assert float(radius) == pytest.approx(min(np.sqrt(2), np.sqrt(d)), rel=0.2)
+            assert float(prior.scale.max()) <= 1
 
 
 @pytest.mark.parametrize("model", MODELS, ids=repr)
@@ -93,7 +127,7 @@ def test_data_may_wind_round_a_sphere():
 def test_the_start_does_not_depend_on_the_container(X, tmp_path):
     X = np.where(np.abs(X - 5) > 2, X, 0).astype(np.float32)
     np.save(tmp_path / "X.npy", X)
-    vae = GaussianVAETransformer(2, likelihood="isotropic_gaussian", **START)
+    vae = GaussianVAETransformer(2, likelihood="isotropic_gaussian", prior_scale=1.0, **START)
     expected = vae.fit(X).transform(X)
     rows = torch.utils.data.TensorDataset(torch.from_numpy(X))
     for same in (sp.csr_matrix(X), np.load(tmp_path / "X.npy", mmap_mode="r"), rows):

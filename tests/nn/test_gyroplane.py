@@ -181,3 +181,25 @@ def test_a_row_that_is_nan_leaves_the_others_alone(curvature):
     torch.testing.assert_close(with_nan[[0, 2, 3]], found[[0, 2, 3]])
     assert with_nan[1].isnan().all()
     with_nan[[0, 2, 3]].sum().backward()
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+@pytest.mark.parametrize("learned", [True, False])
+def test_planes_far_away_overflow_nowhere(accelerated, learned):
+    """The sinh of a distance of 57 curvature radii has no square in float32."""
+    layer = Gyroplanes(1, 1)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.fill_(17.0)
+    value = torch.tensor(40.0, requires_grad=True)
+    c, s = torch.cosh(value)[None], torch.sinh(value)[None, None]
+    K = torch.tensor(-1.0, requires_grad=True) if learned else -1.0
+    with contextlib.nullcontext() if accelerated else kernels.disabled():
+        distance = layer(c, s, K)[0, 0]
+        distance.backward()
+    # an offset of 17 is limited smoothly to 15.4
+    offset = 17 / (1 + (17 / 20) ** 4) ** 0.25
+    assert distance.item() == pytest.approx(40 + offset, rel=1e-5)
+    assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
+    assert torch.isfinite(value.grad)
+    assert not learned or torch.isfinite(K.grad)

@@ -20,9 +20,22 @@ from skccvae.nn import (
 )
 
 
+def started(latent):
+    """The latent space after a start at components of decreasing size."""
+    deviation = 2.0 / torch.arange(1, latent.n_start + 1)
+    latent.start_at(torch.full_like(deviation, 0.1), deviation)
+    return latent
+
+
 def spaces(dim: int) -> dict:
     return {
         "flat": EuclideanLatent(dim),
+        "flat, wide prior": EuclideanLatent(dim, 2.0),
+        "flat, axes": started(EuclideanLatent(dim, "auto")),
+        "hyperbolic, axes": started(WrappedLatent(dim, -1.0, "auto")),
+        "hyperbolic ball, axes": started(
+            WrappedLatent(dim, -1.0, "auto", decoder_input="coordinates", flat_part=True)
+        ),
         "sphere": SphericalLatent(dim),
         "small sphere": SphericalLatent(dim, 4.0),
         "power spherical": PowerSphericalLatent(dim),
@@ -94,6 +107,7 @@ def test_location_is_on_the_space_and_read_by_the_decoder(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dim", [1, 2, 40])
 def test_gradients_are_finite_for_extreme_outputs_of_the_network(name, dim):
+    torch.manual_seed(26)  # hyperplanes that lie far away
     latent = spaces(dim)[name]
     for size in (0.01, 1.0, 30.0, 1e4):
         generator = torch.Generator().manual_seed(1)

@@ -219,7 +219,7 @@ class Latent(nn.Module):
         """Number of principal components that `start_at` reads; 0, as by default, for none."""
         return 0
 
-    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Map from standardised principal components to parameters of the posterior.
 
         Parameters
@@ -228,6 +228,9 @@ class Latent(nn.Module):
             Variance of the noise around the components, divided by the variance of each component:
             the variance of the posterior of probabilistic PCA, whose mean is the component times
             ``sqrt(1 - noise_ratio)``. 1 where the data have no further component.
+        deviation : Tensor of shape (n_start,)
+            Standard deviation of each component in the units that the encoder reads, 0 where the
+            data have no further component.
 
         Returns
         -------

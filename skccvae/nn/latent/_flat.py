@@ -13,6 +13,24 @@ from skccvae.nn.latent._base import Latent, LatentStep
 from skccvae.nn.limits import LOG_SCALE_BOUND
 from skccvae.special.smooth_limit import soft_bound
 
+# The smallest scale of a prior's axis, as a fraction of the largest.
+_SHORTEST = 0.01
+
+
+def axis_scales(deviation: Tensor) -> Tensor:
+    """Scales of a prior along principal components, shape (d,).
+
+    With equal scales the codes of weak components would spread as far as those of strong ones, and
+    distances would count noise as much as signal.
+
+    Parameters
+    ----------
+    deviation : Tensor of shape (d,)
+        Standard deviations of the components, as for `Latent.start_at`.
+    """
+    largest = deviation.max()
+    return deviation.clamp(min=_SHORTEST * largest) if largest > 0 else torch.ones_like(deviation)
+
 
 class DiagonalNormal(Independent):
     """Normal distribution on R^d with a diagonal covariance, which can draw from given noise.
@@ -55,12 +73,23 @@ class DiagonalNormal(Independent):
 
 
 class EuclideanLatent(Latent):
-    """R^d with a diagonal normal posterior and the standard normal prior.
+    """R^d with a diagonal normal posterior and a normal prior.
+
+    Encoder and decoder work in units of the prior's scale, in which the prior is standard. So that
+    scale is a choice of coordinates, which changes nothing else.
 
     Parameters
     ----------
     dim : int
         Dimension d.
+    prior_scale : float or "auto", default=1.0
+        Scale of the prior along each axis. ``"auto"`` is 1 until `start_at`, which takes
+        the standard deviations of the components.
+
+    Attributes
+    ----------
+    axes : Tensor of shape (d,)
+        The scales.
 
     References
     ----------
@@ -76,21 +105,30 @@ class EuclideanLatent(Latent):
     (tensor([[1., 0.]]), tensor([0.5000]))
     """
 
-    def __init__(self, dim: int) -> None:
+    axes: Tensor
+
+    def __init__(self, dim: int, prior_scale: float | str = 1.0) -> None:
         super().__init__(Euclidean(dim))
         self.n_params = 2 * dim
         self.n_features = dim
         self.noise_dim = dim
+        self.prior_scale = prior_scale
+        scale = 1.0 if prior_scale == "auto" else float(prior_scale)
+        self.register_buffer("axes", torch.full((dim,), scale))
 
     @property
     def batch_key(self) -> tuple | None:
-        return (type(self), self.dim)
+        if self.prior_scale == "auto":
+            return None
+        return (type(self), self.dim, self.prior_scale)
 
     @property
     def n_start(self) -> int:
         return self.dim
 
-    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        if self.prior_scale == "auto":
+            self.axes.copy_(axis_scales(deviation))
         loc = torch.diag((1 - noise_ratio).sqrt())
         bias = torch.cat([torch.zeros_like(noise_ratio), 0.5 * noise_ratio.log()])
         return torch.cat([loc, torch.zeros_like(loc)]), bias
@@ -101,11 +139,10 @@ class EuclideanLatent(Latent):
 
     def posterior(self, params: Tensor) -> DiagonalNormal:
         loc, log_scale = self._split(params)
-        return DiagonalNormal(loc, log_scale.exp())
+        return DiagonalNormal(loc * self.axes, log_scale.exp() * self.axes)
 
     def prior(self) -> DiagonalNormal:
-        zeros = self._like.new_zeros(self.dim)
-        return DiagonalNormal(zeros, torch.ones_like(zeros))
+        return DiagonalNormal(torch.zeros_like(self.axes), self.axes)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         loc, log_scale = self._split(params)
@@ -120,7 +157,10 @@ class EuclideanLatent(Latent):
         return z, (0.5 * (noise.square() - z.square()) + log_scale).sum(-1)
 
     def location(self, params: Tensor) -> Tensor:
-        return self._split(params)[0]
+        return self._split(params)[0] * self.axes
+
+    def features(self, points: Tensor) -> Tensor:
+        return points / self.axes
 
 
 class DeterministicLatent(Latent):
@@ -153,7 +193,7 @@ class DeterministicLatent(Latent):
     def n_start(self) -> int:
         return self.dim
 
-    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         return torch.eye(self.dim), torch.zeros(self.dim)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:

@@ -21,9 +21,13 @@ from skccvae.manifolds.functional import log_origin
 from skccvae.manifolds.polar import PolarSpace
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent._base import Latent, LatentStep
-from skccvae.nn.latent._flat import DiagonalNormal
+from skccvae.nn.latent._flat import DiagonalNormal, axis_scales
 from skccvae.nn.limits import limited_parameters, posterior_limits
 
+# Squared radius of the default prior of a hyperbolic space, in any dimension: that of a standard
+# normal in two. With scale 1 in many dimensions, draws would lie so far out that most of the space
+# between them is bent away.
+_SQUARED_RADIUS = 2.0
 # The parameter of a learned curvature is K divided by this gain. Adam changes a parameter by about
 # the learning rate per step, and a curvature should be able to change by about 1 within a few
 # hundred steps.
@@ -41,8 +45,11 @@ class NormalLatent(Latent):
         Intrinsic dimension d.
     curvature : float
         K, of any sign; the initial value if it is learned.
-    prior_scale : float, default=1.0
-        Scale of the prior, which is the same law at the origin.
+    prior_scale : float or "auto", default=1.0
+        Scale of the prior, which is the same law at the origin. ``"auto"`` is 1 for K >= 0 and for
+        a learned K, and at most `sqrt(2/d)` for K < 0: the draws of a prior lie within about the
+        same radius in any dimension. `start_at` then gives the axes of a wrapped normal scales in
+        proportion to the standard deviations of the components, within that radius.
     decoder_input : {"tangent", "coordinates", "gyroplane"}, default="tangent"
         Inputs of the decoder. ``"tangent"`` is the log map at the origin: d numbers that are smooth
         in K. ``"coordinates"`` is the d + 1 ambient coordinates on a sphere of fixed curvature,
@@ -61,15 +68,24 @@ class NormalLatent(Latent):
         self,
         dim: int,
         curvature: float,
-        prior_scale: float = 1.0,
+        prior_scale: float | str = 1.0,
         decoder_input: str = "tangent",
         n_planes: int = 128,
         learn_curvature: bool = False,
     ) -> None:
         # A parameter grid may hold NumPy numbers.
-        dim, curvature, prior_scale = int(dim), float(curvature), float(prior_scale)
+        dim, curvature = int(dim), float(curvature)
         super().__init__(constant_curvature(dim, curvature))
-        self.prior_scale = prior_scale
+        spreads = prior_scale == "auto" and curvature < 0 and not learn_curvature
+        if isinstance(prior_scale, str):
+            prior_scale = min(1.0, math.sqrt(_SQUARED_RADIUS / dim)) if spreads else 1.0
+        # Scales of the prior's axes in units of `prior_scale`, in which networks work.
+        self.axes: Tensor | None
+        self.register_buffer("axes", None)
+        if spreads and self.law._scale_dims:
+            self.axes = torch.full((dim,), prior_scale)
+            prior_scale = 1.0
+        self.prior_scale = prior_scale = float(prior_scale)
         self.decoder_input = decoder_input
         self.n_params = 2 * dim if self.law._scale_dims else dim + 1
         self.noise_dim = dim if self.law._scale_dims else dim + 1
@@ -114,7 +130,7 @@ class NormalLatent(Latent):
 
     @property
     def batch_key(self) -> tuple | None:
-        if self.learned is not None or self.gyroplanes is not None:
+        if self.learned is not None or self.gyroplanes is not None or self.axes is not None:
             return None
         return (type(self), self.dim, self.K, self.prior_scale, self.decoder_input)
 
@@ -127,7 +143,11 @@ class NormalLatent(Latent):
     def n_start(self) -> int:
         return self.dim
 
-    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        if self.axes is not None:
+            scales = axis_scales(deviation)
+            radius = scales.square().sum().sqrt()
+            self.axes.copy_(scales * min(1 / scales.max(), math.sqrt(_SQUARED_RADIUS) / radius))
         size = self.prior_scale
         if self.K > 0:  # within the hemisphere around the origin, where the map is one to one
             size = min(size, 0.5 * math.pi / (math.sqrt(self.K) * (math.sqrt(self.dim) + 1)))
@@ -144,9 +164,12 @@ class NormalLatent(Latent):
         """Tangent location and log-scale of each row."""
         # The gradient of one split is one concatenation; two slices would cost twice as much.
         raw, raw_scale = params.split([self.dim, self.n_params - self.dim], dim=-1)
-        return limited_parameters(
+        tangent, log_scale = limited_parameters(
             raw, raw_scale, K, self.dim, self.prior_scale, self._riemannian, self.limits
         )
+        if self.axes is not None:  # at most 1, so that the limits hold
+            tangent, log_scale = tangent * self.axes, log_scale + self.axes.log()
+        return tangent, log_scale
 
     def _posterior_at(
         self, tangent: Tensor, log_scale: Tensor, space: ConstantCurvature | PolarSpace
@@ -156,7 +179,8 @@ class NormalLatent(Latent):
 
     def _prior_on(self, space: ConstantCurvature | PolarSpace) -> WrappedNormal | RiemannianNormal:
         tangent = self._like.new_zeros(self.dim)
-        return self.law.from_tangent(tangent, self.prior_scale, space, validate_args=False)
+        scale = self.prior_scale if self.axes is None else self.axes
+        return self.law.from_tangent(tangent, scale, space, validate_args=False)
 
     def posterior(self, params: Tensor) -> Distribution:
         return self._posterior_at(*self._split(params, self._curvature()), self.fitted_manifold())
@@ -183,8 +207,19 @@ class NormalLatent(Latent):
             log_ratio = log_q - self._prior_on(space).log_prob(z)
             zc, zs = space.to_polar(z)
             zs = log_origin(zc, zs, K) if log_map else zs
+        if self.axes is not None:
+            if fused is not None:
+                draw = zs if log_map else log_origin(zc, zs, K)
+                log_ratio = log_ratio + self._axes_in_ratio(draw)
+            zs = zs / self.axes if log_map else zs
         features = zs if log_map else self._features_at(zc, zs, K)
         return features, log_ratio, tangent, log_scale
+
+    def _axes_in_ratio(self, tangent: Tensor) -> Tensor:
+        """What the scales of the axes add to log q - log p, which knows `prior_scale` only."""
+        assert self.axes is not None
+        excess = (tangent / self.axes).square() - (tangent / self.prior_scale).square()
+        return 0.5 * excess.sum(-1) + (self.axes / self.prior_scale).log().sum()
 
     def _features_at(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
         """Inputs of the decoder at polar pairs, unless they are the log map."""
@@ -211,7 +246,8 @@ class NormalLatent(Latent):
         manifold = self.fitted_manifold()
         zc, zs = manifold.to_polar(points)
         if self.decoder_input == "tangent":
-            return log_origin(zc, zs, manifold.curvature)
+            tangent = log_origin(zc, zs, manifold.curvature)
+            return tangent if self.axes is None else tangent / self.axes
         # The planes are float32 parameters, but the points may be float64.
         like = self._like
         return self._features_at(zc.to(like), zs.to(like), manifold.curvature)
@@ -254,7 +290,7 @@ class WrappedLatent(NormalLatent):
         self,
         dim: int,
         curvature: float,
-        prior_scale: float = 1.0,
+        prior_scale: float | str = 1.0,
         *,
         flat_part: bool = False,
         **options: Any,
@@ -286,6 +322,8 @@ class WrappedLatent(NormalLatent):
         # Control variate: the log-ratio of the flat model at its draw, whose mean is the flat KL.
         # With location m, scale s, noise e and prior variance V, half of
         # (|m|^2 + |s|^2 - |m + s e|^2) / V - sum(1 - e^2), written without cancellation, is added.
+        if self.axes is not None:
+            tangent, log_scale = tangent / self.axes, log_scale - self.axes.log()
         scale, rest = log_scale.exp(), 1 - noise.square()
         kl = (scale * torch.addcmul(scale * rest, tangent, noise, value=-2.0)).sum(-1)
         kl = torch.sub(kl * (0.5 / self.prior_scale**2), rest.sum(-1), alpha=0.5)

@@ -80,7 +80,7 @@ class ProjectedNormalLatent(UniformSphere):
     def n_start(self) -> int:
         return self.dim + 1
 
-    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         # The direction of a Gaussian model of d + 1 components; loc and scale are START times its.
         loc = START * torch.diag((1 - noise_ratio).sqrt())
         bias = torch.cat([torch.zeros_like(noise_ratio), 0.5 * noise_ratio.log()])

@@ -134,7 +134,7 @@ class SphericalLatent(UniformSphere):
     def n_start(self) -> int:
         return self.dim + 1
 
-    def start_at(self, noise_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         # The direction of the first d + 1 components, so that data may wind round the sphere. With
         # |v| near 1 a tangent direction has the variance noise_ratio / (d + 1) on the unit sphere,
         # and a von Mises-Fisher law has the variance 1 / kappa there.
