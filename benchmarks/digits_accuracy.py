@@ -1,8 +1,8 @@
 """Digits at 10 dimensions: is every geometry at least as accurate as PCA at the same width?
 
 Each seed is another stratified split of scikit-learn's digits and another initialisation. Codes go
-through the pipeline of ``examples/quickstart.py``, with its settings for all models; PCA gets the
-better of two pipelines, with and without standardised codes.
+through the pipeline of ``examples/quickstart.py``, with default parameters; PCA gets the better
+of two pipelines, with and without standardised codes.
 
     python benchmarks/digits_accuracy.py [--seeds 5] [--n-components 10]
 
@@ -35,7 +35,7 @@ def accuracies(seed: int, d: int, names: list[str], quickstart: dict) -> dict[st
     pipelines = (plain, with_classifier(PCA(d, random_state=seed)))
     out = {"PCA": max(p.fit(X_train, y_train).score(X_test, y_test) for p in pipelines)}
     for name in names:
-        step = quickstart["MODELS"][name](d, random_state=seed, **quickstart["DIGITS_SETTINGS"])
+        step = quickstart["MODELS"][name](d, random_state=seed)
         model = with_classifier(step).fit(X_train, y_train)
         out[name] = model.score(X_test, y_test)
     return out

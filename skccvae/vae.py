@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skccvae.nn import (
     Latent,
     Likelihood,
     PredictionHead,
+    SkipEncoder,
     normal_noise,
     output_width,
     row_keys,
@@ -141,6 +143,19 @@ class VAE(nn.Module):
         inputs = self.likelihood.encoder_inputs(x)
         return self.head(self.encoder(inputs) if extra is None else self.encoder(inputs, extra))
 
+    def encode_in_double(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
+        """`encode` for inference, in float64 from the linear path on.
+
+        In float32, matrix products round a row by the number of rows beside it and its place among
+        them. Standardised components and curved coordinates magnify that last digit.
+        """
+        inputs, encoder, head = self.likelihood.encoder_inputs(x), self.encoder, self.head
+        if isinstance(encoder, SkipEncoder):
+            features = copy.deepcopy(encoder).double()(inputs.double())
+        else:
+            features = encoder(inputs) if extra is None else encoder(inputs, extra)
+        return F.linear(features.double(), head.weight.double(), head.bias.double())
+
     def decode(self, features: Tensor) -> Tensor:
         """Likelihood outputs at latent features of any leading shape."""
         lead = features.shape[:-1]
@@ -243,7 +258,7 @@ class VAE(nn.Module):
             Draws per row that are in memory at once; all of them by default.
         """
         latent = copy.deepcopy(self.latent).double()
-        params = self.encode(x, extra).double()
+        params = self.encode_in_double(x, extra)
         keys = row_keys(self.likelihood.row_content(x), seed)
         counts, pieces = [], []
         for first in range(0, n_samples, draws_at_once or n_samples):

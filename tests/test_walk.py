@@ -59,9 +59,14 @@ def arguments(frame: FrameType) -> Iterator[object]:
 @pytest.fixture(scope="module")
 def calls() -> list[Call]:
     """Calls with data while a spherical model is fitted, in order, without accelerators."""
-    X = np.random.default_rng(0).random((60, 6))
+    X = np.random.default_rng(0).integers(0, 2, (60, 6)).astype(float)
     vae = skccvae.SphericalVAETransformer(
-        hidden_layer_sizes=(8,), batch_size=16, max_epochs=1, random_state=0, device="cpu"
+        init="random",
+        hidden_layer_sizes=(8,),
+        batch_size=16,
+        max_epochs=1,
+        random_state=0,
+        device="cpu",
     )
     found: list[Call] = []
 

@@ -90,8 +90,9 @@ class BaseVAETransformer(
             have any dtype and be on any device. Bytes (uint8)
             with values above 1 are read as 8-bit intensities where the likelihood lives on
             [0, 1]. A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
-            ``numpy.memmap``, are read batch by batch, after a pass for the range of the data (two
-            for a Gaussian likelihood; bytes only up to the first above 1).
+            ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
+            (bytes only up to the first above 1), for what ``likelihood="auto"`` asks, for the
+            scales of a Gaussian likelihood, and for the rows that a start at PCA looks at.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
             and None takes the labels of a ``Dataset``.

@@ -59,7 +59,7 @@ class GaussianVAETransformer(BaseVAETransformer):
     >>> vae.fit_transform(X).shape
     (1797, 3)
     >>> vae.likelihood_
-    'bernoulli'
+    'isotropic_gaussian'
     """
 
     n_components: int = parameter(

@@ -67,7 +67,7 @@ class InferenceMixin(ModelMixin):
         """Ambient points in the chart of the user."""
         coordinates = self.manifold_.to_chart(points, self.coordinates)
         if self.coordinates == "stereographic":
-            return inside_the_ball(self.manifold_, coordinates)
+            return inside_the_ball(self.manifold_, coordinates.float())
         return coordinates
 
     @own_modes()
@@ -148,7 +148,7 @@ class InferenceMixin(ModelMixin):
         check_is_fitted(self)
         X = validate_rows(self, X, reset=False)
         # `cat` copies outside of inference mode: a user may take gradients through what it gives.
-        params = torch.cat([params for _, params in self._encoded(X)])
+        params = torch.cat([params.float() for _, params in self._encoded(X)])
         self._finite(params.cpu().numpy(), "posterior_distribution")
         return self.net_.module_.latent.posterior(params)
 
@@ -250,13 +250,13 @@ class InferenceMixin(ModelMixin):
             yield rows, source.batch(rows)
 
     def _encoded(self, X):
-        """Pairs of a slice of X and its posterior parameters."""
+        """Pairs of a slice of X and its posterior parameters, float64."""
         module = self.net_.module_
         for rows, batch in self._batches(X, self._at_a_time(rows_at_once(X.shape[1]))):
             # This mode ends before the yield. Around it, the mode would also hold in the caller's
             # code, for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
-                params = module.encode(batch.x, batch.extra)
+                params = module.encode_in_double(batch.x, batch.extra)
             yield rows, params
 
     @own_modes()
@@ -264,7 +264,7 @@ class InferenceMixin(ModelMixin):
         """Ambient points of the rows' locations, float64 on the CPU."""
         X = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
-        parts = [latent.location(params.double()) for _, params in self._encoded(X)]
+        parts = [latent.location(params) for _, params in self._encoded(X)]
         return torch.cat(parts).cpu()
 
     def _finite(self, values: np.ndarray, what: str) -> np.ndarray:

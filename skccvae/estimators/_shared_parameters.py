@@ -100,7 +100,7 @@ class SharedParameters:
         """,
     )
     init: str = parameter(
-        default="random",
+        default="pca",
         allowed=[StrOptions({"pca", "random"})],
         shapes_model=True,
         kind='{"pca", "random"}',
@@ -130,8 +130,10 @@ class SharedParameters:
         hint="A subclass of skccvae.nn.Likelihood (the class, not an instance) will do.",
         kind="str or subclass of `skccvae.nn.Likelihood`",
         doc="""
-        Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` when all of X lies in [0, 1] (or is
-        8-bit images), else ``"gaussian"``. A class of yours says itself how it scales X and what it
+        Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` for zeros and ones, and for
+        ``binarize``; ``"isotropic_gaussian"`` where columns share a unit: none has more than ten
+        times the range of the median column, or all are counts, from 0 up; else ``"gaussian"``. A
+        class of yours says itself how it scales X and what it
         accepts. The names are
 
         """
@@ -156,7 +158,7 @@ class SharedParameters:
         doc="Weight of the KL divergence in the objective.",
     )
     kl_warmup_epochs: int | str = parameter(
-        default=0,
+        default="auto",
         allowed=[Interval(Integral, 0, None, closed="left"), AUTO],
         net="criterion__warmup_epochs",
         kind='int or "auto"',
@@ -213,7 +215,7 @@ class SharedParameters:
         default=1e-3, allowed=[POSITIVE], net="lr", kind="float", doc="Step size of Adam."
     )
     batch_size: int | str = parameter(
-        default=128,
+        default="auto",
         allowed=[COUNT, AUTO],
         net="batch_size",
         kind='int or "auto"',
@@ -222,7 +224,7 @@ class SharedParameters:
         """,
     )
     max_epochs: int | str = parameter(
-        default=50,
+        default="auto",
         allowed=[COUNT, AUTO],
         net="max_epochs",
         kind='int or "auto"',

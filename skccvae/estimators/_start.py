@@ -12,7 +12,7 @@ from skccvae.nn.networks import ZeroColumns
 from skccvae.vae import VAE
 
 # Rows that the decomposition looks at, and numbers (not rows) where rows are wide.
-_ROWS, _NUMBERS = 10_000, 2 * 10**7
+_ROWS, _NUMBERS = 10_000, 10**7
 # Bounds of the share of noise in a component: below, a posterior is too narrow to be moved; above,
 # a code would start with no gradient.
 _SMALLEST_RATIO, _LARGEST_RATIO = 1e-3, 0.95
@@ -68,7 +68,7 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     if skip is None or wanted is None:
         return
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(x), model.latent.noise_dim, generator=generator)
+    noise = torch.randn(len(x), model.latent.noise_dim, generator=generator, dtype=torch.float32)
     features = model.latent.step(model.encode(x), noise).features
     solution = _regression(features.double(), wanted.double())
     skip.set_affine(solution[:-1].T, solution[-1])
@@ -80,7 +80,8 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
 def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> tuple[Tensor, Tensor]:
     """Put standardised components into the encoder; return what `Latent.start_at` reads."""
     n, p = inputs.shape
-    ratio, deviation = torch.ones(encoder.n_components), torch.zeros(encoder.n_components)
+    ratio, deviation = torch.zeros(2, encoder.n_components, dtype=torch.float32)
+    ratio += 1
     k = min(encoder.n_components, n // _ROWS_PER_COMPONENT, p)
     if k < 1:
         return ratio.clamp_(max=_LARGEST_RATIO), deviation
@@ -99,5 +100,5 @@ def _regression(features: Tensor, wanted: Tensor) -> Tensor:
     """Ridge regression with intercept, shape (f + 1, o); the ridge is for features without rank."""
     A = torch.cat([features, torch.ones_like(features[:, :1])], dim=-1)
     gram = A.T @ A
-    gram.diagonal().add_(1e-6 * gram.diagonal().mean())
+    gram.diagonal().add_(1e-4 * gram.diagonal().mean())
     return torch.linalg.solve(gram, A.T @ wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -11,7 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
-from skccvae.nn import Likelihood, auto_likelihood, likelihood_class
+from skccvae.nn import (
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    IsotropicGaussianLikelihood,
+    Likelihood,
+    likelihood_class,
+)
 from skccvae.training import (
     DatasetRows,
     PairedRows,
@@ -21,6 +28,8 @@ from skccvae.training import (
     row_slices,
 )
 
+# Columns whose ranges are within this factor of the median one count as in one unit.
+_SAME_UNIT = 10.0
 # Rates up to some e^12 are within easy reach of a decoder whose unit is 1.
 _LARGE_COUNT = 1e5
 
@@ -92,6 +101,31 @@ def _range_of(ends: Any) -> DataRange:
     return DataRange(float(np.fmin.reduce(low)), float(np.fmax.reduce(high)))
 
 
+def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
+    """The likelihood for numbers of an unknown kind.
+
+    Zeros and ones are Bernoulli. Columns in one unit, such as grey values, counts or standardised
+    columns, get one noise scale, as in PCA: so columns that hardly vary do not count as much as
+    others. Columns in units of their own get a scale each.
+    """
+    if _all_entries(X, lambda values: ((values == 0) | (values == divisor)).all()):
+        return BernoulliLikelihood
+    low, high = _column_range(X)
+    with np.errstate(over="ignore"):
+        ranges = (high - low)[high > low]
+    if len(ranges) == 0 or ranges.max() <= _SAME_UNIT * np.median(ranges):
+        return IsotropicGaussianLikelihood
+    counts = not low.any() and _all_entries(X, lambda values: (values == np.rint(values)).all())
+    return IsotropicGaussianLikelihood if counts else GaussianLikelihood
+
+
+def _all_entries(X: Any, holds: Callable[[np.ndarray], Any]) -> bool:
+    """Whether something is true of all entries; the zeros of a sparse X are not asked."""
+    if sp.issparse(X):
+        return bool(holds(X.data))
+    return all(bool(holds(X[rows])) for rows in row_slices(X))
+
+
 def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Likelihood], float]:
     """Class of the likelihood, and what X is divided by.
 
@@ -121,8 +155,10 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
     divisor = 255.0 if X.dtype == np.uint8 and found.high > 1 and kind.reads_bytes else 1.0
     low, high = _put_back(found, X, kind, divisor, whole=True)
     if isinstance(likelihood, str) and likelihood == "auto":
-        kind = auto_likelihood(low, high, divisor)
-        if binarize is not None and not kind.binarizable:
+        if binarize is None:
+            kind = _auto_likelihood(X, divisor)
+            divisor = divisor if kind.reads_bytes else 1.0
+        elif not kind.supports(low, high, divisor):
             negative = "Negative values in data: " if low < 0 else ""
             raise ValueError(
                 f"{negative}binarize={binarize!r} needs X in [0, 1] (or 8-bit images); X runs from "

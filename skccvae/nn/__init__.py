@@ -33,7 +33,6 @@ from skccvae.nn.likelihoods import (
     NegativeBinomialLikelihood,
     PoissonLikelihood,
     VonMisesLikelihood,
-    auto_likelihood,
     likelihood_class,
 )
 from skccvae.nn.limits import riemannian_prior_fits
@@ -77,7 +76,6 @@ __all__ = [
     "SphericalLatent",
     "VonMisesLikelihood",
     "WrappedLatent",
-    "auto_likelihood",
     "build_module",
     "image_layout",
     "likelihood_class",

@@ -219,7 +219,7 @@ def test_no_other_likelihood_takes_nan(name):
 
 def test_auto_never_picks_angles_and_tags_follow_the_likelihood():
     vae = GaussianVAETransformer(**{**FAST, "likelihood": "auto"})
-    assert vae.fit(np.nan_to_num(X)).likelihood_ == "gaussian"
+    assert vae.fit(np.nan_to_num(X)).likelihood_ == "isotropic_gaussian"
     tags = vae.__sklearn_tags__().input_tags
     assert (tags.sparse, tags.allow_nan) == (True, False)
     tags = GaussianVAETransformer(likelihood="von_mises").__sklearn_tags__().input_tags

@@ -78,17 +78,19 @@ def test_scores_of_scaled_data_differ_by_the_jacobian(make):
 @pytest.mark.parametrize(
     ("X", "likelihood"),
     [
-        (np.rint(UNIT * 255).astype(np.uint8), "bernoulli"),
+        (np.rint(UNIT * 255).astype(np.uint8), "isotropic_gaussian"),
         (np.rint(UNIT).astype(np.uint8), "bernoulli"),
-        (np.rint(UNIT * 9).astype(np.int64), "gaussian"),
+        (np.rint(UNIT * 9).astype(np.int64), "isotropic_gaussian"),
         (np.rint(UNIT).astype(np.int32), "bernoulli"),
         (UNIT > 0.5, "bernoulli"),
-        (UNIT.astype(np.float64), "bernoulli"),
-        (UNIT.astype(np.float32), "bernoulli"),
-        (UNIT.astype(np.float16), "bernoulli"),
-        (NORMAL.astype(np.float16), "gaussian"),
-        (NORMAL.astype(np.longdouble), "gaussian"),
-        (UNIT.astype(object), "bernoulli"),
+        (UNIT.astype(np.float64), "isotropic_gaussian"),
+        (UNIT.astype(np.float32), "isotropic_gaussian"),
+        (UNIT.astype(np.float16), "isotropic_gaussian"),
+        (NORMAL.astype(np.float16), "isotropic_gaussian"),
+        (NORMAL.astype(np.longdouble), "isotropic_gaussian"),
+        (NORMAL * [1, 2, 4, 100], "gaussian"),
+        (UNIT.astype(object), "isotropic_gaussian"),
+        ((UNIT > 0.5).astype(object), "bernoulli"),
     ],
     ids=lambda value: str(getattr(value, "dtype", value)),
 )
@@ -148,7 +150,7 @@ def test_one_row_of_a_reversed_view(make, dtype):
 def test_sparse_real_values_are_centred_as_dense_ones(make, dtype, kind):
     X = np.where(UNIT > 0.6, np.rint(NORMAL * 9), 0).astype(dtype)
     dense, sparse = make().fit(X), make().fit(kind(X))
-    assert sparse.likelihood_ == "gaussian"
+    assert sparse.likelihood_ == "isotropic_gaussian"
     np.testing.assert_allclose(sparse.transform(kind(X)), dense.transform(X), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(
         sparse.inverse_transform(sparse.transform(X)),

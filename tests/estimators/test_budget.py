@@ -53,7 +53,7 @@ def test_only_what_knows_nothing_warms_up():
 
 def test_a_longer_warm_fit_keeps_the_weight_of_the_kl():
     X = np.random.default_rng(0).normal(size=(64, 4))
-    vae = GaussianVAETransformer(2, warm_start=True, random_state=0, **AUTO)
+    vae = GaussianVAETransformer(2, init="random", warm_start=True, random_state=0, **AUTO)
     vae.set_params(max_epochs=4).fit(X)
     vae.set_params(max_epochs=20).fit(X)
     assert vae.history_["beta"] == [0.5] + 23 * [1.0]

@@ -30,7 +30,7 @@ def plane() -> np.ndarray:
 def test_a_linear_model_finds_the_plane_and_the_likelihood_of_probabilistic_pca(plane):
     pca = PCA(2).fit(plane)
     vae = GaussianVAETransformer(2, learning_rate=0.01, max_epochs=40, **LINEAR).fit(plane)
-    decoder = vae.net_.module_.decoder[-1].weight.detach().numpy()
+    decoder = vae.net_.module_.decoder.last.weight.detach().numpy()
     assert np.degrees(subspace_angles(decoder, pca.components_.T)).max() < 2.0
     # The exact log-likelihood of probabilistic PCA, in the user's units.
     assert vae.score(plane) == pytest.approx(pca.score(plane), abs=0.05)

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 from skccvae import GaussianVAETransformer, SphericalVAETransformer, load
 from skccvae.estimators._units import choose_likelihood, column_statistics
-from skccvae.nn import BernoulliLikelihood
+from skccvae.nn import BernoulliLikelihood, IsotropicGaussianLikelihood
 
 NORMAL = np.random.default_rng(0).normal(size=(300, 6))
 FAST = {"hidden_layer_sizes": (16,), "max_epochs": 3, "random_state": 0, "device": "cpu"}
@@ -61,7 +61,6 @@ def test_duplicate_entries_are_summed(kind, likelihood):
 def test_duplicates_count_towards_the_range():
     parts = np.full(600, 0.8), np.zeros(600, int), np.arange(0, 601, 2)
     X = sp.csr_matrix(parts, shape=(300, 3))  # 1.6 in column 0
-    assert GaussianVAETransformer(**FAST).fit(X).likelihood_ == "gaussian"
     with pytest.raises(ValueError, match=r"needs X in \[0, 1\]; X runs from 0 to 1.6"):
         GaussianVAETransformer(likelihood="bernoulli", **FAST).fit(X)
     huge = sp.csr_matrix((np.full(2, 1e308), [0, 0], [0, 2, 2]), shape=(2, 2))
@@ -78,7 +77,8 @@ def test_duplicates_count_towards_the_range():
 )
 def test_a_spread_far_from_zero_is_not_taken_for_rounding(offset, spread, dtype):
     X = (offset + spread * NORMAL).astype(dtype)
-    vae = GaussianVAETransformer(n_components=6, **{**FAST, "max_epochs": 1}).fit(X)
+    settings = {**FAST, "max_epochs": 1, "likelihood": "gaussian"}
+    vae = GaussianVAETransformer(n_components=6, **settings).fit(X)
     # StandardScaler takes the last of these for constant. The subtraction here is exact.
     exact = X.astype(np.float64) - offset
     np.testing.assert_allclose(vae._input.units.center, offset + exact.mean(axis=0), rtol=3e-16)
@@ -248,7 +248,7 @@ def test_a_model_of_large_counts_is_saved_with_its_units(tmp_path):
 
 @pytest.mark.parametrize("convert", [np.float64, np.float32, sp.csr_array])
 @pytest.mark.parametrize(
-    "params", [{}, {"likelihood": "bernoulli"}, {"binarize": "dynamic"}, {"binarize": 0.5}]
+    "params", [{"likelihood": "bernoulli"}, {"binarize": "dynamic"}, {"binarize": 0.5}]
 )
 def test_the_last_bit_of_a_scaled_table_does_not_matter(params, convert):
     exact = np.rint(8 * np.abs(np.sin(NORMAL))) / 8
@@ -270,7 +270,9 @@ def test_min_max_scaling_never_changes_the_likelihood():
         for rows in (normal, normal.astype(np.float32), 1e4 + normal):
             X = MinMaxScaler().fit_transform(rows)
             overshot += X.max() > 1
-            assert choose_likelihood(X, "auto", None)[0] is BernoulliLikelihood
+            assert choose_likelihood(X, "auto", None)[0] is IsotropicGaussianLikelihood
+            for likelihood, binarize in (("bernoulli", None), ("auto", 0.5)):
+                assert choose_likelihood(X, likelihood, binarize)[0] is BernoulliLikelihood
     assert overshot > 10
 
 
@@ -281,7 +283,7 @@ def test_small_numbers_of_both_signs_are_not_rounding(dtype, size):
     """Such as lengths in metres: a Bernoulli model would take the negative ones for 0."""
     X = (size * np.random.default_rng(0).uniform(-1, 1, (60, 3))).astype(dtype)
     vae = GaussianVAETransformer(max_epochs=1, hidden_layer_sizes=(4,), random_state=0)
-    assert vae.fit(X).likelihood_ == "gaussian"
+    assert vae.fit(X).likelihood_ == "isotropic_gaussian"
     with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
         clone(vae).set_params(likelihood="bernoulli").fit(X)
 
@@ -289,7 +291,6 @@ def test_small_numbers_of_both_signs_are_not_rounding(dtype, size):
 def test_messages_have_the_digits_that_tell_numbers_apart():
     X = np.abs(np.sin(NORMAL))
     X[0, 0] = 1.000001
-    assert GaussianVAETransformer(**FAST).fit(X).likelihood_ == "gaussian"
     for params in ({"likelihood": "bernoulli"}, {"binarize": "dynamic"}):
         with pytest.raises(ValueError, match=r"\[0, 1\].* X runs from .* to 1.000001\. Scale"):
             GaussianVAETransformer(**params, **FAST).fit(X)
@@ -304,7 +305,7 @@ def test_messages_have_the_digits_that_tell_numbers_apart():
 @pytest.mark.parametrize("convert", [np.asarray, sp.csr_array, torch_dataset])
 def test_every_method_refuses_rows_in_other_units(convert, dtype):
     X = np.abs(np.sin(NORMAL))
-    vae = GaussianVAETransformer(**FAST).fit(X)
+    vae = GaussianVAETransformer(likelihood="bernoulli", **FAST).fit(X)
     wrong = convert(np.rint(255 * X).astype(dtype))
     for method in (vae.transform, vae.posterior_distribution, vae.score, vae.score_samples):
         with pytest.raises(ValueError, match=r"needs X in \[0, 1\]; X runs|bytes up to 255"):
@@ -316,7 +317,7 @@ def test_every_method_refuses_rows_in_other_units(convert, dtype):
 def test_some_numbers_may_leave_the_support_in_transform():
     """As those of a scaler do that was fitted on other rows."""
     X = np.abs(np.sin(NORMAL))
-    vae = GaussianVAETransformer(**FAST).fit(X)
+    vae = GaussianVAETransformer(likelihood="bernoulli", **FAST).fit(X)
     assert np.isfinite(vae.transform(1.5 * X)).all()
     X[:, 0] = 40.0
     assert np.isfinite(vae.transform(X)).all()
@@ -334,7 +335,7 @@ def test_negative_rows_are_no_counts():
 
 def test_bytes_and_their_multiples_are_read_in_the_units_of_fit():
     B = np.rint(255 * np.abs(np.sin(NORMAL))).astype(np.uint8)
-    vae = GaussianVAETransformer(**FAST).fit(B)
+    vae = GaussianVAETransformer(likelihood="bernoulli", **FAST).fit(B)
     assert np.array_equal(vae.transform(B.astype(np.float64)), vae.transform(B))
     with pytest.raises(ValueError, match=r"needs X in \[0, 255\]; X runs from 0 to 65025"):
         vae.transform(255.0 * B)

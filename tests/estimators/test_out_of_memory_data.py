@@ -120,7 +120,11 @@ def test_a_pipeline_takes_a_dataset():
 
 @pytest.mark.parametrize(
     ("likelihood", "kind", "passes"),
-    [("auto", "bytes", 0), ("auto", "unit", 1), ("bernoulli", "unit", 1), ("auto", "real", 2)],
+    [
+        ("bernoulli", "bytes", 0),
+        ("bernoulli", "unit", 1),
+        ("gaussian", "real", 2),
+    ],
 )
 def test_passes_before_training(monkeypatch, likelihood, kind, passes):
     from skccvae.training import row_access
@@ -128,7 +132,7 @@ def test_passes_before_training(monkeypatch, likelihood, kind, passes):
     width = DATA[kind][0].size
     monkeypatch.setattr(row_access, "_NUMBERS", 10 * width)
     data = Listed(list(DATA[kind]))
-    settings = {"max_epochs": 3, "hidden_layer_sizes": (8,), "random_state": 0}
+    settings = {"max_epochs": 3, "hidden_layer_sizes": (8,), "init": "random", "random_state": 0}
     GaussianVAETransformer(likelihood=likelihood, **settings).fit(data)
     # Besides: the first sample for its shape and as a trial mean; ten bytes images for their range.
     assert 0 < data.reads - (3 + passes) * 90 <= 11
@@ -146,7 +150,7 @@ def test_samples_that_do_not_fit_are_named():
     items[41] = np.full((4, 4, 3), 2.0, dtype=np.float32)
     with pytest.raises(ValueError, match="runs from 0 to 2"):
         GaussianVAETransformer(likelihood="bernoulli").fit(Listed(items))
-    vae.fit(Listed(list(DATA["unit"])))
+    vae.set_params(likelihood="bernoulli").fit(Listed(list(DATA["unit"])))
     for method in (
         vae.transform,
         vae.score_samples,

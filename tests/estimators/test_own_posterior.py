@@ -186,7 +186,12 @@ def test_other_laws_with_the_uniform_prior_learn_what_the_von_mises_fisher_law_l
 @pytest.mark.parametrize("dim", [2, 40])
 def test_location_and_scale_of_a_projected_normal_are_of_one_size_at_the_start(dim):
     vae = SphericalVAETransformer(
-        dim, posterior="projected_normal", max_epochs=1, learning_rate=1e-30, random_state=0
+        dim,
+        posterior="projected_normal",
+        init="random",
+        max_epochs=1,
+        learning_rate=1e-30,
+        random_state=0,
     ).fit(X)
     q = vae.posterior_distribution(X)
     assert 0.3 < float((q.loc / q.scale).square().mean().sqrt()) < 2

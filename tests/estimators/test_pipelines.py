@@ -130,7 +130,7 @@ def test_fitted_attributes(make, small):
     assert vae.n_iter_ == 2
     assert len(vae.loss_curve_) == 2
     assert set(vae.history_) >= {"epoch", "train_loss", "elbo", "reconstruction", "kl", "dur"}
-    assert vae.likelihood_ == "bernoulli"
+    assert vae.likelihood_ == "isotropic_gaussian"
     assert vae.device_ == "cpu"
     assert hasattr(vae.net_, "module_")
     if not isinstance(vae.curvature_, list):

@@ -370,7 +370,7 @@ def test_save_follows_links_and_keeps_permissions(path):
     fitted().save(link)
     assert link.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert skccvae.load(path).likelihood_ == "bernoulli"
+    assert skccvae.load(path).likelihood_ == "isotropic_gaussian"
     mask = os.umask(0o027)
     try:
         fitted().save(path.with_name("new"))

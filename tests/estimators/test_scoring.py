@@ -61,7 +61,8 @@ def test_many_draws_of_a_row_are_scored_in_pieces(fitted, digits, monkeypatch):
     monkeypatch.setattr("skccvae.estimators._scoring._DRAWS_IN_MEMORY", 7)
     pieces = fitted.evaluate(digits[:7], n_importance_samples=30)
     assert max(widest) == 7  # and 2 for the rest of each row
-    assert pieces == pytest.approx(whole, rel=1e-6)
+    # Outputs of 64 columns round to float32, and a small noise scale magnifies that.
+    assert pieces == pytest.approx(whole, rel=1e-6, abs=1e-4)
 
 
 def test_the_importance_weighted_bound_is_above_the_elbo_and_grows(fitted_vae, digits):
@@ -89,7 +90,8 @@ def test_evaluate_is_consistent(fitted, digits):
 def test_an_autoencoder_scores_its_reconstructions(digits):
     from skccvae import AutoencoderTransformer
 
-    vae = AutoencoderTransformer(max_epochs=3, random_state=0, hidden_layer_sizes=(16,)).fit(digits)
+    settings = {"max_epochs": 3, "random_state": 0, "hidden_layer_sizes": (16,)}
+    vae = AutoencoderTransformer(likelihood="bernoulli", **settings).fit(digits)
     found = vae.evaluate(digits, 4)
     assert found["kl"] == 0
     assert found["log_likelihood"] == pytest.approx(found["reconstruction"], rel=1e-6)
@@ -108,8 +110,12 @@ def test_the_bound_by_hand_for_a_gaussian_model(real):
     torch.manual_seed(0)
     with torch.no_grad():
         z = q.sample((4000,))
-        prior = torch.distributions.Normal(0.0, 1.0)
-        mean = module.decode(z).double().numpy() * vae._input.units.scale + vae._input.units.center
+        features = module.latent.features(z)
+        prior = torch.distributions.Normal(0.0, module.latent.prior().scale)
+        mean = (
+            module.decode(features).double().numpy() * vae._input.units.scale
+            + vae._input.units.center
+        )
         scale = module.likelihood.scale().double().numpy() * vae._input.units.scale
         log_lik = -0.5 * ((real - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
         log_ratio = (prior.log_prob(z).sum(-1) - q.log_prob(z)).double().numpy()
@@ -120,8 +126,10 @@ def test_the_bound_by_hand_for_a_gaussian_model(real):
 
 def test_training_raises_the_score_of_rows_that_were_not_seen(make_vae, digits):
     train, test = digits[:450], digits[450:]
-    start = make_vae(max_epochs=1, learning_rate=1e-9).fit(train).score(test)
-    end = make_vae(max_epochs=15, learning_rate=3e-3, hidden_layer_sizes=(64,)).fit(train)
+    settings = {"init": "random", "likelihood": "bernoulli"}
+    start = make_vae(max_epochs=1, learning_rate=1e-9, **settings).fit(train).score(test)
+    settings |= {"max_epochs": 15, "learning_rate": 3e-3, "hidden_layer_sizes": (64,)}
+    end = make_vae(**settings).fit(train)
     assert end.score(test) > start + 8
     assert end.score_samples(np.rint(1 - test)).mean() < end.score(test) - 10
 
@@ -175,7 +183,8 @@ def test_the_one_draw_kl_of_a_wrapped_normal_has_the_right_mean(digits):
 
 
 def test_samples_look_like_the_data(make_vae, digits):
-    vae = make_vae(max_epochs=30, learning_rate=5e-3, hidden_layer_sizes=(64,))
+    settings = {"max_epochs": 30, "learning_rate": 5e-3, "hidden_layer_sizes": (64,)}
+    vae = make_vae(init="random", likelihood="bernoulli", kl_warmup_epochs=0, **settings)
     if type(vae) is SphericalVAETransformer and vae.posterior == "wrapped_normal":
         # A prior as wide as the sphere's radius winds round it, with poles in its density, and the
         # model collapses onto it: a real property of that pair. This one stays on the near side.

@@ -37,6 +37,7 @@ def gaussian(*callbacks, **params):
 def validated(*callbacks, **params):
     """Its loss on the rows that are held out has its minimum before the last epoch."""
     settings = {"early_stopping": True, "validation_fraction": 0.3, "n_epochs_no_change": 99}
+    settings |= {"init": "random", "kl_warmup_epochs": 0}
     return gaussian(*callbacks, learning_rate=0.1, **{"max_epochs": 30, **settings, **params})
 
 

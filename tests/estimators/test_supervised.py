@@ -26,6 +26,7 @@ X = np.column_stack([NOISE, 0.3 * SIGNAL + 0.02 * RNG.normal(size=400)])
 
 def vae(weight, **params):
     settings = {"max_epochs": 40, "hidden_layer_sizes": (32,), "random_state": 0}
+    settings["likelihood"] = "gaussian"  # the small column has a scale of its own
     return GaussianVAETransformer(
         supervised_weight=weight, learning_rate=5e-3, **{**settings, **params}
     )

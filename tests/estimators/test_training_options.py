@@ -224,10 +224,11 @@ def test_a_larger_beta_gives_a_smaller_kl(make_vae, digits):
 
 def test_the_importance_weighted_objective(make_vae, digits):
     X = digits[:300]
-    settings = {"max_epochs": 6, "learning_rate": 5e-3}
+    model = {"init": "random", "likelihood": "bernoulli"}
+    settings = {"max_epochs": 6, "learning_rate": 5e-3, **model}
     elbo = make_vae(**settings).fit(X)
     iwae = make_vae(objective="iwae", n_latent_samples=8, **settings).fit(X)
-    assert iwae.score(X) > make_vae(max_epochs=1, learning_rate=1e-9).fit(X).score(X) + 4
+    assert iwae.score(X) > make_vae(max_epochs=1, learning_rate=1e-9, **model).fit(X).score(X) + 4
     assert iwae.score(X) == pytest.approx(elbo.score(X), rel=0.1)
     # The bound with eight draws is above the ELBO of the same draws.
     assert -iwae.loss_curve_[-1] > iwae.history_["elbo"][-1]
@@ -414,7 +415,8 @@ def all_finite(vae) -> bool:
 
 def test_divergence_names_the_epoch_and_keeps_the_last_finite_weights(make, small):
     # Three steps an epoch: the eighth is in epoch 3.
-    vae = make(encoder=poison(8), batch_size=20, max_epochs=9)
+    settings = {"batch_size": 20, "kl_warmup_epochs": 0}
+    vae = make(encoder=poison(8), max_epochs=9, **settings)
     with pytest.raises(
         DivergenceError,
         match=r"diverged in epoch 3: the loss is not finite. The weights of the last finite epoch "
@@ -426,7 +428,7 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_weights(make, smal
     assert all_finite(vae)
     assert np.isfinite(vae.transform(small)).all()
     assert np.isfinite(vae.score_samples(small, 4)).all()
-    whole = make(encoder=poison(99), batch_size=20, max_epochs=2).fit(small)
+    whole = make(encoder=poison(99), max_epochs=2, **settings).fit(small)
     assert_same_weights(vae, whole)
 
 

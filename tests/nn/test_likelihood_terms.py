@@ -15,7 +15,6 @@ from skccvae.nn import (
     GaussianLikelihood,
     Likelihood,
     PoissonLikelihood,
-    auto_likelihood,
     likelihood_class,
 )
 
@@ -187,17 +186,3 @@ def test_names_and_classes():
     for wrong in (Likelihood, PoissonLikelihood(2), int, 3, None):
         with pytest.raises(TypeError, match="the class, not an instance"):
             likelihood_class(wrong)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "divisor", "name"),
-    [
-        (0.0, 1.0, 1.0, "bernoulli"),
-        (0.2, 0.3, 1.0, "bernoulli"),
-        (0.0, 255.0, 255.0, "bernoulli"),
-        (0.0, 255.0, 1.0, "gaussian"),
-        (-1e-9, 1.0, 1.0, "gaussian"),
-    ],
-)
-def test_auto(low, high, divisor, name):
-    assert auto_likelihood(low, high, divisor).name == name

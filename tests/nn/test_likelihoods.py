@@ -59,7 +59,7 @@ def test_a_gaussian_is_a_density_of_the_users_rows(output, unit):
     """Rows arrive divided by ``unit``; the density is one of the rows before that."""
     likelihood = GaussianLikelihood(1, torch.tensor([unit], dtype=torch.float64))
     with torch.no_grad():
-        likelihood.raw_scale += 0.4
+        likelihood.raw_scale += 0.04
     total, _ = integrate.quad(
         lambda x: density(likelihood, output, x / unit)[0],
         unit * (output - 15),

@@ -194,7 +194,7 @@ class DeterministicLatent(Latent):
         return self.dim
 
     def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.eye(self.dim), torch.zeros(self.dim)
+        return torch.diag(torch.ones_like(noise_ratio)), torch.zeros_like(noise_ratio)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         return LatentStep(params, params.new_zeros(params.shape[:-1]))

@@ -139,9 +139,9 @@ class SphericalLatent(UniformSphere):
         # |v| near 1 a tangent direction has the variance noise_ratio / (d + 1) on the unit sphere,
         # and a von Mises-Fisher law has the variance 1 / kappa there.
         m = self.dim + 1
-        weight = torch.zeros(m + 1, m)
+        weight = noise_ratio.new_zeros(m + 1, m)
         weight[:m] = torch.diag((1 - noise_ratio).sqrt()) / math.sqrt(m)
-        bias = torch.zeros(m + 1)
+        bias = noise_ratio.new_zeros(m + 1)
         bias[m] = (m / noise_ratio.mean() / self.dim).log()
         return weight, bias
 

@@ -31,7 +31,6 @@ __all__ = [
     "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "VonMisesLikelihood",
-    "auto_likelihood",
     "likelihood_class",
 ]
 
@@ -49,32 +48,6 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
         VonMisesLikelihood,
     )
 }
-# What "auto" stands for: the first of these whose support holds X.
-_AUTO: tuple[type[Likelihood], ...] = (BernoulliLikelihood, GaussianLikelihood)
-
-
-def auto_likelihood(low: float, high: float, divisor: float = 1.0) -> type[Likelihood]:
-    """The likelihood that ``"auto"`` chooses for an X.
-
-    Parameters
-    ----------
-    low, high : float
-        Smallest and largest entry of X, finite.
-    divisor : float, default=1.0
-        What X is divided by to be in model units.
-
-    Returns
-    -------
-    type
-        Bernoulli where X lies in [0, divisor], else Gaussian.
-
-    Examples
-    --------
-    >>> from skccvae.nn import auto_likelihood
-    >>> auto_likelihood(0.0, 1.0).name, auto_likelihood(0.0, 16.0).name
-    ('bernoulli', 'gaussian')
-    """
-    return next(kind for kind in _AUTO if kind.supports(low, high, divisor))
 
 
 def likelihood_class(likelihood: Any) -> type[Likelihood]:
@@ -83,8 +56,8 @@ def likelihood_class(likelihood: Any) -> type[Likelihood]:
     Parameters
     ----------
     likelihood : str or type
-        A key of `LIKELIHOODS`, a subclass of `Likelihood`, or ``"auto"``, which stands for its
-        first choice until `auto_likelihood` has seen X.
+        A key of `LIKELIHOODS`, a subclass of `Likelihood`, or ``"auto"``, which stands for
+        Bernoulli until an estimator has seen X.
 
     Returns
     -------
@@ -105,7 +78,7 @@ def likelihood_class(likelihood: Any) -> type[Likelihood]:
     (0.0, inf)
     """
     if isinstance(likelihood, str):
-        kind = _AUTO[0] if likelihood == "auto" else LIKELIHOODS.get(likelihood)
+        kind = BernoulliLikelihood if likelihood == "auto" else LIKELIHOODS.get(likelihood)
         if kind is None:
             known = ", ".join(map(repr, ("auto", *LIKELIHOODS)))
             raise ValueError(f"likelihood must be one of {known}; got {likelihood!r}.")

@@ -11,6 +11,9 @@ from torch.distributions import Distribution, Independent, Normal
 
 from skccvae.nn.likelihoods._base import Likelihood
 
+# The parameter of a scale is divided by this gain. Adam changes a parameter by about the learning
+# rate per step, and the scale should follow the residuals within a few hundred.
+_GAIN = 10.0
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -27,7 +30,7 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
     Notes
     -----
     The learned scale, in units of the column's standard deviation, is
-    ``0.01 + softplus(parameter)``. The lower bound keeps the density finite where the model
+    ``0.01 + softplus(10 parameter)``. The lower bound keeps the density finite where the model
     reproduces a column exactly.
 
     Examples
@@ -50,11 +53,11 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
         scale = torch.ones(n_features) if scale is None else scale
         self.register_buffer("log_jacobian", -scale.double().log().sum().float())
         start = math.log(math.expm1(1.0 - self.min_scale))
-        self.raw_scale = nn.Parameter(torch.full((n_features,), start))
+        self.raw_scale = nn.Parameter(torch.full((n_features,), start / _GAIN))
 
     def scale(self) -> Tensor:
         """Learned scale of each column in units of its standard deviation, shape (p,)."""
-        return self.min_scale + F.softplus(self.raw_scale)
+        return self.min_scale + F.softplus(_GAIN * self.raw_scale)
 
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
         scale = self.scale()
@@ -85,7 +88,7 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
             variance = torch.ones_like(variance)
         excess = (variance.sqrt() - self.min_scale).clamp_(min=0.5 * self.min_scale)
         with torch.no_grad():
-            self.raw_scale.copy_(excess.expm1().log())
+            self.raw_scale.copy_(excess.expm1().log() / _GAIN)
 
     def distribution(self, outputs: Tensor) -> Distribution:
         return Independent(Normal(outputs, self.scale()), 1, validate_args=False)
