@@ -18,7 +18,7 @@ class AutoencoderTransformer(BaseVAETransformer):
     ----------
     n_components : int, default=2
         Dimension of the code.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
         As in `GaussianVAETransformer`.
     {shared_parameters}
 

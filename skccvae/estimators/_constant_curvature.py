@@ -58,9 +58,10 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         learned hyperplanes, which take the place of its first layer. ``"auto"`` is
         ``"gyroplane"``: continuous in K, and on a sphere without the cut that the log map has at
         the antipode of the origin.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="tangent"
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points. Tangent and stereographic ones are d numbers for every K;
-        ambient ones are d for K = 0 and d + 1 otherwise.
+        ambient ones are d for K = 0 and d + 1 otherwise. Natural ones are ambient for K > 0 and
+        tangent for other K.
     {shared_parameters}
 
     Attributes

@@ -31,9 +31,9 @@ class GaussianVAETransformer(BaseVAETransformer):
         ``init="pca"``, so that the codes have about the units of `sklearn.decomposition.PCA`, and
         their distances do not count the last components, mostly noise, as much as the first. It is
         1 if the networks start at random.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
-        Chart of the latent points. In flat space ambient and tangent coordinates are the same;
-        stereographic ones are half of them, the limit K -> 0 of the curved charts.
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
+        Chart of the latent points. In flat space ambient, natural and tangent coordinates are the
+        same; stereographic ones are half of them, the limit K -> 0 of the curved charts.
     {shared_parameters}
 
     Attributes

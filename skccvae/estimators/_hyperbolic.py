@@ -58,10 +58,10 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         log map at the origin, or signed geodesic distances to learned hyperplanes, which take the
         place of its first layer. ``"auto"`` is ``"tangent"``, the cheapest; trees are fitted better
         with ``"gyroplane"``.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="tangent"
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points: d numbers of the log map at the origin (what a linear model
-        reads best), d numbers in the Poincare ball of radius 1/sqrt(-K), or d + 1 numbers on the
-        hyperboloid.
+        reads best; ``"natural"`` is the same), d numbers in the Poincare ball of radius
+        1/sqrt(-K), or d + 1 numbers on the hyperboloid.
     {shared_parameters}
 
     Attributes

@@ -49,10 +49,10 @@ class InferenceMixin(ModelMixin):
         Returns
         -------
         Z : ndarray of shape (n_samples, n_outputs), float32
-            Coordinates in the chart named by ``coordinates``: ``n_components`` numbers, one more
-            where they are ambient coordinates of a curved space. With scikit-learn's
-            ``array_api_dispatch`` this method, like others that return arrays for X, returns a
-            tensor on the device of X where X is one.
+            Coordinates in the chart named by ``coordinates``: as many as the space has intrinsic
+            dimensions, and one more for each curved factor whose coordinates are ambient. With
+            scikit-learn's ``array_api_dispatch`` this method, like others that return arrays for
+            X, returns a tensor on the device of X where X is one.
         """
         check_is_fitted(self)
         checked = validate_rows(self, X, reset=False)
@@ -77,8 +77,9 @@ class InferenceMixin(ModelMixin):
         Parameters
         ----------
         X : array-like of shape (n_points, n_outputs)
-            Latent points, in the chart named by ``coordinates``. Ambient points are first projected
-            radially onto the space, so that a mean of latent points may be passed.
+            Latent points, in the chart named by ``coordinates``. Ambient points, and natural ones
+            on a sphere, are first projected radially onto the space, so that a mean of latent
+            points may be passed.
 
         Returns
         -------
@@ -105,10 +106,9 @@ class InferenceMixin(ModelMixin):
                 f"{self.coordinates!r} have {wanted}. The space has {self.manifold_.dim} intrinsic "
                 f"dimensions and {self.manifold_.ambient_dim} ambient ones."
             )
-        coordinates = torch.from_numpy(np.array(Z, dtype=np.float64))
-        if self.coordinates == "ambient":
-            return self.manifold_.project(coordinates)
-        return self.manifold_.from_chart(coordinates, self.coordinates)
+        return self.manifold_.from_chart(
+            torch.from_numpy(np.array(Z, dtype=np.float64)), self.coordinates
+        )
 
     @own_modes()
     def _decode(self, points: Tensor) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skccvae._sklearn import StrOptions
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._parameters import POSITIVE, parameter, with_parameters
+from skccvae.estimators._parameters import COORDINATES, POSITIVE, parameter, with_parameters
 from skccvae.manifolds import FactorSpec, Product, parse_signature
 from skccvae.nn import NORMAL_LATENTS, UNIFORM_LATENTS, EuclideanLatent, Latent, ProductLatent
 
@@ -56,8 +56,12 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         keeps its default, and an entry for a letter that the signature lacks changes nothing.
     prior_scale : float, default=1.0
         Scale of the priors that are normals.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
-        Chart of the latent points, factor by factor, side by side.
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="natural"
+        Chart of the latent points, factor by factor, side by side. ``"natural"`` is what a linear
+        model reads best: ambient coordinates, d + 1 numbers without a cut, where the curvature is
+        positive, and the d numbers of the log map at the origin elsewhere. A learned curvature
+        decides by its fitted sign, so that the number of columns may depend on the data; the
+        tangent chart always has d for each factor.
     {shared_parameters}
 
     Attributes
@@ -82,11 +86,11 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
     >>> from sklearn.datasets import load_digits
     >>> from skccvae import MixedCurvatureVAETransformer
     >>> X = load_digits().data / 16
-    >>> vae = MixedCurvatureVAETransformer("2s2,e1", max_epochs=2, random_state=0).fit(X)
-    >>> vae.get_feature_names_out().tolist()
-    ['s0_0', 's0_1', 's0_2', 's1_0', 's1_1', 's1_2', 'e0_0']
+    >>> vae = MixedCurvatureVAETransformer("2s2,h2,e1", max_epochs=2, random_state=0).fit(X)
+    >>> vae.get_feature_names_out().tolist()  # three numbers on a sphere, d on other factors
+    ['s0_0', 's0_1', 's0_2', 's1_0', 's1_1', 's1_2', 'h0_0', 'h0_1', 'e0_0']
     >>> vae.curvature_
-    [1.0, 1.0, 0.0]
+    [1.0, 1.0, -1.0, 0.0]
     """
 
     signature: str = parameter(default="h2,s2,e2", allowed=[str], shapes_model=True, kw_only=False)
@@ -101,6 +105,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         shapes_model=True,
     )
     prior_scale: float = parameter(default=1.0, allowed=[POSITIVE], shapes_model=True)
+    coordinates: str = parameter(default="natural", allowed=[COORDINATES])
 
     def _make_latent(self):
         specs = parse_signature(self.signature)
@@ -174,6 +179,9 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
 
     def get_feature_names_out(self, input_features=None):
         """Names of the latent coordinates: factor and coordinate, such as ``s0_1``.
+
+        A factor has as many as the chart ``coordinates`` has numbers there: on a sphere of d
+        dimensions d + 1 in the default chart, on other factors d.
 
         Parameters
         ----------

@@ -48,10 +48,10 @@ class SphericalVAETransformer(BaseVAETransformer):
         What the decoder reads at a latent point: ambient coordinates, the log map at the origin, or
         signed geodesic distances to learned hyperplanes, which take the place of its first layer.
         ``"auto"`` is ``"coordinates"``, the only choice with the uniform prior.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
-        Chart of the latent points: d + 1 numbers on the sphere of radius 1/sqrt(K), d numbers of
-        the stereographic projection from the antipode of the origin, or d numbers of the log map
-        at the origin.
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
+        Chart of the latent points: d + 1 numbers on the sphere of radius 1/sqrt(K) (``"natural"``
+        is the same), d numbers of the stereographic projection from the antipode of the origin, or
+        d numbers of the log map at the origin.
     {shared_parameters}
 
     Attributes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skccvae.manifolds import functional as polar
-from skccvae.manifolds.charts import INTRINSIC_CHARTS, check_chart
+from skccvae.manifolds.charts import INTRINSIC_CHARTS, resolve_chart
 from skccvae.manifolds.checks import check_dim
 from skccvae.manifolds.manifold import Manifold
 from skccvae.manifolds.polar_distance import distance
@@ -92,20 +92,20 @@ class ConstantCurvature(Manifold):
         return (self.dim - 1) * log_sinc_k(r, self.curvature)
 
     def chart_dim(self, chart: str) -> int:
-        check_chart(chart)
-        return self.ambient_dim if chart == "ambient" else self.dim
+        return self.ambient_dim if resolve_chart(chart, self.curvature) == "ambient" else self.dim
 
     def to_chart(self, x: Tensor, chart: str) -> Tensor:
-        check_chart(chart)
-        if chart == "ambient":
+        name = resolve_chart(chart, self.curvature)
+        if name == "ambient":
             return x
-        return INTRINSIC_CHARTS[chart].to(*self.to_polar(x), self.curvature)
+        return INTRINSIC_CHARTS[name].to(*self.to_polar(x), self.curvature)
 
     def from_chart(self, coords: Tensor, chart: str) -> Tensor:
-        if chart == "ambient":
+        name = resolve_chart(chart, self.curvature)
+        if name == "ambient":
             return self.project(coords)
-        self._check_points(coords, self.chart_dim(chart), f"{chart} coordinates")
-        return self.from_polar(*INTRINSIC_CHARTS[chart].from_(coords, self.curvature))
+        self._check_points(coords, self.dim, f"{chart} coordinates")
+        return self.from_polar(*INTRINSIC_CHARTS[name].from_(coords, self.curvature))
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device)

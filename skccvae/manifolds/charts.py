@@ -1,8 +1,9 @@
-"""The charts of a space: how d numbers stand for a point.
+"""The charts of a space: how numbers stand for a point.
 
 A chart is one entry of `INTRINSIC_CHARTS`. It maps the polar pair (c, s) of a point to d
-coordinates and back; see :mod:`skccvae.manifolds.functional` for the pair. The chart "ambient" has
-no entry, since its coordinates are the point itself.
+coordinates and back; see :mod:`skccvae.manifolds.functional` for the pair. Two names have no entry:
+the coordinates of "ambient" are the point itself, and "natural" is one of the other charts, which
+`resolve_chart` picks by the sign of the curvature.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from skccvae.manifolds import functional as polar
 
-__all__ = ["CHARTS", "INTRINSIC_CHARTS", "Chart", "check_chart"]
+__all__ = ["CHARTS", "INTRINSIC_CHARTS", "Chart", "resolve_chart"]
 
 
 class Chart(NamedTuple):
@@ -64,11 +65,32 @@ INTRINSIC_CHARTS: dict[str, Chart] = {
     "tangent": Chart(polar.log_origin, polar.exp_origin),
 }
 #: Names of the charts that every space offers.
-CHARTS = ("ambient", *INTRINSIC_CHARTS)
+CHARTS = ("ambient", "natural", *INTRINSIC_CHARTS)
 
 
-def check_chart(chart: object) -> None:
-    """Raise ValueError for an unknown chart."""
-    known = ("ambient", *INTRINSIC_CHARTS)
+def resolve_chart(chart: str, curvature: float) -> str:
+    """Return the chart that a name stands for on a space: "ambient" or one of `INTRINSIC_CHARTS`.
+
+    Parameters
+    ----------
+    chart : str
+        One of `CHARTS`. ``"natural"`` stands for ``"ambient"`` where the curvature is positive,
+        and for ``"tangent"`` elsewhere.
+    curvature : float
+        Curvature of the space, of any sign.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    known = ("ambient", "natural", *INTRINSIC_CHARTS)
     if chart not in known:
         raise ValueError(f"chart must be one of {', '.join(map(repr, known))}; got {chart!r}.")
+    if chart == "natural":
+        return "ambient" if curvature > 0 else "tangent"
+    return chart

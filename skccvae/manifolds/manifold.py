@@ -118,11 +118,12 @@ class Manifold(ABC):
         Parameters
         ----------
         x : Tensor of shape (..., ambient_dim)
-        chart : {"ambient", "stereographic", "tangent"}
+        chart : {"ambient", "natural", "stereographic", "tangent"}
             ``"stereographic"`` is ``tan_K(rho/2)`` times the direction from the origin. For K < 0
             it is the Poincare ball of radius 1/sqrt(-K), which float32 resolves up to
-            rho = 16/sqrt(-K); for K = 0 it is half the point, the limit from both sides. A product
-            takes the same chart on every factor.
+            rho = 16/sqrt(-K); for K = 0 it is half the point, the limit from both sides.
+            ``"natural"`` is ``"ambient"`` where K > 0 and ``"tangent"`` elsewhere. A product takes
+            the chart of this name on every factor.
 
         Returns
         -------
@@ -142,8 +143,9 @@ class Manifold(ABC):
         Parameters
         ----------
         coords : Tensor of shape (..., chart_dim(chart))
-        chart : {"ambient", "stereographic", "tangent"}
-            Ambient coordinates are projected radially, see `project`.
+        chart : {"ambient", "natural", "stereographic", "tangent"}
+            Ambient coordinates are projected radially, see `project`, and so are natural ones of
+            a sphere, which are the same.
 
         Returns
         -------

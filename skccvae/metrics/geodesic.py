@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skccvae._array_api import as_given, as_numpy
 from skccvae.manifolds import Manifold
+from skccvae.manifolds.charts import resolve_chart
 
 __all__ = ["GeodesicDistance", "pairwise_geodesic_distances"]
 
@@ -32,8 +33,9 @@ def pairwise_geodesic_distances(
         Other points; Z itself by default.
     manifold : Manifold
         The space they live in.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
-        Chart of the rows. Ambient points are projected radially onto the space.
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
+        Chart of the rows. Ambient points are projected radially onto the space, and so are natural
+        points of a sphere.
 
     Returns
     -------
@@ -100,7 +102,7 @@ class GeodesicDistance:
     ----------
     manifold : Manifold
         The space the points live in.
-    coordinates : {"ambient", "stereographic", "tangent"}, default="ambient"
+    coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
         Chart of the points.
 
     Raises
@@ -137,8 +139,8 @@ class GeodesicDistance:
         self._width = manifold.chart_dim(coordinates)
         ends = np.cumsum([f.chart_dim(coordinates) for f in manifold.factors]).tolist()
         self._parts = [
-            (slice(start, end), float(factor.curvature))
-            for start, end, factor in zip([0, *ends[:-1]], ends, manifold.factors, strict=True)
+            (slice(start, end), float(f.curvature), resolve_chart(coordinates, f.curvature))
+            for start, end, f in zip([0, *ends[:-1]], ends, manifold.factors, strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -164,9 +166,9 @@ class GeodesicDistance:
             raise ValueError(
                 f"{self!r} takes points of {self._width} coordinates; got {len(x)} and {len(y)}."
             )
-        if self.coordinates not in _EMBEDDED:
+        if not all(chart in _EMBEDDED for _, _, chart in self._parts):
             return float(self.pairwise([x], [y])[0, 0])
-        distances = [_distance(x[part], y[part], K, self.coordinates) for part, K in self._parts]
+        distances = [_distance(x[part], y[part], K, chart) for part, K, chart in self._parts]
         return distances[0] if len(distances) == 1 else math.hypot(*distances)
 
     def pairwise(self, Z: ArrayLike, W: ArrayLike | None = None) -> NDArray[np.float64]:

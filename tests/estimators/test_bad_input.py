@@ -14,6 +14,7 @@ from skccvae import (
     HyperbolicVAETransformer,
     SphericalVAETransformer,
 )
+from skccvae.manifolds import CHARTS
 
 FAST = {"max_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0}
 X = np.random.default_rng(0).random((20, 4))
@@ -421,10 +422,13 @@ def test_rows_too_far_out_for_float32(make):
     ("vae", "coordinates", "wanted"),
     [
         (GaussianVAETransformer, "ambient", 2),
+        (GaussianVAETransformer, "natural", 2),
         (SphericalVAETransformer, "ambient", 3),
+        (SphericalVAETransformer, "natural", 3),
         (SphericalVAETransformer, "tangent", 2),
         (SphericalVAETransformer, "stereographic", 2),
         (HyperbolicVAETransformer, "ambient", 3),
+        (HyperbolicVAETransformer, "natural", 2),
         (HyperbolicVAETransformer, "tangent", 2),
         (HyperbolicVAETransformer, "stereographic", 2),
     ],
@@ -445,7 +449,7 @@ def test_latent_points_with_a_wrong_number_of_columns(vae, coordinates, wanted):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("coordinates", ["ambient", "stereographic", "tangent"])
+@pytest.mark.parametrize("coordinates", CHARTS)
 def test_latent_points_that_are_not_finite(make, bad, coordinates):
     vae = make(coordinates=coordinates).fit(X)
     Z = vae.transform(X)
@@ -458,9 +462,11 @@ def test_latent_points_that_are_not_finite(make, bad, coordinates):
 
 def test_latent_points_off_a_sphere():
     vae = SphericalVAETransformer(**FAST).fit(X)
-    for method in (vae.inverse_transform, vae.geodesic_distances):
-        with pytest.raises(ValueError, match="zero vector has no nearest point on the sphere"):
-            method(np.zeros((1, 3)))
+    for coordinates in ("ambient", "natural"):
+        vae.set_params(coordinates=coordinates)
+        for method in (vae.inverse_transform, vae.geodesic_distances):
+            with pytest.raises(ValueError, match="zero vector has no nearest point on the sphere"):
+                method(np.zeros((1, 3)))
 
 
 def test_latent_points_off_a_hyperbolic_space():

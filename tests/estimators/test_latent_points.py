@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from skccvae import GaussianVAETransformer, HyperbolicVAETransformer, SphericalVAETransformer
+from skccvae import (
+    AutoencoderTransformer,
+    ConstantCurvatureVAETransformer,
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    MixedCurvatureVAETransformer,
+    SphericalVAETransformer,
+)
+from skccvae.manifolds import CHARTS
 
 CURVED = {
     "sphere": (SphericalVAETransformer, 1.0),
@@ -15,7 +24,6 @@ CURVED = {
     "very hyperbolic": (HyperbolicVAETransformer, -9.0),
     "hardly hyperbolic": (HyperbolicVAETransformer, -0.04),
 }
-CHARTS = ("ambient", "stereographic", "tangent")
 
 
 def fit(kind, X, **params):
@@ -33,14 +41,19 @@ def test_the_defaults_are_the_contracts():
     assert GaussianVAETransformer().coordinates == "ambient"
     assert SphericalVAETransformer().coordinates == "ambient"
     assert HyperbolicVAETransformer().coordinates == "tangent"
+    assert ConstantCurvatureVAETransformer().coordinates == "tangent"
+    assert MixedCurvatureVAETransformer().coordinates == "natural"
+    assert AutoencoderTransformer().coordinates == "ambient"
 
 
 def test_widths_of_the_charts(make, digits):
     for coordinates in CHARTS:
         vae = make(coordinates=coordinates).fit(digits)
         d, ambient = vae.manifold_.dim, vae.manifold_.ambient_dim
+        n_spheres = sum(factor.curvature > 0 for factor in vae.manifold_.factors)
         Z = vae.transform(digits)
-        assert Z.shape == (600, ambient if coordinates == "ambient" else d)
+        width = {"ambient": ambient, "natural": d + n_spheres}.get(coordinates, d)
+        assert Z.shape == (600, width)
         assert len(vae.get_feature_names_out()) == Z.shape[1]
 
 
@@ -65,7 +78,7 @@ def test_all_charts_name_the_same_points(curved, digits):
         back[coordinates] = curved.inverse_transform(Z)
         distances[coordinates] = curved.geodesic_distances(Z)
     scale = distances["tangent"].max()
-    for coordinates in CHARTS[:2]:
+    for coordinates in CHARTS:
         np.testing.assert_allclose(back[coordinates], back["tangent"], atol=2e-5)
         np.testing.assert_allclose(distances[coordinates], distances["tangent"], atol=1e-4 * scale)
 
@@ -86,12 +99,85 @@ def test_the_charts_agree_with_their_textbook_formulas(curved, digits):
     sine = np.linalg.norm(ambient[:, 1:], axis=1) / R
     expected = np.arctan2(sine, ambient[:, 0] / R) if K > 0 else np.arcsinh(sine)
     np.testing.assert_allclose(radius, R * expected, rtol=1e-4, atol=1e-6 * R)
+    natural = "ambient" if K > 0 else "tangent"
+    assert charts["natural"].tobytes() == charts[natural].tobytes()
     origin = {"ambient": [R, 0, 0, 0], "stereographic": [0, 0, 0], "tangent": [0, 0, 0]}
     decoded = [
         curved.set_params(coordinates=c).inverse_transform([point]) for c, point in origin.items()
     ]
     np.testing.assert_allclose(decoded[0], decoded[1], atol=1e-6)
     np.testing.assert_allclose(decoded[1], decoded[2], atol=1e-6)
+
+
+@pytest.fixture
+def product(digits):
+    return MixedCurvatureVAETransformer(
+        "h2,s2,e1,s1", curvature=[-0.5, 2.0, 0.0, 1.0], learning_rate=5e-3, max_epochs=3,
+        hidden_layer_sizes=(32,), random_state=0,
+    ).fit(digits)  # fmt: skip
+
+
+def test_each_factor_of_a_product_has_its_natural_chart(product, digits):
+    X = digits[:80]
+    Z = product.transform(X)
+    names = product.get_feature_names_out().tolist()
+    assert names == ["h0_0", "h0_1", "s0_0", "s0_1", "s0_2", "e0_0", "s1_0", "s1_1"]
+    ambient = product.set_params(coordinates="ambient").transform(X)
+    assert ambient.shape == (80, 9)
+    tangent = product.set_params(coordinates="tangent").transform(X)
+    expected = np.concatenate([tangent[:, :2], ambient[:, 3:]], axis=1)
+    assert Z.tobytes() == expected.tobytes()
+
+
+def test_natural_points_of_a_product_decode_and_lie_apart_as_ambient_ones(product, digits):
+    X = digits[:80]
+    Z = product.transform(X)
+    back, distances = product.inverse_transform(Z), product.geodesic_distances(Z)
+    sample, path = product.sample(5), product.interpolate(X[:2], X[2:4], 3)
+    product.set_params(coordinates="ambient")
+    A = product.transform(X)
+    np.testing.assert_allclose(back, product.inverse_transform(A), atol=2e-5)
+    np.testing.assert_allclose(
+        distances, product.geodesic_distances(A), atol=1e-4 * distances.max()
+    )
+    # These never pass through a chart.
+    assert np.array_equal(sample, product.sample(5))
+    assert np.array_equal(path, product.interpolate(X[:2], X[2:4], 3))
+
+
+def test_natural_points_of_spheres_are_projected_along_rays(product, digits):
+    Z = product.transform(digits[:40])
+    longer = Z.copy()
+    longer[:, 2:5] *= 7.0
+    longer[:, 6:] *= 0.1
+    np.testing.assert_allclose(
+        product.inverse_transform(longer), product.inverse_transform(Z), atol=2e-4
+    )
+    D = product.geodesic_distances(Z)
+    np.testing.assert_allclose(product.geodesic_distances(longer), D, atol=1e-5 * D.max())
+    longer[3, 2:5] = 0.0
+    for method in (product.inverse_transform, product.geodesic_distances):
+        with pytest.raises(ValueError, match="zero vector has no nearest point on the sphere"):
+            method(longer)
+
+
+def test_a_learned_curvature_picks_its_natural_chart_by_its_fitted_sign(digits):
+    vae = MixedCurvatureVAETransformer(
+        "e2,h1", learn_curvature=True, max_epochs=1, hidden_layer_sizes=(8,), random_state=0
+    ).fit(digits)
+    factor = vae.net_.module_.latent.factors[0]
+    for value, names in (
+        (-0.3, ["e0_0", "e0_1", "h0_0"]),
+        (0.3, ["e0_0", "e0_1", "e0_2", "h0_0"]),
+    ):
+        with torch.no_grad():
+            factor.learned.fill_(value)
+        vae._update_fitted()
+        assert np.sign(vae.curvature_[0]) == np.sign(value)
+        assert vae.get_feature_names_out().tolist() == names
+        Z = vae.transform(digits[:20])
+        assert Z.shape == (20, len(names))
+        assert np.isfinite(vae.inverse_transform(Z)).all()
 
 
 def test_ambient_points_are_projected_along_rays(curved, digits):

@@ -29,6 +29,7 @@ from skccvae import (
 )
 from skccvae.estimators import _model_file
 from skccvae.estimators._model_file import read_model
+from skccvae.manifolds import CHARTS
 from skccvae.nn import LIKELIHOODS, NORMAL_LATENTS, UNIFORM_LATENTS, PoissonLikelihood
 
 _spec = importlib.util.spec_from_file_location("forged", Path(__file__).with_name("forged.py"))
@@ -131,6 +132,14 @@ def test_constant_columns_come_back(make, likelihood, tmp_path):
     X = np.rint(20 * np.random.default_rng(0).random((24, 5)))
     X[:, 2] = 7.0
     assert_comes_back(make(likelihood=likelihood).fit(X), X, tmp_path / "model")
+
+
+@pytest.mark.parametrize("coordinates", CHARTS)
+def test_every_chart_comes_back(coordinates, tmp_path):
+    vae = MixedCurvatureVAETransformer("h2,s2,e1", coordinates=coordinates, **FAST).fit(X)
+    back = assert_comes_back(vae, X, tmp_path / "model")
+    assert back.coordinates == coordinates
+    assert back.get_feature_names_out().tolist() == vae.get_feature_names_out().tolist()
 
 
 def test_images_and_molecules_come_back(tmp_path):

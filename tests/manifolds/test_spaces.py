@@ -196,6 +196,41 @@ def test_attributes():
     assert Sphere(3).chart_dim("stereographic") == Sphere(3).chart_dim("tangent") == 3
 
 
+def test_the_natural_chart_is_ambient_on_spheres_and_tangent_elsewhere():
+    generator = torch.Generator().manual_seed(0)
+    for space, chart in (
+        (Sphere(2, 3.0), "ambient"),
+        (Euclidean(2), "tangent"),
+        (Hyperbolic(2, -0.4), "tangent"),
+    ):
+        x = space.exp0(0.7 * torch.randn(20, 2, dtype=torch.float64, generator=generator))
+        assert space.chart_dim("natural") == space.chart_dim(chart)
+        assert torch.equal(space.to_chart(x, "natural"), space.to_chart(x, chart))
+    product = Product([Hyperbolic(2, -0.4), Sphere(2, 3.0), Euclidean(1)])
+    assert product.chart_dim("natural") == 6
+    x = product.exp0(0.7 * torch.randn(20, 5, dtype=torch.float64, generator=generator))
+    coords = product.to_chart(x, "natural")
+    h, s, e = product.split(x)
+    assert torch.equal(coords, torch.cat([product.factors[0].log0(h), s, e], -1))
+    # Natural points of a sphere are projected as ambient ones are.
+    coords[:, 2:5] *= 5.0
+    assert torch.allclose(product.from_chart(coords, "natural"), x, rtol=1e-12, atol=1e-12)
+    coords[0, 2:5] = 0.0
+    with pytest.raises(ValueError, match="zero vector has no nearest point on the sphere"):
+        product.from_chart(coords, "natural")
+    with pytest.raises(ValueError, match="natural coordinates need 6 columns"):
+        product.from_chart(x, "natural")
+
+
+def test_the_natural_chart_has_no_cut_at_the_antipode():
+    space = Sphere(2)
+    u = torch.tensor([[3.1, 0.0], [-3.1, 0.0]], dtype=torch.float64)
+    x = space.exp0(u)
+    assert space.dist(*x) < 0.1
+    assert torch.dist(*space.to_chart(x, "natural")) < 0.1
+    assert torch.dist(*space.to_chart(x, "tangent")) > 6
+
+
 def test_product_is_made_of_its_factors():
     factors = [Hyperbolic(2, -0.7), Sphere(3, 2.0), Euclidean(2)]
     product = Product(factors)

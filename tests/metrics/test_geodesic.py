@@ -61,6 +61,30 @@ def test_callable_in_a_chart_without_a_quick_way(monkeypatch):
 
 
 @EVERY
+def test_natural_points_are_as_far_apart_as_ambient_ones(space):
+    Z, A = cloud(space, 20, "natural"), cloud(space, 20, "ambient")
+    D = pairwise_geodesic_distances(A, manifold=space)
+    natural = pairwise_geodesic_distances(Z, manifold=space, coordinates="natural")
+    # Coordinates of size R resolve no more than R eps.
+    atol = 1e-14 * max(1.0, np.abs(A).max())
+    np.testing.assert_allclose(natural, D, rtol=1e-12, atol=atol)
+    metric = GeodesicDistance(space, "natural")
+    one_by_one = [[metric(z, w) for w in Z] for z in Z]
+    np.testing.assert_allclose(one_by_one, D, rtol=1e-12, atol=atol)
+
+
+def test_the_callable_takes_natural_points_of_a_sphere_to_the_sphere():
+    space = Product([Sphere(2), Hyperbolic(2)])
+    metric = GeodesicDistance(space, "natural")
+    x = np.array([0.0, 2.0, 0.0, 0.5, 0.0])
+    y = np.array([0.0, 0.0, 0.3, 0.5, 0.0])
+    assert metric(x, y) == pytest.approx(math.pi / 2)
+    assert metric(np.zeros(5), np.array([3.0, 0, 0, 0, 0])) == 0.0  # zero counts as the origin
+    with pytest.raises(ValueError, match="5 coordinates; got 6"):
+        metric(np.ones(6), np.ones(5))
+
+
+@EVERY
 def test_without_a_second_argument(space):
     Z = cloud(space, 40)
     D = pairwise_geodesic_distances(Z, manifold=space)
