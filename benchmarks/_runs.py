@@ -60,3 +60,23 @@ class Runs:
             | {"runs": len(group)}
             for name, group in groups.items()
         }
+
+
+def from_random_start(model: Any, likelihood: str = "auto") -> Any:
+    """Give automatic parameters the values that they had when models started at random.
+
+    Tables with this protocol were made before models started at PCA.
+    """
+    old = {"init": "random", "batch_size": 128, "kl_warmup_epochs": 0, "likelihood": likelihood}
+    if hasattr(model, "prior_scale"):
+        old["prior_scale"] = 1.0
+    if hasattr(model, "signature"):
+        old["coordinates"] = "ambient"
+    automatic = ("auto", "pca", "natural")
+    return model.set_params(
+        **{
+            name: value
+            for name, value in old.items()
+            if isinstance(getattr(model, name), str) and getattr(model, name) in automatic
+        }
+    )

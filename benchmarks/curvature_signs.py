@@ -14,6 +14,7 @@ import argparse
 
 import numpy as np
 import torch
+from _runs import from_random_start
 
 from skccvae import ConstantCurvatureVAETransformer
 from skccvae.datasets import make_branching_diffusion, make_sphere_mixture
@@ -45,10 +46,11 @@ def main() -> None:
             }
             scores = []
             for K in GRID:
-                vae = ConstantCurvatureVAETransformer(2, curvature=K, **settings).fit(X[:cut])
+                vae = ConstantCurvatureVAETransformer(2, curvature=K, **settings)
+                from_random_start(vae, "gaussian").fit(X[:cut])
                 scores.append(vae.score(X[cut:]))
             vae = ConstantCurvatureVAETransformer(2, learn_curvature=True, **settings)
-            learned = vae.fit(X[:cut]).curvature_
+            learned = from_random_start(vae, "gaussian").fit(X[:cut]).curvature_
             best = GRID[int(np.argmax(scores))]
             found += bool(np.sign(best) == sign)
             moved += bool(np.sign(learned) == sign)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _mnist import KINDS, images
-from _runs import Runs
+from _runs import Runs, from_random_start
 from sklearn.neighbors import KNeighborsClassifier
 
 from skccvae.metrics import pairwise_geodesic_distances
@@ -139,7 +139,8 @@ def main() -> None:
                     validation_fraction=1 / 6,
                     n_epochs_no_change=50,
                     random_state=seed,
-                ).fit(train.data)
+                )
+                from_random_start(vae, "bernoulli").fit(train.data)
                 seconds = time.perf_counter() - start
                 found = vae.evaluate(test.data, options.importance_samples)
                 full = (

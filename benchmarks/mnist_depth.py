@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from _mnist import KINDS, images
-from _runs import Runs
+from _runs import Runs, from_random_start
 
 KEYS = ["layers", "d", "model", "seed", "epochs"]
 VALUES = ["elbo", "reconstruction", "kl", "log_likelihood", "seconds"]
@@ -72,7 +72,8 @@ def main() -> None:
                         kl_warmup_epochs=options.warmup,
                         max_epochs=options.epochs,
                         random_state=seed,
-                    ).fit(train)
+                    )
+                    from_random_start(vae, "bernoulli").fit(train)
                     seconds = time.perf_counter() - start
                     found = vae.evaluate(test, options.importance_samples)
                     runs.add(**run, **{v: found[v] for v in VALUES[:4]}, seconds=seconds)

@@ -1,8 +1,10 @@
 """One space or a product: E, S, H and two products on MNIST at equal intrinsic dimension.
 
-Dynamic binarisation of training and test images, MLP 256-128, batch 128, Adam 1e-3, KL warm-up over
-five of thirty epochs. Writes one line a run to a CSV file and skips runs that are already there,
-so that it can be stopped and started again.
+Dynamic binarisation of training and test images, MLP 256-128, batch 128, Adam 1e-3, thirty epochs.
+Models start at random, with a KL warm-up over five epochs. Those marked ``pca`` start at
+principal components, without one; P is the sphere with the projected normal posterior. Writes one
+line a run to a CSV file and skips runs that are already there, so that it can be stopped and
+started again.
 
     python benchmarks/mnist_products.py --folder FOLDER_WITH_IDX_FILES --csv results.csv
     python benchmarks/mnist_products.py --csv results.csv --table       # print what is there
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import torch
 from _mnist import images
-from _runs import Runs
+from _runs import Runs, from_random_start
 
 from skccvae import (
     GaussianVAETransformer,
@@ -30,10 +32,11 @@ MIXED = {2: "h1,s1", 5: "h2,s2,e1", 10: "h4,s3,e3", 20: "h7,s7,e6", 40: "h14,s13
 KEYS = ["d", "model", "seed", "epochs"]
 VALUES = ["elbo", "reconstruction", "kl", "log_likelihood", "s"]
 SETTINGS = {"binarize": "dynamic", "kl_warmup_epochs": 5}
+START_AT_PCA = {"binarize": "dynamic"}
 
 
 def models(dim: int) -> dict:
-    return {
+    random = {
         "E": GaussianVAETransformer(dim, **SETTINGS),
         "S": SphericalVAETransformer(dim, **SETTINGS),
         "H": HyperbolicVAETransformer(dim, **SETTINGS),
@@ -41,6 +44,14 @@ def models(dim: int) -> dict:
             signature: MixedCurvatureVAETransformer(signature, **SETTINGS)
             for signature in (*SPHERES[dim], MIXED[dim])
         },
+    }
+    projected = SphericalVAETransformer(dim, posterior="projected_normal", **START_AT_PCA)
+    return {
+        **{name: from_random_start(model, "bernoulli") for name, model in random.items()},
+        "E pca": GaussianVAETransformer(dim, **START_AT_PCA),
+        "S pca": SphericalVAETransformer(dim, **START_AT_PCA),
+        "P pca": projected,
+        "H pca": HyperbolicVAETransformer(dim, **START_AT_PCA),
     }
 
 

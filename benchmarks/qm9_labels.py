@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from _qm9 import KINDS, LINEAR, SUPERVISED, molecules
-from _runs import Runs
+from _runs import Runs, from_random_start
 from sklearn.decomposition import FastICA, TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge, RidgeCV
@@ -48,8 +48,11 @@ def encoders(seed: int) -> dict:
         "TruncatedSVD": (TruncatedSVD(WIDTH, random_state=seed), False),
     }
     for name, kind in KINDS.items():
-        table[f"{name}, linear"] = (kind(WIDTH, **LINEAR, random_state=seed), False)
-    supervised = KINDS["Gaussian"](WIDTH, **SUPERVISED, random_state=seed)
+        table[f"{name}, linear"] = (
+            from_random_start(kind(WIDTH, **LINEAR, random_state=seed)),
+            False,
+        )
+    supervised = from_random_start(KINDS["Gaussian"](WIDTH, **SUPERVISED, random_state=seed))
     return table | {"Gaussian, supervised": (supervised, True)}
 
 

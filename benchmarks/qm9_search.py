@@ -15,6 +15,7 @@ import argparse
 import numpy as np
 import torch
 from _qm9 import LINEAR, molecules
+from _runs import from_random_start
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -39,10 +40,10 @@ def main() -> None:
     qm9 = molecules(options.data_home, [options.target], energy_unit="ev")
     rows = np.random.default_rng(0).permutation(len(qm9.target))[: options.n_molecules]
     settings = LINEAR | {"posterior": "riemannian_normal"}
-    settings |= {"batch_size": 64, "max_epochs": options.epochs}
+    settings |= {"batch_size": 64, "max_epochs": options.epochs, "random_state": 0}
     pipe = Pipeline(
         [
-            ("vae", ConstantCurvatureVAETransformer(**settings, random_state=0)),
+            ("vae", from_random_start(ConstantCurvatureVAETransformer(**settings), "gaussian")),
             ("scale", StandardScaler()),
             ("ridge", RidgeCV(np.logspace(-3, 3, 7))),
         ]

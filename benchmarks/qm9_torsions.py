@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _runs import Runs
+from _runs import Runs, from_random_start
 from scipy import stats
 
 from skccvae import GaussianVAETransformer, HyperbolicVAETransformer, SphericalVAETransformer
@@ -126,7 +126,7 @@ def main() -> None:
                     continue
                 vae = kind(dim, likelihood="von_mises", kl_warmup_epochs=5, random_state=seed)
                 start = time.perf_counter()
-                vae.set_params(max_epochs=options.epochs).fit(train)
+                from_random_start(vae, "von_mises").set_params(max_epochs=options.epochs).fit(train)
                 seconds = time.perf_counter() - start
                 found = vae.evaluate(test, options.importance_samples)
                 runs.add(**run, **{k: found[k] for k in BOUNDS}, s=round(seconds))

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _qm9 import GRAPH, KINDS, LINEAR, SUPERVISED, molecules, rows_of
-from _runs import Runs
+from _runs import Runs, from_random_start
 from sklearn.decomposition import FastICA, TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -38,11 +38,23 @@ def models(width: int) -> dict:
         "TruncatedSVD, counts": (TruncatedSVD(width), "counts", False),
     }
     for name, kind in KINDS.items():
-        table[f"{name}, linear"] = (kind(width, **LINEAR), "counts", False)
-        table[f"{name}, supervised"] = (kind(width, **SUPERVISED), "counts", True)
-        unlabelled = kind(width, **GRAPH | {"supervised_weight": 0.0})
+        table[f"{name}, linear"] = (
+            from_random_start(kind(width, **LINEAR)),
+            "counts",
+            False,
+        )
+        table[f"{name}, supervised"] = (
+            from_random_start(kind(width, **SUPERVISED)),
+            "counts",
+            True,
+        )
+        unlabelled = from_random_start(kind(width, **GRAPH | {"supervised_weight": 0.0}))
         table[f"{name}, graph"] = (unlabelled, "smiles", False)
-        table[f"{name}, graph, supervised"] = (kind(width, **GRAPH), "smiles", True)
+        table[f"{name}, graph, supervised"] = (
+            from_random_start(kind(width, **GRAPH)),
+            "smiles",
+            True,
+        )
     return table
 
 
