@@ -218,3 +218,22 @@ def test_deterministic_latent_has_no_kl():
     params = torch.randn(4, 3)
     assert latent.step(params, torch.empty(4, 0)).kl.abs().sum() == 0
     assert torch.equal(latent.location(params), params)
+
+
+@pytest.mark.parametrize("latent", [SphericalLatent(2), ProjectedNormalLatent(2)])
+def test_weak_components_start_on_a_hemisphere_and_strong_ones_all_round(latent):
+    generator = torch.Generator().manual_seed(0)
+    components = torch.randn(500, 3, generator=generator)
+    ratio = torch.full((3,), 0.1)
+    sides = {}
+    for name, last in (("weak", 0.3), ("strong", 0.9)):
+        weight, bias = latent.start_at(ratio, torch.tensor([1.0, 1.0, last]))
+        points = latent.location(components @ weight.T + bias)
+        sides[name] = points
+    assert (sides["weak"][:, 2] > 0).all()
+    # central projection of the first two components: straight lines stay great circles
+    tangent = sides["weak"][:, :2] / sides["weak"][:, 2:]
+    assert torch.allclose(tangent, math.sqrt(0.9 / 2) * components[:, :2], atol=1e-5)
+    assert (sides["strong"][:, 2] > 0).float().mean() == pytest.approx(0.5, abs=0.1)
+    expected = components / components.norm(dim=-1, keepdim=True)
+    assert torch.allclose(sides["strong"], expected, atol=1e-5)

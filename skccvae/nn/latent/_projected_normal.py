@@ -10,7 +10,7 @@ from torch import Tensor
 from skccvae.distributions import ProjectedNormal
 from skccvae.kernels import accelerator
 from skccvae.nn.latent._base import LatentStep
-from skccvae.nn.latent._sphere import UniformSphere, unit_vectors
+from skccvae.nn.latent._sphere import UniformSphere, start_on_sphere, unit_vectors
 from skccvae.nn.limits import LOG_SCALE_BOUND
 from skccvae.special.smooth_limit import soft_bound
 
@@ -81,10 +81,10 @@ class ProjectedNormalLatent(UniformSphere):
         return self.dim + 1
 
     def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-        # The direction of a Gaussian model of d + 1 components; loc and scale are START times its.
-        loc = START * torch.diag((1 - noise_ratio).sqrt())
-        bias = torch.cat([torch.zeros_like(noise_ratio), 0.5 * noise_ratio.log()])
-        return torch.cat([loc, torch.zeros_like(loc)]), bias
+        # The direction of a Gaussian model; loc and scale are START times its.
+        linear, constant = start_on_sphere(noise_ratio, deviation)
+        bias = torch.cat([START * constant, 0.5 * noise_ratio.log()])
+        return torch.cat([START * linear, torch.zeros_like(linear)]), bias
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Location and log-scales of each row."""

@@ -80,6 +80,36 @@ class UniformSphere(Latent):
         return points * self.feature_scale
 
 
+# Data may wind round a sphere if the last of its d + 1 components has this share of the variance of
+# the first. Fewer strong components lie better on a hemisphere, which keeps their size.
+_WINDING = 0.5
+
+
+def start_on_sphere(noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    """Affine map from d + 1 standardised components to vectors whose directions a model starts at.
+
+    The vectors are the components themselves if all are strong, as those of a ring or a sphere are.
+    Otherwise they are the first d components beside the constant sqrt(d): points of a hemisphere,
+    on which components are central projections of a tangent plane.
+
+    Parameters
+    ----------
+    noise_ratio, deviation : Tensor of shape (d + 1,)
+        As for `Latent.start_at`.
+
+    Returns
+    -------
+    linear : Tensor of shape (d + 1, d + 1)
+    constant : Tensor of shape (d + 1,)
+    """
+    size, constant = (1 - noise_ratio).sqrt(), torch.zeros_like(noise_ratio)
+    if deviation[-1].square() >= _WINDING * deviation[0].square():
+        return torch.diag(size), constant
+    constant[-1] = math.sqrt(len(size) - 1)
+    size = torch.cat([size[:-1], size.new_zeros(1)])
+    return torch.diag(size), constant
+
+
 class SphericalLatent(UniformSphere):
     """Sphere of curvature K > 0 with the von Mises-Fisher posterior and the uniform prior.
 
@@ -135,13 +165,12 @@ class SphericalLatent(UniformSphere):
         return self.dim + 1
 
     def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-        # The direction of the first d + 1 components, so that data may wind round the sphere. With
-        # |v| near 1 a tangent direction has the variance noise_ratio / (d + 1) on the unit sphere,
-        # and a von Mises-Fisher law has the variance 1 / kappa there.
+        # With |v| near 1 a tangent direction has the variance noise_ratio / (d + 1) on the unit
+        # sphere, and a von Mises-Fisher law has the variance 1 / kappa there.
         m = self.dim + 1
-        weight = noise_ratio.new_zeros(m + 1, m)
-        weight[:m] = torch.diag((1 - noise_ratio).sqrt()) / math.sqrt(m)
-        bias = noise_ratio.new_zeros(m + 1)
+        weight, bias = noise_ratio.new_zeros(m + 1, m), noise_ratio.new_zeros(m + 1)
+        linear, constant = start_on_sphere(noise_ratio, deviation)
+        weight[:m], bias[:m] = linear / math.sqrt(m), constant / math.sqrt(m)
         bias[m] = (m / noise_ratio.mean() / self.dim).log()
         return weight, bias
 
