@@ -80,11 +80,11 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
 def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> tuple[Tensor, Tensor]:
     """Put standardised components into the encoder; return what `Latent.start_at` reads."""
     n, p = inputs.shape
-    ratio, deviation = torch.zeros(2, encoder.n_components, dtype=torch.float32)
-    ratio += 1
+    ratio = torch.ones(encoder.n_components, dtype=torch.float32)
+    components = ratio.new_zeros(n, encoder.n_components)
     k = min(encoder.n_components, n // _ROWS_PER_COMPONENT, p)
     if k < 1:
-        return ratio.clamp_(max=_LARGEST_RATIO), deviation
+        return ratio.clamp_(max=_LARGEST_RATIO), components
     with np.errstate(invalid="ignore"):  # shares of a variance of 0
         pca = PCA(k, random_state=seed % 2**32).fit(inputs.astype(np.float64))
     variance = pca.explained_variance_
@@ -92,8 +92,8 @@ def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> tuple
     axes = pca.components_[kept] / np.sqrt(variance[kept])[:, None]
     encoder.set_components(torch.from_numpy(axes), torch.from_numpy(-axes @ pca.mean_))
     ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance[kept])
-    deviation[: len(axes)] = torch.from_numpy(np.sqrt(variance[kept]))
-    return ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO), deviation
+    components[:, : len(axes)] = torch.from_numpy(pca.transform(inputs)[:, kept])
+    return ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO), components
 
 
 def _regression(features: Tensor, wanted: Tensor) -> Tensor:

@@ -22,8 +22,9 @@ from skccvae.nn import (
 
 def started(latent):
     """The latent space after a start at components of decreasing size."""
-    deviation = 2.0 / torch.arange(1, latent.n_start + 1)
-    latent.start_at(torch.full_like(deviation, 0.1), deviation)
+    ratio = torch.full((latent.n_start,), 0.1)
+    rows = torch.randn(100, latent.n_start, generator=torch.Generator().manual_seed(3))
+    latent.start_at(ratio, rows * 2.0 / torch.arange(1, latent.n_start + 1))
     return latent
 
 
@@ -221,19 +222,18 @@ def test_deterministic_latent_has_no_kl():
 
 
 @pytest.mark.parametrize("latent", [SphericalLatent(2), ProjectedNormalLatent(2)])
-def test_weak_components_start_on_a_hemisphere_and_strong_ones_all_round(latent):
+def test_a_blob_starts_on_a_hemisphere_and_a_shell_all_round(latent):
     generator = torch.Generator().manual_seed(0)
-    components = torch.randn(500, 3, generator=generator)
-    ratio = torch.full((3,), 0.1)
-    sides = {}
-    for name, last in (("weak", 0.3), ("strong", 0.9)):
-        weight, bias = latent.start_at(ratio, torch.tensor([1.0, 1.0, last]))
-        points = latent.location(components @ weight.T + bias)
-        sides[name] = points
-    assert (sides["weak"][:, 2] > 0).all()
-    # central projection of the first two components: straight lines stay great circles
-    tangent = sides["weak"][:, :2] / sides["weak"][:, 2:]
-    assert torch.allclose(tangent, math.sqrt(0.9 / 2) * components[:, :2], atol=1e-5)
-    assert (sides["strong"][:, 2] > 0).float().mean() == pytest.approx(0.5, abs=0.1)
-    expected = components / components.norm(dim=-1, keepdim=True)
-    assert torch.allclose(sides["strong"], expected, atol=1e-5)
+    blob = torch.randn(2000, 3, generator=generator)
+    shell = math.sqrt(3) * blob / blob.norm(dim=-1, keepdim=True)
+    shell = shell + 0.1 * torch.randn(2000, 3, generator=generator)
+    ratio, points = torch.full((3,), 0.1), {}
+    for name, standardised in (("blob", blob), ("shell", shell)):
+        weight, bias = latent.start_at(ratio, standardised * torch.tensor([3.0, 2.0, 1.0]))
+        points[name] = latent.location(standardised @ weight.T + bias)
+    assert (points["blob"][:, 2] > 0).all()
+    # central projection of the first two components: straight lines become great circles
+    tangent = points["blob"][:, :2] / points["blob"][:, 2:]
+    assert torch.allclose(tangent, math.sqrt(0.9 / 2) * blob[:, :2], atol=1e-5)
+    assert (points["shell"][:, 2] > 0).float().mean() == pytest.approx(0.5, abs=0.05)
+    assert torch.allclose(points["shell"], shell / shell.norm(dim=-1, keepdim=True), atol=1e-5)

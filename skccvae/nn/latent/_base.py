@@ -219,7 +219,7 @@ class Latent(nn.Module):
         """Number of principal components that `start_at` reads; 0, as by default, for none."""
         return 0
 
-    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         """Map from standardised principal components to parameters of the posterior.
 
         Parameters
@@ -228,9 +228,9 @@ class Latent(nn.Module):
             Variance of the noise around the components, divided by the variance of each component:
             the variance of the posterior of probabilistic PCA, whose mean is the component times
             ``sqrt(1 - noise_ratio)``. 1 where the data have no further component.
-        deviation : Tensor of shape (n_start,)
-            Standard deviation of each component in the units that the encoder reads, 0 where the
-            data have no further component.
+        components : Tensor of shape (n, n_start)
+            The components of some rows, in the units that the encoder reads, with mean 0; all 0
+            where the data have no further component.
 
         Returns
         -------

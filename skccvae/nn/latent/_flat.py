@@ -17,7 +17,7 @@ from skccvae.special.smooth_limit import soft_bound
 _SHORTEST = 0.01
 
 
-def axis_scales(deviation: Tensor) -> Tensor:
+def axis_scales(components: Tensor) -> Tensor:
     """Scales of a prior along principal components, shape (d,).
 
     With equal scales the codes of weak components would spread as far as those of strong ones, and
@@ -25,9 +25,10 @@ def axis_scales(deviation: Tensor) -> Tensor:
 
     Parameters
     ----------
-    deviation : Tensor of shape (d,)
-        Standard deviations of the components, as for `Latent.start_at`.
+    components : Tensor of shape (n, d)
+        Components of rows, as for `Latent.start_at`.
     """
+    deviation = components.square().mean(0).sqrt()
     largest = deviation.max()
     return deviation.clamp(min=_SHORTEST * largest) if largest > 0 else torch.ones_like(deviation)
 
@@ -126,9 +127,9 @@ class EuclideanLatent(Latent):
     def n_start(self) -> int:
         return self.dim
 
-    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         if self.prior_scale == "auto":
-            self.axes.copy_(axis_scales(deviation))
+            self.axes.copy_(axis_scales(components))
         loc = torch.diag((1 - noise_ratio).sqrt())
         bias = torch.cat([torch.zeros_like(noise_ratio), 0.5 * noise_ratio.log()])
         return torch.cat([loc, torch.zeros_like(loc)]), bias
@@ -193,7 +194,7 @@ class DeterministicLatent(Latent):
     def n_start(self) -> int:
         return self.dim
 
-    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         return torch.diag(torch.ones_like(noise_ratio)), torch.zeros_like(noise_ratio)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:

@@ -143,9 +143,9 @@ class NormalLatent(Latent):
     def n_start(self) -> int:
         return self.dim
 
-    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         if self.axes is not None:
-            scales = axis_scales(deviation)
+            scales = axis_scales(components)
             radius = scales.square().sum().sqrt()
             self.axes.copy_(scales * min(1 / scales.max(), math.sqrt(_SQUARED_RADIUS) / radius))
         size = self.prior_scale

@@ -80,9 +80,9 @@ class ProjectedNormalLatent(UniformSphere):
     def n_start(self) -> int:
         return self.dim + 1
 
-    def start_at(self, noise_ratio: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         # The direction of a Gaussian model; loc and scale are START times its.
-        linear, constant = start_on_sphere(noise_ratio, deviation)
+        linear, constant = start_on_sphere(noise_ratio, components)
         bias = torch.cat([START * constant, 0.5 * noise_ratio.log()])
         return torch.cat([START * linear, torch.zeros_like(linear)]), bias
 
