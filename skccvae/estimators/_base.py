@@ -153,14 +153,15 @@ class BaseVAETransformer(
         error: BaseException | None = None
         try:
             rows = validate_rows(new, X, reset=not go_on)
+            at_pca = False
             if go_on:
                 new._check_structure()
                 new._check_support(rows)
                 new._n_fits += 1
                 new.net_ = new.net_.twin()
             else:
-                new._start(rows, y, use_validation=not one_pass)
-            new._budget = resolved(new, rows.shape[0], one_pass)
+                at_pca = new._start(rows, y, use_validation=not one_pass)
+            new._budget = resolved(new, rows.shape[0], one_pass, at_pca)
             new._train(rows, y, use_validation=not one_pass)
         except DivergenceError as diverged:
             error = diverged
@@ -180,8 +181,12 @@ class BaseVAETransformer(
             raise error
         return self
 
-    def _start(self, X, y, use_validation: bool) -> None:
-        """Decide what is decided once: likelihood, units, device, model and net."""
+    def _start(self, X, y, use_validation: bool) -> bool:
+        """Decide what is decided once: likelihood, units, device, model and net.
+
+        Returns whether the model starts at principal components.
+        """
+        at_pca = False
         device = resolve_device(self.device)
         kind, divisor = choose_likelihood(X, self.likelihood, self.binarize)
         self._entropy = entropy_from(self.random_state)
@@ -200,9 +205,11 @@ class BaseVAETransformer(
             if self.early_stopping and use_validation:
                 index, _ = self._split(X.shape[0])
             index = start_rows(index, X.shape[1], seed)
-            start_at_pca(module, RowSource(X, units, resident=False).rows(index), seed)
+            rows = RowSource(X, units, resident=False).rows(index)
+            at_pca = start_at_pca(module, rows, seed)
         self._new_net(module)
         self._n_fits = 0
+        return at_pca
 
     def _train(self, X, y, use_validation: bool):
         self._follow_parameters()

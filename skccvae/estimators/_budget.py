@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from skccvae.estimators._start import starts_at_pca
-
 # Chosen on validation rows of digits, wine and breast cancer with a start at PCA: 150 epochs serve
 # 1400 rows no better than 50 and make codes of 150 rows worse.
 _STEPS = 5000
@@ -72,9 +70,8 @@ def budget(
     return Budget(rows, int(max_epochs), int(kl_warmup_epochs))
 
 
-def resolved(estimator: Any, n_rows: int, one_pass: bool) -> Budget:
-    """Budget of the next training of an estimator that has a net."""
-    net = estimator.net_
-    fresh = not one_pass and len(net.history) == 0 and not starts_at_pca(net.module_)
+def resolved(estimator: Any, n_rows: int, one_pass: bool, at_pca: bool) -> Budget:
+    """Budget of the next training of an estimator that has a net, which may start at PCA."""
+    fresh = not one_pass and len(estimator.net_.history) == 0 and not at_pca
     epochs = 1 if one_pass else estimator.max_epochs
     return budget(n_rows, estimator.batch_size, epochs, estimator.kl_warmup_epochs, fresh)

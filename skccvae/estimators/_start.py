@@ -7,7 +7,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from skccvae.nn import Likelihood, SkipDecoder, SkipEncoder
+from skccvae.nn import SkipDecoder, SkipEncoder
 from skccvae.nn.networks import ZeroColumns
 from skccvae.vae import VAE
 
@@ -28,12 +28,6 @@ def start_rows(index: np.ndarray, p: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
 
 
-def starts_at_pca(model: VAE) -> bool:
-    """Whether encoder and decoder both start at principal components."""
-    knows = type(model.likelihood).start_outputs is not Likelihood.start_outputs
-    return isinstance(model.encoder, SkipEncoder) and _skip(model) is not None and knows
-
-
 def _skip(model: VAE) -> SkipDecoder | None:
     """The decoder that `decoder_network` has made, and no part of a user's own."""
     decoder: object = model.decoder
@@ -43,7 +37,7 @@ def _skip(model: VAE) -> SkipDecoder | None:
 
 
 @torch.no_grad()
-def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
+def start_at_pca(model: VAE, x: Tensor, seed: int) -> bool:
     """Start the linear paths of a model at the principal components of rows.
 
     Parameters
@@ -54,11 +48,22 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
         Rows in model units.
     seed : int
         Seed of a randomised decomposition and of draws.
+
+    Returns
+    -------
+    bool
+        Whether encoder and decoder both start there.
     """
     encoder = model.encoder
     assert isinstance(encoder, SkipEncoder)
     inputs = model.likelihood.encoder_inputs(x)
-    weight, bias = model.latent.start_at(*_start_encoder(encoder, inputs.numpy(), seed))
+    untrained = encoder.first.weight.clone(), encoder.first.bias.clone()
+    start = model.latent.start_at(*_start_encoder(encoder, inputs.numpy(), seed))
+    if start is None:
+        encoder.first.weight.copy_(untrained[0])
+        encoder.first.bias.copy_(untrained[1])
+        return False
+    weight, bias = start
     model.head.weight.zero_()
     first = model.head.in_features - encoder.n_linear
     model.head.weight[:, first : first + encoder.n_components] = weight
@@ -66,7 +71,7 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     skip = _skip(model)
     wanted = model.likelihood.start_outputs(x)
     if skip is None or wanted is None:
-        return
+        return False
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(x), model.latent.noise_dim, generator=generator, dtype=torch.float32)
     features = model.latent.step(model.encode(x), noise).features
@@ -75,6 +80,7 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> None:
     # Few rows leave small residuals because the regression has adapted to them.
     share = min((encoder.n_components + 1) / len(x), 1.0)
     model.likelihood.start_noise(model.decode(features), x, share)
+    return True
 
 
 def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> tuple[Tensor, Tensor]:

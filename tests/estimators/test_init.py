@@ -275,3 +275,17 @@ def test_supervision_and_streams_go_on_from_it(X):
     for part in np.array_split(X, 4):
         stream.partial_fit(part)
     assert np.isfinite(stream.score(X))
+
+
+@pytest.mark.parametrize("posterior", ["wrapped_normal", "riemannian_normal"])
+def test_a_normal_on_a_sphere_starts_at_random_for_rows_on_all_of_it(X, posterior):
+    """In a tangent plane they would start folded, one half of the sphere upon the other."""
+    shell = np.random.default_rng(0).normal(size=(400, 3))
+    shell = shell / np.linalg.norm(shell, axis=1, keepdims=True) @ np.eye(3, 6)
+    settings = {"posterior": posterior, "max_epochs": 4, "random_state": 0}
+    folded = SphericalVAETransformer(2, **settings).fit(shell)
+    assert folded.history_["beta"] == [0.5, 1.0, 1.0, 1.0]  # the warm-up of a random start
+    on_a_side = SphericalVAETransformer(2, **settings).fit(X)
+    assert on_a_side.history_["beta"] == [1.0] * 4
+    around = SphericalVAETransformer(2, max_epochs=4, random_state=0).fit(shell)
+    assert around.history_["beta"] == [1.0] * 4

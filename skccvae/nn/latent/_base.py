@@ -43,6 +43,26 @@ class LatentStep(NamedTuple):
     factor_kl: Tensor | None = None
 
 
+def wind_round(components: Tensor) -> bool:
+    """Whether rows lie near an ellipsoid and leave its inside empty, as a ring or a sphere does.
+
+    The mean fourth power of the length of standardised components, divided by (d + 1)^2, is 1 on an
+    ellipsoid and 1 + 2 / (d + 1) for a normal distribution (Mardia 1970, Biometrika 57). Rings with
+    noise have 1.03, digits in two dimensions 1.27.
+
+    Parameters
+    ----------
+    components : Tensor of shape (n, d + 1)
+        Components of rows, as for `Latent.start_at`.
+    """
+    variance = components.square().mean(0)
+    if not bool((variance > 0).all()):
+        return False
+    m = len(variance)
+    kurtosis = (components.square() / variance).sum(-1).square().mean() / m**2
+    return bool(kurtosis < 1 + 1 / (2 * m))
+
+
 class Latent(nn.Module):
     """Base class of the latent spaces.
 
@@ -219,7 +239,7 @@ class Latent(nn.Module):
         """Number of principal components that `start_at` reads; 0, as by default, for none."""
         return 0
 
-    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
         """Map from standardised principal components to parameters of the posterior.
 
         Parameters
@@ -236,6 +256,7 @@ class Latent(nn.Module):
         -------
         weight : Tensor of shape (n_params, n_start)
         bias : Tensor of shape (n_params,)
+            None in place of the pair if no affine map suits these rows: the model starts at random.
         """
         raise TypeError(f"{type(self).__name__} does not say how it starts at components.")
 

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -20,7 +21,7 @@ from skccvae.manifolds import ConstantCurvature, constant_curvature
 from skccvae.manifolds.functional import log_origin
 from skccvae.manifolds.polar import PolarSpace
 from skccvae.nn.gyroplane import Gyroplanes
-from skccvae.nn.latent._base import Latent, LatentStep
+from skccvae.nn.latent._base import Latent, LatentStep, wind_round
 from skccvae.nn.latent._flat import DiagonalNormal, axis_scales
 from skccvae.nn.limits import limited_parameters, posterior_limits
 
@@ -140,10 +141,19 @@ class NormalLatent(Latent):
     # --- a start at principal components: coordinates in the tangent space at the origin ---------
 
     @property
-    def n_start(self) -> int:
-        return self.dim
+    def _sphere(self) -> bool:
+        return self.K > 0 and self.learned is None
 
-    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def n_start(self) -> int:
+        return self.dim + 1 if self._sphere else self.dim
+
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self._sphere:
+            # A tangent plane covers half of a sphere well. Rows on all of it would start folded.
+            if wind_round(components):
+                return None
+            noise_ratio = noise_ratio[:-1]
         if self.axes is not None:
             scales = axis_scales(components)
             radius = scales.square().sum().sqrt()
@@ -156,6 +166,7 @@ class NormalLatent(Latent):
         if not self.law._scale_dims:
             log_scale = log_scale.mean(0, keepdim=True)
         weight = torch.cat([loc, loc.new_zeros(len(log_scale), self.dim)])
+        weight = F.pad(weight, (0, self.n_start - self.dim))
         return weight, torch.cat([loc.new_zeros(self.dim), log_scale])
 
     # --- posterior and prior ----------------------------------------------------------------------

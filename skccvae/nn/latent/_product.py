@@ -80,7 +80,7 @@ class ProductLatent(Latent):
     def n_start(self) -> int:
         return sum(factor.n_start for factor in self.factors)
 
-    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+    def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
         # Components go to factors in turn, as cards are dealt, so that each gets large ones.
         hands: list[list[int]] = [[] for _ in self.factors]
         while sum(map(len, hands)) < self.n_start:
@@ -93,7 +93,10 @@ class ProductLatent(Latent):
             if not factor.n_start:
                 biases.append(noise_ratio.new_zeros(factor.n_params))
             else:
-                part, bias = factor.start_at(noise_ratio[hand], components[:, hand])
+                start = factor.start_at(noise_ratio[hand], components[:, hand])
+                if start is None:
+                    return None
+                part, bias = start
                 weight[row : row + factor.n_params, hand] = part
                 biases.append(bias)
             row += factor.n_params

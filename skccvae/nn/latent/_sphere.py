@@ -17,7 +17,7 @@ from skccvae.distributions import (
 from skccvae.distributions.rotationally_symmetric import RotationallySymmetric
 from skccvae.kernels import accelerator
 from skccvae.manifolds import Sphere
-from skccvae.nn.latent._base import Latent, LatentStep
+from skccvae.nn.latent._base import Latent, LatentStep, wind_round
 from skccvae.nn.limits import LOG_SCALE_BOUND
 from skccvae.special.smooth_limit import soft_bound
 
@@ -80,21 +80,6 @@ class UniformSphere(Latent):
         return points * self.feature_scale
 
 
-def _wind_round(components: Tensor) -> bool:
-    """Whether rows lie near an ellipsoid and leave its inside empty, as a ring or a sphere does.
-
-    The mean fourth power of the length of standardised components, divided by (d + 1)^2, is 1 on an
-    ellipsoid and 1 + 2 / (d + 1) for a normal distribution (Mardia 1970, Biometrika 57). Rings with
-    noise have 1.03, digits in two dimensions 1.27.
-    """
-    variance = components.square().mean(0)
-    if not bool((variance > 0).all()):
-        return False
-    m = len(variance)
-    kurtosis = (components.square() / variance).sum(-1).square().mean() / m**2
-    return bool(kurtosis < 1 + 1 / (2 * m))
-
-
 def start_on_sphere(noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
     """Affine map from d + 1 standardised components to vectors whose directions a model starts at.
 
@@ -113,7 +98,7 @@ def start_on_sphere(noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Te
     constant : Tensor of shape (d + 1,)
     """
     size, constant = (1 - noise_ratio).sqrt(), torch.zeros_like(noise_ratio)
-    if _wind_round(components):
+    if wind_round(components):
         return torch.diag(size), constant
     constant[-1] = math.sqrt(len(size) - 1)
     size = torch.cat([size[:-1], size.new_zeros(1)])
