@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _qm9 import GRAPH, KINDS, LINEAR, SUPERVISED, molecules, rows_of
+from _qm9 import GRAPH, KINDS, LINEAR, SUPERVISED, molecules, rows_of, supervised_weight
 from _runs import Runs
 from sklearn.decomposition import FastICA, TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -40,8 +40,7 @@ def models(width: int) -> dict:
     for name, kind in KINDS.items():
         table[f"{name}, linear"] = (kind(width, **LINEAR), "counts", False)
         table[f"{name}, supervised"] = (kind(width, **SUPERVISED), "counts", True)
-        unlabelled = kind(width, **GRAPH | {"supervised_weight": 0.0})
-        table[f"{name}, graph"] = (unlabelled, "smiles", False)
+        table[f"{name}, graph"] = (kind(width, **GRAPH), "smiles", False)
         table[f"{name}, graph, supervised"] = (kind(width, **GRAPH), "smiles", True)
     return table
 
@@ -99,6 +98,9 @@ def main() -> None:
                 X = getattr(qm9, reads)
                 start = time.perf_counter()
                 encoder.set_params(random_state=seed)
+                if sees_labels:
+                    weight = supervised_weight(len(parts["labels"]), len(train))
+                    encoder.set_params(supervised_weight=weight)
                 encoder.fit(rows_of(X, train), known[train] if sees_labels else None)
                 code = encoder.transform(X)
                 cost = {
