@@ -215,8 +215,20 @@ class VAENet(ModuleNet):
             self.notify(
                 "on_grad_computed", named_parameters=list(named), batch=batch[:2], training=True
             )
+        if self.weight_decay:
+            self._decay_weights()
         self.optimizer_.step()
         return [loss.detach(), *parts]
+
+    @torch.no_grad()
+    def _decay_weights(self) -> None:
+        """Shrink the matrices of this step, as AdamW does before it moves them."""
+        # Biases, scales and a curvature have no size that is too large by itself. A schedule
+        # changes the rates of the groups, and `lr` is only where they start.
+        for group in self.optimizer_.param_groups:
+            matrices = [p for p in group["params"] if p.dim() > 1 and p.grad is not None]
+            if matrices:
+                torch._foreach_mul_(matrices, 1 - group["lr"] * self.weight_decay)
 
     @torch.no_grad()
     def _validate(self, valid, per_batch: bool = False) -> dict[str, float]:
