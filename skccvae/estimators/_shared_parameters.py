@@ -224,8 +224,8 @@ class SharedParameters:
         doc="""
         Decoupled weight decay, as in AdamW: each step takes the fraction ``learning_rate *
         weight_decay`` off every weight matrix, and nothing off biases, scales and a curvature. At
-        the default learning rate 1 is much. It pays for a perceptron on some hundred rows with many
-        sparse columns, and not for graph encoders.
+        the default learning rate 1 is much. That can pay for a perceptron on some hundred rows with
+        many sparse columns and labels in training, and did not for graph encoders.
         """,
     )
     batch_size: int | str = parameter(
