@@ -31,9 +31,9 @@ LINEAR = {
     "batch_size": 256,
     "learning_rate": 3e-3,
 }
+# The benchmarks add `supervised_weight`, which depends on the number of labels.
 SUPERVISED = LINEAR | {
     "hidden_layer_sizes": (512,),
-    "supervised_weight": 100.0,
     "kl_warmup_epochs": 3,
     "max_epochs": 8,
     "learning_rate": 1e-3,
@@ -44,6 +44,15 @@ GRAPH = SUPERVISED | {
     "hidden_layer_sizes": (128, 128),
     "max_epochs": 12,
 }
+
+
+# How much the label of a molecule weighs against its fragments, whatever the number of labels.
+LABEL_WEIGHT = 100.0
+
+
+def supervised_weight(n_labels: int, n_rows: int) -> float:
+    """The parameter, a weight of the mean over labels, under which each weighs LABEL_WEIGHT."""
+    return LABEL_WEIGHT * n_labels / n_rows
 
 
 class Molecules(NamedTuple):

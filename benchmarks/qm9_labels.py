@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _qm9 import KINDS, LINEAR, SUPERVISED, molecules
+from _qm9 import KINDS, LINEAR, SUPERVISED, molecules, supervised_weight
 from _runs import Runs, from_random_start
 from sklearn.decomposition import FastICA, TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -169,6 +169,8 @@ def measure(options: argparse.Namespace, runs: Runs) -> None:
                 elif sees_labels:
                     known = np.full(qm9.target.shape, np.nan)
                     known[labelled] = qm9.target[labelled]
+                    weight = supervised_weight(len(labelled), len(train))
+                    encoder.set_params(supervised_weight=weight)
                     code = encoder.fit(qm9.counts[train], known[train]).transform(qm9.counts)
                 elif code is None:
                     code = encoder.fit(qm9.counts[train]).transform(qm9.counts)

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _qm9 import GRAPH, KINDS, LINEAR, SUPERVISED, molecules, rows_of
+from _qm9 import GRAPH, KINDS, LINEAR, SUPERVISED, molecules, rows_of, supervised_weight
 from _runs import Runs, from_random_start
+from sklearn.base import clone
 from sklearn.decomposition import FastICA, TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -38,23 +39,13 @@ def models(width: int) -> dict:
         "TruncatedSVD, counts": (TruncatedSVD(width), "counts", False),
     }
     for name, kind in KINDS.items():
-        table[f"{name}, linear"] = (
-            from_random_start(kind(width, **LINEAR)),
-            "counts",
-            False,
+        linear, labelled, graph = (
+            from_random_start(kind(width, **settings)) for settings in (LINEAR, SUPERVISED, GRAPH)
         )
-        table[f"{name}, supervised"] = (
-            from_random_start(kind(width, **SUPERVISED)),
-            "counts",
-            True,
-        )
-        unlabelled = from_random_start(kind(width, **GRAPH | {"supervised_weight": 0.0}))
-        table[f"{name}, graph"] = (unlabelled, "smiles", False)
-        table[f"{name}, graph, supervised"] = (
-            from_random_start(kind(width, **GRAPH)),
-            "smiles",
-            True,
-        )
+        table[f"{name}, linear"] = (linear, "counts", False)
+        table[f"{name}, supervised"] = (labelled, "counts", True)
+        table[f"{name}, graph"] = (graph, "smiles", False)
+        table[f"{name}, graph, supervised"] = (clone(graph), "smiles", True)
     return table
 
 
@@ -111,6 +102,9 @@ def main() -> None:
                 X = getattr(qm9, reads)
                 start = time.perf_counter()
                 encoder.set_params(random_state=seed)
+                if sees_labels:
+                    weight = supervised_weight(len(parts["labels"]), len(train))
+                    encoder.set_params(supervised_weight=weight)
                 encoder.fit(rows_of(X, train), known[train] if sees_labels else None)
                 code = encoder.transform(X)
                 cost = {

@@ -43,12 +43,16 @@ class Evidence(NamedTuple):
         Importance-weighted bound ``log mean p(x, z) / q(z | x)``.
     factor_kl : tuple of Tensor of shape (n,)
         The KL of each factor of a product space.
+    supervised : Tensor of shape (n, t), or None
+        Mean over the draws of log p(y | z) for each target, 0 where y is unknown, if there are
+        targets.
     """
 
     reconstruction: Tensor
     kl: Tensor
     log_likelihood: Tensor
     factor_kl: tuple[Tensor, ...] = ()
+    supervised: Tensor | None = None
 
 
 class Terms(NamedTuple):
@@ -59,7 +63,7 @@ class Terms(NamedTuple):
     reconstruction, kl : Tensor
         The two parts of the ELBO.
     supervised : Tensor or None
-        Weighted log-likelihood of the targets, if there are targets.
+        Weighted log-likelihood of the targets, a mean over the labelled rows, if there are targets.
     bound : Tensor or None
         Importance-weighted bound, if that is the objective.
     factor_kl : tuple of Tensor
@@ -90,7 +94,8 @@ class VAE(nn.Module):
     predictor : PredictionHead, optional
         Likelihood of targets given latent features.
     supervised_weight : float, default=0.0
-        Weight of that likelihood in the objective.
+        Weight of that likelihood in the objective, where each target counts with its mean over the
+        labelled rows of a batch.
 
     Attributes
     ----------
@@ -235,6 +240,7 @@ class VAE(nn.Module):
         seed: int,
         extra: Tensor | None = None,
         draws_at_once: int | None = None,
+        targets: Tensor | None = None,
     ) -> Evidence:
         """Reconstruction, KL and importance-weighted bound with repeatable draws.
 
@@ -256,6 +262,8 @@ class VAE(nn.Module):
             zeros, and more of them beside a larger graph.
         draws_at_once : int, optional
             Draws per row that are in memory at once; all of them by default.
+        targets : Tensor of shape (n, t), optional
+            Labels whose log-likelihood is wanted, NaN where unknown.
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode_in_double(x, extra)
@@ -272,7 +280,10 @@ class VAE(nn.Module):
             parts: tuple[Tensor, ...] = ()
             if step.factor_kl is not None:
                 parts = tuple(_over_draws(kl) for kl in step.factor_kl.unbind(-1))
-            pieces.append(Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts))
+            supervised = None
+            if targets is not None and self.predictor is not None:
+                supervised = self.predictor.log_prob_terms(features.to(x.dtype), targets).double()
+            pieces.append(Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts, supervised))
         return _combined(pieces, counts)
 
 
@@ -287,11 +298,13 @@ def _combined(pieces: list[Evidence], counts: list[int]) -> Evidence:
 
     bounds = torch.stack([piece.log_likelihood for piece in pieces], dim=-1) + weights.log()
     factors = zip(*(piece.factor_kl for piece in pieces), strict=True)
+    labels = [piece.supervised for piece in pieces if piece.supervised is not None]
     return Evidence(
         mean([piece.reconstruction for piece in pieces]),
         mean([piece.kl for piece in pieces]),
         torch.logsumexp(bounds, dim=-1),
         tuple(mean(factor) for factor in factors),
+        mean(labels) if labels else None,
     )
 
 

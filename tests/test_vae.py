@@ -159,6 +159,26 @@ def test_targets_enter_with_their_weight(x):
     torch.manual_seed(3)
     torch.testing.assert_close(four, 2 * model.elbo_terms(x, 1, targets).supervised)
     assert model.elbo_terms(x, 1).supervised is None
+    torch.manual_seed(3)
+    targets[4:] = torch.nan
+    model.supervised_weight = 1.0
+    for terms in (model.elbo_terms(x, 3, targets), model.iwae_terms(x, 3, targets)):
+        assert torch.isfinite(terms.supervised)
+
+
+@pytest.mark.parametrize("draws_at_once", [None, 2])
+def test_evidence_of_labels(x, draws_at_once):
+    latent = SphericalLatent(3)
+    model = build(latent, PredictionHead(latent.n_features, [0, 3]))
+    targets = torch.stack([torch.randn(10), torch.arange(10.0) % 3], dim=1)
+    targets[3, 0] = targets[5:, 1] = torch.nan
+    found = model.evidence(x, 5, 0, draws_at_once=draws_at_once, targets=targets)
+    assert found.supervised.shape == (10, 2)
+    assert torch.equal(found.supervised == 0, targets.isnan())
+    whole = model.evidence(x, 5, 0, targets=targets)
+    torch.testing.assert_close(found.supervised, whole.supervised)
+    assert torch.equal(model.evidence(x, 5, 0).reconstruction, whole.reconstruction)
+    assert model.evidence(x, 5, 0).supervised is None
 
 
 class ReadsExtra(torch.nn.Module):

@@ -16,7 +16,7 @@ from skccvae.estimators._molecules import describe_molecules, molecular_graph, s
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._start import start_at_pca, start_rows
-from skccvae.estimators._supervision import TargetEncoder
+from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
 from skccvae.nn import SkipEncoder
@@ -223,6 +223,8 @@ class BaseVAETransformer(
         if self.early_stopping and use_validation:
             self._check_early_stopping(epochs)
             index, held_out = self._split(n_rows)
+            if targets is not None:
+                warn_of_lonely_labels(targets, held_out)
         dynamic = self.binarize == "dynamic"
         seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
         stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))

@@ -204,15 +204,31 @@ class SharedParameters:
         kind="float",
         doc="""
         Weight of the log-likelihood of y in the objective. Above 0, `fit` needs y, and a small
-        network predicts y from the latent point. NaN, None, ``pandas.NA`` and masked entries mark
-        rows without label. The number -1, which scikit-learn's semi-supervised classifiers take for
-        "no label", is a label like any other here: replace it by NaN. A target of fractions, or of
-        whole numbers that take many values (over 20, and over a tenth of the labels), is a
-        regression. Any other is a classification, text always.
+        network predicts y from the latent point. Each target counts with its mean over the labelled
+        rows of a batch, however few they are, and with 0 in a batch that has none. The other terms
+        grow with the columns of X, so a tenth of their number is a good first value: 1 for ten
+        columns, 100 for a fingerprint of a thousand bits. NaN, None, ``pandas.NA`` and masked
+        entries mark rows without label. The number -1, which
+        scikit-learn's semi-supervised classifiers take for "no label", is a label like any other
+        here: replace it by NaN. A target of fractions, or of whole numbers that take many values
+        (over 20, and over a tenth of the labels), is a regression. Any other is a classification,
+        text always.
         """,
     )
     learning_rate: float = parameter(
         default=1e-3, allowed=[POSITIVE], net="lr", kind="float", doc="Step size of Adam."
+    )
+    weight_decay: float = parameter(
+        default=0.0,
+        allowed=[NON_NEGATIVE],
+        net="weight_decay",
+        kind="float",
+        doc="""
+        Decoupled weight decay, as in AdamW: each step takes the fraction ``learning_rate *
+        weight_decay`` off every weight matrix, and nothing off biases, scales and a curvature. At
+        the default learning rate 1 is much. That can pay for a perceptron on some hundred rows with
+        many sparse columns and labels in training, and did not for graph encoders.
+        """,
     )
     batch_size: int | str = parameter(
         default="auto",
@@ -239,7 +255,8 @@ class SharedParameters:
         kind="bool",
         doc="""
         Whether to hold rows out, stop when their objective no longer improves, and restore the
-        weights of the best epoch. Epochs of the KL warm-up do not count.
+        weights of the best epoch. Labels count in it as in training; a warning says where none is
+        held out. Epochs of the KL warm-up do not count.
         """,
     )
     validation_fraction: float = parameter(

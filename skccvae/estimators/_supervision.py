@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,35 @@ class TargetEncoder:
     def head(self, n_inputs: int) -> PredictionHead:
         """An untrained head for these targets."""
         return PredictionHead(n_inputs, [0 if c is None else len(c) for c in self.classes])
+
+
+def warn_of_lonely_labels(targets: np.ndarray, held_out: np.ndarray) -> None:
+    """Warn about a target whose labels are all on one side of the split for validation.
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n, t)
+        As `TargetEncoder.transform` returns them.
+    held_out : ndarray of int
+        Rows held out.
+    """
+    known = ~np.isnan(targets)
+    n_known, n_valid = known.sum(0), known[held_out].sum(0)
+    for number in range(targets.shape[1]):
+        if n_valid[number] not in (0, n_known[number]):
+            continue
+        if n_known[number] == 0:
+            what = "there is no label at all"
+        elif n_valid[number] == 0:
+            what = f"none of {n_known[number]} label(s) is among them, so stopping ignores it"
+        else:
+            what = f"all {n_valid[number]} label(s) are among them, so it is not learned"
+        warnings.warn(
+            f"early_stopping=True holds out {len(held_out)} row(s), and for target {number} of y "
+            f"{what}. Give more labels, change validation_fraction, or use early_stopping=False.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _read(y: Any, n_rows: int) -> list[Labels]:

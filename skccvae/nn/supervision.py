@@ -54,7 +54,7 @@ class PredictionHead(nn.Module):
         return list(self.network(features).split(self.widths, dim=-1))
 
     def log_prob(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Mean log-likelihood over the rows, summed over the targets.
+        """Mean log-likelihood over the labelled rows, summed over the targets.
 
         Parameters
         ----------
@@ -66,11 +66,27 @@ class PredictionHead(nn.Module):
         Returns
         -------
         Tensor
-            Scalar. The mean is over all rows, labelled or not, so that the objective stays a bound
-            on the likelihood of the whole data set.
+            Scalar. Each target has the mean over the rows whose label of it is known, and over the
+            draws. A target without any label adds 0, and no gradient.
+        """
+        terms = self.log_prob_terms(features, targets)
+        return mean_of_known(terms.sum(0), (~targets.isnan()).sum(0))
+
+    def log_prob_terms(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Log-likelihood of each row and target, 0 where the label is unknown.
+
+        Parameters
+        ----------
+        features, targets : Tensor
+            As in `log_prob`.
+
+        Returns
+        -------
+        Tensor of shape (n, t)
+            Means over the draws.
         """
         scale = 0.1 + F.softplus(self.raw_scale)
-        total = features.new_zeros(())
+        columns = []
         for number, output in enumerate(self(features)):
             target = targets[:, number]
             # A mask, because indexing with it would wait for the GPU to count the known rows.
@@ -83,6 +99,10 @@ class PredictionHead(nn.Module):
             else:
                 error = (target - output[..., 0]) / scale[number]
                 value = -0.5 * error.square() - scale[number].log()
-            draws = value.numel() // len(target)
-            total = total + torch.where(known, value, 0.0).sum() / draws
-        return total / targets.shape[0]
+            columns.append(torch.where(known, value, 0.0).reshape(-1, len(target)).mean(0))
+        return torch.stack(columns, dim=-1)
+
+
+def mean_of_known(sums: Tensor, counts: Tensor) -> Tensor:
+    """Sum over the targets of each one's mean, from sums and numbers of known labels, (t,)."""
+    return (sums / counts.clamp(min=1)).sum()

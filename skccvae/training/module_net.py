@@ -25,15 +25,33 @@ class ModuleNet(NeuralNet):
 
     Pickles hold CPU tensors.
 
+    Parameters
+    ----------
+    module : VAE
+        The model.
+    criterion : type, default=NegativeELBO
+        Class of the objective.
+    weight_decay : float, default=0.0
+        Each step takes the fraction ``lr * weight_decay`` off every weight matrix [1]_.
+    **kwargs : Any
+        Settings of `skorch.NeuralNet`.
+
     Attributes
     ----------
     history : EpochHistory
         One row for each epoch.
     best_ : dict of str to float
         Smallest losses in the history.
+
+    References
+    ----------
+    .. [1] Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
     """
 
-    def __init__(self, module, criterion=NegativeELBO, **kwargs: Any) -> None:
+    def __init__(
+        self, module, criterion=NegativeELBO, *, weight_decay: float = 0.0, **kwargs: Any
+    ) -> None:
+        self.weight_decay = weight_decay
         super().__init__(module, criterion, **{"use_caching": False, **kwargs})
 
     @property

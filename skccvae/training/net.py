@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import EarlyStopping
 from torch import Tensor
 
+from skccvae.nn.supervision import mean_of_known
 from skccvae.training.callback_rows import CallbackRows
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar, raised_on_purpose
 from skccvae.training.exceptions import DivergenceError, StopTraining
@@ -214,42 +215,70 @@ class VAENet(ModuleNet):
             self.notify(
                 "on_grad_computed", named_parameters=list(named), batch=batch[:2], training=True
             )
+        if self.weight_decay:
+            self._decay_weights()
         self.optimizer_.step()
         return [loss.detach(), *parts]
 
     @torch.no_grad()
+    def _decay_weights(self) -> None:
+        """Shrink the matrices of this step, as AdamW does before it moves them."""
+        # Biases, scales and a curvature have no size that is too large by itself. A schedule
+        # changes the rates of the groups, and `lr` is only where they start.
+        for group in self.optimizer_.param_groups:
+            matrices = [p for p in group["params"] if p.dim() > 1 and p.grad is not None]
+            if matrices:
+                torch._foreach_mul_(matrices, 1 - group["lr"] * self.weight_decay)
+
+    @torch.no_grad()
     def _validate(self, valid, per_batch: bool = False) -> dict[str, float]:
-        """Validation ELBO with the same noise each time, so that epochs are comparable."""
+        """Validation loss with the same noise each time, so that epochs are comparable."""
         totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
+        # A row for the sums of log p(y | z), one for the numbers of labels; a column for a target.
+        labels: Tensor | None = None
         for batch in valid:
             if per_batch:
                 self.notify("on_batch_begin", batch=batch[:2], training=False)
             self.module_.eval()
             x = self.module_.draw_pixels(batch.x, seed=0) if valid.binarize else batch.x
             evidence = self.module_.evidence(
-                x, self.criterion_.n_latent_samples, seed=0, extra=batch.extra
+                x,
+                self.criterion_.n_latent_samples,
+                seed=0,
+                extra=batch.extra,
+                targets=batch.targets,
             )
             sums = [values.sum() for values in (*evidence[:3], *evidence.factor_kl)]
             totals += torch.stack(sums).double().cpu()
+            found: Tensor | None = None
+            if evidence.supervised is not None:
+                known = (~batch.targets.isnan()).double()
+                found = torch.stack([evidence.supervised.sum(0), known.sum(0)]).cpu()
+                labels = found if labels is None else labels + found
             if per_batch:
                 means = torch.stack(sums).double().cpu() / batch.x.shape[0]
-                self._end_batch(batch, self._valid_loss(means), training=False)
+                self._end_batch(batch, self._valid_loss(means, found), training=False)
         means = totals / len(valid.index)
         reconstruction, kl = means[:2].tolist()
         return {
-            "valid_loss": float(self._valid_loss(means)),
+            "valid_loss": float(self._valid_loss(means, labels)),
             "valid_reconstruction": reconstruction,
             "valid_kl": kl,
             "valid_elbo": reconstruction - kl,
             **({"valid_batch_count": len(valid)} if per_batch else {}),
         }
 
-    def _valid_loss(self, means: Tensor) -> Tensor:
-        """Loss of mean reconstruction, KL, bound and KL of each factor."""
-        if self.criterion_.objective == "iwae":
-            return -means[2]
-        penalty = self.criterion_.penalty(means[1], means[3:].unbind(), self.module_.latent.kl_dims)
-        return self.criterion_.beta * penalty - means[0]
+    def _valid_loss(self, means: Tensor, labels: Tensor | None) -> Tensor:
+        """Loss of mean reconstruction, KL, bound and KL of each factor, and of labels."""
+        criterion = self.criterion_
+        if criterion.objective == "iwae":
+            loss = -means[2]
+        else:
+            penalty = criterion.penalty(means[1], means[3:].unbind(), self.module_.latent.kl_dims)
+            loss = criterion.beta * penalty - means[0]
+        if labels is not None:
+            loss = loss - self.module_.supervised_weight * mean_of_known(*labels)
+        return loss
 
     def _check_finite(self, means: list[float], epoch: int) -> None:
         floating = [t.detach() for _, t in self._tensors() if t.is_floating_point()]

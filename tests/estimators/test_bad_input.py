@@ -92,6 +92,8 @@ _NETWORKS = r"{('conv', 'mlp'|'mlp', 'conv')}"
         ("n_latent_samples", 0, r"in the range \[1, inf\)"),
         ("n_epochs_no_change", 0, r"in the range \[1, inf\)"),
         ("supervised_weight", -0.5, r"in the range \[0.0, inf\)"),
+        ("weight_decay", -0.5, r"in the range \[0.0, inf\)"),
+        ("weight_decay", float("inf"), r"in the range \[0.0, inf\)"),
         ("validation_fraction", 1.0, r"in the range \(0.0, 1.0\)"),
         ("binarize", "static", "Use 'dynamic' for fresh draws"),
         ("binarize", 1.5, "Use 'dynamic' for fresh draws"),

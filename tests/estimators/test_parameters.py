@@ -121,6 +121,7 @@ def test_training_follows_its_settings_from_call_to_call(small):
         "n_latent_samples": 2,
         "supervised_weight": 3.0,
         "learning_rate": 0.25,
+        "weight_decay": 0.125,
         "batch_size": 17,
         "max_epochs": 9,
     }

@@ -11,11 +11,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
 import skccvae
 from skccvae import GaussianVAETransformer
 from skccvae.estimators._supervision import TargetEncoder
+from skccvae.nn import PredictionHead
+from skccvae.training import Batches, RowSource
 
 RNG = np.random.default_rng(0)
 # Thirty noisy columns of high variance, and one small column that decides y.
@@ -48,7 +51,7 @@ def embed(weight, y, **params):
 
 
 def test_regression():
-    plain, shaped = embed(0.0, SIGNAL), embed(20.0, SIGNAL)
+    plain, shaped = embed(0.0, SIGNAL), embed(15.0, SIGNAL)
     assert r2(plain, SIGNAL) < 0.3
     assert r2(shaped, SIGNAL) > 0.7
 
@@ -56,7 +59,7 @@ def test_regression():
 @pytest.mark.parametrize("names", [[0, 1], ["low", "high"], [True, False]], ids=str)
 def test_classification(names):
     y = np.asarray(names)[(SIGNAL > 0).astype(int)]
-    plain, shaped = embed(0.0, y), embed(20.0, y)
+    plain, shaped = embed(0.0, y), embed(15.0, y)
     assert accuracy(plain, y) < 0.7
     assert accuracy(shaped, y) > 0.85
 
@@ -72,13 +75,13 @@ def test_several_targets_of_both_kinds():
 @pytest.mark.parametrize("objective", ["elbo", "iwae"])
 def test_a_few_labels_among_many_rows(objective):
     y = np.where(np.arange(400) < 100, SIGNAL, np.nan)
-    shaped = vae(30.0, objective=objective, n_latent_samples=2).fit(X, y).transform(X)
+    shaped = vae(7.5, objective=objective, n_latent_samples=2).fit(X, y).transform(X)
     assert r2(shaped, SIGNAL) > 0.5
 
 
 def test_every_kind_takes_labels(make):
     y = np.where(RNG.random(400) < 0.5, SIGNAL, np.nan)
-    model = make(supervised_weight=5.0).fit(X, y)
+    model = make(supervised_weight=2.5).fit(X, y)
     assert np.isfinite(model.loss_curve_).all()
     model.partial_fit(X[:50], y[:50])
     elbo, loss = model.history_["elbo"], model.loss_curve_
@@ -89,6 +92,175 @@ def test_without_the_weight_y_is_ignored(make, small):
     Z = make().fit(small).transform(small)
     assert np.array_equal(make().fit(small, np.arange(60)).transform(small), Z)
     assert np.array_equal(make().fit_transform(small, ["a"] * 60), Z)
+
+
+# --- mean over the labelled rows ------------------------------------------------------------------
+
+
+def head_and_batch(*leading):
+    torch.manual_seed(0)
+    head = PredictionHead(2, [0, 3])
+    features = torch.randn(*leading, 12, 2, requires_grad=True)
+    targets = torch.stack([torch.randn(12), torch.arange(12.0) % 3], dim=1)
+    targets[2:, 0] = torch.nan
+    targets[:7, 1] = torch.nan
+    return head, features, targets
+
+
+def test_each_target_has_the_mean_over_its_own_labelled_rows():
+    head, features, targets = head_and_batch()
+    output, logits = head(features)
+    scale = 0.1 + torch.nn.functional.softplus(head.raw_scale[0])
+    # PredictionHead leaves out the constant -log(2 pi) / 2 of the normal law.
+    normal = -0.5 * ((targets[:2, 0] - output[:2, 0]) / scale).square() - scale.log()
+    picked = logits[7:].log_softmax(-1).gather(-1, targets[7:, 1:].long())
+    expected = normal.mean() + picked.mean()
+    torch.testing.assert_close(head.log_prob(features, targets), expected)
+
+
+def test_rows_without_labels_do_not_dilute_the_labelled_ones():
+    head, features, targets = head_and_batch()
+    targets[:, 0] = torch.where(torch.arange(12) < 5, 0.5, torch.nan)
+    targets[:, 1] = torch.where(torch.arange(12) < 5, 1.0, torch.nan)
+    alone = head.log_prob(features[:5], targets[:5])
+    torch.testing.assert_close(head.log_prob(features, targets), alone)
+
+
+def test_draws_count_as_their_mean():
+    head, features, targets = head_and_batch(4)
+    draws = [head.log_prob(one, targets) for one in features]
+    torch.testing.assert_close(head.log_prob(features, targets), torch.stack(draws).mean())
+    terms = [head.log_prob_terms(one, targets) for one in features]
+    torch.testing.assert_close(head.log_prob_terms(features, targets), torch.stack(terms).mean(0))
+
+
+def test_a_batch_without_labels_adds_nothing():
+    head, features, targets = head_and_batch()
+    value = head.log_prob(features, torch.full_like(targets, torch.nan))
+    value.backward()
+    assert value == 0
+    for tensor in (features, *head.parameters()):
+        assert torch.equal(tensor.grad, torch.zeros_like(tensor))
+
+
+def test_a_target_without_labels_leaves_the_others_alone():
+    head, features, targets = head_and_batch()
+    targets[:, 1] = torch.nan
+    value = head.log_prob(features, targets)
+    value.backward()
+    assert value != 0
+    assert torch.isfinite(features.grad).all()
+    assert features.grad[:2].abs().min() > 0
+    assert torch.equal(features.grad[2:], torch.zeros(10, 2))
+
+
+# --- labels and early stopping --------------------------------------------------------------------
+
+
+def evidence_of_held_out(model, y):
+    """Evidence of the rows held out, with labels, and the targets of these rows."""
+    _, held_out = model._split(len(X))
+    units = model._input.units
+    x = torch.from_numpy(((X[held_out] - units.center) / units.scale).astype(np.float32))
+    targets = torch.from_numpy(model._targets.transform(y, len(X))[held_out])
+    module = model.net_.module_
+    with torch.no_grad():
+        found = module.evidence(x, model.n_latent_samples, seed=0, targets=targets)
+    return found, targets
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+@pytest.mark.parametrize("draws", [1, 3])
+def test_the_validation_loss_counts_labels_as_training_does(objective, draws):
+    y = np.column_stack([SIGNAL, NOISE[:, 29] > 0])
+    y[RNG.random(400) < 0.7, 0] = np.nan
+    y[RNG.random(400) < 0.4, 1] = np.nan
+    model = vae(
+        4.0, max_epochs=1, early_stopping=True, objective=objective, n_latent_samples=draws
+    ).fit(X, y)
+    found, targets = evidence_of_held_out(model, y)
+    known = ~targets.isnan()
+    assert 0 < known[:, 0].sum() < known[:, 1].sum() < len(targets)
+    means = [found.supervised[known[:, k], k].mean() for k in (0, 1)]
+    bound = found.log_likelihood if objective == "iwae" else found.reconstruction - found.kl
+    expected = -bound.mean() - 4.0 * sum(means)
+    # float32 rows are scaled in float64 here and there
+    assert model.history_["valid_loss"] == [pytest.approx(float(expected), rel=1e-5)]
+    assert abs(sum(means)) > 0.1
+
+
+def test_validation_in_batches_has_one_mean_over_all_labelled_rows():
+    """A mean of the means of batches would weigh the labels of a batch with few of them more."""
+    y = np.where(RNG.random(400) < 0.3, SIGNAL, np.nan)
+    model = vae(4.0, max_epochs=1, early_stopping=True, validation_fraction=0.5).fit(X, y)
+    _, held_out = model._split(len(X))
+    targets = model._targets.transform(y, len(X))
+    source = RowSource(X, model._input.units, "cpu", targets)
+    whole, parts = (
+        model.net_._validate(Batches(source, held_out, rows, shuffle=False)) for rows in (200, 7)
+    )
+    assert whole["valid_loss"] == model.history_["valid_loss"][0]
+    assert parts["valid_loss"] == pytest.approx(whole["valid_loss"], rel=1e-6)
+
+
+def test_early_stopping_keeps_the_epoch_whose_loss_is_best_with_labels():
+    y = np.where(np.arange(400) < 120, SIGNAL, np.nan)
+    settings = {"max_epochs": 30, "n_epochs_no_change": 30, "early_stopping": True}
+    model = vae(1000.0, **settings).fit(X, y)
+    loss, elbo = model.history_["valid_loss"], model.history_["valid_elbo"]
+    best = int(np.argmin(loss))
+    assert best != int(np.argmax(elbo))  # else the test would say nothing
+    found, targets = evidence_of_held_out(model, y)
+    known = ~targets[:, 0].isnan()
+    kept = -(found.reconstruction - found.kl).mean() - 1000.0 * found.supervised[known, 0].mean()
+    assert float(kept) == pytest.approx(loss[best], rel=1e-5)
+
+
+def test_callbacks_see_the_loss_of_a_batch_with_its_labels():
+    losses = []
+
+    class Spy(Callback):
+        def on_batch_end(self, net, batch, training, loss, **kwargs):
+            losses.append(None if training else float(loss))
+
+    y = np.where(RNG.random(400) < 0.5, SIGNAL, np.nan)
+    model = vae(4.0, max_epochs=1, early_stopping=True, callbacks=[Spy()]).fit(X, y)
+    assert [loss for loss in losses if loss is not None] == model.history_["valid_loss"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("train", r"holds out 40 row\(s\), and for target 0 of y none of 3 label\(s\) is among"),
+        ("held out", r"for target 0 of y all 3 label\(s\) are among them, so it is not learned"),
+    ],
+)
+def test_three_labels_on_one_side_of_the_split(rows, message):
+    train, held_out = vae(1.0, early_stopping=True, max_epochs=1).fit(X, SIGNAL)._split(400)
+    y = np.full(400, np.nan)
+    y[(train if rows == "train" else held_out)[:3]] = [0.5, 1.5, -2.25]
+    with pytest.warns(UserWarning, match=message):
+        model = vae(5.0, early_stopping=True, max_epochs=3).fit(X, y)
+    assert np.isfinite(model.history_["train_loss"]).all()
+    assert np.isfinite(model.history_["valid_loss"]).all()
+    gap = np.array(model.history_["valid_loss"]) + model.history_["valid_elbo"]
+    assert np.allclose(gap, 0, atol=1e-9) == (rows == "train")
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_on_both_sides_of_the_split_raise_no_warning():
+    vae(5.0, early_stopping=True, max_epochs=1).fit(X, SIGNAL)
+
+
+def test_rows_without_any_label_train_on():
+    model = vae(5.0, max_epochs=1).fit(X, SIGNAL)
+    nothing = np.full(400, np.nan)
+    model.partial_fit(X, nothing)
+    assert model.loss_curve_[-1] == pytest.approx(-model.history_["elbo"][-1], rel=1e-6)
+    model.set_params(warm_start=True, early_stopping=True)
+    with pytest.warns(UserWarning, match="for target 0 of y there is no label at all"):
+        model.fit(X, nothing)
+    assert np.isfinite(model.history_["valid_loss"][-1])
 
 
 # --- target encoder -------------------------------------------------------------------------------

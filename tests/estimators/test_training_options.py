@@ -85,6 +85,19 @@ def test_fit_starts_anew_and_warm_start_goes_on(make, small):
         vae.fit(small[:, :2])
 
 
+def test_weight_decay_makes_smaller_weights(make, small):
+    def size(vae):
+        matrices = [p for p in vae.net_.module_.parameters() if p.dim() > 1]
+        return float(sum(p.detach().square().sum() for p in matrices))
+
+    settings = {"learning_rate": 0.01, "max_epochs": 20, "init": "pca"}
+    plain, decayed = (make(weight_decay=w, **settings).fit(small) for w in (0.0, 5.0))
+    assert size(decayed) < 0.8 * size(plain)
+    assert np.isfinite(decayed.transform(small)).all()
+    decayed.set_params(weight_decay=0.0, warm_start=True).fit(small)
+    assert decayed.net_.weight_decay == 0.0
+
+
 def test_settings_changed_between_calls_take_effect(small):
     vae = gaussian(warm_start=True, max_epochs=1).fit(small)
     before = weights(vae)

@@ -38,7 +38,9 @@ def assert_trains_alike(vae, back, X, y=None):
         assert len(averages(vae)) > 20
 
 
-@pytest.mark.parametrize("settings", [{}, {"binarize": "dynamic", "early_stopping": True}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"binarize": "dynamic", "early_stopping": True, "weight_decay": 1.0}]
+)
 def test_training_goes_on_from_a_file_as_without_a_break(make, small, settings, tmp_path):
     vae = make(**settings).fit(small)
     assert_trains_alike(vae, through_a_file(vae, tmp_path), small)

@@ -164,7 +164,7 @@ def test_early_stopping_objectives_labels_and_repeated_molecules(smiles, sizes):
         hidden_layer_sizes=(16,),
         objective="iwae",
         n_latent_samples=3,
-        supervised_weight=1.0,
+        supervised_weight=0.5,
         early_stopping=True,
         n_epochs_no_change=2,
         max_epochs=15,

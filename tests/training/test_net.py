@@ -74,6 +74,39 @@ def test_the_loop_is_the_textbook_loop():
     assert [row["train_loss"] for row in trained.history] == pytest.approx(losses, rel=1e-6)
 
 
+def one_step(**settings):
+    """A net before and after one step on the same batch with the same draws."""
+    made = net(**settings)
+    before = {name: p.detach().clone() for name, p in made.module_.named_parameters()}
+    torch.manual_seed(1)
+    made.train_step(next(iter(batches(shuffle=False))))
+    return made, before, {name: p.detach() for name, p in made.module_.named_parameters()}
+
+
+def test_weight_decay_takes_a_fraction_off_each_matrix_and_nothing_else():
+    _, before, plain = one_step()
+    _, _, decayed = one_step(weight_decay=2.0)
+    for name, start in before.items():
+        taken = 0.02 * start if start.dim() > 1 else 0.0  # lr = 0.01
+        # Three roundings of numbers below 1 in float32.
+        torch.testing.assert_close(decayed[name], plain[name] - taken, rtol=0, atol=2e-7)
+    for name in ("decoder.0.bias", "decoder.2.bias"):
+        assert torch.equal(decayed[name], plain[name])
+
+
+def test_weight_decay_follows_the_rate_of_a_schedule_and_leaves_frozen_weights():
+    made = net(weight_decay=2.0)
+    made.optimizer_.param_groups[0]["lr"] = 0.0
+    frozen = made.module_.encoder[0].weight
+    before = {name: p.detach().clone() for name, p in made.module_.named_parameters()}
+    made.train_step(next(iter(batches(shuffle=False))))
+    assert all(torch.equal(p, before[name]) for name, p in made.module_.named_parameters())
+    made.optimizer_.param_groups[0]["lr"] = 0.1
+    frozen.requires_grad_(False)
+    made.train_step(next(iter(batches(shuffle=False))))
+    assert torch.equal(frozen, before["encoder.0.weight"])
+
+
 def test_warm_up_weights():
     loss = NegativeELBO(beta=2.0, warmup_epochs=4)
     assert [loss.weight(e) for e in (0, 1, 2.5, 4, 9)] == [0.0, 0.5, 1.25, 2.0, 2.0]
