@@ -46,14 +46,15 @@ class LatentStep(NamedTuple):
 def wind_round(components: Tensor) -> bool:
     """Whether rows lie near an ellipsoid and leave its inside empty, as a ring or a sphere does.
 
-    The mean fourth power of the length of standardised components, divided by (d + 1)^2, is 1 on an
-    ellipsoid and 1 + 2 / (d + 1) for a normal distribution (Mardia 1970, Biometrika 57). Rings with
-    noise have 1.03, digits in two dimensions 1.27.
+    The mean fourth power of the length of m standardised components, divided by m^2, is 1 on an
+    ellipsoid and 1 + 2/m for a normal distribution (Mardia 1970, Biometrika 57). Rings with noise
+    have 1.03 (m = 2), digits 1.27 (m = 3). The first two coordinates of a sphere have 1.2.
 
     Parameters
     ----------
-    components : Tensor of shape (n, d + 1)
-        Components of rows, as for `Latent.start_at`.
+    components : Tensor of shape (n, m)
+        Components of rows, as for `Latent.start_at`: d + 1 where a model may wind round a sphere,
+        and d to find rows that a tangent plane would fold.
     """
     variance = components.square().mean(0)
     if not bool((variance > 0).all()):

@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -141,32 +140,26 @@ class NormalLatent(Latent):
     # --- a start at principal components: coordinates in the tangent space at the origin ---------
 
     @property
-    def _sphere(self) -> bool:
-        return self.K > 0 and self.learned is None
-
-    @property
     def n_start(self) -> int:
-        return self.dim + 1 if self._sphere else self.dim
+        return self.dim
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
-        if self._sphere:
-            # A tangent plane covers half of a sphere well. Rows on all of it would start folded.
-            if wind_round(components):
-                return None
-            noise_ratio = noise_ratio[:-1]
         if self.axes is not None:
             scales = axis_scales(components)
             radius = scales.square().sum().sqrt()
             self.axes.copy_(scales * min(1 / scales.max(), math.sqrt(_SQUARED_RADIUS) / radius))
         size = self.prior_scale
         if self.K > 0:  # within the hemisphere around the origin, where the map is one to one
-            size = min(size, 0.5 * math.pi / (math.sqrt(self.K) * (math.sqrt(self.dim) + 1)))
+            half = 0.5 * math.pi / (math.sqrt(self.K) * (math.sqrt(self.dim) + 1))
+            # Rows on all of a sphere would start folded, one half of it upon the other.
+            if half < size and wind_round(components):
+                return None
+            size = min(size, half)
         loc = size * torch.diag((1 - noise_ratio).sqrt())
         log_scale = math.log(size) + 0.5 * noise_ratio.log()
         if not self.law._scale_dims:
             log_scale = log_scale.mean(0, keepdim=True)
         weight = torch.cat([loc, loc.new_zeros(len(log_scale), self.dim)])
-        weight = F.pad(weight, (0, self.n_start - self.dim))
         return weight, torch.cat([loc.new_zeros(self.dim), log_scale])
 
     # --- posterior and prior ----------------------------------------------------------------------
