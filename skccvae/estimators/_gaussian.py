@@ -27,8 +27,9 @@ class GaussianVAETransformer(BaseVAETransformer):
         Dimension d of the latent space.
     prior_scale : float or "auto", default="auto"
         Scale of the prior along each axis. In flat space it is a choice of units for the latent
-        coordinates. ``"auto"`` takes the standard deviations of the principal components with
-        ``init="pca"``, so that the codes have about the units of `sklearn.decomposition.PCA`, and
+        coordinates. With ``init="pca"``, ``"auto"`` takes the standard deviations of the
+        principal components of the rows as the encoder reads them (scaled for a Gaussian
+        likelihood). So the codes are in proportion to those of `sklearn.decomposition.PCA`, and
         their distances do not count the last components, mostly noise, as much as the first. It is
         1 if the networks start at random.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"

@@ -110,7 +110,8 @@ class SharedParameters:
         at the least, and training goes on from there. With a normal or Bernoulli likelihood the
         decoder starts at the regression on them, so that the model starts as probabilistic PCA;
         with others, at random. Networks other than ``"mlp"``, and latent spaces of yours that do
-        not define ``start_at``, start at random too.
+        not define ``start_at``, start at random too. So does a normal posterior on a small sphere
+        if the rows wind round it, as a ring does; von Mises-Fisher and its like start there.
         """,
     )
     image_shape: Sequence[int] | None = parameter(
@@ -132,9 +133,9 @@ class SharedParameters:
         doc="""
         Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` for zeros and ones, and for
         ``binarize``; ``"isotropic_gaussian"`` where columns share a unit: none has more than ten
-        times the range of the median column, or all are counts, from 0 up; else ``"gaussian"``. A
-        class of yours says itself how it scales X and what it
-        accepts. The names are
+        times the range that three quarters of the columns exceed, or all are counts that start at 0
+        and go up to at most 1000; else ``"gaussian"``. A class of yours says itself how it scales X
+        and what it accepts. The names are
 
         """
         + _likelihood_names(),

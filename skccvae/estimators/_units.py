@@ -28,8 +28,10 @@ from skccvae.training import (
     row_slices,
 )
 
-# Columns whose ranges are within this factor of the median one count as in one unit.
+# Columns are in one unit if the largest range is within this factor of the lower quartile.
 _SAME_UNIT = 10.0
+# Larger whole numbers than this are amounts and no counts.
+_LARGEST_COUNT = 1000
 # Rates up to some e^12 are within easy reach of a decoder whose unit is 1.
 _LARGE_COUNT = 1e5
 
@@ -113,9 +115,12 @@ def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
     low, high = _column_range(X)
     with np.errstate(over="ignore"):
         ranges = (high - low)[high > low]
-    if len(ranges) == 0 or ranges.max() <= _SAME_UNIT * np.median(ranges):
+    if len(ranges) == 0:
         return IsotropicGaussianLikelihood
-    counts = not low.any() and _all_entries(X, lambda values: (values == np.rint(values)).all())
+    if ranges.max() <= _SAME_UNIT * np.quantile(ranges, 0.25, method="lower"):
+        return IsotropicGaussianLikelihood
+    small = not low.any() and high.max() <= _LARGEST_COUNT
+    counts = small and _all_entries(X, lambda values: (values == np.rint(values)).all())
     return IsotropicGaussianLikelihood if counts else GaussianLikelihood
 
 

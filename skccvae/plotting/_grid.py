@@ -28,7 +28,7 @@ _TILE_SIZE = 0.93
 class ManifoldGridDisplay:
     """Decoded images ("tiles"), placed according to the geometry of the latent space.
 
-    In the plane, tiles are at equal steps of probability under a standard normal. On the sphere,
+    In the plane, tiles are at equal steps of probability under the prior. On the sphere,
     they tile Hammer's equal-area map, so each represents the same area. In the Poincare disk, they
     are on circles around the origin at equal geodesic steps, as many on each circle as fit. All
     these tiles have the same size in the hyperbolic metric, so they look smaller near the edge.
@@ -45,6 +45,8 @@ class ManifoldGridDisplay:
         Heights of the tiles on the map.
     space : ConstantCurvature
         Two-dimensional space that the map shows.
+    scales : tuple of float, default=(1.0, 1.0)
+        Scales of the prior along the two axes of a plane, for the labels of the axes.
 
     Attributes
     ----------
@@ -81,7 +83,12 @@ class ManifoldGridDisplay:
     """
 
     def __init__(
-        self, tiles: ArrayLike, places: ArrayLike, sizes: ArrayLike, space: ConstantCurvature
+        self,
+        tiles: ArrayLike,
+        places: ArrayLike,
+        sizes: ArrayLike,
+        space: ConstantCurvature,
+        scales: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.tiles = np.asarray(tiles, dtype=np.float64)
         self.places = np.asarray(places, dtype=np.float64)
@@ -94,7 +101,7 @@ class ManifoldGridDisplay:
             )
         if not isinstance(space, ConstantCurvature) or space.dim != 2:
             raise ValueError(f"space must be two-dimensional; got {space!r}.")
-        self.space = space
+        self.space, self.scales = space, scales
 
     @classmethod
     def from_estimator(
@@ -124,9 +131,9 @@ class ManifoldGridDisplay:
             Number of tiles across the map of a plane (default 15) or sphere (default 24), or number
             of circles of tiles in the disk (default 5).
         radius : float, default=None
-            Largest distance of a tile from the origin of the disk. The default is 2.45, the radius
-            that contains 95 % of a standard normal in the tangent plane, but at most 3.5 radii of
-            curvature, because tiles farther out would be too small to see.
+            Largest distance of a tile from the origin of the disk. The default is 2.45 times the
+            scale of the prior, the radius that contains 95 % of a normal in the tangent plane, but
+            at most 3.5 radii of curvature, because tiles farther out would be too small to see.
         dims : tuple of two int, default=None
             For a space of more than two dimensions: the two directions that span the plane (great
             sphere, hyperbolic plane) through the origin to show.
@@ -178,7 +185,8 @@ class ManifoldGridDisplay:
                 f"radius must be a positive distance in a hyperbolic plane; got {radius!r} for "
                 f"{plane!r}."
             )
-        points, places, sizes = _layout(plane, n, radius)
+        scales = _prior_scales(vae, index, directions)
+        points, places, sizes = _layout(plane, n, radius, scales)
         if X is not None and shown_map == "hammer":
             points = points @ torch.from_numpy(_map_rotation(estimator, X, whole, index, dims))
 
@@ -195,7 +203,7 @@ class ManifoldGridDisplay:
         if image_shape is None and decoded.ndim == 2:
             image_shape = getattr(vae, "image_shape", None)
         shape = find_image_shape(decoded[0].size, decoded.shape[1:], image_shape)
-        return cls(as_images(decoded, shape), places, sizes, plane).plot(ax, **kwargs)
+        return cls(as_images(decoded, shape), places, sizes, plane, scales).plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, *, cmap: str = "gray", **kwargs: Any) -> ManifoldGridDisplay:
         """Draw the tiles.
@@ -260,9 +268,9 @@ class ManifoldGridDisplay:
         low, high = edges[0].min(axis=0), edges[1].max(axis=0)
         self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         ticks = np.array([-2, -1, -0.5, 0, 0.5, 1, 2])
-        names = [f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
-        self.ax_.set_xticks(norm.cdf(ticks), names, fontsize=11)
-        self.ax_.set_yticks(norm.cdf(ticks), names, fontsize=11)
+        for axis, scale in zip((self.ax_.xaxis, self.ax_.yaxis), self.scales, strict=True):
+            names = [f"{tick * scale:.2g}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
+            axis.set_ticks(norm.cdf(ticks), names, fontsize=11)
         self.ax_.set_xlabel("first latent coordinate", fontsize=12)
         self.ax_.set_ylabel("second latent coordinate", fontsize=12)
         self.ax_.spines[:].set_visible(False)
@@ -313,6 +321,20 @@ def _directions(space: ConstantCurvature, dims: tuple[int, int] | None) -> tuple
     return 0, 1
 
 
+def _prior_scales(vae: Any, index: int, directions: tuple[int, int]) -> tuple[float, float]:
+    """Scales of a normal prior along two directions of a factor; 1 where the prior has none."""
+    latent = vae.net_.module_.latent
+    latent = latent.factors[index] if isinstance(vae.manifold_, Product) else latent
+    try:
+        scale = getattr(latent.prior(), "scale", None)
+    except TypeError:  # an autoencoder has no prior
+        scale = None
+    if scale is None:
+        return 1.0, 1.0
+    scale = torch.as_tensor(scale).detach().cpu().double().expand(latent.dim)
+    return float(scale[directions[0]]), float(scale[directions[1]])
+
+
 def _n_tiles(plane: ConstantCurvature, n_tiles: int | None) -> int:
     if n_tiles is None:
         return {"plane": 15, "hammer": 24, "disk": 5}[natural_map(plane)]
@@ -322,13 +344,14 @@ def _n_tiles(plane: ConstantCurvature, n_tiles: int | None) -> int:
 
 
 def _layout(
-    plane: ConstantCurvature, n: int, radius: float | None
+    plane: ConstantCurvature, n: int, radius: float | None, scales: tuple[float, float]
 ) -> tuple[torch.Tensor, Array, Array]:
     """Ambient points of the tiles, and their centres and sizes on the map."""
     if natural_map(plane) == "plane":
         steps = (np.arange(n) + 0.5) / n
         places = np.stack(np.meshgrid(steps, steps[::-1]), -1).reshape(-1, 2)
-        return torch.from_numpy(norm.ppf(places)), places, np.full(n * n, _TILE_SIZE / n)
+        points = torch.from_numpy(norm.ppf(places) * scales)
+        return points, places, np.full(n * n, _TILE_SIZE / n)
     if natural_map(plane) == "hammer":
         wide, high = maps.HAMMER_AXES
         side = 2 * wide / n
@@ -340,17 +363,18 @@ def _layout(
         places = places[((places / [wide, high]) ** 2).sum(-1) < 0.98]
         points = torch.from_numpy(maps.hammer_inverse(places)) * plane.radius_
         return points, places, np.full(len(places), _TILE_SIZE * side)
+    if radius is None:
+        # The radius sqrt(-2 log 0.05) contains 95 % of a standard normal in two dimensions.
+        radius = min(math.sqrt(-2 * math.log(0.05)) * max(scales), _DISK_REACH * plane.radius_)
     return _disk_layout(plane, n, radius)
 
 
 def _disk_layout(
-    plane: ConstantCurvature, n: int, radius: float | None
+    plane: ConstantCurvature, n: int, radius: float
 ) -> tuple[torch.Tensor, Array, Array]:
     """Geodesic polar grid: circles at equal steps, and tiles at equal steps on each circle."""
     R = plane.radius_
-    # The radius sqrt(-2 log 0.05) contains 95 % of a standard normal in two dimensions.
-    reach = min(math.sqrt(-2 * math.log(0.05)), _DISK_REACH * R) if radius is None else radius
-    step = reach / R / n
+    step = radius / R / n
     tangent = [np.zeros((1, 2))]
     for ring in range(1, n + 1):
         count = max(4, int(2 * math.pi * math.sinh(ring * step) / (1.02 * step)))

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from skccvae import GaussianVAETransformer
+
 RNG = np.random.default_rng(0)
 UNIT = RNG.random((24, 4))
 NORMAL = RNG.normal(size=(24, 4))
+ZERO = np.zeros((1, 4), dtype=int)
 
 
 def check_all_methods(vae, X):
@@ -180,3 +183,21 @@ def test_more_components_than_columns(make_vae):
     vae = make_vae()
     if "n_components" in vae.get_params():
         check_all_methods(vae.set_params(n_components=12), NORMAL)
+
+
+@pytest.mark.parametrize(
+    ("X", "likelihood"),
+    [
+        (np.c_[RNG.normal(1.7, 0.1, 60), RNG.normal(5e4, 1e4, 60)], "gaussian"),
+        (np.c_[RNG.normal(1.7, 0.1, 60), RNG.random((60, 2)) * 5e4, RNG.random(60)], "gaussian"),
+        (RNG.normal(size=(60, 4)) * [1, 2, 4, 8], "isotropic_gaussian"),
+        (
+            RNG.poisson([0.1, 0.2, 1, 40], (60, 4)) * (np.arange(60) > 0)[:, None],
+            "isotropic_gaussian",
+        ),
+        (RNG.integers(0, [5, 5, 30, 90000], (60, 4)) * (np.arange(60) > 0)[:, None], "gaussian"),
+    ],
+)
+def test_columns_in_one_unit_share_their_noise(X, likelihood):
+    vae = GaussianVAETransformer(max_epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(X)
+    assert vae.likelihood_ == likelihood

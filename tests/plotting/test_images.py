@@ -109,7 +109,9 @@ def test_the_plane_has_quantiles(digits) -> None:
     vae = GaussianVAETransformer(2, **FAST).fit(digits[0])
     grid = ManifoldGridDisplay.from_estimator(vae, n_tiles=2)
     q = 0.6744897501960817  # quartile of the standard normal
-    corners = [[-q, q], [q, q], [-q, -q], [q, -q]]  # from the upper left
+    scales = vae.net_.module_.latent.prior().scale.numpy()
+    assert scales[0] > 1.5  # the standard deviation of the first component, and not 1
+    corners = np.array([[-q, q], [q, q], [-q, -q], [q, -q]]) * scales  # from the upper left
     np.testing.assert_allclose(grid.tiles.reshape(4, 64), vae.inverse_transform(corners), atol=1e-6)
 
 

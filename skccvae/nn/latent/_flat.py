@@ -29,8 +29,12 @@ def axis_scales(components: Tensor) -> Tensor:
         Components of rows, as for `Latent.start_at`.
     """
     deviation = components.square().mean(0).sqrt()
-    largest = deviation.max()
-    return deviation.clamp(min=_SHORTEST * largest) if largest > 0 else torch.ones_like(deviation)
+    known = deviation > 0
+    if not bool(known.any()):
+        return torch.ones_like(deviation)
+    # Axes without a component get the scale of the last one that there is.
+    deviation = torch.where(known, deviation, deviation[known].min())
+    return deviation.clamp(min=_SHORTEST * float(deviation.max()))
 
 
 class DiagonalNormal(Independent):
