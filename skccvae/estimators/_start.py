@@ -98,7 +98,9 @@ def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> tuple
     axes = pca.components_[kept] / np.sqrt(variance[kept])[:, None]
     encoder.set_components(torch.from_numpy(axes), torch.from_numpy(-axes @ pca.mean_))
     ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance[kept])
-    components[:, : len(axes)] = torch.from_numpy(pca.transform(inputs)[:, kept])
+    # Not `pca.transform`, which makes frames where scikit-learn is configured to.
+    rows = (inputs - pca.mean_) @ pca.components_[kept].T
+    components[:, : len(axes)] = torch.from_numpy(rows)
     return ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO), components
 
 
