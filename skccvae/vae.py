@@ -149,14 +149,14 @@ class VAE(nn.Module):
         return self.head(self.encoder(inputs) if extra is None else self.encoder(inputs, extra))
 
     def encode_in_double(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
-        """`encode` for inference, in float64 from the linear path on.
+        """`encode` for inference, with the head and linear features in float64.
 
         In float32, matrix products round a row by the number of rows beside it and its place among
         them. Standardised components and curved coordinates magnify that last digit.
         """
         inputs, encoder, head = self.likelihood.encoder_inputs(x), self.encoder, self.head
         if isinstance(encoder, SkipEncoder):
-            features = copy.deepcopy(encoder).double()(inputs.double())
+            features = encoder.in_double(inputs)
         else:
             features = encoder(inputs) if extra is None else encoder(inputs, extra)
         return F.linear(features.double(), head.weight.double(), head.bias.double())

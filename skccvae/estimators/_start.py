@@ -57,13 +57,12 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> bool:
     encoder = model.encoder
     assert isinstance(encoder, SkipEncoder)
     inputs = model.likelihood.encoder_inputs(x)
-    untrained = encoder.first.weight.clone(), encoder.first.bias.clone()
-    start = model.latent.start_at(*_start_encoder(encoder, inputs.numpy(), seed))
+    axes, offset, ratio, components = _decompose(inputs.numpy(), encoder.n_components, seed)
+    start = model.latent.start_at(ratio, components)
     if start is None:
-        encoder.first.weight.copy_(untrained[0])
-        encoder.first.bias.copy_(untrained[1])
         return False
     weight, bias = start
+    encoder.set_components(axes, offset)
     model.head.weight.zero_()
     first = model.head.in_features - encoder.n_linear
     model.head.weight[:, first : first + encoder.n_components] = weight
@@ -83,30 +82,37 @@ def start_at_pca(model: VAE, x: Tensor, seed: int) -> bool:
     return True
 
 
-def _start_encoder(encoder: SkipEncoder, inputs: np.ndarray, seed: int) -> tuple[Tensor, Tensor]:
-    """Put standardised components into the encoder; return what `Latent.start_at` reads."""
+def _decompose(inputs: np.ndarray, m: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Axes and offset of standardised components, and what `Latent.start_at` reads of m of them.
+
+    There may be fewer axes than m: each takes some rows, and data may lack directions.
+    """
     n, p = inputs.shape
-    ratio = torch.ones(encoder.n_components, dtype=torch.float32)
-    components = ratio.new_zeros(n, encoder.n_components)
-    k = min(encoder.n_components, n // _ROWS_PER_COMPONENT, p)
+    ratio = torch.full((m,), _LARGEST_RATIO, dtype=torch.float32)
+    components = ratio.new_zeros(n, m)
+    k = min(m, n // _ROWS_PER_COMPONENT, p)
     if k < 1:
-        return ratio.clamp_(max=_LARGEST_RATIO), components
+        return ratio.new_zeros(0, p), ratio.new_zeros(0), ratio, components
     with np.errstate(invalid="ignore"):  # shares of a variance of 0
         pca = PCA(k, random_state=seed % 2**32).fit(inputs.astype(np.float64))
     variance = pca.explained_variance_
     kept = variance > 1e-10 * max(variance[0], 1e-300)
-    axes = pca.components_[kept] / np.sqrt(variance[kept])[:, None]
-    encoder.set_components(torch.from_numpy(axes), torch.from_numpy(-axes @ pca.mean_))
-    ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance[kept])
+    axes, variance = pca.components_[kept], variance[kept]
     # Not `pca.transform`, which makes frames where scikit-learn is configured to.
-    rows = (inputs - pca.mean_) @ pca.components_[kept].T
-    components[:, : len(axes)] = torch.from_numpy(rows)
-    return ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO), components
+    components[:, : len(axes)] = torch.from_numpy((inputs - pca.mean_) @ axes.T)
+    ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance)
+    ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO)
+    axes = axes / np.sqrt(variance)[:, None]
+    return torch.from_numpy(axes), torch.from_numpy(-axes @ pca.mean_), ratio, components
 
 
 def _regression(features: Tensor, wanted: Tensor) -> Tensor:
-    """Ridge regression with intercept, shape (f + 1, o); the ridge is for features without rank."""
+    """Ridge regression with intercept, shape (f + 1, o).
+
+    The ridge is for features without rank, such as distances to many hyperplanes. float32 rounds
+    them to 1e-7, and along directions as small as that a solution would be noise.
+    """
     A = torch.cat([features, torch.ones_like(features[:, :1])], dim=-1)
     gram = A.T @ A
-    gram.diagonal().add_(1e-4 * gram.diagonal().mean())
+    gram.diagonal()[:-1].add_(1e-4 * gram.diagonal().mean())
     return torch.linalg.solve(gram, A.T @ wanted)

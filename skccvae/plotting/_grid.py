@@ -329,8 +329,8 @@ def _prior_scales(vae: Any, index: int, directions: tuple[int, int]) -> tuple[fl
         scale = getattr(latent.prior(), "scale", None)
     except TypeError:  # an autoencoder has no prior
         scale = None
-    if scale is None:
-        return 1.0, 1.0
+    if scale is None or torch.as_tensor(scale).numel() not in (1, latent.dim):
+        return 1.0, 1.0  # no normal in the tangent space
     scale = torch.as_tensor(scale).detach().cpu().double().expand(latent.dim)
     return float(scale[directions[0]]), float(scale[directions[1]])
 

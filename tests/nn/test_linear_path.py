@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -22,6 +24,19 @@ def test_components_are_affine_in_the_rows_whatever_the_network_says(hidden):
     torch.testing.assert_close(features[:, width : width + 2], x @ axes.T + offset)
     if not hidden:
         torch.testing.assert_close(features[:, :4], x)
+    exact = copy.deepcopy(encoder).double()(x.double())
+    found = encoder.in_double(x)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found[:, :width], exact[:, :width], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(found[:, width:], exact[:, width:], atol=1e-14, rtol=1e-14)
+
+
+def test_linear_features_in_float64_do_not_depend_on_the_rows_beside_them():
+    torch.manual_seed(0)
+    encoder, x = SkipEncoder(31, (16,), "relu", 5), torch.randn(1300, 31)
+    with torch.no_grad():
+        whole, alone = encoder.in_double(x), encoder.in_double(x[700:701])
+    torch.testing.assert_close(whole[700, 16:], alone[0, 16:], atol=1e-14, rtol=1e-14)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,)])

@@ -79,7 +79,7 @@ class NormalLatent(Latent):
         spreads = prior_scale == "auto" and curvature < 0 and not learn_curvature
         if isinstance(prior_scale, str):
             prior_scale = min(1.0, math.sqrt(_SQUARED_RADIUS / dim)) if spreads else 1.0
-        # Scales of the prior's axes in units of `prior_scale`, in which networks work.
+        # Scales of the prior's axes, in units of which networks work. Then `prior_scale` is 1.
         self.axes: Tensor | None
         self.register_buffer("axes", None)
         if spreads and self.law._scale_dims:
@@ -212,18 +212,14 @@ class NormalLatent(Latent):
             zc, zs = space.to_polar(z)
             zs = log_origin(zc, zs, K) if log_map else zs
         if self.axes is not None:
-            if fused is not None:
-                draw = zs if log_map else log_origin(zc, zs, K)
-                log_ratio = log_ratio + self._axes_in_ratio(draw)
-            zs = zs / self.axes if log_map else zs
+            draw = zs if log_map else log_origin(zc, zs, K)
+            standard = draw / self.axes
+            if fused is not None:  # it knows the prior of scale 1
+                excess = 0.5 * (standard.square() - draw.square()).sum(-1)
+                log_ratio = log_ratio + excess + self.axes.log().sum()
+            zs = standard if log_map else zs
         features = zs if log_map else self._features_at(zc, zs, K)
         return features, log_ratio, tangent, log_scale
-
-    def _axes_in_ratio(self, tangent: Tensor) -> Tensor:
-        """What the scales of the axes add to log q - log p, which knows `prior_scale` only."""
-        assert self.axes is not None
-        excess = (tangent / self.axes).square() - (tangent / self.prior_scale).square()
-        return 0.5 * excess.sum(-1) + (self.axes / self.prior_scale).log().sum()
 
     def _features_at(self, zc: Tensor, zs: Tensor, K: float | Tensor) -> Tensor:
         """Inputs of the decoder at polar pairs, unless they are the log map."""
