@@ -51,8 +51,13 @@ def models(dim: int) -> dict:
         found["projected normal"] = sphere(dim, posterior="projected_normal")
     if dim % 2 == 0:
         found[f"2s{dim // 2}"] = skccvae.MixedCurvatureVAETransformer(f"2s{dim // 2}")
-    settings = {"max_epochs": 1, "warm_start": True, "random_state": 0}
-    return {name: model.set_params(**settings) for name, model in found.items()}
+    # What later versions choose otherwise, so that both do the same work.
+    settings = {"likelihood": "bernoulli", "init": "random", "prior_scale": 1.0}
+    settings |= {"max_epochs": 1, "warm_start": True, "random_state": 0}
+    for model in found.values():
+        known = model.get_params()
+        model.set_params(**{name: settings[name] for name in settings if name in known})
+    return found
 
 
 @contextlib.contextmanager

@@ -213,11 +213,11 @@ class NormalLatent(Latent):
             zs = log_origin(zc, zs, K) if log_map else zs
         if self.axes is not None:
             draw = zs if log_map else log_origin(zc, zs, K)
-            standard = draw / self.axes
             if fused is not None:  # it knows the prior of scale 1
-                excess = 0.5 * (standard.square() - draw.square()).sum(-1)
-                log_ratio = log_ratio + excess + self.axes.log().sum()
-            zs = standard if log_map else zs
+                precision = self.axes.square().reciprocal()
+                log_ratio = log_ratio + draw.square() @ (0.5 * (precision - 1))
+                log_ratio = log_ratio + self.axes.log().sum()
+            zs = draw / self.axes if log_map else zs
         features = zs if log_map else self._features_at(zc, zs, K)
         return features, log_ratio, tangent, log_scale
 
