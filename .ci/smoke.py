@@ -9,12 +9,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import skccvae
+from skccvae.datasets import load_daily_temperatures, load_mammals
 from skccvae.datasets._qm9_files import uncharacterized_ids
 
 location = Path(skccvae.__file__).resolve()
 assert "site-packages" in location.parts, f"imported {location}, not the installed wheel"
 assert files("skccvae").joinpath("py.typed").is_file(), "the wheel lacks py.typed"
 assert len(uncharacterized_ids()) == 3054, "the wheel lacks the list of QM9's bad molecules"
+assert load_mammals().data.shape == (1182, 291)
+assert load_daily_temperatures().data.shape == (365, 48)
+for notice in ("wordnet_license.txt", "daily_temperatures_notice.txt"):
+    assert files("skccvae.datasets").joinpath("data", notice).is_file(), f"the wheel lacks {notice}"
 
 X, y = load_digits(return_X_y=True)
 X = X[:300] / 16.0

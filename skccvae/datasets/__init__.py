@@ -1,7 +1,9 @@
-"""Data sets: fetchers with scikit-learn's signature, and generators of known geometry."""
+"""Data sets: fetchers, loaders of what ships with the package, generators of known geometry."""
 
 from skccvae.datasets._branching import make_branching_diffusion
 from skccvae.datasets._celeba import fetch_celeba
+from skccvae.datasets._daily_temperatures import load_daily_temperatures
+from skccvae.datasets._mammals import load_mammals
 from skccvae.datasets._mnist import fetch_mnist
 from skccvae.datasets._qm9 import fetch_qm9
 from skccvae.datasets._sphere_mixture import make_sphere_mixture
@@ -10,6 +12,8 @@ __all__ = [
     "fetch_celeba",
     "fetch_mnist",
     "fetch_qm9",
+    "load_daily_temperatures",
+    "load_mammals",
     "make_branching_diffusion",
     "make_sphere_mixture",
 ]

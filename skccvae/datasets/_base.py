@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import gzip
 import hashlib
 import importlib
+import io
 import os
 import tempfile
 import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -188,6 +191,13 @@ def read_maybe_gzipped(path: Path) -> bytes:
         raise ValueError(
             f"{path} is a truncated or damaged gzip file ({error}); fetch it again"
         ) from error
+
+
+def packaged_table(file: str) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a gzipped CSV file of ``skccvae/datasets/data``."""
+    raw = (files("skccvae.datasets") / "data" / file).read_bytes()
+    header, *rows = csv.reader(io.StringIO(gzip.decompress(raw).decode("ascii")))
+    return header, rows
 
 
 def optional_import(module: str, purpose: str, install: str) -> Any:

@@ -10,6 +10,7 @@ from sklearn.utils import Bunch, check_random_state
 
 from skccvae._sklearn import Interval, StrOptions, validate_params
 from skccvae.datasets._base import pack
+from skccvae.datasets._trees import ancestors, depths, distances
 
 # The matrix of tree distances has n_nodes^2 entries of two bytes: half a GiB at this size.
 _MAX_NODES = 16384
@@ -114,7 +115,8 @@ def make_branching_diffusion(
         depth : ndarray of shape (n_nodes,), int64
             Edges from the root to each node.
         tree_distances : ndarray of shape (n_nodes, n_nodes), int16
-            Edges between every two nodes.
+            Edges between every two nodes. ``tree_distances[np.ix_(node, node)]`` has them between
+            every two rows, of shape (n_samples, n_samples).
         feature_names : list of str
             Names of the columns of `data`.
         frame : DataFrame or None
@@ -131,6 +133,7 @@ def make_branching_diffusion(
 
     See Also
     --------
+    load_mammals : A real tree.
     make_sphere_mixture : Data of spherical geometry.
 
     References
@@ -140,6 +143,7 @@ def make_branching_diffusion(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from skccvae.datasets import make_branching_diffusion
     >>> tree = make_branching_diffusion(depth=2, n_samples=14, random_state=0)
     >>> tree.data.shape
@@ -148,9 +152,16 @@ def make_branching_diffusion(
     array([-1,  0,  0,  1,  1,  2,  2])
     >>> tree.tree_distances[3]
     array([2, 1, 3, 0, 2, 4, 4], dtype=int16)
+
+    Between the rows:
+
+    >>> tree.tree_distances[np.ix_(tree.node, tree.node)].shape
+    (14, 14)
     """
     rng = check_random_state(random_state)
-    parent, level, ancestors = _tree(depth, branching)
+    parent = _parents(depth, branching)
+    table = ancestors(parent)
+    level = depths(table)
     n_nodes = len(parent)
     positions = np.zeros((n_nodes, n_features))
     for d in range(1, depth + 1):
@@ -171,7 +182,7 @@ def make_branching_diffusion(
         data = (data - mean) / std
         positions = (positions - mean) / std
 
-    labels = {"depth": level, "node": np.arange(n_nodes), "branch": _branch(ancestors)}
+    labels = {"depth": level, "node": np.arange(n_nodes), "branch": _branch(table)}
     return pack(
         "make_branching_diffusion",
         data=data,
@@ -184,13 +195,13 @@ def make_branching_diffusion(
         positions=positions,
         parent=parent,
         depth=level,
-        tree_distances=_distances(level, ancestors),
+        tree_distances=distances(table),
         DESCR=_DESCR,
     )
 
 
-def _tree(depth: int, branching: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Parent, depth and ancestors (n_nodes, depth + 1), -1 below the node itself."""
+def _parents(depth: int, branching: int) -> np.ndarray:
+    """Parent of each node of a complete tree, numbered level by level; -1 for the root."""
     sizes = [1]
     while len(sizes) <= depth and sum(sizes) <= _MAX_NODES:
         sizes.append(sizes[-1] * branching)
@@ -199,28 +210,10 @@ def _tree(depth: int, branching: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
             f"a tree of depth {depth} and branching {branching} has more than {_MAX_NODES} nodes; "
             "lower one of the two"
         )
-    level = np.repeat(np.arange(depth + 1), sizes)
     # In level order the children of node i are branching * i + 1, ..., branching * i + branching.
-    parent = (np.arange(len(level)) - 1) // branching
-    ancestors = np.full((len(level), depth + 1), -1)
-    for d in range(depth + 1):
-        here = np.flatnonzero(level == d)
-        if d > 0:
-            ancestors[here] = ancestors[parent[here]]
-        ancestors[here, d] = here
-    return parent, level, ancestors
+    return (np.arange(sum(sizes)) - 1) // branching
 
 
-def _branch(ancestors: np.ndarray) -> np.ndarray:
+def _branch(table: np.ndarray) -> np.ndarray:
     """Child of the root (nodes 1, 2, ...) above each node, itself included; 0 for the root."""
-    return np.maximum(ancestors[:, 1], 0) if ancestors.shape[1] > 1 else np.zeros(1, np.int64)
-
-
-def _distances(level: np.ndarray, ancestors: np.ndarray) -> np.ndarray:
-    """Edges between nodes: up to the last common ancestor and down again."""
-    shared = np.full((len(level), len(level)), -1, dtype=np.int16)
-    for d in range(ancestors.shape[1]):
-        at = ancestors[:, d]
-        shared += (at[:, None] == at[None, :]) & (at >= 0)[:, None]
-    level = level.astype(np.int16)
-    return level[:, None] + level[None, :] - 2 * shared
+    return np.maximum(table[:, 1], 0) if table.shape[1] > 1 else np.zeros(1, np.int64)
