@@ -59,6 +59,10 @@ class GeometryComparison:
     --------
     skccvae.plotting.GeometryComparisonDisplay : A plot of it.
 
+    Notes
+    -----
+    What `best` applies is the corrected resampled t-test [1]_.
+
     References
     ----------
     .. [1] C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52,
@@ -150,7 +154,7 @@ class GeometryComparison:
         -------
         str
             The geometry of the best mean, if it is better than the second best by the corrected
-            resampled t-test [1]_ at 5 per cent, two-sided: the mean of the paired differences
+            resampled t-test at 5 per cent, two-sided: the mean of the paired differences
             exceeds their standard error (see :meth:`difference`) times the 97.5 per cent quantile
             of Student's t with ``n_repeats - 1`` degrees of freedom, 2.78 for five repeats. Else
             ``"no difference"``.
