@@ -1,7 +1,14 @@
-"""Geodesic distances for scikit-learn's neighbour and clustering estimators."""
+"""Geodesic distances for scikit-learn's neighbours, and what distances tell of the geometry."""
 
 from __future__ import annotations
 
+from skccvae.metrics.curvature import estimate_curvature
 from skccvae.metrics.geodesic import GeodesicDistance, pairwise_geodesic_distances
+from skccvae.metrics.hyperbolicity import delta_hyperbolicity
 
-__all__ = ["GeodesicDistance", "pairwise_geodesic_distances"]
+__all__ = [
+    "GeodesicDistance",
+    "delta_hyperbolicity",
+    "estimate_curvature",
+    "pairwise_geodesic_distances",
+]

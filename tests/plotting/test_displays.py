@@ -19,6 +19,7 @@ from skccvae import HyperbolicVAETransformer, SphericalVAETransformer
 from skccvae.manifolds import Product, Sphere
 from skccvae.plotting import (
     CurvatureSearchDisplay,
+    GeometryComparisonDisplay,
     LatentDisplay,
     ManifoldGridDisplay,
     ReconstructionDisplay,
@@ -58,10 +59,11 @@ def examples() -> list:
         ReconstructionDisplay(rng.random((2, 4, 5, 1)), rng.random((2, 20)).reshape(2, 4, 5, 1)),
         TrainingDisplay(history),
         search,
+        GeometryComparisonDisplay("ab", {"elbo": rng.random((3, 2)), "x": [[np.nan, 1.0]]}),
     ]
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(13))
 def test_the_attributes_of_a_display_make_it_again(number) -> None:
     display = examples()[number]
     names = list(inspect.signature(type(display)).parameters)
