@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,13 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skccvae.nn import (
+    ROW_DISTANCES,
+    STRESS_WEIGHT,
     Latent,
     Likelihood,
     PredictionHead,
     SkipEncoder,
+    geodesic_pairs,
     normal_noise,
     output_width,
     row_keys,
+    stress,
     uniform_noise,
 )
 
@@ -68,6 +72,9 @@ class Terms(NamedTuple):
         Importance-weighted bound, if that is the objective.
     factor_kl : tuple of Tensor
         The KL of each factor of a product space.
+    stress : Tensor or None
+        Stress between geodesic distances of the locations and distances of the rows, between 0 and
+        1, if it has a weight.
     """
 
     reconstruction: Tensor
@@ -75,6 +82,7 @@ class Terms(NamedTuple):
     supervised: Tensor | None = None
     bound: Tensor | None = None
     factor_kl: tuple[Tensor, ...] = ()
+    stress: Tensor | None = None
 
 
 class VAE(nn.Module):
@@ -96,9 +104,15 @@ class VAE(nn.Module):
     supervised_weight : float, default=0.0
         Weight of that likelihood in the objective, where each target counts with its mean over the
         labelled rows of a batch.
+    distance_weight : float, default=0.0
+        Weight of the stress between geodesic distances of locations and distances of rows.
+    distance_metric : callable, default=ROW_DISTANCES["euclidean"]
+        Distances (n, n) of rows (n, likelihood.n_inputs), as the encoder reads them.
 
     Attributes
     ----------
+    distance_scale : Tensor of shape ()
+        Nats of a unit of stress, from the last `measure_distance_scale`.
     generator : torch.Generator or None
         Source of the noise of training steps. None, as at first, means torch's global generator.
 
@@ -115,6 +129,7 @@ class VAE(nn.Module):
     """
 
     generator: torch.Generator | None = None
+    distance_scale: Tensor
 
     def __init__(
         self,
@@ -124,6 +139,8 @@ class VAE(nn.Module):
         likelihood: Likelihood,
         predictor: PredictionHead | None = None,
         supervised_weight: float = 0.0,
+        distance_weight: float = 0.0,
+        distance_metric: Callable[[Tensor], Tensor] = ROW_DISTANCES["euclidean"],
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -132,6 +149,9 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.predictor = predictor
         self.supervised_weight = supervised_weight
+        self.distance_weight = distance_weight
+        self.distance_metric = distance_metric
+        self.register_buffer("distance_scale", torch.zeros(()))
         n_extra = getattr(encoder, "n_extra", 0)
         n_hidden = output_width(encoder, likelihood.n_inputs, "encoder", n_extra=n_extra)
         self.head = nn.Linear(n_hidden, latent.n_params)
@@ -191,7 +211,8 @@ class VAE(nn.Module):
         extra: Tensor | None = None,
     ) -> Terms:
         """Batch means of reconstruction and KL: the training step's fast path."""
-        step = self.latent.step(self.encode(x, extra), self.noise(n_samples, x))
+        params = self.encode(x, extra)
+        step = self.latent.step(params, self.noise(n_samples, x))
         outputs = self.decode(step.features)
         if n_samples == 1:
             reconstruction = self.likelihood.total_log_prob(outputs, x) / x.shape[0]
@@ -202,6 +223,7 @@ class VAE(nn.Module):
             step.kl.mean(),
             self._supervised(step.features, targets),
             factor_kl=_over_rows(step.factor_kl),
+            stress=self._stress(params, x),
         )
 
     def iwae_terms(
@@ -218,16 +240,39 @@ class VAE(nn.Module):
         Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
         """
         noise = self._normal(n_samples, x.shape[0], self.latent.noise_dim, like=x)
-        features, log_ratio = self.latent.weighted(self.encode(x, extra), noise)
+        params = self.encode(x, extra)
+        features, log_ratio = self.latent.weighted(params, noise)
         log_lik = self.likelihood.log_prob(self.decode(features), x)
         bound = (torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)).mean()
         supervised = self._supervised(features, targets)
-        return Terms(log_lik.mean(), -log_ratio.mean(), supervised, bound)
+        stress = self._stress(params, x)
+        return Terms(log_lik.mean(), -log_ratio.mean(), supervised, bound, stress=stress)
 
     def _supervised(self, features: Tensor, targets: Tensor | None) -> Tensor | None:
         if targets is None or self.predictor is None:
             return None
         return self.supervised_weight * self.predictor.log_prob(features, targets)
+
+    def _stress(self, params: Tensor, x: Tensor) -> Tensor | None:
+        if self.distance_weight == 0:
+            return None
+        wanted = self.distance_metric(self.likelihood.encoder_inputs(x))
+        return stress(geodesic_pairs(self.latent.polar_locations(params)), wanted)
+
+    def stress(self, x: Tensor, extra: Tensor | None = None) -> Tensor | None:
+        """Stress of the rows of a batch, a scalar between 0 and 1; None where it has no weight."""
+        return self._stress(self.encode(x, extra), x)
+
+    @torch.no_grad()
+    def measure_distance_scale(self, x: Tensor, extra: Tensor | None = None) -> None:
+        """Set what a unit of stress costs, from what rows lose if their codes are exchanged.
+
+        This scale makes one weight mean about the same under any likelihood and on any data.
+        """
+        outputs = self.decode(self.latent.features(self.latent.location(self.encode(x, extra))))
+        own = self.likelihood.total_log_prob(outputs, x)
+        lost = own - self.likelihood.total_log_prob(outputs.roll(1, 0), x)
+        self.distance_scale.copy_(STRESS_WEIGHT * lost.clamp(min=0) / x.shape[0])
 
     def draw_pixels(self, x: Tensor, seed: int) -> Tensor:
         """One Bernoulli draw per pixel of x; as in `evidence`, a row always gets the same draws."""

@@ -43,7 +43,8 @@ class FittedAttributes(SavedAttributes):
         per row.
     history_ : dict of list
         For each epoch ``"epoch"``, ``"train_loss"``, ``"elbo"``, ``"reconstruction"``, ``"kl"``,
-        ``"beta"``, seconds ``"dur"``, and ``"valid_..."`` with early stopping.
+        ``"beta"``, seconds ``"dur"``, ``"stress"`` with ``distance_weight``, and ``"valid_..."``
+        with early stopping.
         ``"train_loss_best"`` and ``"valid_loss_best"`` say whether the loss is the smallest so far.
         Callbacks add columns of theirs. ``pandas.DataFrame(history_)`` makes a table of it.
     net_ : skorch.NeuralNet

@@ -36,8 +36,8 @@ class AutoencoderTransformer(BaseVAETransformer):
     `posterior_distribution` do not exist here. `score_samples` and `score` give the
     reconstruction log-likelihood at the code, which bounds nothing and cannot be compared with
     the values of the other estimators.
-    ``beta``, ``kl_warmup_epochs``, ``free_bits``, ``objective`` and ``n_latent_samples`` have no
-    effect.
+    ``beta``, ``kl_warmup_epochs``, ``free_bits``, ``objective``, ``n_latent_samples`` and
+    ``posterior_scale`` have no effect.
 
     References
     ----------

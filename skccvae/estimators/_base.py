@@ -263,7 +263,7 @@ class BaseVAETransformer(
         name = type(self).__name__
         callbacks = list(self.callbacks or [])
         if has_validation:
-            callbacks.append(KeepBest(self.n_epochs_no_change, self._budget.warmup_epochs))
+            callbacks.append(KeepBest(self.n_epochs_no_change, self.net_.settling_epochs))
         if self.verbose == 1:
             callbacks.append(ProgressBar(epochs, name))
         elif self.verbose > 1:

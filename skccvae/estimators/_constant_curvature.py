@@ -138,6 +138,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
             decoder_input="gyroplane" if self.decoder_input == "auto" else self.decoder_input,
             n_planes=self._first_decoder_width(),
             learn_curvature=self.learn_curvature,
+            posterior_scale=self.posterior_scale,
         )
 
     def _family(self) -> str:

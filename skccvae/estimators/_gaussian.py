@@ -72,4 +72,6 @@ class GaussianVAETransformer(BaseVAETransformer):
     )
 
     def _make_latent(self):
-        return EuclideanLatent(int(self.n_components), self.prior_scale)
+        return EuclideanLatent(
+            int(self.n_components), self.prior_scale, posterior_scale=self.posterior_scale
+        )

@@ -127,4 +127,5 @@ class HyperbolicVAETransformer(BaseVAETransformer):
             self.prior_scale,
             decoder_input="tangent" if self.decoder_input == "auto" else self.decoder_input,
             n_planes=self._first_decoder_width(),
+            posterior_scale=self.posterior_scale,
         )

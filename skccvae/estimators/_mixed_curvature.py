@@ -142,10 +142,11 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         return families
 
     def _factor(self, spec: FactorSpec, curvature: float, family: str) -> Latent:
+        scale = self.posterior_scale
         if family in UNIFORM_LATENTS:
-            return UNIFORM_LATENTS[family](spec.dim, curvature)
+            return UNIFORM_LATENTS[family](spec.dim, curvature, posterior_scale=scale)
         if family == "normal":
-            return EuclideanLatent(spec.dim, self.prior_scale)
+            return EuclideanLatent(spec.dim, self.prior_scale, posterior_scale=scale)
         # A fixed sphere's ambient coordinates have no cut at the antipode.
         ambient = spec.kind == "s" and not self.learn_curvature
         return NORMAL_LATENTS[family](
@@ -154,6 +155,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
             self.prior_scale,
             decoder_input="coordinates" if ambient else "tangent",
             learn_curvature=self.learn_curvature,
+            posterior_scale=scale,
         )
 
     def _factor_curvatures(self, specs: Sequence[FactorSpec]) -> list[float]:

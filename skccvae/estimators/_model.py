@@ -12,6 +12,7 @@ from torch import nn
 
 from skccvae.estimators._attributes import FittedAttributes
 from skccvae.estimators._budget import budget
+from skccvae.estimators._distances import row_distances
 from skccvae.estimators._molecules import n_observed
 from skccvae.estimators._networks import decoder_network, encoder_network, hidden_sizes
 from skccvae.estimators._shared_parameters import SharedParameters
@@ -62,7 +63,16 @@ class ModelMixin(SharedParameters, FittedAttributes):
             # `torch.tensor` follows the device of the context, which is "meta" when a file is read.
             decoder = nn.Sequential(decoder, ZeroColumns(torch.tensor(constant)))
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
-        return VAE(encoder, latent, decoder, likelihood, predictor, self.supervised_weight)
+        return VAE(
+            encoder,
+            latent,
+            decoder,
+            likelihood,
+            predictor,
+            self.supervised_weight,
+            self.distance_weight,
+            row_distances(self.distance_metric),
+        )
 
     def _shape_parameters(self) -> dict[str, Any]:
         """The parameters that the model is built from, as they are now."""
@@ -104,7 +114,9 @@ class ModelMixin(SharedParameters, FittedAttributes):
             "max_epochs": plan.epochs,
             "criterion__warmup_epochs": plan.warmup_epochs,
         }
-        return {name: chosen[name] if v == "auto" else v for name, v in named.items()}
+        settings = {name: chosen[name] if v == "auto" else v for name, v in named.items()}
+        settings["module__distance_metric"] = row_distances(self.distance_metric)
+        return settings
 
     def _update_fitted(self) -> None:
         """Set the attributes that are read from the net."""

@@ -41,12 +41,17 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
         If the call fails or does not return a `Latent`, or the class lacks what a model needs.
     ValueError
         If the latent space lives on another manifold, its locations are not points of the manifold,
-        or ``decoder_input`` is set.
+        or ``decoder_input`` or ``posterior_scale`` is set.
     """
     if estimator.decoder_input != "auto":
         raise ValueError(
             f"decoder_input={estimator.decoder_input!r} cannot be combined with a latent space of "
             "your own, whose `features` say what the decoder reads. Use decoder_input='auto'."
+        )
+    if estimator.posterior_scale != "free":
+        raise ValueError(
+            f"posterior_scale={estimator.posterior_scale!r} cannot be combined with a latent space "
+            "of your own, whose `posterior` says what its scale is. Use posterior_scale='free'."
         )
     wanted = "a subclass of skccvae.nn.Latent, or a factory that makes one,"
     call = "when called as posterior(manifold, prior_scale)"

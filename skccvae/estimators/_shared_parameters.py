@@ -24,7 +24,7 @@ from skccvae.estimators._parameters import (
     with_parameters,
 )
 from skccvae.molecules import MolecularGraph
-from skccvae.nn import ACTIVATIONS, LIKELIHOODS, Likelihood
+from skccvae.nn import ACTIVATIONS, LIKELIHOODS, ROW_DISTANCES, Likelihood
 
 _FRACTION = Interval(Real, 0, 1, closed="neither")
 _OWN_NETWORK = "A torch module, or a callable that builds one, is welcome too."
@@ -214,6 +214,45 @@ class SharedParameters:
         here: replace it by NaN. A target of fractions, or of whole numbers that take many values
         (over 20, and over a tenth of the labels), is a regression. Any other is a classification,
         text always.
+        """,
+    )
+    posterior_scale: str | float = parameter(
+        default="free",
+        allowed=[StrOptions({"free", "shared"}), POSITIVE],
+        shapes_model=True,
+        kind='{"free", "shared"} or float',
+        doc="""
+        Who chooses the scales of the posteriors, in units of the space: ``"free"``, each row for
+        itself; ``"shared"``, one learned scale for all rows and directions; or a number. With one
+        scale for all, a unit of geodesic distance is a unit of distinguishability everywhere, and
+        the likelihood is lower. On a sphere a law of scale s has the concentration 1/(K s^2). In a
+        product each factor has a scale of its own.
+        """,
+    )
+    distance_weight: float = parameter(
+        default=0.0,
+        allowed=[NON_NEGATIVE],
+        net="module__distance_weight",
+        kind="float",
+        doc="""
+        Weight of a term that keeps distances: the stress between the geodesic distances of the
+        locations of two rows and the distances of the rows, over all pairs of a batch, up to a
+        common factor. It is 0 where they are proportional and at most 1. 1.0 is strong on any data:
+        ten times the weight that the reconstruction gives to the share of the rows that it cannot
+        explain. Curvature pays where the distances of the rows are those of a tree or a sphere; let
+        a curvature that is learned start at 1 or -1 then. ``history_["stress"]`` records it.
+        """,
+    )
+    distance_metric: str | Callable[..., Any] = parameter(
+        default="euclidean",
+        allowed=[StrOptions(set(ROW_DISTANCES)), callable],
+        kind="str or callable",
+        doc="""
+        Distance of the rows for ``distance_weight``, between rows as the encoder reads them (scaled
+        for a Gaussian likelihood): ``"euclidean"`` or ``"l2"``; ``"cityblock"``, ``"manhattan"`` or
+        ``"l1"``; ``"cosine"``; ``"jaccard"`` for fingerprints, bits or counts (Tanimoto's). Or a
+        callable that takes an array of shape (n, p) and returns the distances, shape (n, n), as the
+        functions of `sklearn.metrics.pairwise` do.
         """,
     )
     learning_rate: float = parameter(

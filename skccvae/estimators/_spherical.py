@@ -130,11 +130,14 @@ class SphericalVAETransformer(BaseVAETransformer):
                     f"posterior='wrapped_normal'; with posterior={str(self.posterior)!r} use "
                     "decoder_input='auto'."
                 )
-            return UNIFORM_LATENTS[self.posterior](self.n_components, self.curvature)
+            return UNIFORM_LATENTS[self.posterior](
+                self.n_components, self.curvature, posterior_scale=self.posterior_scale
+            )
         return NORMAL_LATENTS[self.posterior](
             self.n_components,
             self.curvature,
             self.prior_scale,
             decoder_input="coordinates" if self.decoder_input == "auto" else self.decoder_input,
             n_planes=self._first_decoder_width(),
+            posterior_scale=self.posterior_scale,
         )

@@ -4,6 +4,7 @@ Subclass `Latent` for a posterior of your own, and `Likelihood` for a likelihood
 """
 
 from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
+from skccvae.nn.distance_term import ROW_DISTANCES, STRESS_WEIGHT, geodesic_pairs, stress
 from skccvae.nn.graph import GraphEncoder, read_graphs
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent import (
@@ -45,6 +46,8 @@ __all__ = [
     "ACTIVATIONS",
     "LIKELIHOODS",
     "NORMAL_LATENTS",
+    "ROW_DISTANCES",
+    "STRESS_WEIGHT",
     "UNIFORM_LATENTS",
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
@@ -77,6 +80,7 @@ __all__ = [
     "VonMisesLikelihood",
     "WrappedLatent",
     "build_module",
+    "geodesic_pairs",
     "image_layout",
     "likelihood_class",
     "mlp",
@@ -85,5 +89,6 @@ __all__ = [
     "read_graphs",
     "riemannian_prior_fits",
     "row_keys",
+    "stress",
     "uniform_noise",
 ]

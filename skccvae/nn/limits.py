@@ -23,6 +23,7 @@ __all__ = [
     "limited_parameters",
     "posterior_limits",
     "riemannian_prior_fits",
+    "scale_limit",
 ]
 
 #: Distance from the origin, in curvature radii, up to which float32 can represent the squares of
@@ -171,6 +172,24 @@ def _learned_limits(K: float, dim: int, prior_scale: float, riemannian: bool) ->
         return posterior_limits(K, dim, prior_scale, riemannian)
     except ValueError:
         return _hyperbolic_limits(K, dim, riemannian, REACH - 2)
+
+
+def scale_limit(K: float, dim: int, prior_scale: float, riemannian: bool = False) -> float:
+    """Largest scale of a posterior at a curvature, infinite for K = 0.
+
+    Parameters
+    ----------
+    K, dim, prior_scale, riemannian
+        As for `posterior_limits`.
+
+    Examples
+    --------
+    >>> from skccvae.nn.limits import scale_limit
+    >>> scale_limit(4.0, 2, 0.5)  # two radii of a sphere
+    1.0
+    """
+    inverse_square = _learned_limits(K, dim, prior_scale, riemannian).scale
+    return inverse_square**-0.5 if inverse_square > 0 else math.inf
 
 
 def limited_parameters(

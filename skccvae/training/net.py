@@ -18,6 +18,8 @@ from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.module_net import LOSSES, ModuleNet
 from skccvae.training.schedules import resume_schedules
 
+# Epochs at whose start the scale of the stress is measured.
+_SETTLING = 5
 # Callbacks that neither ask for batches nor read what the history says of them.
 _EPOCHS_ONLY = (KeepBest, ProgressBar, EpochPrinter, EarlyStopping)
 
@@ -163,6 +165,8 @@ class VAENet(ModuleNet):
         if not all(map(math.isfinite, validation.values())):
             raise DivergenceError(epoch, "the validation loss", self.lr)
         names = self.module_.latent.factor_names
+        # The stress comes last, where it has a weight.
+        stress = {"stress": means.pop()} if self.module_.distance_weight else {}
         return {
             "train_loss": means[0],
             "reconstruction": means[1],
@@ -170,6 +174,7 @@ class VAENet(ModuleNet):
             "elbo": means[1] - means[2],
             "beta": self.criterion_.weight(epoch),
             **{f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)},
+            **stress,
             **validation,
             **({"train_batch_count": len(train)} if per_batch else {}),
             **self.module_.latent.history(),
@@ -182,7 +187,13 @@ class VAENet(ModuleNet):
         table: Tensor | None = None
         sizes: list[int] = []
         n_batches = len(train)
+        measure = self.module_.distance_weight > 0 and (
+            # A weight may come later than the first epoch.
+            epochs_done < self.settling_epochs or float(self.module_.distance_scale) == 0
+        )
         for number, batch in enumerate(train):
+            if number == 0 and measure:
+                self.module_.measure_distance_scale(batch.x, extra=batch.extra)
             weight = self.criterion_.weight(epochs_done + (number + 1) / n_batches)
             if per_batch:
                 self.module_.train()  # a callback may have asked for predictions
@@ -236,6 +247,7 @@ class VAENet(ModuleNet):
         totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
         # A row for the sums of log p(y | z), one for the numbers of labels; a column for a target.
         labels: Tensor | None = None
+        stress = 0.0
         for batch in valid:
             if per_batch:
                 self.notify("on_batch_begin", batch=batch[:2], training=False)
@@ -258,15 +270,33 @@ class VAENet(ModuleNet):
             if per_batch:
                 means = torch.stack(sums).double().cpu() / batch.x.shape[0]
                 self._end_batch(batch, self._valid_loss(means, found), training=False)
+            if self.module_.distance_weight:
+                stress += float(self.module_.stress(x, batch.extra)) * batch.x.shape[0]
         means = totals / len(valid.index)
+        stress /= len(valid.index)
         reconstruction, kl = means[:2].tolist()
         return {
-            "valid_loss": float(self._valid_loss(means, labels)),
+            "valid_loss": float(self._valid_loss(means, labels)) + self._stress_loss(stress),
             "valid_reconstruction": reconstruction,
             "valid_kl": kl,
             "valid_elbo": reconstruction - kl,
+            **({"valid_stress": stress} if self.module_.distance_weight else {}),
             **({"valid_batch_count": len(valid)} if per_batch else {}),
         }
+
+    def _stress_loss(self, stress: float) -> float:
+        module = self.module_
+        return module.distance_weight * float(module.distance_scale) * stress
+
+    @property
+    def settling_epochs(self) -> int:
+        """First epochs of a history, in which losses are not comparable with later ones.
+
+        The KL may still be warming up. The scale of the stress follows the model, which must have
+        learned something before the scale can be fixed.
+        """
+        settling = _SETTLING if self.module_.distance_weight else 0
+        return max(self.criterion_.warmup_epochs, settling)
 
     def _valid_loss(self, means: Tensor, labels: Tensor | None) -> Tensor:
         """Loss of mean reconstruction, KL, bound and KL of each factor, and of labels."""

@@ -64,7 +64,7 @@ class NegativeELBO(nn.Module):
         return self.beta * min(1.0, epoch / self.warmup_epochs)
 
     def forward(self, module: Any, batch: Batch, weight: float) -> tuple[Tensor, ...]:
-        """Loss, mean reconstruction and mean KL of a batch, and the KL of each factor."""
+        """Loss, mean reconstruction and KL of a batch, the KL of each factor, and a stress."""
         if self.objective == "iwae":
             terms = module.iwae_terms(
                 batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
@@ -78,5 +78,8 @@ class NegativeELBO(nn.Module):
             loss = (kl if weight == 1.0 else weight * kl) - terms.reconstruction
         if terms.supervised is not None:
             loss = loss - terms.supervised
-        parts = (terms.reconstruction, terms.kl, *terms.factor_kl)
+        parts: tuple[Tensor, ...] = (terms.reconstruction, terms.kl, *terms.factor_kl)
+        if terms.stress is not None:
+            loss = loss + module.distance_weight * module.distance_scale * terms.stress
+            parts = (*parts, terms.stress)
         return loss, *(part.detach() for part in parts)

@@ -218,6 +218,19 @@ class Latent(nn.Module):
         """Location of the posterior of each row, as ambient points of ``manifold``."""
         raise TypeError(f"{type(self).__name__} has no location.")
 
+    def polar_locations(self, params: Tensor) -> list[tuple[Tensor, Tensor, float | Tensor]]:
+        """`location` in polar form, a pair of cosines and vectors and the curvature per factor.
+
+        Where a curvature is learned, it gets a gradient. `skccvae.manifolds.functional` explains
+        the form.
+        """
+        points = self.fitted_manifold().split(self.location(params))
+        factors = self.fitted_manifold().factors
+        return [
+            (*factor.to_polar(part), factor.curvature)
+            for factor, part in zip(factors, points, strict=True)
+        ]
+
     def to_ambient(self, z: Tensor) -> Tensor:
         """Convert draws of `posterior` to ambient points of ``manifold``, if their units differ."""
         return z

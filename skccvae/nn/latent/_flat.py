@@ -10,6 +10,7 @@ from torch.distributions import Independent, Normal
 
 from skccvae.manifolds import Euclidean
 from skccvae.nn.latent._base import Latent, LatentStep
+from skccvae.nn.latent._posterior_scale import PosteriorScale
 from skccvae.nn.limits import LOG_SCALE_BOUND
 from skccvae.special.smooth_limit import soft_bound
 
@@ -90,6 +91,8 @@ class EuclideanLatent(Latent):
     prior_scale : float or "auto", default=1.0
         Scale of the prior along each axis. ``"auto"`` is 1 until `start_at`, which takes
         the standard deviations of the components.
+    posterior_scale : {"free", "shared"} or float, default="free"
+        As for `PosteriorScale`.
 
     Attributes
     ----------
@@ -112,9 +115,16 @@ class EuclideanLatent(Latent):
 
     axes: Tensor
 
-    def __init__(self, dim: int, prior_scale: float | str = 1.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        prior_scale: float | str = 1.0,
+        *,
+        posterior_scale: float | str = "free",
+    ) -> None:
         super().__init__(Euclidean(dim))
-        self.n_params = 2 * dim
+        self.posterior_scale = PosteriorScale(posterior_scale)
+        self.n_params = 2 * dim if self.posterior_scale.free else dim
         self.n_features = dim
         self.noise_dim = dim
         self.prior_scale = prior_scale
@@ -123,9 +133,9 @@ class EuclideanLatent(Latent):
 
     @property
     def batch_key(self) -> tuple | None:
-        if self.prior_scale == "auto":
+        if self.prior_scale == "auto" or self.posterior_scale.key is None:
             return None
-        return (type(self), self.dim, self.prior_scale)
+        return (type(self), self.dim, self.prior_scale, self.posterior_scale.key)
 
     @property
     def n_start(self) -> int:
@@ -135,10 +145,17 @@ class EuclideanLatent(Latent):
         if self.prior_scale == "auto":
             self.axes.copy_(axis_scales(components))
         loc = torch.diag((1 - noise_ratio).sqrt())
-        bias = torch.cat([torch.zeros_like(noise_ratio), 0.5 * noise_ratio.log()])
-        return torch.cat([loc, torch.zeros_like(loc)]), bias
+        bias = torch.zeros_like(noise_ratio)
+        log_scale = 0.5 * noise_ratio.log()
+        if not self.posterior_scale.free:
+            self.posterior_scale.start_at(log_scale + self.axes.log())
+            return loc, bias
+        return torch.cat([loc, torch.zeros_like(loc)]), torch.cat([bias, log_scale])
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        """Location and log-scales in units of the prior's axes."""
+        if not self.posterior_scale.free:
+            return params, self.posterior_scale.log - self.axes.log()
         loc, raw = params.chunk(2, dim=-1)
         return loc, soft_bound(raw, LOG_SCALE_BOUND)
 

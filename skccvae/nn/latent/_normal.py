@@ -17,12 +17,13 @@ from skccvae.distributions import RiemannianNormal, WrappedNormal
 from skccvae.distributions.preimages import n_preimages_for
 from skccvae.kernels import accelerator
 from skccvae.manifolds import ConstantCurvature, constant_curvature
-from skccvae.manifolds.functional import log_origin
+from skccvae.manifolds.functional import exp_origin, log_origin
 from skccvae.manifolds.polar import PolarSpace
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent._base import Latent, LatentStep, wind_round
 from skccvae.nn.latent._flat import DiagonalNormal, axis_scales
-from skccvae.nn.limits import limited_parameters, posterior_limits
+from skccvae.nn.latent._posterior_scale import PosteriorScale
+from skccvae.nn.limits import limited_parameters, posterior_limits, scale_limit
 
 # Squared radius of the default prior of a hyperbolic space, in any dimension: that of a standard
 # normal in two. With scale 1 in many dimensions, draws would lie so far out that most of the space
@@ -59,6 +60,16 @@ class NormalLatent(Latent):
         Number of these hyperplanes.
     learn_curvature : bool, default=False
         Whether K is a parameter. It may change its sign.
+    posterior_scale : {"free", "shared"} or float, default="free"
+        As for `PosteriorScale`. A number is exact where K is given. Where K is learned, it is at
+        most the limit of a free scale: two radii on a sphere, about four radii of a hyperbolic
+        plane.
+
+    Raises
+    ------
+    ValueError
+        If draws from the prior leave the range of float32, or ``posterior_scale`` is above the
+        limit of a free scale.
     """
 
     manifold: ConstantCurvature
@@ -72,6 +83,7 @@ class NormalLatent(Latent):
         decoder_input: str = "tangent",
         n_planes: int = 128,
         learn_curvature: bool = False,
+        posterior_scale: float | str = "free",
     ) -> None:
         # A parameter grid may hold NumPy numbers.
         dim, curvature = int(dim), float(curvature)
@@ -87,7 +99,10 @@ class NormalLatent(Latent):
             prior_scale = 1.0
         self.prior_scale = prior_scale = float(prior_scale)
         self.decoder_input = decoder_input
-        self.n_params = 2 * dim if self.law._scale_dims else dim + 1
+        self.posterior_scale = PosteriorScale(posterior_scale)
+        # A law has one scale, or one for each direction.
+        self._n_scales = dim if self.law._scale_dims else 1
+        self.n_params = dim + self._n_scales if self.posterior_scale.free else dim
         self.noise_dim = dim if self.law._scale_dims else dim + 1
         self.K = curvature
         self.learned = (
@@ -101,6 +116,7 @@ class NormalLatent(Latent):
             self.n_features = n_planes
         limits = posterior_limits(self.K, dim, prior_scale, self._riemannian)
         self.limits = None if learn_curvature else limits
+        self._check_scale(scale_limit(self.K, dim, prior_scale, self._riemannian))
         # Number of turns in the density of a wrapped normal on a sphere, from the limit on the
         # scale. Twice as many, because the drawn vector may itself wind round the sphere that
         # often.
@@ -112,6 +128,15 @@ class NormalLatent(Latent):
     @property
     def _riemannian(self) -> bool:
         return self.law is RiemannianNormal
+
+    def _check_scale(self, largest: float) -> None:
+        value = self.posterior_scale.value
+        if isinstance(value, float) and value > largest:
+            raise ValueError(
+                f"posterior_scale={value:g} is too large for curvature {self.K:g} and "
+                f"{self.dim} dimensions; it must be at most {largest:.4g}. Use a smaller scale or "
+                "a curvature closer to 0."
+            )
 
     # --- curvature ------------------------------------------------------------------------------
 
@@ -132,7 +157,10 @@ class NormalLatent(Latent):
     def batch_key(self) -> tuple | None:
         if self.learned is not None or self.gyroplanes is not None or self.axes is not None:
             return None
-        return (type(self), self.dim, self.K, self.prior_scale, self.decoder_input)
+        if self.posterior_scale.key is None:
+            return None
+        settings = (self.prior_scale, self.decoder_input, self.posterior_scale.key)
+        return (type(self), self.dim, self.K, *settings)
 
     def history(self) -> dict[str, float]:
         return {} if self.learned is None else {"curvature": self.curvature()}
@@ -157,6 +185,10 @@ class NormalLatent(Latent):
             size = min(size, half)
         loc = size * torch.diag((1 - noise_ratio).sqrt())
         log_scale = math.log(size) + 0.5 * noise_ratio.log()
+        if not self.posterior_scale.free:
+            axes = 0.0 if self.axes is None else self.axes.log()
+            self.posterior_scale.start_at(log_scale + axes)
+            return loc, loc.new_zeros(self.dim)
         if not self.law._scale_dims:
             log_scale = log_scale.mean(0, keepdim=True)
         weight = torch.cat([loc, loc.new_zeros(len(log_scale), self.dim)])
@@ -166,13 +198,28 @@ class NormalLatent(Latent):
 
     def _split(self, params: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
         """Tangent location and log-scale of each row."""
-        # The gradient of one split is one concatenation; two slices would cost twice as much.
-        raw, raw_scale = params.split([self.dim, self.n_params - self.dim], dim=-1)
+        scale = self.posterior_scale
+        if scale.free:
+            # The gradient of one split is one concatenation; two slices would cost twice as much.
+            raw, raw_scale = params.split([self.dim, self._n_scales], dim=-1)
+        else:
+            raw, raw_scale = params, scale.log
         tangent, log_scale = limited_parameters(
             raw, raw_scale, K, self.dim, self.prior_scale, self._riemannian, self.limits
         )
         if self.axes is not None:  # at most 1, so that the limits hold
-            tangent, log_scale = tangent * self.axes, log_scale + self.axes.log()
+            tangent = tangent * self.axes
+            if scale.free:
+                log_scale = log_scale + self.axes.log()
+        if isinstance(scale.value, float):
+            log_scale = scale.log
+            if self.learned is not None:
+                largest = scale_limit(
+                    self.curvature(), self.dim, self.prior_scale, self._riemannian
+                )
+                log_scale = log_scale.clamp(max=math.log(largest))
+        if not scale.free:
+            log_scale = log_scale.expand(*tangent.shape[:-1], self._n_scales)
         return tangent, log_scale
 
     def _posterior_at(
@@ -241,6 +288,11 @@ class NormalLatent(Latent):
         # A learned curvature is passed as a tensor, so that the limits follow its current value.
         tangent, _ = self._split(params, self._curvature())
         return self.fitted_manifold().exp0(tangent)
+
+    def polar_locations(self, params: Tensor) -> list[tuple[Tensor, Tensor, float | Tensor]]:
+        K = self._curvature()
+        tangent, _ = self._split(params, K)
+        return [(*exp_origin(tangent, K), K)]
 
     def features(self, points: Tensor) -> Tensor:
         manifold = self.fitted_manifold()

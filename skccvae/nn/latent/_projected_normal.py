@@ -38,6 +38,9 @@ class ProjectedNormalLatent(UniformSphere):
         Intrinsic dimension d; points have d + 1 coordinates.
     curvature : float, default=1.0
         K > 0. It sets the radius of the points, as in `SphericalLatent`.
+    posterior_scale : {"free", "shared"} or float, default="free"
+        As for `UniformSphere`. With anything but ``"free"`` the network outputs v alone, and the
+        normal vector has a mean of length 1.
 
     Notes
     -----
@@ -71,9 +74,11 @@ class ProjectedNormalLatent(UniformSphere):
     (tensor([[0.6000, 0.8000, 0.0000]]), tensor([[0.1000, 0.1000, 0.1000]]))
     """
 
-    def __init__(self, dim: int, curvature: float = 1.0) -> None:
-        super().__init__(dim, curvature)
-        self.n_params = 2 * (dim + 1)
+    def __init__(
+        self, dim: int, curvature: float = 1.0, *, posterior_scale: float | str = "free"
+    ) -> None:
+        super().__init__(dim, curvature, posterior_scale=posterior_scale)
+        self.n_params = 2 * (dim + 1) if self.posterior_scale.free else dim + 1
         self.noise_dim = dim + 1
 
     @property
@@ -83,11 +88,17 @@ class ProjectedNormalLatent(UniformSphere):
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         # The direction of a Gaussian model; loc and scale are START times its.
         linear, constant = start_on_sphere(noise_ratio, components)
+        if not self.posterior_scale.free:
+            width = 0.5 * (noise_ratio / len(noise_ratio)).log()
+            self.posterior_scale.start_at(width + math.log(self.radius))
+            return linear, constant
         bias = torch.cat([START * constant, 0.5 * noise_ratio.log()])
         return torch.cat([START * linear, torch.zeros_like(linear)]), bias
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Location and log-scales of each row."""
+        if not self.posterior_scale.free:
+            return unit_vectors(params), self._log_width().expand_as(params)
         loc, raw = params.chunk(2, dim=-1)
         return loc, soft_bound(raw, LOG_SCALE_BOUND) + math.log(START)
 
@@ -105,4 +116,4 @@ class ProjectedNormalLatent(UniformSphere):
         return LatentStep(self.features(self.to_ambient(z)), kl)
 
     def location(self, params: Tensor) -> Tensor:
-        return self.to_ambient(unit_vectors(params.chunk(2, dim=-1)[0]))
+        return self.to_ambient(unit_vectors(params[..., : self.dim + 1]))

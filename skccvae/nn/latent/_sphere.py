@@ -18,6 +18,7 @@ from skccvae.distributions.rotationally_symmetric import RotationallySymmetric
 from skccvae.kernels import accelerator
 from skccvae.manifolds import Sphere
 from skccvae.nn.latent._base import Latent, LatentStep, wind_round
+from skccvae.nn.latent._posterior_scale import PosteriorScale
 from skccvae.nn.limits import LOG_SCALE_BOUND
 from skccvae.special.smooth_limit import soft_bound
 
@@ -54,19 +55,47 @@ class UniformSphere(Latent):
     curvature : float, default=1.0
         K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
         ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
+    posterior_scale : {"free", "shared"} or float, default="free"
+        As for `PosteriorScale`, in units of the points. A law of scale s has the concentration
+        ``1 / (K s^2)``: the variance in each tangent direction of a von Mises-Fisher law that is
+        narrow, and about that of the others.
+
+    Raises
+    ------
+    ValueError
+        If the concentration of a given scale is beyond the limits of a free one, d exp(10) and
+        d exp(-10).
     """
 
-    def __init__(self, dim: int, curvature: float = 1.0) -> None:
+    def __init__(
+        self, dim: int, curvature: float = 1.0, *, posterior_scale: float | str = "free"
+    ) -> None:
         super().__init__(Sphere(dim, curvature))
+        self.posterior_scale = PosteriorScale(posterior_scale)
         self.radius = 1.0 / math.sqrt(curvature)
         self.n_features = dim + 1
         # Coordinates of a uniform point have variance 1 / (d + 1). Scaled to variance 1, they suit
         # the initial weights of the decoder like those of a Gaussian model.
         self.feature_scale = math.sqrt(dim + 1.0)
+        value = self.posterior_scale.value
+        if isinstance(value, float):
+            ends = [self.radius * math.exp(x / 2) / math.sqrt(dim) for x in (-10, 10)]
+            if not ends[0] <= value <= ends[1]:
+                raise ValueError(
+                    f"posterior_scale={value:g} is out of range for a sphere of radius "
+                    f"{self.radius:g} and {dim} dimensions; it must lie between {ends[0]:.3g} and "
+                    f"{ends[1]:.3g}."
+                )
 
     @property
     def batch_key(self) -> tuple | None:
-        return (type(self), self.dim, self.radius)
+        if self.posterior_scale.key is None:
+            return None
+        return (type(self), self.dim, self.radius, self.posterior_scale.key)
+
+    def _log_width(self) -> Tensor:
+        """Logarithm of the scale of all rows, in radians."""
+        return self.posterior_scale.log - math.log(self.radius)
 
     def prior(self) -> HypersphericalUniform:
         return HypersphericalUniform(
@@ -115,6 +144,9 @@ class SphericalLatent(UniformSphere):
     curvature : float, default=1.0
         K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
         ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
+    posterior_scale : {"free", "shared"} or float, default="free"
+        As for `UniformSphere`. With anything but ``"free"`` the network outputs v alone, and its
+        norm has no meaning [1]_.
 
     Attributes
     ----------
@@ -136,6 +168,9 @@ class SphericalLatent(UniformSphere):
     ----------
     Davidson et al., "Hyperspherical variational auto-encoders", UAI 2018.
 
+    .. [1] J. Xu and G. Durrett, "Spherical latent spaces for stable variational autoencoders",
+       EMNLP 2018, who fix the concentration.
+
     Examples
     --------
     >>> import torch
@@ -150,9 +185,11 @@ class SphericalLatent(UniformSphere):
 
     law: type[RotationallySymmetric] = VonMisesFisher
 
-    def __init__(self, dim: int, curvature: float = 1.0) -> None:
-        super().__init__(dim, curvature)
-        self.n_params = dim + 2
+    def __init__(
+        self, dim: int, curvature: float = 1.0, *, posterior_scale: float | str = "free"
+    ) -> None:
+        super().__init__(dim, curvature, posterior_scale=posterior_scale)
+        self.n_params = dim + 2 if self.posterior_scale.free else dim + 1
         self.noise_dim = dim + 2  # a score for the angle, and a direction
 
     @property
@@ -165,12 +202,22 @@ class SphericalLatent(UniformSphere):
         m = self.dim + 1
         weight, bias = noise_ratio.new_zeros(m + 1, m), noise_ratio.new_zeros(m + 1)
         linear, constant = start_on_sphere(noise_ratio, components)
+        if not self.posterior_scale.free:
+            self.posterior_scale.start_at(
+                math.log(self.radius) + 0.5 * (noise_ratio.mean() / m).log()
+            )
+            return linear / math.sqrt(m), constant / math.sqrt(m)
         weight[:m], bias[:m] = linear / math.sqrt(m), constant / math.sqrt(m)
         bias[m] = (m / noise_ratio.mean() / self.dim).log()
         return weight, bias
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Vector v and log(kappa / d) of each row."""
+        if not self.posterior_scale.free:
+            log_relative = -2 * self._log_width() - math.log(self.dim)
+            if self.posterior_scale.value == "shared":
+                log_relative = soft_bound(log_relative, LOG_SCALE_BOUND)
+            return params, log_relative.expand(params.shape[:-1])
         direction = params[..., :-1]
         log_norm = torch.linalg.vector_norm(direction, dim=-1).log()
         return direction, soft_bound(params[..., -1] + log_norm, LOG_SCALE_BOUND)
@@ -192,7 +239,7 @@ class SphericalLatent(UniformSphere):
         return LatentStep(*fused(direction, log_relative, noise, self.radius * self.feature_scale))
 
     def location(self, params: Tensor) -> Tensor:
-        return unit_vectors(params[..., :-1]) * self.radius
+        return unit_vectors(params[..., : self.dim + 1]) * self.radius
 
 
 class PowerSphericalLatent(SphericalLatent):
@@ -200,7 +247,7 @@ class PowerSphericalLatent(SphericalLatent):
 
     Parameters
     ----------
-    dim, curvature
+    dim, curvature, posterior_scale
         As for `SphericalLatent`.
 
     References
@@ -227,6 +274,8 @@ class SphericalCauchyLatent(SphericalLatent):
         Intrinsic dimension d; points have d + 1 coordinates.
     curvature : float, default=1.0
         K > 0. It sets the radius of the points, as in `SphericalLatent`.
+    posterior_scale : {"free", "shared"} or float, default="free"
+        As for `SphericalLatent`.
 
     Notes
     -----
@@ -253,8 +302,10 @@ class SphericalCauchyLatent(SphericalLatent):
 
     law = SphericalCauchy
 
-    def __init__(self, dim: int, curvature: float = 1.0) -> None:
-        super().__init__(dim, curvature)
+    def __init__(
+        self, dim: int, curvature: float = 1.0, *, posterior_scale: float | str = "free"
+    ) -> None:
+        super().__init__(dim, curvature, posterior_scale=posterior_scale)
         self.noise_dim = dim + 1
 
     def _concentration(self, log_relative: Tensor) -> Tensor:

@@ -1,0 +1,152 @@
+"""The stress term: values, gradients, and numbers that stay finite to the bounds of each space."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import pairwise_distances
+
+from skccvae.manifolds import Euclidean, Hyperbolic, Product, Sphere
+from skccvae.manifolds.functional import exp_origin
+from skccvae.nn import (
+    ROW_DISTANCES,
+    EuclideanLatent,
+    ProductLatent,
+    ProjectedNormalLatent,
+    RiemannianLatent,
+    SphericalLatent,
+    WrappedLatent,
+    geodesic_pairs,
+    stress,
+)
+
+LATENTS = {
+    "plane": lambda: EuclideanLatent(3),
+    "sphere": lambda: SphericalLatent(3, 0.5),
+    "projected": lambda: ProjectedNormalLatent(2),
+    "hyperbolic": lambda: WrappedLatent(3, -2.0),
+    "hyperbolic axes": lambda: WrappedLatent(3, -1.0, "auto"),
+    "learned, K > 0": lambda: RiemannianLatent(2, 0.3, learn_curvature=True),
+    "learned, K = 0": lambda: RiemannianLatent(2, 0.0, learn_curvature=True),
+    "learned, K < 0": lambda: WrappedLatent(2, -1.5, learn_curvature=True),
+    "product": lambda: ProductLatent(
+        [SphericalLatent(2), WrappedLatent(2, -1.0), EuclideanLatent(1)], ["s0", "h0", "e0"]
+    ),
+}
+
+
+def _params(latent, n=7, scale=1.0):
+    generator = torch.Generator().manual_seed(0)
+    return scale * torch.randn(n, latent.n_params, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", LATENTS)
+def test_distances_are_those_of_the_manifold(name):
+    latent = LATENTS[name]().double()
+    params = _params(latent)
+    found = geodesic_pairs(latent.polar_locations(params)).detach()
+    wanted = latent.fitted_manifold().pairwise(latent.location(params).detach())
+    assert found.triu(1).numpy() == pytest.approx(wanted.triu(1).numpy(), abs=1e-7)
+
+
+@pytest.mark.parametrize("name", LATENTS)
+def test_gradients_against_finite_differences(name):
+    latent = LATENTS[name]().double()
+    params = _params(latent).requires_grad_(True)
+    goal = torch.rand(7, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    # The curvature too, where it is a parameter.
+    learned = [p for n, p in latent.named_parameters() if n.endswith("learned")]
+
+    def loss(params, *_):
+        return stress(geodesic_pairs(latent.polar_locations(params)), goal)
+
+    assert torch.autograd.gradcheck(loss, (params, *learned), atol=1e-6)
+    (gradient,) = torch.autograd.grad(loss(params), params)
+    assert gradient.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", LATENTS)
+@pytest.mark.parametrize("scale", [0.0, 1e-12, 1e4, 1e12])
+def test_float32_is_finite_to_the_bounds(name, scale):
+    latent = LATENTS[name]().float()
+    params = _params(latent, scale=scale).float()
+    if scale == 0:
+        params[..., 0] = 1.0  # a direction; all rows coincide
+    params[1] = params[0]
+    params.requires_grad_(True)
+    goal = torch.rand(7, 7, generator=torch.Generator().manual_seed(1))
+    value = stress(geodesic_pairs(latent.polar_locations(params)), goal)
+    value.backward()
+    assert 0 <= value <= 1 + 1e-6
+    assert torch.isfinite(params.grad).all()
+
+
+@pytest.mark.parametrize("K", [0.25, 1.0, torch.tensor(1.0)])
+def test_antipodal_and_coincident_points(K):
+    radius = 1 / math.sqrt(float(K))
+    c = torch.tensor([1.0, -1.0, 1.0], requires_grad=True)
+    s = torch.zeros(3, 2, requires_grad=True)
+    found = geodesic_pairs([(c, s, K)])
+    assert found[0, 1].item() == pytest.approx(math.pi * radius, rel=1e-3)
+    assert found[0, 2].item() == pytest.approx(0, abs=1e-12)
+    found.sum().backward()
+    assert torch.isfinite(c.grad).all()
+    assert torch.isfinite(s.grad).all()
+
+
+def test_near_points_far_out():
+    """Ten curvature radii out, a distance of 0.1 keeps its first digits in float32 rows."""
+    u = torch.tensor([[10.0, 0.0], [10.1, 0.0]], dtype=torch.float64)
+    found = geodesic_pairs([(*exp_origin(u, -1.0), -1.0)])
+    assert found[0, 1].item() == pytest.approx(0.1, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "manifold",
+    [Euclidean(2), Sphere(2, 4.0), Hyperbolic(2, -4.0), Product([Sphere(1), Euclidean(1)])],
+)
+def test_proportional_distances_have_no_stress(manifold):
+    D = manifold.pairwise(manifold.exp0(_tangents(manifold)))
+    assert stress(D, 3 * D).item() == pytest.approx(0, abs=1e-12)
+    assert stress(D, D.max() - D).item() > 0.1
+
+
+def _tangents(manifold):
+    return 0.4 * torch.randn(6, manifold.dim, generator=torch.Generator().manual_seed(2)).double()
+
+
+def test_stress_is_the_residual_of_a_regression():
+    rng = np.random.default_rng(0)
+    latent, wanted = rng.random((5, 5)), rng.random((5, 5))
+    upper = np.triu_indices(5, 1)
+    x, y = latent[upper], wanted[upper]
+    factor, rest, *_ = np.linalg.lstsq(x[:, None], y, rcond=None)
+    found = stress(torch.from_numpy(latent), torch.from_numpy(wanted))
+    assert found.item() == pytest.approx(rest[0] / (y @ y))
+    # Only what stands above the diagonal counts.
+    assert stress(torch.from_numpy(latent).triu(1), torch.from_numpy(wanted)).item() == found.item()
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_too_few_rows_have_no_stress(n):
+    latent = SphericalLatent(2)
+    params = torch.randn(n, latent.n_params, requires_grad=True)
+    value = stress(geodesic_pairs(latent.polar_locations(params)), torch.zeros(n, n))
+    value.backward()
+    assert value.item() == 0
+    assert torch.isfinite(params.grad).all()
+
+
+@pytest.mark.parametrize("name", ROW_DISTANCES)
+def test_row_distances_are_those_of_scikit_learn(name):
+    rows = np.random.default_rng(0).random((9, 6))
+    if name == "jaccard":
+        rows = rows > 0.5
+        rows[0] = rows[1] = False
+    found = ROW_DISTANCES[name](torch.from_numpy(rows.astype(np.float64)))
+    wanted = pairwise_distances(rows, metric=name)
+    assert found.numpy() == pytest.approx(wanted, abs=1e-7)
+    assert (found >= 0).all()
