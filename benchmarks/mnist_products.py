@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--dims", type=int, nargs="+", default=[40, 20, 10, 5, 2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--models", nargs="+", help="names as in the table; all by default")
     parser.add_argument("--importance-samples", type=int, default=64)
     parser.add_argument("--table", action="store_true", help="print the file and stop")
     options = parser.parse_args()
@@ -87,7 +88,7 @@ def main() -> None:
         for dim in options.dims:
             for name, vae in models(dim).items():
                 run = {"d": dim, "model": name, "seed": seed, "epochs": options.epochs}
-                if runs.has(**run):
+                if runs.has(**run) or name not in (options.models or [name]):
                     continue
                 start = time.perf_counter()
                 vae.set_params(max_epochs=options.epochs, random_state=seed).fit(train)

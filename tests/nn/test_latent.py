@@ -234,6 +234,6 @@ def test_a_blob_starts_on_a_hemisphere_and_a_shell_all_round(latent):
     assert (points["blob"][:, 2] > 0).all()
     # central projection of the first two components: straight lines become great circles
     tangent = points["blob"][:, :2] / points["blob"][:, 2:]
-    assert torch.allclose(tangent, math.sqrt(0.9 / 2) * blob[:, :2], atol=1e-5)
+    assert torch.allclose(tangent, math.sqrt(0.9) * blob[:, :2], atol=1e-5)
     assert (points["shell"][:, 2] > 0).float().mean() == pytest.approx(0.5, abs=0.05)
     assert torch.allclose(points["shell"], shell / shell.norm(dim=-1, keepdim=True), atol=1e-5)

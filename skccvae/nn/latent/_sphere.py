@@ -113,8 +113,10 @@ def start_on_sphere(noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Te
     """Affine map from d + 1 standardised components to vectors whose directions a model starts at.
 
     The vectors are the components themselves if the rows wind round. Otherwise they are the first d
-    components beside the constant sqrt(d): central projections of a tangent plane to a hemisphere,
-    which keep the size of a code.
+    components beside the constant 1: central projections of a plane to a hemisphere. With the
+    constant sqrt(d) the size of a code would keep more of its meaning, but the codes would fill a
+    cap, and a small one costs much in many dimensions. MNIST, d = 40, 10 epochs, ELBO of 4000 other
+    images: von Mises-Fisher -106.2 (sqrt(d): -107.2), projected normal -101.8 (-102.6).
 
     Parameters
     ----------
@@ -129,7 +131,7 @@ def start_on_sphere(noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Te
     size, constant = (1 - noise_ratio).sqrt(), torch.zeros_like(noise_ratio)
     if wind_round(components):
         return torch.diag(size), constant
-    constant[-1] = math.sqrt(len(size) - 1)
+    constant[-1] = 1.0
     size = torch.cat([size[:-1], size.new_zeros(1)])
     return torch.diag(size), constant
 
