@@ -15,7 +15,7 @@ from skccvae.estimators._inference import InferenceMixin, rows_at_once
 from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
-from skccvae.estimators._start import start_at_pca, start_rows
+from skccvae.estimators._start import read_rows, sparse_inputs, start_at_pca, start_rows
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
@@ -204,9 +204,10 @@ class BaseVAETransformer(
             index = np.arange(X.shape[0])
             if self.early_stopping and use_validation:
                 index, _ = self._split(X.shape[0])
-            index = start_rows(index, X.shape[1], seed)
-            rows = RowSource(X, units, resident=False).rows(index)
-            at_pca = start_at_pca(module, rows, seed)
+            source = RowSource(X, units, resident=False)
+            rows = read_rows(source, start_rows(index, X.shape[1], seed))
+            inputs = sparse_inputs(source, index, module.likelihood, seed)
+            at_pca = start_at_pca(module, rows, seed, inputs)
         self._new_net(module)
         self._n_fits = 0
         return at_pca

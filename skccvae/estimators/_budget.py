@@ -6,7 +6,9 @@ import math
 from typing import Any, NamedTuple
 
 # Chosen on validation rows of digits, wine and breast cancer with a start at PCA: 150 epochs serve
-# 1400 rows no better than 50 and make codes of 150 rows worse.
+# 1400 rows no better than 50 and make codes of 150 rows worse. No rule stops earlier: within 60
+# epochs the training bound has no plateau on these or on 160 faces. Rules that saved a tenth of the
+# epochs lost more than 0.5 % of it, most of all on 142 rows of wine, and codes were no better.
 _STEPS = 5000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 60
 _BATCH = 128

@@ -107,11 +107,13 @@ class SharedParameters:
         doc="""
         Where the networks start. ``"pca"`` adds a linear path beside encoder and decoder. It starts
         at the principal components of the rows (of 10 000, if there are more), three rows for each
-        at the least, and training goes on from there. With a normal or Bernoulli likelihood the
-        decoder starts at the regression on them, so that the model starts as probabilistic PCA;
-        with others, at random. Networks other than ``"mlp"``, and latent spaces of yours that do
-        not define ``start_at``, start at random too. So does a normal posterior on a small sphere
-        if the rows wind round it, as a ring does; von Mises-Fisher and its like start there.
+        at the least, and training goes on from there. The decoder starts at the regression on them,
+        so that with normal likelihoods the model starts as probabilistic PCA, and with others as
+        its like; that of angles, or of a likelihood of yours that does not define
+        ``start_outputs``, starts at random. Networks other than ``"mlp"``, and latent spaces of
+        yours that do not define ``start_at``, start at random too. So does a normal posterior on a
+        small sphere if the rows wind round it, as a ring does; von Mises-Fisher and its like start
+        there.
         """,
     )
     image_shape: Sequence[int] | None = parameter(

@@ -9,6 +9,13 @@ from sklearn.base import clone
 import skccvae
 from skccvae import GaussianVAETransformer
 from skccvae.estimators._budget import budget
+from skccvae.nn import GaussianLikelihood
+
+
+class NoStart(GaussianLikelihood):
+    def start_outputs(self, x):
+        return None
+
 
 AUTO = {"batch_size": "auto", "max_epochs": "auto", "kl_warmup_epochs": "auto"}
 
@@ -47,8 +54,9 @@ def test_only_what_knows_nothing_warms_up():
     assert first_weight(init="pca", likelihood="gaussian") == 1.0
     conv = {"encoder": "conv", "decoder": "conv", "image_shape": (4, 4)}
     assert first_weight(init="pca", **conv) == 0.5
-    # a decoder that starts at random
-    assert first_weight(init="pca", likelihood="continuous_bernoulli") == 0.5
+    assert first_weight(init="pca", likelihood="poisson") == 1.0
+    # a likelihood that does not say where its decoder starts
+    assert first_weight(init="pca", likelihood=NoStart) == 0.5
 
 
 def test_a_longer_warm_fit_keeps_the_weight_of_the_kl():

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+# Rows that tell the learned scale of a column well enough for a start.
+_ROWS = 1000
 # Each of these follows from the one before it; see `Likelihood.__init_subclass__`.
 _FORMULAS = ("distribution", "log_prob_terms", "log_prob", "total_log_prob")
 
@@ -301,6 +303,37 @@ class Likelihood(nn.Module):
             Coefficients of the first decoder per row and column, at most 1. At 1 the residuals say
             nothing.
         """
+
+
+@torch.no_grad()
+def set_to_likeliest(
+    likelihood: Likelihood, raw: nn.Parameter, values: Tensor, outputs: Tensor, x: Tensor
+) -> None:
+    """Set the parameter of each column to the one of some values that makes its rows likeliest.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+        Whose terms depend on ``raw``.
+    raw : torch.nn.Parameter of shape (p,)
+        One number for each column, of which only the terms of that column depend.
+    values : Tensor of shape (k,)
+        What is tried.
+    outputs : Tensor of shape (n, n_outputs)
+        First outputs for the rows.
+    x : Tensor of shape (n, p)
+        Rows in model units, of which at least a thousand are looked at if there are so many.
+    """
+    step = max(len(x) // _ROWS, 1)
+    outputs, x = outputs[::step], x[::step]
+    best = torch.full_like(raw, -math.inf)
+    likeliest = raw.clone()
+    for value in values:
+        raw.fill_(value)
+        found = likelihood.log_prob_terms(outputs, x).sum(0)
+        likeliest = torch.where(found > best, raw, likeliest)
+        best = torch.maximum(found, best)
+    raw.copy_(likeliest)
 
 
 def _check_facts(kind: type[Likelihood]) -> None:

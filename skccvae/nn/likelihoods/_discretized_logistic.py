@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 from torch.distributions.utils import broadcast_all
 
-from skccvae.nn.likelihoods._base import UnitIntervalLikelihood
+from skccvae.nn.likelihoods._base import UnitIntervalLikelihood, set_to_likeliest
 
 N_LEVELS = 256
 LAST = N_LEVELS - 1
@@ -72,6 +72,17 @@ class DiscretizedLogisticLikelihood(UnitIntervalLikelihood, name="discretized_lo
 
     def mean(self, outputs: Tensor) -> Tensor:
         return level_mean(0.5 + 0.25 * outputs, self.scale())
+
+    def start_outputs(self, x: Tensor) -> Tensor | None:
+        return 4 * (x - 0.5)
+
+    def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
+        # From one level to a third of the range. Outputs and scales in place of a decoder at random
+        # (plane, 5 dimensions, held-out rows): -167.6 to -166.1 nats on digits, -1111 to -1021 on
+        # 1000 images of MNIST.
+        if share < 1:
+            scales = torch.logspace(-2.5, -0.5, 13) - self.min_scale
+            set_to_likeliest(self, self.raw_scale, scales.expm1().log(), outputs, x)
 
     def distribution(self, outputs: Tensor) -> Distribution:
         logistic = DiscretizedLogistic(0.5 + 0.25 * outputs, self.scale(), validate_args=False)

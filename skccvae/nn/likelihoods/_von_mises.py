@@ -70,6 +70,11 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
             "several turns. If X is in degrees, pass numpy.deg2rad(X)."
         )
 
+    # The decoder starts at random. With the vectors of each column's law, turned to the angles, as
+    # `start_outputs`, and so without a warm-up of the KL, bounds of QM9's torsions were -12.21,
+    # -12.29 and -12.38 nats (plane, hyperbolic, sphere) in place of -12.21, -12.23 and -12.44, and
+    # the KL fell from 2.3 to 1.9, 2.5 to 1.7 and 2.4 to 1.6: codes that say less.
+
     def encoder_inputs(self, x: Tensor) -> Tensor:
         return cos_and_sin(x)
 
