@@ -6,7 +6,8 @@ over rounds of the ratio within a round. The hand-written loop has the same laye
 arithmetic in the plainest torch code, without the linear path that lets models start at PCA; the
 random start has none either.
 
-With ``--posteriors`` it runs every posterior and products of k factors instead.
+With ``--posteriors`` it runs every posterior and products of k factors instead, with
+``--distances`` the stress term and posteriors of one scale.
 
     python benchmarks/epoch_time.py [--rounds 15] [--rows 12800] [--dims 2 10 40] [--posteriors]
 """
@@ -20,6 +21,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.base import clone
 from torch import nn
 
 from skccvae import (
@@ -113,6 +115,42 @@ def measure_posteriors(dim: int, rounds: int, X: np.ndarray) -> None:
         print(f"  {name:<18} {middle:.3f}  ({low:.3f} .. {high:.3f})", flush=True)
 
 
+def distances(dim: int) -> dict:
+    """Each space alone, with the stress term, and with one scale for all rows."""
+    spaces = {
+        "gaussian": GaussianVAETransformer(dim),
+        "spherical": SphericalVAETransformer(dim),
+        "hyperbolic": HyperbolicVAETransformer(dim),
+        "learned K": ConstantCurvatureVAETransformer(
+            dim, curvature=-1.0, learn_curvature=True, decoder_input="tangent"
+        ),
+    }
+    variants: dict[str, dict] = {
+        "": {},
+        " + distances": {"distance_weight": 1.0},
+        " shared": {"posterior_scale": "shared"},
+        " fixed": {"posterior_scale": 0.5},
+    }
+    return {
+        name + variant: clone(model).set_params(**settings)
+        for name, model in spaces.items()
+        for variant, settings in variants.items()
+    }
+
+
+def measure_distances(dim: int, rounds: int, X: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    # Of noise nothing is decoded, and the scale of the term would be sought in every epoch.
+    X = (rng.random((len(X), 5)) @ rng.random((5, N_FEATURES)) / 5).astype(np.float32)
+    runs = {n: epoch_of(m.set_params(**SETTINGS), X) for n, m in distances(dim).items()}
+    print(f"d = {dim}: ratio to the epoch of the same space without")
+    for name in ("gaussian", "spherical", "hyperbolic", "learned K"):
+        own = {n: run for n, run in runs.items() if n.startswith(name)}
+        for variant, ratios in interleave(own, rounds, name).items():
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            print(f"  {variant:<24} {middle:.3f}  ({low:.3f} .. {high:.3f})", flush=True)
+
+
 def interleave(runs: dict, rounds: int, base: str) -> dict[str, list[float]]:
     """Ratios of each run to the base right beside it, in rounds."""
     ratios: dict[str, list[float]] = {name: [] for name in runs if name != base}
@@ -176,6 +214,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=12800)
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 10, 40])
     parser.add_argument("--posteriors", action="store_true")
+    parser.add_argument("--distances", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -184,6 +223,9 @@ def main() -> None:
     for dim in options.dims:
         if options.posteriors:
             measure_posteriors(dim, options.rounds, X)
+            continue
+        if options.distances:
+            measure_distances(dim, options.rounds, X)
             continue
         seconds = measure(dim, options.rounds, X)
         base = seconds["gaussian"]

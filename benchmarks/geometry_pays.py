@@ -4,7 +4,8 @@ Data whose distances are known: a random tree with noise (635 rows, and 6000 of 
 mammals, and the days of a year; and MNIST, whose labels stand in for distances. Each space gets the
 stress term and a free choice of its weight, its curvature at the start and the number of epochs;
 these were chosen on the rows and seeds of ``--validate``. The curvature of the hyperbolic space is
-learned; on the sphere it has no meaning beside a von Mises-Fisher posterior. A circle is a sphere of dimension 1, best of three starts by the training objective.
+learned; on the sphere it has no meaning beside a von Mises-Fisher posterior. A circle is a sphere
+of dimension 1, best of three starts by the training objective.
 
 Writes one line a run to a CSV file and skips runs that are already there.
 

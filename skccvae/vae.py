@@ -20,16 +20,16 @@ from torch import Tensor, nn
 
 from skccvae.nn import (
     ROW_DISTANCES,
+    STRESS_ROWS,
     STRESS_WEIGHT,
     Latent,
     Likelihood,
     PredictionHead,
     SkipEncoder,
-    geodesic_pairs,
+    distance_stress,
     normal_noise,
     output_width,
     row_keys,
-    stress,
     uniform_noise,
 )
 
@@ -223,7 +223,7 @@ class VAE(nn.Module):
             step.kl.mean(),
             self._supervised(step.features, targets),
             factor_kl=_over_rows(step.factor_kl),
-            stress=self._stress(params, x),
+            stress=self._stress(params[:STRESS_ROWS], x[:STRESS_ROWS]),
         )
 
     def iwae_terms(
@@ -245,7 +245,7 @@ class VAE(nn.Module):
         log_lik = self.likelihood.log_prob(self.decode(features), x)
         bound = (torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)).mean()
         supervised = self._supervised(features, targets)
-        stress = self._stress(params, x)
+        stress = self._stress(params[:STRESS_ROWS], x[:STRESS_ROWS])
         return Terms(log_lik.mean(), -log_ratio.mean(), supervised, bound, stress=stress)
 
     def _supervised(self, features: Tensor, targets: Tensor | None) -> Tensor | None:
@@ -257,7 +257,7 @@ class VAE(nn.Module):
         if self.distance_weight == 0:
             return None
         wanted = self.distance_metric(self.likelihood.encoder_inputs(x))
-        return stress(geodesic_pairs(self.latent.polar_locations(params)), wanted)
+        return distance_stress(self.latent.polar_locations(params), wanted)
 
     def stress(self, x: Tensor, extra: Tensor | None = None) -> Tensor | None:
         """Stress of the rows of a batch, a scalar between 0 and 1; None where it has no weight."""

@@ -43,4 +43,4 @@ def _checked(metric: Callable[[np.ndarray], Any], rows: Tensor) -> Tensor:
             "distance_metric must return numbers that are finite and not negative; it returned "
             f"some from {found.min()} to {found.max()}."
         )
-    return torch.from_numpy(found).to(rows)
+    return torch.from_numpy(0.5 * (found + found.T)).to(rows)

@@ -27,6 +27,7 @@ from skccvae.kernels import (
     projected_normal,
     riemannian_normal,
     rotationally_symmetric,
+    stress,
     wrapped_normal,
 )
 from skccvae.kernels.concentration_table import power_spherical_table, von_mises_fisher_table
@@ -47,6 +48,7 @@ _STEPS: dict[type | str, Callable[..., Any]] = {
     WrappedNormal: wrapped_normal.step,
     RiemannianNormal: riemannian_normal.step,
     "hyperplanes": hyperplanes.step,
+    "stress": stress.step,
 }
 
 
@@ -85,8 +87,8 @@ def accelerator(
 
     Parameters
     ----------
-    of : type or {"hyperplanes"}
-        A class of `skccvae.distributions`, or the name of a layer.
+    of : type or {"hyperplanes", "stress"}
+        A class of `skccvae.distributions`, or the name of a layer or term.
     x : Tensor
         The location of the posterior as the network outputs it, or the input of the layer.
     noise : Tensor, optional
@@ -111,6 +113,7 @@ def accelerator(
     wrapped normal         the curvature is a number other than 0, or a tensor on the CPU
     Riemannian normal      the curvature is a number, or a tensor on the CPU
     hyperplanes            as for the wrapped normal
+    stress                 as for the Riemannian normal
     =====================  ====================================================================
 
     A learned curvature on another device has no accelerator, because reading its value would wait

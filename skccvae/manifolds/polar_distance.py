@@ -8,7 +8,7 @@ from torch import Tensor
 from skccvae.manifolds.functional import _dot, _norm, _safe_sqrt
 from skccvae.special.trigonometry import _sign_of, arcsin_root, arctan_k, sinc_root
 
-__all__ = ["distance", "versine_between", "versine_from_origin"]
+__all__ = ["distance", "versine_between"]
 
 
 def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | Tensor) -> Tensor:
@@ -62,32 +62,6 @@ def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | T
     x = minus * gap * gap / 4
     apart = (gap * sinc_root(x, -1)).square() / 2 + a1 * a2 * _dot(turn, turn) / 2
     return torch.where(high < 1, chord, torch.where(low < 0.25, mixed, apart))
-
-
-def versine_from_origin(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
-    """Generalised versine ``(1 - cos_K(r))/K`` of points against the origin.
-
-    Parameters
-    ----------
-    c : Tensor of shape (...)
-    s : Tensor of shape (..., d)
-    K : float or Tensor
-        Curvature.
-
-    Returns
-    -------
-    Tensor of shape (...)
-        ``r^2/2`` at K = 0.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skccvae.manifolds.functional import exp_origin
-    >>> versine_from_origin(*exp_origin(torch.tensor([3.0, 4.0]), 0.0), 0.0).item()
-    12.5
-    """
-    q, sign = _dot(s, s), _sign_of(K)
-    return q / 2 if sign == 0 else _versine(c, q, K, sign)
 
 
 def _versine(c: Tensor, q: Tensor, K: float | Tensor, sign: int | None) -> Tensor:

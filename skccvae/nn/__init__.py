@@ -4,7 +4,14 @@ Subclass `Latent` for a posterior of your own, and `Likelihood` for a likelihood
 """
 
 from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout
-from skccvae.nn.distance_term import ROW_DISTANCES, STRESS_WEIGHT, geodesic_pairs, stress
+from skccvae.nn.distance_term import (
+    ROW_DISTANCES,
+    STRESS_ROWS,
+    STRESS_WEIGHT,
+    distance_stress,
+    geodesic_pairs,
+    stress,
+)
 from skccvae.nn.graph import GraphEncoder, read_graphs
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent import (
@@ -47,6 +54,7 @@ __all__ = [
     "LIKELIHOODS",
     "NORMAL_LATENTS",
     "ROW_DISTANCES",
+    "STRESS_ROWS",
     "STRESS_WEIGHT",
     "UNIFORM_LATENTS",
     "BernoulliLikelihood",
@@ -80,6 +88,7 @@ __all__ = [
     "VonMisesLikelihood",
     "WrappedLatent",
     "build_module",
+    "distance_stress",
     "geodesic_pairs",
     "image_layout",
     "likelihood_class",

@@ -5,24 +5,33 @@ Multidimensional scaling minimises it over points; here the points are the locat
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from skccvae.manifolds.polar_distance import versine_from_origin
-from skccvae.special.trigonometry import arctan_k
+from skccvae.kernels import accelerator
+from skccvae.manifolds.polar_distance import distance
 
-__all__ = ["ROW_DISTANCES", "STRESS_WEIGHT", "geodesic_pairs", "stress"]
+__all__ = [
+    "ROW_DISTANCES",
+    "STRESS_ROWS",
+    "STRESS_WEIGHT",
+    "distance_stress",
+    "geodesic_pairs",
+    "stress",
+]
 
 #: Nats of the stress, per nat that a row loses if it is decoded from the code of another row. Under
 #: a normal likelihood of p columns whose decoder leaves the share r of the variance, that loss is
 #: p (1 - r) / r nats, and the reconstruction costs p / (2 r) nats for each unit of r. So at 25, a
 #: unit of stress costs about 50 times as much as a unit of r.
 STRESS_WEIGHT = 25.0
-# Versines below are those of coincident points.
-_TINY = 1e-30
+#: Rows of a training batch whose pairs are compared. All 128 of a batch cost 1.17 to 1.24 times the
+#: epoch without the term. Correlation with the true distances by 64 rows and by 128, mean of two
+#: seeds: mammals .861 and .862, branching diffusion .830 and .839 (hyperbolic), .725 and .734
+#: (plane).
+STRESS_ROWS = 64
 
 
 def _euclidean(rows: Tensor) -> Tensor:
@@ -78,13 +87,6 @@ def geodesic_pairs(parts: Sequence[tuple[Tensor, Tensor, float | Tensor]]) -> Te
     Tensor of shape (n, n)
         With gradient 0 between coincident and between antipodal points.
 
-    Notes
-    -----
-    With ``h_i = (1 - cos_K r_i)/K``, the versine of a point against the origin, that of two points
-    is ``h_i + h_j - K h_i h_j - <s_i, s_j>``, for every K. One matrix product gives all of them. In
-    float64 it costs little, and near points 10 curvature radii out still keep four digits. What
-    `manifolds.polar_distance` does, from differences in float32, takes about ten times as long.
-
     Examples
     --------
     >>> import torch
@@ -95,36 +97,13 @@ def geodesic_pairs(parts: Sequence[tuple[Tensor, Tensor, float | Tensor]]) -> Te
             [1.0000, 0.0000, 3.0000],
             [2.0000, 3.0000, 0.0000]])
     """
-    found = [_pairs(c, s, K) for c, s, K in parts]
-    if len(found) == 1:
-        return found[0]
-    return torch.stack([part.square() for part in found]).sum(0).clamp(min=_TINY).sqrt()
+    found = [_distances(c.double(), s.double(), K).to(s.dtype) for c, s, K in parts]
+    return found[0] if len(found) == 1 else torch.linalg.vector_norm(torch.stack(found), dim=0)
 
 
-def _pairs(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
-    dtype = s.dtype
-    c, s = c.double(), s.double()
-    curvature = K.double() if isinstance(K, Tensor) else K
-    h = versine_from_origin(c, s, curvature)[:, None]
-    one = torch.ones_like(h)
-    left, right = torch.cat([h, one, -curvature * h, -s], 1), torch.cat([one, h, h, s], 1)
-    versine = left @ right.T
-    # The square root has no slope at 0.
-    half_sine = torch.where(versine > _TINY, versine / 2, _TINY).sqrt().to(dtype)
-    if isinstance(K, Tensor):
-        half_cosine = (1 - K * half_sine.square()).clamp(min=torch.finfo(dtype).eps).sqrt()
-        return 2 * arctan_k(half_sine, half_cosine, K)
-    return 2 * _arcsine(half_sine, K)
-
-
-def _arcsine(sine: Tensor, K: float) -> Tensor:
-    """Inverse of the generalised sine, up to a quarter of a turn, where its slope becomes 0."""
-    if K == 0:
-        return sine
-    root = math.sqrt(abs(K))
-    if K < 0:
-        return torch.asinh(sine * root) / root
-    return torch.asin((sine * root).clamp(max=1 - torch.finfo(sine.dtype).eps)) / root
+def _distances(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
+    # In float64, whose range holds fourth powers of whatever float32 holds.
+    return distance(c[:, None], s[:, None], c, s, K.double() if isinstance(K, Tensor) else K)
 
 
 def stress(latent: Tensor, wanted: Tensor) -> Tensor:
@@ -155,10 +134,35 @@ def stress(latent: Tensor, wanted: Tensor) -> Tensor:
     (0.0, 0.0741)
     """
     tiny = torch.finfo(latent.dtype).tiny
-    # So that squares do not overflow.
-    wanted = (wanted / wanted.max().clamp(min=tiny)).triu(1)
-    latent = (latent / latent.detach().max().clamp(min=tiny)).triu(1)
+    # Divided by their largest, so that squares do not overflow.
+    wanted = wanted.triu(1) / wanted.max().clamp(min=tiny)
+    latent = latent.triu(1) / latent.detach().max().clamp(min=tiny)
     with torch.no_grad():
         # At its best, the factor has no gradient of its own.
         unit = (latent * wanted).sum() / latent.square().sum().clamp(min=tiny)
     return (unit * latent - wanted).square().sum() / wanted.square().sum().clamp(min=tiny)
+
+
+def distance_stress(
+    parts: Sequence[tuple[Tensor, Tensor, float | Tensor]], wanted: Tensor
+) -> Tensor:
+    """Stress between geodesic distances of points and wanted distances, by the fastest path.
+
+    Parameters
+    ----------
+    parts : sequence of (c, s, K)
+        As for `geodesic_pairs`.
+    wanted : Tensor of shape (n, n)
+        Symmetric, up to rounding.
+
+    Returns
+    -------
+    Tensor of shape ()
+        `stress` of `geodesic_pairs`.
+    """
+    learned = [K for _, _, K in parts if isinstance(K, Tensor)]
+    fused = accelerator("stress", parts[0][1], curvature=learned[0] if learned else 0.0)
+    if fused is None:
+        return stress(geodesic_pairs(parts), wanted)
+    wanted = wanted / wanted.max().clamp(min=torch.finfo(wanted.dtype).tiny)
+    return fused(parts, wanted.fill_diagonal_(0.0))

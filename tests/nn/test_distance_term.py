@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import pairwise_distances
 
+from skccvae.kernels import disabled
 from skccvae.manifolds import Euclidean, Hyperbolic, Product, Sphere
 from skccvae.manifolds.functional import exp_origin
 from skccvae.nn import (
@@ -19,6 +21,7 @@ from skccvae.nn import (
     RiemannianLatent,
     SphericalLatent,
     WrappedLatent,
+    distance_stress,
     geodesic_pairs,
     stress,
 )
@@ -52,25 +55,30 @@ def test_distances_are_those_of_the_manifold(name):
     assert found.triu(1).numpy() == pytest.approx(wanted.triu(1).numpy(), abs=1e-7)
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", LATENTS)
-def test_gradients_against_finite_differences(name):
+def test_gradients_against_finite_differences(name, fused):
     latent = LATENTS[name]().double()
     params = _params(latent).requires_grad_(True)
     goal = torch.rand(7, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     # The curvature too, where it is a parameter.
     learned = [p for n, p in latent.named_parameters() if n.endswith("learned")]
 
+    goal = goal + goal.T
+
     def loss(params, *_):
-        return stress(geodesic_pairs(latent.polar_locations(params)), goal)
+        with nullcontext() if fused else disabled():
+            return distance_stress(latent.polar_locations(params), goal)
 
     assert torch.autograd.gradcheck(loss, (params, *learned), atol=1e-6)
     (gradient,) = torch.autograd.grad(loss(params), params)
     assert gradient.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", LATENTS)
 @pytest.mark.parametrize("scale", [0.0, 1e-12, 1e4, 1e12])
-def test_float32_is_finite_to_the_bounds(name, scale):
+def test_float32_is_finite_to_the_bounds(name, scale, fused):
     latent = LATENTS[name]().float()
     params = _params(latent, scale=scale).float()
     if scale == 0:
@@ -78,7 +86,8 @@ def test_float32_is_finite_to_the_bounds(name, scale):
     params[1] = params[0]
     params.requires_grad_(True)
     goal = torch.rand(7, 7, generator=torch.Generator().manual_seed(1))
-    value = stress(geodesic_pairs(latent.polar_locations(params)), goal)
+    with nullcontext() if fused else disabled():
+        value = distance_stress(latent.polar_locations(params), goal + goal.T)
     value.backward()
     assert 0 <= value <= 1 + 1e-6
     assert torch.isfinite(params.grad).all()
@@ -97,11 +106,42 @@ def test_antipodal_and_coincident_points(K):
     assert torch.isfinite(s.grad).all()
 
 
+def test_antipodal_and_coincident_points_in_the_fused_step():
+    c = torch.tensor([1.0, -1.0, 1.0], requires_grad=True)
+    s = torch.zeros(3, 2, requires_grad=True)
+    goal = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    for K in (1.0, torch.tensor(1.0, requires_grad=True)):
+        value = distance_stress([(c, s, K)], goal)
+        value.backward()
+        assert value.item() == pytest.approx(0, abs=1e-6)
+        assert torch.isfinite(c.grad).all()
+        assert torch.isfinite(s.grad).all()
+
+
+@pytest.mark.parametrize("name", LATENTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_paths_are_equal(name, dtype):
+    latent = LATENTS[name]().to(dtype)
+    goal = torch.rand(30, 30, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    goal, found = goal + goal.T, []
+    for context in (nullcontext(), disabled()):
+        params = _params(latent, n=30, scale=2.0).to(dtype).requires_grad_(True)
+        with context:
+            value = distance_stress(latent.polar_locations(params), goal)
+        learned = [p for n, p in latent.named_parameters() if n.endswith("learned")]
+        found.append([value, *torch.autograd.grad(value, [params, *learned])])
+    for one, other in zip(*found, strict=True):
+        size = other.abs().max().item()
+        assert (one - other).abs().max().item() < (1e-3 if dtype == torch.float32 else 1e-9) * size
+
+
 def test_near_points_far_out():
-    """Ten curvature radii out, a distance of 0.1 keeps its first digits in float32 rows."""
-    u = torch.tensor([[10.0, 0.0], [10.1, 0.0]], dtype=torch.float64)
-    found = geodesic_pairs([(*exp_origin(u, -1.0), -1.0)])
-    assert found[0, 1].item() == pytest.approx(0.1, rel=1e-4)
+    """Ten curvature radii out, distances of 0.1 keep their digits in both paths."""
+    u = torch.tensor([[10.0, 0.0], [10.1, 0.0], [10.3, 0.0]])
+    parts = [(*exp_origin(u, -1.0), -1.0)]
+    found = geodesic_pairs(parts)
+    assert found[0, 1].item() == pytest.approx(0.1, rel=1e-3)
+    assert distance_stress(parts, found).item() == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
