@@ -146,7 +146,47 @@ class BaseVAETransformer(
         return self._fit(X, y, hasattr(self, "net_"), one_pass=True)
 
     def _fit(self, X, y, go_on: bool, one_pass: bool = False):
-        """Train a copy of the estimator, and take over its attributes in one step."""
+        """Train copies of the estimator, and take over the attributes of the best in one step."""
+        before = dict(vars(self))
+        new, error = self._trained(X, y, go_on, one_pass)
+        if not (go_on or one_pass):
+            for number in range(1, new._n_starts() if error is None else 1):
+                other, error = self._trained(X, y, go_on, one_pass, number, new._entropy)
+                if error is not None and not isinstance(error, DivergenceError):
+                    break
+                if error is None and other._final_loss() < new._final_loss():
+                    new = other
+                error = None
+        new._update_fitted()
+        # What a callback has set on the estimator meanwhile stays.
+        meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}
+        self.__dict__ = {**vars(new), **meanwhile}
+        if error is not None:
+            raise error
+        return self
+
+    def _n_starts(self) -> int:
+        """How many models `fit` trains, of which it keeps the best."""
+        if self.n_init != "auto":
+            return int(self.n_init)
+        module = self.net_.module_
+        circle = module.latent.dim == 1 and isinstance(module.encoder, SkipEncoder)
+        return module.latent.n_starts if circle else 1
+
+    def _final_loss(self) -> float:
+        """Loss by which starts are compared."""
+        history = self.net_.history
+        if "valid_loss" in history[-1]:
+            return self.net_.best_["valid_loss"]
+        last = [row["train_loss"] for row in history[-max(1, len(history) // 10) :]]
+        return sum(last) / len(last)
+
+    def _trained(self, X, y, go_on: bool, one_pass: bool, number: int = 0, entropy: int = 0):
+        """A trained copy of the estimator, and what ended its training early, or None.
+
+        ``number`` counts the starts of one `fit`, and ``entropy`` is the seed of all after the
+        first.
+        """
         before = dict(vars(self))
         new = object.__new__(type(self))
         new.__dict__ = dict(before)
@@ -160,7 +200,8 @@ class BaseVAETransformer(
                 new._n_fits += 1
                 new.net_ = new.net_.twin()
             else:
-                at_pca = new._start(rows, y, use_validation=not one_pass)
+                new._entropy = entropy if number else entropy_from(new.random_state)
+                at_pca = new._start(rows, y, not one_pass, number)
             new._budget = resolved(new, rows.shape[0], one_pass, at_pca)
             new._train(rows, y, use_validation=not one_pass)
         except DivergenceError as diverged:
@@ -173,15 +214,9 @@ class BaseVAETransformer(
         new.net_.rest()
         del new._budget
         new.n_iter_ = max(min(new.net_.n_epochs_, len(new.net_.history)), 1)
-        new._update_fitted()
-        # What a callback has set on the estimator meanwhile stays.
-        meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}
-        self.__dict__ = {**vars(new), **meanwhile}
-        if error is not None:
-            raise error
-        return self
+        return new, error
 
-    def _start(self, X, y, use_validation: bool) -> bool:
+    def _start(self, X, y, use_validation: bool, number: int = 0) -> bool:
         """Decide what is decided once: likelihood, units, device, model and net.
 
         Returns whether the model starts at principal components.
@@ -189,17 +224,19 @@ class BaseVAETransformer(
         at_pca = False
         device = resolve_device(self.device)
         kind, divisor = choose_likelihood(X, self.likelihood, self.binarize)
-        self._entropy = entropy_from(self.random_state)
         units = make_scaling(X, kind, divisor, self.binarize)
         self._input = replace(self._input, units=units)
         wants_y = self.supervised_weight > 0
         self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None
         self.likelihood_ = kind.name
         self.device_ = str(device)
-        with self._stream(derive_seed(self._entropy, _INIT)).building():
+        # The weights differ between starts. Rows that are held out, and draws, are the same.
+        path = (_INIT, number) if number else (_INIT,)
+        with self._stream(derive_seed(self._entropy, *path)).building():
             # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(kind, X.shape[1]).float()
-        if isinstance(module.encoder, SkipEncoder):
+        module.latent.start_number = number
+        if isinstance(module.encoder, SkipEncoder) and number < module.latent.n_starts:
             seed = derive_seed(self._entropy, _START)
             index = np.arange(X.shape[0])
             if self.early_stopping and use_validation:

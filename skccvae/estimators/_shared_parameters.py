@@ -116,6 +116,20 @@ class SharedParameters:
         there.
         """,
     )
+    n_init: int | str = parameter(
+        default="auto",
+        allowed=[COUNT, AUTO],
+        kind='int or "auto"',
+        doc="""
+        Number of starts, of which the one with the best objective is kept: the smallest validation
+        loss with ``early_stopping``, else the mean training loss of the last tenth of the epochs. A
+        sphere has two starts at principal components, on a hemisphere and all round, which decide
+        whether a ring of rows closes or tears. The first is the one that the rows seem to ask for,
+        the second the other one, and further ones are random. ``"auto"`` is 2 on a circle (a sphere
+        with ``n_components=1``) that starts at components, and otherwise 1. `partial_fit`, and
+        `fit` with ``warm_start``, go on from one model.
+        """,
+    )
     image_shape: Sequence[int] | None = parameter(
         default=None,
         allowed=[None, "array-like"],

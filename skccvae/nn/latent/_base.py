@@ -248,6 +248,14 @@ class Latent(nn.Module):
         assert isinstance(self.manifold, ConstantCurvature)
         return float(self.manifold.curvature)
 
+    #: Which of several starts at components `start_at` takes: 0 is the one that seems best.
+    start_number = 0
+
+    @property
+    def n_starts(self) -> int:
+        """How many starts at components there are that may end in different solutions."""
+        return 1
+
     @property
     def n_start(self) -> int:
         """Number of principal components that `start_at` reads; 0, as by default, for none."""

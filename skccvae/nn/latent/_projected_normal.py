@@ -10,7 +10,7 @@ from torch import Tensor
 from skccvae.distributions import ProjectedNormal
 from skccvae.kernels import accelerator
 from skccvae.nn.latent._base import LatentStep
-from skccvae.nn.latent._sphere import UniformSphere, start_on_sphere, unit_vectors
+from skccvae.nn.latent._sphere import UniformSphere, unit_vectors
 from skccvae.nn.limits import LOG_SCALE_BOUND
 from skccvae.special.smooth_limit import soft_bound
 
@@ -87,7 +87,7 @@ class ProjectedNormalLatent(UniformSphere):
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         # The direction of a Gaussian model; loc and scale are START times its.
-        linear, constant = start_on_sphere(noise_ratio, components)
+        linear, constant = self._start_vectors(noise_ratio, components)
         if not self.posterior_scale.free:
             width = 0.5 * (noise_ratio / len(noise_ratio)).log()
             self.posterior_scale.start_at(width + math.log(self.radius))

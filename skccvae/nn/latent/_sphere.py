@@ -97,6 +97,14 @@ class UniformSphere(Latent):
         """Logarithm of the scale of all rows, in radians."""
         return self.posterior_scale.log - math.log(self.radius)
 
+    @property
+    def n_starts(self) -> int:
+        return 2
+
+    def _start_vectors(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+        winds = wind_round(components) != (self.start_number == 1)
+        return start_on_sphere(noise_ratio, winds)
+
     def prior(self) -> HypersphericalUniform:
         return HypersphericalUniform(
             self.dim + 1, device=self._like.device, dtype=self._like.dtype, validate_args=False
@@ -109,19 +117,22 @@ class UniformSphere(Latent):
         return points * self.feature_scale
 
 
-def start_on_sphere(noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+def start_on_sphere(noise_ratio: Tensor, winds: bool) -> tuple[Tensor, Tensor]:
     """Affine map from d + 1 standardised components to vectors whose directions a model starts at.
 
-    The vectors are the components themselves if the rows wind round. Otherwise they are the first d
-    components beside the constant 1: central projections of a plane to a hemisphere. With the
-    constant sqrt(d) the size of a code would keep more of its meaning, but the codes would fill a
-    cap, and a small one costs much in many dimensions. MNIST, d = 40, 10 epochs, ELBO of 4000 other
-    images: von Mises-Fisher -106.2 (sqrt(d): -107.2), projected normal -101.8 (-102.6).
+    The vectors are the components themselves if the rows wind round, as those of a ring do.
+    Otherwise they are the first d components beside the constant 1: central projections of a plane
+    to a hemisphere. With the constant sqrt(d) the size of a code would keep more of its meaning,
+    but the codes would fill a cap, and a small one costs much in many dimensions. MNIST, d = 40, 10
+    epochs, ELBO of 4000 other images: von Mises-Fisher -106.2 (sqrt(d): -107.2), projected normal
+    -101.8 (-102.6).
 
     Parameters
     ----------
-    noise_ratio, components : Tensor of shape (d + 1,) and (n, d + 1)
+    noise_ratio : Tensor of shape (d + 1,)
         As for `Latent.start_at`.
+    winds : bool
+        Whether the rows wind round.
 
     Returns
     -------
@@ -129,7 +140,7 @@ def start_on_sphere(noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Te
     constant : Tensor of shape (d + 1,)
     """
     size, constant = (1 - noise_ratio).sqrt(), torch.zeros_like(noise_ratio)
-    if wind_round(components):
+    if winds:
         return torch.diag(size), constant
     constant[-1] = 1.0
     size = torch.cat([size[:-1], size.new_zeros(1)])
@@ -203,7 +214,7 @@ class SphericalLatent(UniformSphere):
         # sphere, and a von Mises-Fisher law has the variance 1 / kappa there.
         m = self.dim + 1
         weight, bias = noise_ratio.new_zeros(m + 1, m), noise_ratio.new_zeros(m + 1)
-        linear, constant = start_on_sphere(noise_ratio, components)
+        linear, constant = self._start_vectors(noise_ratio, components)
         if not self.posterior_scale.free:
             self.posterior_scale.start_at(
                 math.log(self.radius) + 0.5 * (noise_ratio.mean() / m).log()
