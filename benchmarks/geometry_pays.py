@@ -135,9 +135,9 @@ SPACES = {
     "sphere": lambda **settings: SphericalVAETransformer(2, **settings),
     "hyperbolic": lambda **settings: curved(-settings.pop("K", 1.0), **settings),
 }
-# Chosen by `--validate`, two seeds that the table does not use: the weight with the best mean of the
-# Pearson correlations of the three spaces (for MNIST, of the accuracies of neighbours), and the
-# curvature with which the hyperbolic space does best at that weight.
+# Chosen by `--validate`, two seeds that the table does not use: the weight with the best mean of
+# the Pearson correlations of the three spaces (for MNIST, of the accuracies of neighbours), and
+# the curvature with which the hyperbolic space does best at that weight.
 CHOSEN = {
     "branching 635": ("w3 e200", ""),
     "mammals": ("w3 e200", " K4"),

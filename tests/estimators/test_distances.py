@@ -47,8 +47,8 @@ def _agreement(vae, tree):
     return pearsonr(latent[upper], tree.tree_distances[np.ix_(tree.node, tree.node)][upper])[0]
 
 
-def test_the_weight_makes_distances_agree_with_a_tree(tree):
-    fits = {}
+def test_the_weight_makes_distances_agree_with_a_tree():
+    tree, fits = make_branching_diffusion(random_state=0), {}
     for weight in (0.0, 1.0):
         vae = HyperbolicVAETransformer(distance_weight=weight, max_epochs=60, random_state=0)
         fits[weight] = vae.fit(tree.data)
