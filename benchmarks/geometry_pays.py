@@ -154,9 +154,14 @@ def grid(name: str) -> list[str]:
 
 
 def parsed(setting: str) -> dict[str, Any]:
-    words = {word[0]: float(word[1:]) for word in setting.split()}
-    found = {"distance_weight": words["w"], "max_epochs": int(words["e"])}
-    return found | ({"K": words["K"]} if "K" in words else {})
+    words = {word[0]: word[1:] for word in setting.split()}
+    found: dict[str, Any] = {"distance_weight": float(words["w"]), "max_epochs": int(words["e"])}
+    if "K" in words:
+        found["K"] = float(words["K"])
+    if "p" in words:
+        shared = words["p"] == "shared"
+        found["posterior_scale"] = "shared" if shared else float(words["p"])
+    return found
 
 
 def fitted(model: str, setting: str, rows: np.ndarray, seed: int) -> Any:
@@ -199,9 +204,11 @@ def models(name: str) -> list[str]:
     return ["PCA 2", "PCA 5", "plane", "sphere", "hyperbolic"]
 
 
-def settings_for(name: str, model: str, validate: bool) -> list[str]:
+def settings_for(name: str, model: str, validate: bool, scales: bool) -> list[str]:
     if model.startswith("PCA"):
         return ["-"]
+    if scales:
+        return [f"{w} e200{p}" for w in ("w0", "w1") for p in ("", " pshared", " p0.3", " p1")]
     if not validate:
         setting, K = CHOSEN[name]
         return [setting + (K if model == "hyperbolic" else "")]
@@ -232,6 +239,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--validate", action="store_true", help="all settings, two other seeds")
+    parser.add_argument("--scales", action="store_true", help="posterior scales in place of these")
     parser.add_argument("--table", action="store_true", help="print the file and stop")
     options = parser.parse_args()
     FOLDER = options.folder
@@ -248,7 +256,7 @@ def main() -> None:
             if options.validate:  # a fifth of the training rows in place of the test rows
                 train, test = train[len(train) // 5 :], train[: len(train) // 5]
             for model in models(name):
-                for setting in settings_for(name, model, options.validate):
+                for setting in settings_for(name, model, options.validate, options.scales):
                     run = {"data": name, "model": model, "setting": setting, "seed": seed}
                     if not runs.has(**run):
                         runs.add(**run, **measured(model, setting, data, train, test, seed))
