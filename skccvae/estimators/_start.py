@@ -56,7 +56,7 @@ def start_rows(
         # So whatever reads these rows, a likelihood of the user's too, need not know of weights.
         ends = weights[index].cumsum()
         places = (np.arange(most) + np.random.default_rng(seed).random()) / most
-        return index[np.searchsorted(ends / ends[-1], places, side="right")]
+        return index[np.searchsorted(ends / ends[-1], places)]
     if most == len(index):
         return index
     return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
