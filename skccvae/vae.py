@@ -5,6 +5,9 @@ units and returns log-likelihoods and KLs in nats.
 
 In every method ``x`` holds the columns that the likelihood describes, shape (n, p). ``extra`` holds
 what the encoder alone reads, shape (n, q), such as the graphs of molecules. Most models have none.
+``weights`` are those of the rows, shape (n,), and ``target_weights`` those of their targets, shape
+(n, t). A weighted mean is the sum of weighted values over the number of rows (of labels, for
+targets). So if weights have mean 1 over all rows, means over batches have the right mean.
 """
 
 from __future__ import annotations
@@ -209,22 +212,33 @@ class VAE(nn.Module):
         n_samples: int = 1,
         targets: Tensor | None = None,
         extra: Tensor | None = None,
+        weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
     ) -> Terms:
         """Batch means of reconstruction and KL: the training step's fast path."""
         params = self.encode(x, extra)
         step = self.latent.step(params, self.noise(n_samples, x))
         outputs = self.decode(step.features)
         if n_samples == 1:
-            reconstruction = self.likelihood.total_log_prob(outputs, x) / x.shape[0]
+            reconstruction = self._total_log_prob(outputs, x, weights) / x.shape[0]
         else:
-            reconstruction = self.likelihood.log_prob(outputs, x).mean()
+            reconstruction = _mean(self.likelihood.log_prob(outputs, x), weights)
         return Terms(
             reconstruction,
-            step.kl.mean(),
-            self._supervised(step.features, targets),
-            factor_kl=_over_rows(step.factor_kl),
-            stress=self._stress(params[:STRESS_ROWS], x[:STRESS_ROWS]),
+            _mean(step.kl, weights),
+            self._supervised(step.features, targets, target_weights),
+            factor_kl=_over_rows(step.factor_kl, weights),
+            stress=self._stress(
+                params[:STRESS_ROWS],
+                x[:STRESS_ROWS],
+                None if weights is None else weights[:STRESS_ROWS],
+            ),
         )
+
+    def _total_log_prob(self, outputs: Tensor, x: Tensor, weights: Tensor | None) -> Tensor:
+        if weights is None:
+            return self.likelihood.total_log_prob(outputs, x)
+        return weights @ self.likelihood.log_prob(outputs, x)
 
     def iwae_terms(
         self,
@@ -232,6 +246,8 @@ class VAE(nn.Module):
         n_samples: int,
         targets: Tensor | None = None,
         extra: Tensor | None = None,
+        weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
     ) -> Terms:
         """Importance-weighted bound from fresh draws, with the parts of the ELBO for the record.
 
@@ -243,35 +259,52 @@ class VAE(nn.Module):
         params = self.encode(x, extra)
         features, log_ratio = self.latent.weighted(params, noise)
         log_lik = self.likelihood.log_prob(self.decode(features), x)
-        bound = (torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)).mean()
-        supervised = self._supervised(features, targets)
-        stress = self._stress(params[:STRESS_ROWS], x[:STRESS_ROWS])
-        return Terms(log_lik.mean(), -log_ratio.mean(), supervised, bound, stress=stress)
+        bounds = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
+        return Terms(
+            _mean(log_lik, weights),
+            -_mean(log_ratio, weights),
+            self._supervised(features, targets, target_weights),
+            _mean(bounds, weights),
+            stress=self._stress(
+                params[:STRESS_ROWS],
+                x[:STRESS_ROWS],
+                None if weights is None else weights[:STRESS_ROWS],
+            ),
+        )
 
-    def _supervised(self, features: Tensor, targets: Tensor | None) -> Tensor | None:
+    def _supervised(
+        self, features: Tensor, targets: Tensor | None, weights: Tensor | None
+    ) -> Tensor | None:
         if targets is None or self.predictor is None:
             return None
-        return self.supervised_weight * self.predictor.log_prob(features, targets)
+        return self.supervised_weight * self.predictor.log_prob(features, targets, weights)
 
-    def _stress(self, params: Tensor, x: Tensor) -> Tensor | None:
+    def _stress(self, params: Tensor, x: Tensor, weights: Tensor | None) -> Tensor | None:
         if self.distance_weight == 0:
             return None
         wanted = self.distance_metric(self.likelihood.encoder_inputs(x))
-        return distance_stress(self.latent.polar_locations(params), wanted)
+        return distance_stress(self.latent.polar_locations(params), wanted, weights)
 
-    def stress(self, x: Tensor, extra: Tensor | None = None) -> Tensor | None:
-        """Stress of the rows of a batch, a scalar between 0 and 1; None where it has no weight."""
-        return self._stress(self.encode(x, extra), x)
+    def stress(
+        self, x: Tensor, extra: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor | None:
+        """Stress of the rows of a batch, a scalar between 0 and 1; None where it has no weight.
+
+        The pairs of a batch count with the products of the weights.
+        """
+        return self._stress(self.encode(x, extra), x, weights)
 
     @torch.no_grad()
-    def measure_distance_scale(self, x: Tensor, extra: Tensor | None = None) -> None:
+    def measure_distance_scale(
+        self, x: Tensor, extra: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
         """Set what a unit of stress costs, from what rows lose if their codes are exchanged.
 
         This scale makes one weight mean about the same under any likelihood and on any data.
         """
         outputs = self.decode(self.latent.features(self.latent.location(self.encode(x, extra))))
-        own = self.likelihood.total_log_prob(outputs, x)
-        lost = own - self.likelihood.total_log_prob(outputs.roll(1, 0), x)
+        own = self._total_log_prob(outputs, x, weights)
+        lost = own - self._total_log_prob(outputs.roll(1, 0), x, weights)
         self.distance_scale.copy_(STRESS_WEIGHT * lost.clamp(min=0) / x.shape[0])
 
     def draw_pixels(self, x: Tensor, seed: int) -> Tensor:
@@ -358,8 +391,15 @@ def _over_draws(values: Tensor) -> Tensor:
     return values.mean(0) if values.dim() > 1 else values
 
 
-def _over_rows(factor_kl: Tensor | None) -> tuple[Tensor, ...]:
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean over rows, the last axis, and draws."""
+    return values.mean() if weights is None else (weights * values).mean()
+
+
+def _over_rows(factor_kl: Tensor | None, weights: Tensor | None) -> tuple[Tensor, ...]:
     """Mean KL of each factor over rows and draws."""
     if factor_kl is None:
         return ()
+    if weights is not None:
+        factor_kl = weights[:, None] * factor_kl
     return factor_kl.reshape(-1, factor_kl.shape[-1]).mean(0).unbind()

@@ -6,6 +6,7 @@ from skccvae.estimators._constant_curvature import ConstantCurvatureVAETransform
 from skccvae.estimators._gaussian import GaussianVAETransformer
 from skccvae.estimators._hyperbolic import HyperbolicVAETransformer
 from skccvae.estimators._mixed_curvature import MixedCurvatureVAETransformer
+from skccvae.estimators._outliers import LatentOutlierDetector
 from skccvae.estimators._persistence import load
 from skccvae.estimators._spherical import SphericalVAETransformer
 
@@ -21,4 +22,4 @@ ESTIMATORS: dict[str, type[BaseVAETransformer]] = {
     )
 }
 
-__all__ = ["ESTIMATORS", "BaseVAETransformer", "load", *ESTIMATORS]
+__all__ = ["ESTIMATORS", "BaseVAETransformer", "LatentOutlierDetector", "load", *ESTIMATORS]

@@ -19,6 +19,7 @@ from skccvae.estimators._start import read_rows, sparse_inputs, start_at_pca, st
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
+from skccvae.estimators._weights import training_weights, weighted_rows
 from skccvae.nn import SkipEncoder
 from skccvae.training import (
     Batches,
@@ -80,7 +81,7 @@ class BaseVAETransformer(
 
     @fit_context(prefer_skip_nested_validation=True)
     @own_modes(grad=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Fit the model to X.
 
         Parameters
@@ -96,6 +97,10 @@ class BaseVAETransformer(
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
             and None takes the labels of a ``Dataset``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts, a finite number that is not negative. A row of weight 2
+            counts as if it were there twice, and one of weight 0 as if it were not there at all.
+            Only ratios matter. None gives all rows the same weight.
 
         Returns
         -------
@@ -106,7 +111,8 @@ class BaseVAETransformer(
         ------
         ValueError
             If X holds NaN or infinity (some likelihoods take NaN as a missing value), is empty,
-            or leaves the support of the likelihood.
+            or leaves the support of the likelihood. If ``sample_weight`` has another length than X,
+            is negative or not finite anywhere, or is 0 everywhere.
         TypeError
             If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows. If
             ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
@@ -118,13 +124,24 @@ class BaseVAETransformer(
         The estimator takes over the new model when training ends; callbacks get the new net. If
         `fit` fails in another way or is interrupted, the estimator stays as it was. There is one
         exception: if Ctrl-C ends a first fit after an epoch or more, the whole epochs are kept.
+
+        The loss of a batch is the mean of weight times loss over its rows, divided by the mean
+        weight of all rows. Labels count likewise, with the mean weight of the rows that have one.
+        Centres and scales, of columns and of targets, and the validation loss are weighted means. A
+        start at PCA looks at rows drawn in proportion to their weights. With ``distance_weight``, a
+        pair of rows in a batch counts with the product of their weights. Where ``"auto"`` goes by
+        the number of rows, these are the rows whose weight is not 0.
+
+        Weights of 0 and 1 give the same bits as a fit without the rows of weight 0. A row of weight
+        2 and a row that is there twice give the same objective, but not the same model: shuffling
+        and noise differ.
         """
         go_on = self.warm_start and hasattr(self, "net_")
-        return self._fit(X, y, go_on)
+        return self._fit(X, y, sample_weight, go_on)
 
     @fit_context(prefer_skip_nested_validation=True)
     @own_modes(grad=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, sample_weight=None):
         """Train for one epoch on X, going on from the current weights.
 
         The first call decides the likelihood from its X, for real values the centre and scale of
@@ -137,21 +154,26 @@ class BaseVAETransformer(
             Rows as in `fit`.
         y : array-like, default=None
             As in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`: ratios to the mean of this call, so a call counts by the number of its
+            rows, whatever their weights.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, hasattr(self, "net_"), one_pass=True)
+        return self._fit(X, y, sample_weight, hasattr(self, "net_"), one_pass=True)
 
-    def _fit(self, X, y, go_on: bool, one_pass: bool = False):
+    def _fit(self, X, y, sample_weight, go_on: bool, one_pass: bool = False):
         """Train copies of the estimator, and take over the attributes of the best in one step."""
         before = dict(vars(self))
-        new, error = self._trained(X, y, go_on, one_pass)
+        new, error = self._trained(X, y, sample_weight, go_on, one_pass)
         if not (go_on or one_pass):
             for number in range(1, new._n_starts() if error is None else 1):
-                other, error = self._trained(X, y, go_on, one_pass, number, new._entropy)
+                other, error = self._trained(
+                    X, y, sample_weight, go_on, one_pass, number, new._entropy
+                )
                 if error is not None and not isinstance(error, DivergenceError):
                     break
                 if error is None and other._final_loss() < new._final_loss():
@@ -181,7 +203,9 @@ class BaseVAETransformer(
         last = [row["train_loss"] for row in history[-max(1, len(history) // 10) :]]
         return sum(last) / len(last)
 
-    def _trained(self, X, y, go_on: bool, one_pass: bool, number: int = 0, entropy: int = 0):
+    def _trained(
+        self, X, y, sample_weight, go_on: bool, one_pass: bool, number: int = 0, entropy: int = 0
+    ):
         """A trained copy of the estimator, and what ended its training early, or None.
 
         ``number`` counts the starts of one `fit`, and ``entropy`` is the seed of all after the
@@ -192,7 +216,10 @@ class BaseVAETransformer(
         new.__dict__ = dict(before)
         error: BaseException | None = None
         try:
-            rows = validate_rows(new, X, reset=not go_on)
+            rows, weights, numbers = validate_rows(new, X, reset=not go_on), None, None
+            if sample_weight is not None:
+                wants_y = new.supervised_weight > 0
+                rows, y, weights, numbers = weighted_rows(rows, y, sample_weight, wants_y)
             at_pca = False
             if go_on:
                 new._check_structure()
@@ -201,9 +228,9 @@ class BaseVAETransformer(
                 new.net_ = new.net_.twin()
             else:
                 new._entropy = entropy if number else entropy_from(new.random_state)
-                at_pca = new._start(rows, y, not one_pass, number)
+                at_pca = new._start(rows, y, weights, not one_pass, number)
             new._budget = resolved(new, rows.shape[0], one_pass, at_pca)
-            new._train(rows, y, use_validation=not one_pass)
+            new._train(rows, y, weights, numbers, use_validation=not one_pass)
         except DivergenceError as diverged:
             error = diverged
         except KeyboardInterrupt as interrupt:
@@ -216,7 +243,7 @@ class BaseVAETransformer(
         new.n_iter_ = max(min(new.net_.n_epochs_, len(new.net_.history)), 1)
         return new, error
 
-    def _start(self, X, y, use_validation: bool, number: int = 0) -> bool:
+    def _start(self, X, y, weights, use_validation: bool, number: int = 0) -> bool:
         """Decide what is decided once: likelihood, units, device, model and net.
 
         Returns whether the model starts at principal components.
@@ -224,10 +251,12 @@ class BaseVAETransformer(
         at_pca = False
         device = resolve_device(self.device)
         kind, divisor = choose_likelihood(X, self.likelihood, self.binarize)
-        units = make_scaling(X, kind, divisor, self.binarize)
+        units = make_scaling(X, kind, divisor, self.binarize, weights)
         self._input = replace(self._input, units=units)
         wants_y = self.supervised_weight > 0
-        self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0]) if wants_y else None
+        self._targets = None
+        if wants_y:
+            self._targets = TargetEncoder.fit(targets_for(X, y), X.shape[0], weights)
         self.likelihood_ = kind.name
         self.device_ = str(device)
         # The weights differ between starts. Rows that are held out, and draws, are the same.
@@ -242,20 +271,19 @@ class BaseVAETransformer(
             if self.early_stopping and use_validation:
                 index, _ = self._split(X.shape[0])
             source = RowSource(X, units, resident=False)
-            rows = read_rows(source, start_rows(index, X.shape[1], seed))
-            inputs = sparse_inputs(source, index, module.likelihood, seed)
+            rows = read_rows(source, start_rows(index, X.shape[1], seed, weights))
+            inputs = sparse_inputs(source, index, module.likelihood, seed, weights)
             at_pca = start_at_pca(module, rows, seed, inputs)
         self._new_net(module)
         self._n_fits = 0
         return at_pca
 
-    def _train(self, X, y, use_validation: bool):
+    def _train(self, X, y, weights, numbers, use_validation: bool):
         self._follow_parameters()
         epochs = self._budget.epochs
         targets = None
         if self._targets is not None:
             targets = self._targets.transform(targets_for(X, y), X.shape[0])
-        source = RowSource(X, self._input.units, self.device_, targets)
         n_rows = X.shape[0]
         index, held_out = np.arange(n_rows), None
         if self.early_stopping and use_validation:
@@ -263,6 +291,11 @@ class BaseVAETransformer(
             index, held_out = self._split(n_rows)
             if targets is not None:
                 warn_of_lonely_labels(targets, held_out)
+        if weights is not None:
+            weights = training_weights(weights, targets, index)
+        source = RowSource(
+            X, self._input.units, self.device_, targets, weights=weights, numbers=numbers
+        )
         dynamic = self.binarize == "dynamic"
         seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
         stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))

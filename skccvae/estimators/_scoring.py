@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skccvae._array_api import as_given
 from skccvae.estimators._inference import NUMBERS_IN_MEMORY, InferenceMixin
 from skccvae.estimators._validation import validate_rows
+from skccvae.estimators._weights import checked_weights
 from skccvae.training import derive_seed, own_modes
 
 # What the stream of random numbers is for.
@@ -49,7 +50,7 @@ class ScoringMixin(InferenceMixin):
         """
         return as_given(self._evidence(X, n_importance_samples)[:, 2], X)
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Mean of `score_samples`: higher is better.
 
         Parameters
@@ -58,13 +59,18 @@ class ScoringMixin(InferenceMixin):
             Rows as in `fit`.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, finite and not negative, some of them above 0. Only ratios matter.
 
         Returns
         -------
         score : float
-            Mean over the rows, in nats.
+            Mean over the rows, in nats; weighted, if there are weights.
         """
-        return float(self._evidence(X, 64)[:, 2].mean())
+        bounds = self._evidence(X, 64)[:, 2]
+        if sample_weight is None:
+            return float(bounds.mean())
+        return float(np.average(bounds, weights=checked_weights(sample_weight, len(bounds))))
 
     def evaluate(self, X, n_importance_samples: int = 64) -> dict[str, float]:
         """ELBO and its parts, averaged over rows.

@@ -26,9 +26,37 @@ _SMALLEST_RATIO, _LARGEST_RATIO = 1e-3, 0.95
 _ROWS_PER_COMPONENT = 3
 
 
-def start_rows(index: np.ndarray, p: int, seed: int) -> np.ndarray:
-    """Those of some rows that a start looks at, in ascending order."""
+def start_rows(
+    index: np.ndarray, p: int, seed: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Those of some rows that a start looks at, in ascending order.
+
+    Parameters
+    ----------
+    index : ndarray of int, shape (n,)
+        Rows of X, with p columns.
+    p : int
+        Number of columns.
+    seed : int
+        Seed of the choice.
+    weights : ndarray, optional
+        Weight of every row of X. A row is then there as often as its weight says, rounded up or
+        down at random: k rows are drawn by systematic sampling, k being their number otherwise.
+
+    Returns
+    -------
+    ndarray of int, shape (k,)
+
+    References
+    ----------
+    Madow, "On the theory of systematic sampling, II", Annals of Mathematical Statistics 1949.
+    """
     most = min(len(index), _ROWS, max(_NUMBERS // p, 256))
+    if weights is not None:
+        # So whatever reads these rows, a likelihood of the user's too, need not know of weights.
+        ends = weights[index].cumsum()
+        places = (np.arange(most) + np.random.default_rng(seed).random()) / most
+        return index[np.searchsorted(ends / ends[-1], places)]
     if most == len(index):
         return index
     return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
@@ -44,7 +72,11 @@ def read_rows(source: RowSource, index: np.ndarray) -> Tensor:
 
 
 def sparse_inputs(
-    source: RowSource, index: np.ndarray, likelihood: Likelihood, seed: int
+    source: RowSource,
+    index: np.ndarray,
+    likelihood: Likelihood,
+    seed: int,
+    weights: np.ndarray | None = None,
 ) -> sp.csr_array | None:
     """Encoder inputs of more rows than memory holds dense, as a sparse matrix.
 
@@ -62,6 +94,8 @@ def sparse_inputs(
         The model's.
     seed : int
         Seed of the choice.
+    weights : ndarray, optional
+        Weight of every row, as in `start_rows`.
 
     Returns
     -------
@@ -72,7 +106,7 @@ def sparse_inputs(
     if not sp.issparse(X) or source.scaling.center is not None:
         return None
     n, p = X.shape
-    rows = start_rows(index, math.ceil(X.nnz / n) or 1, seed)
+    rows = start_rows(index, math.ceil(X.nnz / n) or 1, seed, weights)
     if len(rows) <= len(start_rows(index, p, seed)):
         return None
     if likelihood.encoder_inputs(torch.zeros(1, p)).any():

@@ -30,12 +30,12 @@ class TargetEncoder:
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, y: Any, n_rows: int) -> TargetEncoder:
-        """Learn the kind, classes and units of each target from y."""
+    def fit(cls, y: Any, n_rows: int, weights: np.ndarray | None = None) -> TargetEncoder:
+        """Learn the kind, classes and units of each target from y, with weights of the rows."""
         targets = _read(y, n_rows)
         classes: list[np.ndarray | None] = []
         center, scale = np.zeros(len(targets)), np.ones(len(targets))
-        for number, (values, _) in enumerate(targets):
+        for number, (values, known) in enumerate(targets):
             if values.size == 0:
                 raise ValueError(
                     f"supervised_weight > 0 needs labels, but target {number} of y has none; "
@@ -44,8 +44,13 @@ class TargetEncoder:
             if is_measured(values):
                 values = values.astype(np.float64)
                 classes.append(None)
-                center[number] = values.mean()
-                scale[number] = values.std() or 1.0
+                if weights is None:
+                    center[number], spread = values.mean(), values.std()
+                else:
+                    of_known = weights[known]
+                    center[number] = np.average(values, weights=of_known)
+                    spread = np.average((values - center[number]) ** 2, weights=of_known) ** 0.5
+                scale[number] = spread or 1.0
             else:
                 if values.dtype.itemsize > 8 and values.dtype.kind == "f":
                     values = values.astype(np.float64)  # as files and pickles hold numbers

@@ -222,7 +222,9 @@ def _column_range(X: Any) -> tuple[np.ndarray, np.ndarray]:
     return low.astype(np.float64), high.astype(np.float64)
 
 
-def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def column_statistics(
+    X: Any, shared: bool = False, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in float64 whatever the dtype of X.
 
     It makes two passes over X: one for the range of each column, which a Dataset keeps, and one for
@@ -234,6 +236,8 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
         Validated rows.
     shared : bool, default=False
         Whether all columns get one scale, the root of their mean variance.
+    weights : ndarray of shape (n,), optional
+        How often each row counts, a positive number.
 
     Returns
     -------
@@ -256,7 +260,7 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
             f"Column {column} of X runs from {low[column]} to {high[column]}, a range that "
             "overflows float64. Divide X by a large number."
         )
-    n, constant = X.shape[0], low == high
+    constant = low == high
     # Squares of 1e200 overflow, and those of 1e-200 vanish. Dividing by the largest number first
     # keeps them in range.
     if sp.issparse(X):
@@ -264,7 +268,7 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
         unit = np.ldexp(1.0, np.frexp(np.maximum(-low, high))[1] - 1)
         floats = X.astype(np.float64)
         floats.data /= unit[floats.indices]
-        relative, variance = mean_variance_axis(floats, axis=0)
+        relative, variance = mean_variance_axis(floats, axis=0, weights=weights)
         mean = relative * unit
     else:
         # A trial mean from the first row makes the sums of squares safe at any offset.
@@ -273,8 +277,10 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
         unit = np.where(constant, 1.0, np.maximum(offset - low, high - offset))
         for rows in row_slices(X):
             deviation = (X[rows].astype(np.float64) - offset) / unit
-            total += deviation.sum(axis=0)
-            square += np.square(deviation).sum(axis=0)
+            part = None if weights is None else weights[rows]
+            total += _column_sums(deviation, part)
+            square += _column_sums(np.square(deviation), part)
+        n = X.shape[0] if weights is None else weights.sum()
         relative = total / n
         mean = offset + unit * relative
         variance = np.maximum(square / n - relative**2, 0.0)
@@ -288,18 +294,30 @@ def column_statistics(X: Any, shared: bool = False) -> tuple[np.ndarray, np.ndar
     return np.where(constant, low, mean), scale, constant
 
 
-def _rate_units(X: Any) -> np.ndarray | None:
+def _column_sums(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    return rows.sum(axis=0) if weights is None else weights @ rows
+
+
+def _rate_units(X: Any, weights: np.ndarray | None) -> np.ndarray | None:
     """Mean of each column with large counts and 1 for the others; None if no counts are large."""
     large = _column_range(X)[1] > _LARGE_COUNT
-    return np.where(large, column_statistics(X)[0], 1.0) if large.any() else None
+    means = column_statistics(X, weights=weights)[0] if large.any() else None
+    return None if means is None else np.where(large, means, 1.0)
 
 
-def make_scaling(X: Any, kind: type[Likelihood], divisor: float, binarize: Any) -> RowScaling:
-    """The map from a user's rows to model units for a likelihood."""
+def make_scaling(
+    X: Any,
+    kind: type[Likelihood],
+    divisor: float,
+    binarize: Any,
+    weights: np.ndarray | None = None,
+) -> RowScaling:
+    """The map from a user's rows, perhaps with weights, to model units for a likelihood."""
     if kind.scaling == "rates":
-        return RowScaling(scale=_rate_units(_observed(X)))
+        return RowScaling(scale=_rate_units(_observed(X), weights))
     if kind.scaling is not None:
-        return RowScaling(1.0, *column_statistics(_observed(X), shared=kind.scaling == "shared"))
+        shared = kind.scaling == "shared"
+        return RowScaling(1.0, *column_statistics(_observed(X), shared, weights))
     threshold = float(binarize) if isinstance(binarize, Real) else None
     support = kind.support if all(map(math.isfinite, kind.support)) else None
     return RowScaling(divisor, threshold=threshold, period=kind.period, support=support)

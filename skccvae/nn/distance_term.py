@@ -144,7 +144,9 @@ def stress(latent: Tensor, wanted: Tensor) -> Tensor:
 
 
 def distance_stress(
-    parts: Sequence[tuple[Tensor, Tensor, float | Tensor]], wanted: Tensor
+    parts: Sequence[tuple[Tensor, Tensor, float | Tensor]],
+    wanted: Tensor,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Stress between geodesic distances of points and wanted distances, by the fastest path.
 
@@ -154,12 +156,17 @@ def distance_stress(
         As for `geodesic_pairs`.
     wanted : Tensor of shape (n, n)
         Symmetric, up to rounding.
+    weights : Tensor of shape (n,), optional
+        Weights of the points. A pair counts with the product of its two.
 
     Returns
     -------
     Tensor of shape ()
         `stress` of `geodesic_pairs`.
     """
+    if weights is not None:
+        root = weights.sqrt()[:, None] * weights.sqrt()
+        return stress(root * geodesic_pairs(parts), root * wanted)
     learned = [K for _, _, K in parts if isinstance(K, Tensor)]
     fused = accelerator("stress", parts[0][1], curvature=learned[0] if learned else 0.0)
     if fused is None:

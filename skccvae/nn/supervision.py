@@ -53,7 +53,7 @@ class PredictionHead(nn.Module):
         """Output for each target: logits (..., n_classes), or a mean (..., 1)."""
         return list(self.network(features).split(self.widths, dim=-1))
 
-    def log_prob(self, features: Tensor, targets: Tensor) -> Tensor:
+    def log_prob(self, features: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """Mean log-likelihood over the labelled rows, summed over the targets.
 
         Parameters
@@ -62,6 +62,8 @@ class PredictionHead(nn.Module):
             Latent features, with or without leading dimensions for draws.
         targets : Tensor of shape (n, t)
             Standardised values or class numbers. NaN means unknown and adds nothing.
+        weights : Tensor of shape (n, t), optional
+            Factors of the log-likelihoods, with mean 1 over the known labels of all data.
 
         Returns
         -------
@@ -70,6 +72,8 @@ class PredictionHead(nn.Module):
             draws. A target without any label adds 0, and no gradient.
         """
         terms = self.log_prob_terms(features, targets)
+        if weights is not None:
+            terms = weights * terms
         return mean_of_known(terms.sum(0), (~targets.isnan()).sum(0))
 
     def log_prob_terms(self, features: Tensor, targets: Tensor) -> Tensor:
@@ -105,4 +109,5 @@ class PredictionHead(nn.Module):
 
 def mean_of_known(sums: Tensor, counts: Tensor) -> Tensor:
     """Sum over the targets of each one's mean, from sums and numbers of known labels, (t,)."""
-    return (sums / counts.clamp(min=1)).sum()
+    # A count of weighted labels may lie between 0 and 1.
+    return (sums / torch.where(counts > 0, counts, 1)).sum()

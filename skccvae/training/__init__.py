@@ -10,14 +10,26 @@ import warnings
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from skccvae.training.batches import Batch, Batches, RowScaling, RowSource, rounding
+from skccvae.training.batches import (
+    Batch,
+    Batches,
+    RowScaling,
+    RowSource,
+    RowWeights,
+    rounding,
+)
 from skccvae.training.dataset_rows import DatasetRows
 from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.modes import own_modes
 from skccvae.training.objective import NegativeELBO
 from skccvae.training.paired_rows import PairedRows
 from skccvae.training.random import RandomStream, derive_seed, entropy_from
-from skccvae.training.row_access import column_limits, is_memory_mapped, row_slices
+from skccvae.training.row_access import (
+    MappedRows,
+    column_limits,
+    is_memory_mapped,
+    row_slices,
+)
 
 if TYPE_CHECKING:
     from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
@@ -49,12 +61,14 @@ __all__ = [
     "DivergenceError",
     "EpochPrinter",
     "KeepBest",
+    "MappedRows",
     "NegativeELBO",
     "PairedRows",
     "ProgressBar",
     "RandomStream",
     "RowScaling",
     "RowSource",
+    "RowWeights",
     "StopTraining",
     "VAENet",
     "column_limits",

@@ -40,11 +40,32 @@ class Batch(NamedTuple):
         Targets of the rows, under supervision.
     extra : Tensor of shape (n, q), float32, or None
         What the encoder alone reads, for the few models that have it.
+    weights : Tensor of shape (n,), float32, or None
+        How often each row counts, if not once.
+    target_weights : Tensor of shape (n, t), float32, or None
+        How often each target of a row counts among those that are known.
     """
 
     x: Tensor
     targets: Tensor | None = None
     extra: Tensor | None = None
+    weights: Tensor | None = None
+    target_weights: Tensor | None = None
+
+
+class RowWeights(NamedTuple):
+    """Weights of the rows of a training.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n,)
+        Positive, with mean 1 over the rows that are trained on.
+    targets : ndarray of shape (n, t), or None
+        The same, with mean 1 over the rows that are trained on and have a label.
+    """
+
+    rows: np.ndarray
+    targets: np.ndarray | None = None
 
 
 def rounding(dtype: np.dtype, support: tuple[float, float]) -> float:
@@ -147,6 +168,10 @@ class RowSource:
     resident : bool, default=True
         Whether X may be kept as one tensor on the device, for many passes. A single pass needs
         no copy.
+    weights : RowWeights, optional
+        Weights of the rows, and of their targets.
+    numbers : ndarray of int, shape (n,), optional
+        Which rows of the user's X these are, if not all of them.
     """
 
     X: Any
@@ -154,9 +179,12 @@ class RowSource:
     device: Any = "cpu"
     targets: np.ndarray | None = None
     resident: bool = True
+    weights: RowWeights | None = None
+    numbers: np.ndarray | None = None
     _extra: sp.csr_array | None = field(default=None, init=False, repr=False)
     _resident: Tensor | None = field(default=None, init=False, repr=False)
     _resident_targets: Tensor | None = field(default=None, init=False, repr=False)
+    _resident_weights: tuple[Tensor | None, ...] = field(default=(), init=False, repr=False)
     _mapped: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -170,9 +198,14 @@ class RowSource:
             else:
                 self._resident = _from_numpy(self.scaling.apply(self.X)).to(self.device)
         if self.targets is not None:
-            self._resident_targets = _from_numpy(
-                np.ascontiguousarray(self.targets, dtype=np.float32)
-            ).to(self.device)
+            self._resident_targets = self._on_device(self.targets)
+        if self.weights is not None:
+            self._resident_weights = tuple(
+                None if part is None else self._on_device(part) for part in self.weights
+            )
+
+    def _on_device(self, array: np.ndarray) -> Tensor:
+        return _from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
 
     def _may_reside(self) -> bool:
         """Whether X becomes one tensor: it is in memory, and not too large as a tensor."""
@@ -217,7 +250,8 @@ class RowSource:
         if self._extra is not None:
             rows = self._extra[index].toarray().astype(np.float32, copy=False)
             extra = torch.from_numpy(rows).to(self.device)
-        return Batch(self.rows(index), targets, extra)
+        weights = (w if w is None else self._pick(w, index) for w in self._resident_weights)
+        return Batch(self.rows(index), targets, extra, *weights)
 
     def _pick(self, tensor: Tensor, index: np.ndarray | slice) -> Tensor:
         if isinstance(index, slice):

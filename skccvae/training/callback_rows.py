@@ -27,13 +27,14 @@ class CallbackRows(Dataset):
     y : ndarray of shape (n, t), float32, or None
         Targets of the rows, under supervision.
     index : ndarray of int
-        Which rows of the X of `fit` they are.
+        Which rows of the X of `fit` they are; those of weight 0 are not among them.
     """
 
     def __init__(self, batches: Batches) -> None:
         # Not the constructor of skorch, which would read the rows.
         self.batches = batches
-        self.index = batches.index
+        numbers = batches.source.numbers
+        self.index = batches.index if numbers is None else numbers[batches.index]
         self.X_indexing = self.y_indexing = None
         self.X_is_ndframe = False
 
@@ -47,4 +48,6 @@ class CallbackRows(Dataset):
     @cached_property
     def y(self) -> np.ndarray | None:
         targets = self.batches.source.targets
-        return None if targets is None else np.asarray(targets[self.index], dtype=np.float32)
+        return (
+            None if targets is None else np.asarray(targets[self.batches.index], dtype=np.float32)
+        )

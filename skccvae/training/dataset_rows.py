@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -87,6 +88,15 @@ class DatasetRows:
         self.shape = (n, math.prod(first.shape))
         self._limits: tuple[np.ndarray, np.ndarray] | None = None
         self._labels: np.ndarray | None = None
+        self._numbers: np.ndarray | None = None
+
+    def only(self, numbers: np.ndarray) -> DatasetRows:
+        """The rows with these numbers, an index array, as rows of their own."""
+        rows = copy.copy(self)
+        rows._numbers = numbers if self._numbers is None else self._numbers[numbers]
+        rows.shape = (len(numbers), self.shape[1])
+        rows._limits = rows._labels = None
+        return rows
 
     @property
     def size(self) -> int:
@@ -106,6 +116,7 @@ class DatasetRows:
             return self[np.array([index])][0]
         else:
             chosen = np.asarray(index).tolist()
+        chosen = self._in_dataset(chosen)
         rows = np.empty((len(chosen), self.shape[1]), dtype=self.dtype)
         for place, (number, item) in enumerate(zip(chosen, self._items(chosen), strict=True)):
             rows[place] = self._checked(item, number)
@@ -146,7 +157,7 @@ class DatasetRows:
         if self._labels is None:
             found: list[Any] = []
             for part in row_slices(self):
-                items = self._items(range(*part.indices(self.shape[0])))
+                items = self._items(self._in_dataset(range(*part.indices(self.shape[0]))))
                 pairs = [item for item in items if isinstance(item, tuple) and len(item) == 2]
                 if len(pairs) < len(items):
                     return None
@@ -154,6 +165,10 @@ class DatasetRows:
             # As objects: an array of text would spell missing labels as words.
             self._labels = np.asarray(found, dtype=object)
         return self._labels
+
+    def _in_dataset(self, chosen: Any) -> Any:
+        """Numbers of samples of the Dataset from numbers of rows."""
+        return chosen if self._numbers is None else self._numbers[list(chosen)].tolist()
 
     # --- one sample ---------------------------------------------------------------------------
 

@@ -193,7 +193,7 @@ class VAENet(ModuleNet):
         )
         for number, batch in enumerate(train):
             if number == 0 and measure:
-                self.module_.measure_distance_scale(batch.x, extra=batch.extra)
+                self.module_.measure_distance_scale(batch.x, batch.extra, batch.weights)
             weight = self.criterion_.weight(epochs_done + (number + 1) / n_batches)
             if per_batch:
                 self.module_.train()  # a callback may have asked for predictions
@@ -247,7 +247,7 @@ class VAENet(ModuleNet):
         totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
         # A row for the sums of log p(y | z), one for the numbers of labels; a column for a target.
         labels: Tensor | None = None
-        stress = 0.0
+        stress = total = 0.0
         for batch in valid:
             if per_batch:
                 self.notify("on_batch_begin", batch=batch[:2], training=False)
@@ -260,20 +260,29 @@ class VAENet(ModuleNet):
                 extra=batch.extra,
                 targets=batch.targets,
             )
-            sums = [values.sum() for values in (*evidence[:3], *evidence.factor_kl)]
+            values = (*evidence[:3], *evidence.factor_kl)
+            size, weights = float(batch.x.shape[0]), batch.weights
+            if weights is None:
+                sums = [value.sum() for value in values]
+            else:
+                size, weights = float(weights.double().sum()), weights.double()
+                sums = [weights @ value for value in values]
+            total += size
             totals += torch.stack(sums).double().cpu()
             found: Tensor | None = None
             if evidence.supervised is not None:
-                known = (~batch.targets.isnan()).double()
-                found = torch.stack([evidence.supervised.sum(0), known.sum(0)]).cpu()
+                parts = [evidence.supervised, (~batch.targets.isnan()).double()]
+                if batch.target_weights is not None:
+                    parts = [batch.target_weights.double() * part for part in parts]
+                found = torch.stack([part.sum(0) for part in parts]).cpu()
                 labels = found if labels is None else labels + found
             if per_batch:
-                means = torch.stack(sums).double().cpu() / batch.x.shape[0]
+                means = torch.stack(sums).double().cpu() / size
                 self._end_batch(batch, self._valid_loss(means, found), training=False)
             if self.module_.distance_weight:
-                stress += float(self.module_.stress(x, batch.extra)) * batch.x.shape[0]
-        means = totals / len(valid.index)
-        stress /= len(valid.index)
+                stress += float(self.module_.stress(x, batch.extra, batch.weights)) * size
+        means = totals / total
+        stress /= total
         reconstruction, kl = means[:2].tolist()
         return {
             "valid_loss": float(self._valid_loss(means, labels)) + self._stress_loss(stress),

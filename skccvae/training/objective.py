@@ -65,15 +65,18 @@ class NegativeELBO(nn.Module):
 
     def forward(self, module: Any, batch: Batch, weight: float) -> tuple[Tensor, ...]:
         """Loss, mean reconstruction and KL of a batch, the KL of each factor, and a stress."""
+        terms_of = module.iwae_terms if self.objective == "iwae" else module.elbo_terms
+        terms = terms_of(
+            batch.x,
+            self.n_latent_samples,
+            batch.targets,
+            extra=batch.extra,
+            weights=batch.weights,
+            target_weights=batch.target_weights,
+        )
         if self.objective == "iwae":
-            terms = module.iwae_terms(
-                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
-            )
             loss = -terms.bound
         else:
-            terms = module.elbo_terms(
-                batch.x, self.n_latent_samples, batch.targets, extra=batch.extra
-            )
             kl = self.penalty(terms.kl, terms.factor_kl, module.latent.kl_dims)
             loss = (kl if weight == 1.0 else weight * kl) - terms.reconstruction
         if terms.supervised is not None:

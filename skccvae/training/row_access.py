@@ -50,6 +50,36 @@ def is_memory_mapped(array: Any) -> bool:
     return memory_map(array) is not None
 
 
+class MappedRows:
+    """Some rows of a memory map, read from the file when they are asked for.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n, p)
+        A memory map, or a view of one.
+    numbers : ndarray of int, shape (k,)
+        The rows, in ascending order.
+    """
+
+    ndim = 2
+    # Otherwise NumPy would read the rows one by one.
+    __array_ufunc__ = None
+
+    def __init__(self, array: np.ndarray, numbers: np.ndarray) -> None:
+        self.base = array  # where `memory_map` looks
+        self.numbers = numbers
+        self.shape = (len(numbers), array.shape[1])
+        self.size = self.shape[0] * self.shape[1]
+        self.dtype = array.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Rows at a slice or an index array, or one row."""
+        return np.asarray(self.base[self.numbers[index]])
+
+
 def release_pages(array: Any) -> None:
     """Release the pages that this process has read from a memory map.
 

@@ -138,8 +138,9 @@ def test_fitted_attributes(make, small):
         assert vae.manifold_.dim == vae.n_components
 
 
-def test_no_method_requests_metadata(make):
-    assert str(make().get_metadata_routing()) == "{}"
+def test_the_only_metadata_are_weights(make):
+    requests = dict.fromkeys(("fit", "partial_fit", "score"), {"sample_weight": None})
+    assert str(make().get_metadata_routing()) == str(requests)
 
 
 def test_diagrams_link_to_no_page_of_another_project(make):

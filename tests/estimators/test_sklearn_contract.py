@@ -22,6 +22,15 @@ INSTANCES = [
     ),
     HyperbolicVAETransformer(posterior="riemannian_normal", **FAST),
 ]
+# The weights of these checks are equivalent to repeated rows in the objective that is minimised, as
+# `test_sample_weight.py` shows. The checks compare codes to the last digits.
+WEIGHTS_ARE_REPEATED_ROWS = dict.fromkeys(
+    [
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_sample_weight_equivalence_on_sparse_data",
+    ],
+    "repeated rows change the order of the rows and the noise of a stochastic fit",
+)
 # Called by scikit-learn's tests on each of its estimators, beside `check_estimator`.
 FURTHER = [
     "check_do_not_raise_errors_in_init_or_set_params",
@@ -40,7 +49,9 @@ FURTHER = [
 ]
 
 
-@parametrize_with_checks(INSTANCES)
+@parametrize_with_checks(
+    INSTANCES, expected_failed_checks=lambda estimator: WEIGHTS_ARE_REPEATED_ROWS
+)
 def test_check_estimator(estimator, check):
     check(estimator)
 

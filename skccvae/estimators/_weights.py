@@ -1,0 +1,149 @@
+"""Weights of rows: what a user passes as ``sample_weight``, and how it reaches a training."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skccvae._array_api import as_numpy
+from skccvae._sklearn import check_sample_weight, safe_indexing
+from skccvae.estimators._validation import without_mask
+from skccvae.training import DatasetRows, MappedRows, RowWeights, is_memory_mapped
+
+
+class WeightedRows(NamedTuple):
+    """The rows whose weight is not 0.
+
+    Attributes
+    ----------
+    X : ndarray, sparse CSR, PairedRows, DatasetRows or MappedRows of shape (k, p)
+        These rows of X.
+    y : object
+        The same rows of y, in a container of its kind.
+    weights : ndarray of shape (k,), or None
+        Positive, with mean 1; None if they are all equal.
+    numbers : ndarray of int, shape (k,), or None
+        Which rows of the user's X they are; None if they are all of them.
+    """
+
+    X: Any
+    y: Any
+    weights: np.ndarray | None
+    numbers: np.ndarray | None
+
+
+def checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """A user's weights as float64, the largest of them 1.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,), or a number
+        One number stands for all rows.
+    n_rows : int
+        Number of rows that they belong to.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Between 0 and 1, so that no sum of them overflows.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, are negative or not finite anywhere, or 0 everywhere.
+
+    Examples
+    --------
+    >>> from skccvae.estimators._weights import checked_weights
+    >>> checked_weights([1, 2, 0], 3)
+    array([0.5, 1. , 0. ])
+    """
+    given = as_numpy(without_mask(sample_weight, "sample_weight"))
+    # Only the number of rows is asked of the second argument, and with torch tensors its library.
+    weights = check_sample_weight(
+        given, np.empty((n_rows, 0)), dtype=np.float64, ensure_non_negative=True
+    )
+    largest = weights.max()
+    if not 0 < largest < np.inf:
+        problem = "zero for every row" if largest == 0 else f"{largest} somewhere"
+        raise ValueError(
+            f"sample_weight is {problem}, and weights have to be finite and above 0 for some row. "
+            "Pass None to give all rows the same weight."
+        )
+    return weights / largest
+
+
+def weighted_rows(X: Any, y: Any, sample_weight: Any, wants_y: bool) -> WeightedRows:
+    """Leave out the rows of weight 0, so that nothing that is learned depends on them.
+
+    Parameters
+    ----------
+    X : ndarray, sparse CSR, PairedRows or DatasetRows of shape (n, p)
+        Validated rows.
+    y : object
+        The user's y, or None.
+    sample_weight : array-like of shape (n,)
+        The user's weights.
+    wants_y : bool
+        Whether y will be read. Otherwise it may be anything.
+
+    Returns
+    -------
+    WeightedRows
+    """
+    weights = checked_weights(sample_weight, X.shape[0])
+    numbers = None
+    if not weights.all():
+        numbers = np.flatnonzero(weights)
+        weights = weights[numbers]
+        X = _rows_of(X, numbers)
+        if wants_y and y is not None:
+            y = safe_indexing(as_numpy(y), numbers)
+    equal = weights.min() == weights.max()
+    return WeightedRows(X, y, None if equal else weights / weights.mean(), numbers)
+
+
+def _rows_of(X: Any, numbers: np.ndarray) -> Any:
+    """Some rows; those of a Dataset and of a file stay where they are."""
+    if isinstance(X, DatasetRows):
+        return X.only(numbers)
+    return MappedRows(X, numbers) if is_memory_mapped(X) else X[numbers]
+
+
+def training_weights(
+    weights: np.ndarray, targets: np.ndarray | None, index: np.ndarray
+) -> RowWeights:
+    """Weights in units of their mean over the rows that are trained on.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n,)
+        Positive weights of the rows.
+    targets : ndarray of shape (n, t), or None
+        Targets, NaN where unknown.
+    index : ndarray of int
+        The rows that are trained on.
+
+    Returns
+    -------
+    RowWeights
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skccvae.estimators._weights import training_weights
+    >>> targets = np.array([[np.nan], [0.5], [0.5], [0.1]])
+    >>> training_weights(np.array([1.0, 2.0, 3.0, 4.0]), targets, np.arange(3))
+    RowWeights(rows=array([0.5, 1. , 1.5, 2. ]), targets=array([[0.4],
+           [0.8],
+           [1.2],
+           [1.6]]))
+    """
+    rows = weights / weights[index].mean()
+    if targets is None:
+        return RowWeights(rows)
+    known = ~np.isnan(targets[index])
+    # A target without a label among these rows counts in validation at most, where units cancel.
+    means = (rows[index] @ known) / np.maximum(known.sum(axis=0), 1)
+    return RowWeights(rows, rows[:, None] / np.where(means > 0, means, 1.0))
