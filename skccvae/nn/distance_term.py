@@ -93,9 +93,9 @@ def geodesic_pairs(parts: Sequence[tuple[Tensor, Tensor, float | Tensor]]) -> Te
     >>> from skccvae.manifolds.functional import exp_origin
     >>> points = exp_origin(torch.tensor([[0.0], [1.0], [-2.0]]), -1.0)
     >>> geodesic_pairs([(*points, -1.0)]).round(decimals=4)
-    tensor([[0.0000, 1.0000, 2.0000],
-            [1.0000, 0.0000, 3.0000],
-            [2.0000, 3.0000, 0.0000]])
+    tensor([[0., 1., 2.],
+            [1., 0., 3.],
+            [2., 3., 0.]])
     """
     found = [_distances(c.double(), s.double(), K).to(s.dtype) for c, s, K in parts]
     return found[0] if len(found) == 1 else torch.linalg.vector_norm(torch.stack(found), dim=0)
@@ -163,6 +163,14 @@ def distance_stress(
     -------
     Tensor of shape ()
         `stress` of `geodesic_pairs`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> vectors = torch.tensor([[0.0], [1.0], [3.0]])
+    >>> D = torch.tensor([[0.0, 2.0, 6.0], [2.0, 0.0, 4.0], [6.0, 4.0, 0.0]])
+    >>> round(distance_stress([(torch.ones(3), vectors, 0.0)], D).item(), 6)  # a straight line
+    0.0
     """
     if weights is not None:
         root = weights.sqrt()[:, None] * weights.sqrt()
