@@ -140,7 +140,8 @@ SPACES = {
 # the curvature with which the hyperbolic space does best at that weight.
 CHOSEN = {
     "branching 635": ("w3 e200", ""),
-    "mammals": ("w3 e200", " K4"),
+    "mammals": ("w3 e400", " K4"),
+    "days": ("w0 e600", ""),
 }
 
 
@@ -150,7 +151,8 @@ def grid(name: str) -> list[str]:
         return ["w0 e600", "w0.3 e600", "w1 e600"]
     curvatures = ["", " K4"]
     epochs = {"branching 635": 200, "mammals": 200}.get(name, 30)
-    return [f"{w} e{epochs}{K}" for w in ("w0", "w1", "w3") for K in curvatures]
+    found = [f"{w} e{epochs}{K}" for w in ("w0", "w1", "w3") for K in curvatures]
+    return [*found, "w3 e400", "w3 e400 K4"] if name == "mammals" else found
 
 
 def parsed(setting: str) -> dict[str, Any]:
