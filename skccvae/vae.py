@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skccvae.nn import (
-    ROW_DISTANCES,
     STRESS_ROWS,
     STRESS_WEIGHT,
     Latent,
@@ -30,6 +29,7 @@ from skccvae.nn import (
     PredictionHead,
     SkipEncoder,
     distance_stress,
+    euclidean,
     normal_noise,
     output_width,
     row_keys,
@@ -109,8 +109,10 @@ class VAE(nn.Module):
         labelled rows of a batch.
     distance_weight : float, default=0.0
         Weight of the stress between geodesic distances of locations and distances of rows.
-    distance_metric : callable, default=ROW_DISTANCES["euclidean"]
-        Distances (n, n) of rows (n, likelihood.n_inputs), as the encoder reads them.
+    distance_metric : callable, optional
+        Called as ``distance_metric(inputs, x)`` with what the encoder reads from the rows and the
+        rows in model units, both of n rows; returns their distances, shape (n, n). Default:
+        Euclidean distances of the first.
 
     Attributes
     ----------
@@ -143,7 +145,7 @@ class VAE(nn.Module):
         predictor: PredictionHead | None = None,
         supervised_weight: float = 0.0,
         distance_weight: float = 0.0,
-        distance_metric: Callable[[Tensor], Tensor] = ROW_DISTANCES["euclidean"],
+        distance_metric: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -153,7 +155,7 @@ class VAE(nn.Module):
         self.predictor = predictor
         self.supervised_weight = supervised_weight
         self.distance_weight = distance_weight
-        self.distance_metric = distance_metric
+        self.distance_metric = distance_metric or (lambda inputs, x: euclidean(inputs))
         self.register_buffer("distance_scale", torch.zeros(()))
         n_extra = getattr(encoder, "n_extra", 0)
         n_hidden = output_width(encoder, likelihood.n_inputs, "encoder", n_extra=n_extra)
@@ -228,11 +230,7 @@ class VAE(nn.Module):
             _mean(step.kl, weights),
             self._supervised(step.features, targets, target_weights),
             factor_kl=_over_rows(step.factor_kl, weights),
-            stress=self._stress(
-                params[:STRESS_ROWS],
-                x[:STRESS_ROWS],
-                None if weights is None else weights[:STRESS_ROWS],
-            ),
+            stress=self._stress(params, x, weights, STRESS_ROWS),
         )
 
     def _total_log_prob(self, outputs: Tensor, x: Tensor, weights: Tensor | None) -> Tensor:
@@ -265,11 +263,7 @@ class VAE(nn.Module):
             -_mean(log_ratio, weights),
             self._supervised(features, targets, target_weights),
             _mean(bounds, weights),
-            stress=self._stress(
-                params[:STRESS_ROWS],
-                x[:STRESS_ROWS],
-                None if weights is None else weights[:STRESS_ROWS],
-            ),
+            stress=self._stress(params, x, weights, STRESS_ROWS),
         )
 
     def _supervised(
@@ -279,10 +273,15 @@ class VAE(nn.Module):
             return None
         return self.supervised_weight * self.predictor.log_prob(features, targets, weights)
 
-    def _stress(self, params: Tensor, x: Tensor, weights: Tensor | None) -> Tensor | None:
+    def _stress(
+        self, params: Tensor, x: Tensor, weights: Tensor | None, most: int | None = None
+    ) -> Tensor | None:
+        """Stress of the first rows, at most so many."""
         if self.distance_weight == 0:
             return None
-        wanted = self.distance_metric(self.likelihood.encoder_inputs(x))
+        params, x = params[:most], x[:most]
+        weights = None if weights is None else weights[:most]
+        wanted = self.distance_metric(self.likelihood.encoder_inputs(x), x)
         return distance_stress(self.latent.polar_locations(params), wanted, weights)
 
     def stress(
@@ -305,7 +304,8 @@ class VAE(nn.Module):
         outputs = self.decode(self.latent.features(self.latent.location(self.encode(x, extra))))
         own = self._total_log_prob(outputs, x, weights)
         lost = own - self._total_log_prob(outputs.roll(1, 0), x, weights)
-        self.distance_scale.copy_(STRESS_WEIGHT * lost.clamp(min=0) / x.shape[0])
+        rows = x.shape[0] if weights is None else weights.sum().clamp(min=1e-30)
+        self.distance_scale.copy_(STRESS_WEIGHT * lost.clamp(min=0) / rows)
 
     def draw_pixels(self, x: Tensor, seed: int) -> Tensor:
         """One Bernoulli draw per pixel of x; as in `evidence`, a row always gets the same draws."""

@@ -171,12 +171,16 @@ class BaseVAETransformer(
         new, error = self._trained(X, y, sample_weight, go_on, one_pass)
         if not (go_on or one_pass):
             for number in range(1, new._n_starts() if error is None else 1):
-                other, error = self._trained(
-                    X, y, sample_weight, go_on, one_pass, number, new._entropy
-                )
+                try:
+                    other, error = self._trained(
+                        X, y, sample_weight, go_on, one_pass, number, new._entropy
+                    )
+                except KeyboardInterrupt as interrupt:  # before its first epoch was whole
+                    error = interrupt
                 if error is not None and not isinstance(error, DivergenceError):
                     break
-                if error is None and other._final_loss() < new._final_loss():
+                scale = float(new.net_.module_.distance_scale)
+                if error is None and other._final_loss(scale) < new._final_loss(scale):
                     new = other
                 error = None
         new._update_fitted()
@@ -195,13 +199,20 @@ class BaseVAETransformer(
         circle = module.latent.dim == 1 and isinstance(module.encoder, SkipEncoder)
         return module.latent.n_starts if circle else 1
 
-    def _final_loss(self) -> float:
-        """Loss by which starts are compared."""
-        history = self.net_.history
+    def _final_loss(self, scale: float = 0.0) -> float:
+        """Loss by which starts are compared; ``scale`` is what a unit of stress costs in it."""
+        history, net = self.net_.history, self.net_
+        rows = history[-max(1, len(history) // 10) :]
+        prefix = "train"
         if "valid_loss" in history[-1]:
-            return self.net_.best_["valid_loss"]
-        last = [row["train_loss"] for row in history[-max(1, len(history) // 10) :]]
-        return sum(last) / len(last)
+            prefix = "valid"
+            settled = history[net.settled_after_ :] or history
+            rows = [min(settled, key=lambda row: row["valid_loss"])]
+        name = "stress" if prefix == "train" else "valid_stress"
+        # Each start has measured a scale of its own.
+        excess = net.module_.distance_weight * (scale - float(net.module_.distance_scale))
+        losses = [row[f"{prefix}_loss"] + excess * row.get(name, 0.0) for row in rows]
+        return sum(losses) / len(losses)
 
     def _trained(
         self, X, y, sample_weight, go_on: bool, one_pass: bool, number: int = 0, entropy: int = 0
@@ -287,7 +298,6 @@ class BaseVAETransformer(
         n_rows = X.shape[0]
         index, held_out = np.arange(n_rows), None
         if self.early_stopping and use_validation:
-            self._check_early_stopping(epochs)
             index, held_out = self._split(n_rows)
             if targets is not None:
                 warn_of_lonely_labels(targets, held_out)
@@ -300,11 +310,13 @@ class BaseVAETransformer(
         seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
         stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))
         train = Batches(source, index, self._budget.batch_size, binarize=dynamic, stream=stream)
-        valid = None
+        valid = settled = None
         if held_out is not None:
             rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
             valid = Batches(source, held_out, rows, shuffle=False, binarize=dynamic)
-        self.net_.set_training_callbacks(self._callbacks(epochs, valid is not None))
+            settled = self.net_.settling_epochs(len(train), epochs)
+            self._check_early_stopping(epochs, settled)
+        self.net_.set_training_callbacks(self._callbacks(epochs, settled))
         burn_in = CURVATURE_BURN_IN * epochs if use_validation else 0.0
         self.net_.train_epochs(train, valid, epochs, burn_in)
 
@@ -328,25 +340,28 @@ class BaseVAETransformer(
         order = np.random.default_rng(seed).permutation(n_rows)
         return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
-    def _callbacks(self, epochs: int, has_validation: bool) -> list:
+    def _callbacks(self, epochs: int, settled: int | None) -> list:
         from skccvae.training import EpochPrinter, KeepBest, ProgressBar  # and skorch with them
 
         name = type(self).__name__
         callbacks = list(self.callbacks or [])
-        if has_validation:
-            callbacks.append(KeepBest(self.n_epochs_no_change, self.net_.settling_epochs))
+        if settled is not None:
+            callbacks.append(KeepBest(self.n_epochs_no_change, settled))
         if self.verbose == 1:
             callbacks.append(ProgressBar(epochs, name))
         elif self.verbose > 1:
             callbacks.append(EpochPrinter(name))
         return callbacks
 
-    def _check_early_stopping(self, epochs: int) -> None:
+    def _check_early_stopping(self, epochs: int, settled: int) -> None:
         total, warmup = len(self.net_.history) + epochs, self._budget.warmup_epochs
-        if total <= warmup:
+        if total <= settled:
+            what = f"epochs of the KL warm-up do not count (kl_warmup_epochs={warmup})"
+            if settled > warmup:
+                what = "epochs in which the scale of the distance term is measured do not count"
             warnings.warn(
-                "early_stopping=True has no effect: epochs of the KL warm-up do not count, and all "
-                f"{total} epochs are part of it (kl_warmup_epochs={warmup}).",
+                f"early_stopping=True has no effect: {what}, and all {total} epochs are among "
+                "them.",
                 UserWarning,
                 stacklevel=2,
             )

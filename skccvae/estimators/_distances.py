@@ -10,24 +10,45 @@ import torch
 from torch import Tensor
 
 from skccvae.nn import ROW_DISTANCES
+from skccvae.training import RowScaling
+
+# Lengths, which depend on the units of the columns. Others look at angles and shares of the whole,
+# which a shift of the columns would change.
+_LENGTHS = ("euclidean", "l2", "cityblock", "manhattan", "l1")
 
 
-def row_distances(metric: str | Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tensor]:
+def row_distances(
+    metric: str | Callable[[np.ndarray], Any], units: RowScaling
+) -> Callable[[Tensor, Tensor], Tensor]:
     """Distances between the rows of a batch by name, or by a function of the user's.
 
     Parameters
     ----------
     metric : str or callable
         A key of `ROW_DISTANCES`, or a function of an array (n, p) that returns an array (n, n).
+    units : RowScaling
+        From the units of X to model units.
 
     Returns
     -------
     callable
-        Of a tensor (n, p), returns a tensor (n, n).
+        As `skccvae.vae.VAE` takes it. Lengths are those of the rows as the encoder reads them;
+        other metrics, and functions of the user's, get rows in the units of X.
     """
+    if metric in _LENGTHS:
+        length = ROW_DISTANCES[str(metric)]
+        return lambda inputs, x: length(inputs)
     if isinstance(metric, str):
-        return ROW_DISTANCES[metric]
-    return lambda rows: _checked(metric, rows)
+        named = ROW_DISTANCES[metric]
+        return lambda inputs, x: named(_in_units(x, units))
+    return lambda inputs, x: _checked(metric, _in_units(x, units))
+
+
+def _in_units(x: Tensor, units: RowScaling) -> Tensor:
+    if units.center is not None:
+        scale = torch.as_tensor(units.scale).to(x)
+        return x * scale + torch.as_tensor(units.center).to(x)
+    return x * units.divisor
 
 
 def _checked(metric: Callable[[np.ndarray], Any], rows: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
             predictor,
             self.supervised_weight,
             self.distance_weight,
-            row_distances(self.distance_metric),
+            row_distances(self.distance_metric, self._input.units),
         )
 
     def _shape_parameters(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
             "criterion__warmup_epochs": plan.warmup_epochs,
         }
         settings = {name: chosen[name] if v == "auto" else v for name, v in named.items()}
-        settings["module__distance_metric"] = row_distances(self.distance_metric)
+        settings["module__distance_metric"] = row_distances(self.distance_metric, self._input.units)
         return settings
 
     def _update_fitted(self) -> None:

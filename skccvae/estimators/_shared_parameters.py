@@ -123,11 +123,12 @@ class SharedParameters:
         doc="""
         Number of starts, of which the one with the best objective is kept: the smallest validation
         loss with ``early_stopping``, else the mean training loss of the last tenth of the epochs. A
-        sphere has two starts at principal components, on a hemisphere and all round, which decide
-        whether a ring of rows closes or tears. The first is the one that the rows seem to ask for,
-        the second the other one, and further ones are random. ``"auto"`` is 2 on a circle (a sphere
-        with ``n_components=1``) that starts at components, and otherwise 1. `partial_fit`, and
-        `fit` with ``warm_start``, go on from one model.
+        sphere with a uniform prior has two starts at principal components, on a hemisphere and all
+        round, which decide whether a ring of rows closes or tears. The first is the one that the
+        rows seem to ask for, the second the other one, and further ones are random. ``"auto"`` is 2
+        for `SphericalVAETransformer` with ``n_components=1`` that starts at components, and 1
+        otherwise. `partial_fit`, and `fit` with ``warm_start``, go on from one model. Callbacks see
+        the training of every start.
         """,
     )
     image_shape: Sequence[int] | None = parameter(
@@ -241,8 +242,9 @@ class SharedParameters:
         Who chooses the scales of the posteriors, in units of the space: ``"free"``, each row for
         itself; ``"shared"``, one learned scale for all rows and directions; or a number. With one
         scale for all, a unit of geodesic distance is a unit of distinguishability everywhere, and
-        the likelihood is lower. On a sphere a law of scale s has the concentration 1/(K s^2). In a
-        product each factor has a scale of its own.
+        the likelihood is lower. On a sphere with a uniform prior a law of scale s is as wide as a
+        von Mises-Fisher law of concentration 1/(K s^2). In a product each factor has a scale of its
+        own.
         """,
     )
     distance_weight: float = parameter(
@@ -256,8 +258,8 @@ class SharedParameters:
         batch, up to a common factor. It is 0 where they are proportional and at most 1. 1.0 is
         strong on any data: fifty times the weight that the reconstruction gives to the share of the
         rows that it cannot explain. Curvature pays where the distances of the rows are those of a
-        tree or a sphere; let
-        a curvature that is learned start at 1 or -1 then. ``history_["stress"]`` records it.
+        tree or a sphere; then let a curvature that is learned start at 1 or -1.
+        ``history_["stress"]`` records the stress.
         """,
     )
     distance_metric: str | Callable[..., Any] = parameter(
@@ -265,11 +267,12 @@ class SharedParameters:
         allowed=[StrOptions(set(ROW_DISTANCES)), callable],
         kind="str or callable",
         doc="""
-        Distance of the rows for ``distance_weight``, between rows as the encoder reads them (scaled
-        for a Gaussian likelihood): ``"euclidean"`` or ``"l2"``; ``"cityblock"``, ``"manhattan"`` or
-        ``"l1"``; ``"cosine"``; ``"jaccard"`` for fingerprints, bits or counts (Tanimoto's). Or a
-        callable that takes an array of shape (n, p) and returns the distances, shape (n, n), as the
-        functions of `sklearn.metrics.pairwise` do.
+        Distance of the rows for ``distance_weight``. Between rows as the encoder reads them (scaled
+        for a Gaussian likelihood): ``"euclidean"`` or ``"l2"``, and ``"cityblock"``,
+        ``"manhattan"`` or ``"l1"``. Between rows in the units of X: ``"cosine"``, ``"jaccard"`` for
+        fingerprints, bits or counts (Tanimoto's), or a callable. It takes an array of shape (n, p)
+        and returns the distances, shape (n, n), as the functions of `sklearn.metrics.pairwise` do.
+        With ``encoder="molecular_graph"`` the rows are fingerprints.
         """,
     )
     learning_rate: float = parameter(
@@ -313,7 +316,8 @@ class SharedParameters:
         doc="""
         Whether to hold rows out, stop when their objective no longer improves, and restore the
         weights of the best epoch. Labels count in it as in training; a warning says where none is
-        held out. Epochs of the KL warm-up do not count.
+        held out. Epochs of the KL warm-up do not count, nor the first ones with
+        ``distance_weight``, while its scale is measured.
         """,
     )
     validation_fraction: float = parameter(

@@ -9,6 +9,7 @@ from skccvae.nn.distance_term import (
     STRESS_ROWS,
     STRESS_WEIGHT,
     distance_stress,
+    euclidean,
     geodesic_pairs,
     stress,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "WrappedLatent",
     "build_module",
     "distance_stress",
+    "euclidean",
     "geodesic_pairs",
     "image_layout",
     "likelihood_class",

@@ -18,6 +18,7 @@ __all__ = [
     "STRESS_ROWS",
     "STRESS_WEIGHT",
     "distance_stress",
+    "euclidean",
     "geodesic_pairs",
     "stress",
 ]
@@ -34,7 +35,17 @@ STRESS_WEIGHT = 25.0
 STRESS_ROWS = 64
 
 
-def _euclidean(rows: Tensor) -> Tensor:
+def euclidean(rows: Tensor) -> Tensor:
+    """Euclidean distances of rows (n, p) to each other, (n, n).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import euclidean
+    >>> euclidean(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    tensor([[0., 5.],
+            [5., 0.]])
+    """
     # A matrix product is fifty times as fast as differences. Near rows cancel in it, less so where
     # the mean is 0; as targets beside large distances they may be a little off.
     rows = rows - rows.mean(0)
@@ -63,8 +74,8 @@ def _jaccard(rows: Tensor) -> Tensor:
 
 #: Distances of rows (n, p) to each other, (n, n), by name; scikit-learn's names.
 ROW_DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {
-    "euclidean": _euclidean,
-    "l2": _euclidean,
+    "euclidean": euclidean,
+    "l2": euclidean,
     "cityblock": _cityblock,
     "manhattan": _cityblock,
     "l1": _cityblock,

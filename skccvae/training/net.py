@@ -18,8 +18,9 @@ from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.module_net import LOSSES, ModuleNet
 from skccvae.training.schedules import resume_schedules
 
-# Epochs at whose start the scale of the stress is measured.
-_SETTLING = 5
+# The scale of the stress is measured at the start of the first epochs: at least so many, and until
+# so many steps are done, but in no more than half of the epochs of a training.
+_SETTLING, _SETTLING_STEPS = 5, 200
 # Callbacks that neither ask for batches nor read what the history says of them.
 _EPOCHS_ONLY = (KeepBest, ProgressBar, EpochPrinter, EarlyStopping)
 
@@ -81,6 +82,7 @@ class VAENet(ModuleNet):
         self.n_epochs_ = 0
         per_batch = self._wants_batches()
         self.curvature_burn_in_ = burn_in
+        self.settled_after_ = self.settling_epochs(len(train), epochs)
         rows = {
             "dataset_train": CallbackRows(train),
             "dataset_valid": None if valid is None else CallbackRows(valid),
@@ -189,7 +191,7 @@ class VAENet(ModuleNet):
         n_batches = len(train)
         measure = self.module_.distance_weight > 0 and (
             # A weight may come later than the first epoch.
-            epochs_done < self.settling_epochs or float(self.module_.distance_scale) == 0
+            epochs_done < self.settled_after_ or float(self.module_.distance_scale) == 0
         )
         for number, batch in enumerate(train):
             if number == 0 and measure:
@@ -297,15 +299,25 @@ class VAENet(ModuleNet):
         module = self.module_
         return module.distance_weight * float(module.distance_scale) * stress
 
-    @property
-    def settling_epochs(self) -> int:
+    def settling_epochs(self, n_batches: int, epochs: int) -> int:
         """First epochs of a history, in which losses are not comparable with later ones.
 
         The KL may still be warming up. The scale of the stress follows the model, which must have
         learned something before the scale can be fixed.
+
+        Parameters
+        ----------
+        n_batches : int
+            Steps in an epoch.
+        epochs : int
+            Epochs of the training that begins; 1 for each call of `partial_fit`.
         """
-        settling = _SETTLING if self.module_.distance_weight else 0
-        return max(self.criterion_.warmup_epochs, settling)
+        if not self.module_.distance_weight:
+            return self.criterion_.warmup_epochs
+        settling = math.ceil(_SETTLING_STEPS / n_batches)
+        if epochs > 1:
+            settling = min(settling, (len(self.history) + epochs) // 2)
+        return max(self.criterion_.warmup_epochs, _SETTLING, settling)
 
     def _valid_loss(self, means: Tensor, labels: Tensor | None) -> Tensor:
         """Loss of mean reconstruction, KL, bound and KL of each factor, and of labels."""

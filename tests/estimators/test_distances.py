@@ -111,8 +111,35 @@ def test_early_stopping_sees_the_term(tree):
     scale = float(module.distance_scale)
     assert scale > 0
     loss = -np.array(history["valid_elbo"]) + scale * np.array(history["valid_stress"])
-    # The scale is fixed after the first epochs.
-    assert np.array(history["valid_loss"])[6:] == pytest.approx(loss[6:], rel=1e-6)
+    settled = vae.net_.settled_after_
+    assert 5 <= settled < len(loss)
+    assert np.array(history["valid_loss"])[settled:] == pytest.approx(loss[settled:], rel=1e-6)
+
+
+def test_early_stopping_warns_where_the_scale_takes_all_epochs(tree):
+    vae = GaussianVAETransformer(distance_weight=1.0, early_stopping=True, **FAST)
+    with pytest.warns(UserWarning, match="scale of the distance term"):
+        vae.fit(tree.data)
+
+
+def test_ratios_are_those_of_the_rows_as_they_are():
+    """Counts are centred for the encoder; their Tanimoto distances are not those of that."""
+    counts = np.random.default_rng(0).poisson(0.5, size=(64, 30)).astype(float)
+    seen = []
+    vae = GaussianVAETransformer(
+        distance_weight=1.0,
+        distance_metric=lambda rows: seen.append(rows) or cosine_distances(rows),
+        **FAST,
+    ).fit(counts)
+    assert vae.likelihood_ == "isotropic_gaussian"
+    assert np.sort(seen[0], axis=0) == pytest.approx(np.sort(counts, axis=0), abs=1e-5)
+
+
+def test_starts_are_compared_by_one_scale(tree):
+    settings = FAST | {"max_epochs": 12, "init": "random", "distance_weight": 1.0}
+    fits = [GaussianVAETransformer(n_init=n, **settings).fit(tree.data) for n in (1, 4)]
+    scale = float(fits[0].net_.module_.distance_scale)
+    assert fits[1]._final_loss(scale) <= fits[0]._final_loss(scale)
 
 
 def test_the_importance_weighted_objective_has_the_term(tree):

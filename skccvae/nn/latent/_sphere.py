@@ -56,9 +56,9 @@ class UniformSphere(Latent):
         K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
         ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
     posterior_scale : {"free", "shared"} or float, default="free"
-        As for `PosteriorScale`, in units of the points. A law of scale s has the concentration
-        ``1 / (K s^2)``: the variance in each tangent direction of a von Mises-Fisher law that is
-        narrow, and about that of the others.
+        As for `PosteriorScale`, in units of the points. A von Mises-Fisher law of scale s has the
+        concentration ``1 / (K s^2)``, so that s is its standard deviation in each tangent direction
+        where it is narrow. The others are about as wide.
 
     Raises
     ------
