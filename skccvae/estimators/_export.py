@@ -1,7 +1,7 @@
 """A fitted estimator as two torch modules, which torch.export and ONNX take.
 
 Both compute what `transform` and `inverse_transform` compute, from the user's units to the user's
-units. They read no value on the host, so there is one graph for all rows. Where the methods raise
+units. Their graphs read no value on the host, so there is one for all rows. Where the methods raise
 an error about a row, that row becomes NaN.
 """
 

@@ -196,6 +196,17 @@ def test_export_without_gradients(strict):
         check(images, BYTES, lambda module, rows: exported(module, rows, strict))
 
 
+def test_no_value_is_read_and_all_tensors_move(make):
+    """Tensors on the device "meta" have no values, and meet no tensor of another device."""
+    vae = make().fit(X)
+    for chart in CHARTS if "coordinates" in vae.get_params() else (vae.coordinates,):
+        vae.coordinates = chart
+        encoder, decoder = (module.to("meta") for module in vae.to_torch())
+        Z = encoder(torch.from_numpy(X).to("meta"))
+        assert Z.shape == vae.transform(X).shape
+        assert decoder(Z).shape == X.shape
+
+
 def test_modules_are_copies():
     vae = ConstantCurvatureVAETransformer(learn_curvature=True, **FAST).fit(X)
     before, rows = vae.transform(X), torch.from_numpy(X)
