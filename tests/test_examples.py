@@ -103,6 +103,9 @@ def test_notebook_runs_from_top_to_bottom_without_qm9(tmp_path: Path) -> None:
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    # What papermill and nbconvert look for.
+    assert [cell["metadata"].get("tags") for cell in code[:2]] == [["parameters"], None]
+    assert notebook["metadata"]["language_info"]["file_extension"] == ".py"
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     sources = ["".join(cell["source"]) for cell in code]
     assert sources[0].count("EPOCHS = 20") == 1

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from skccvae._sklearn import InvalidParameterError, fit_context
 from skccvae.estimators._budget import resolved
 from skccvae.estimators._device import resolve_device
+from skccvae.estimators._export import ExportMixin
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
 from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
@@ -40,6 +41,7 @@ CURVATURE_BURN_IN = 0.2
 
 class BaseVAETransformer(
     ScoringMixin,
+    ExportMixin,
     PersistenceMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,

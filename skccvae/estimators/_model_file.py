@@ -50,10 +50,12 @@ def write_model(path: str | PathLike, meta: dict[str, Any], tensors: dict[str, T
             f"save can store {MOST_HEADER_BYTES} bytes of parameters, names and history; this "
             f"estimator has {size}. Use pickle or joblib."
         )
-    _write_beside(os.path.realpath(path), content)  # a link goes on pointing to its file
+    write_whole(path, content)
 
 
-def _write_beside(path: str, content: bytes) -> None:
+def write_whole(path: str | PathLike, content: bytes) -> None:
+    """Write a file beside ``path``, and rename it to ``path`` once it is on the disk."""
+    path = os.path.realpath(path)  # a link goes on pointing to its file
     folder = os.path.dirname(path)
     part = os.path.join(folder, f".skccvae-{secrets.token_hex(8)}.part")
     try:

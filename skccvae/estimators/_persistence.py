@@ -15,7 +15,8 @@ from torch import Tensor
 
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._fitted_state import AVERAGES, WEIGHTS, FittedStateMixin
-from skccvae.estimators._model_file import ModelFile, read_model, write_model
+from skccvae.estimators._model_card import card_path, card_text
+from skccvae.estimators._model_file import ModelFile, read_model, write_model, write_whole
 from skccvae.estimators._molecules import molecular_graph, n_observed
 from skccvae.estimators._networks import hidden_sizes
 from skccvae.estimators._saved_checks import (
@@ -37,7 +38,12 @@ _SKIPPED = ("callbacks",)
 class PersistenceMixin(FittedStateMixin):
     """`save`, and rebuilding from what it wrote."""
 
-    def save(self, path: str | PathLike, training_state: bool = False) -> None:
+    def save(
+        self,
+        path: str | PathLike,
+        training_state: bool = False,
+        model_card: bool | str | PathLike = False,
+    ) -> None:
         """Write the fitted estimator to one file, without pickle.
 
         The file is in the format safetensors: weights and fitted arrays, and a description of
@@ -56,6 +62,11 @@ class PersistenceMixin(FittedStateMixin):
             Whether to store the optimiser's averages, two numbers for each weight. `partial_fit`
             and `fit` with ``warm_start`` then give the bits of the training that was not
             interrupted. The seeds and the history are stored in any case.
+        model_card : bool, str or path-like, default=False
+            Whether to write a page of Markdown too, with what the estimator knows of itself: class,
+            parameters that differ from the defaults, shape of X, likelihood, curvature, scores of
+            the training rows, versions, and how to load it. True puts it beside the model, with the
+            ending ``.md``; a path says where. An older file of that name is replaced.
 
         Raises
         ------
@@ -64,13 +75,15 @@ class PersistenceMixin(FittedStateMixin):
         TypeError
             If a parameter or class label is something that only pickle could store, such as a
             torch module. A class or function of yours is stored as its import path, and `load`
-            needs it in ``trusted``. ``callbacks`` are left out.
+            needs it in ``trusted``. ``callbacks`` are left out. If ``model_card`` is neither a
+            boolean nor a path.
         ValueError
-            If a weight is NaN or infinite.
+            If a weight is NaN or infinite, or the card would replace the model.
         OSError
             If the file cannot be written.
         """
         check_is_fitted(self)
+        card = card_path(path, model_card)
         hints = type_hints(PersistenceMixin)
         tensors = self._weights() | (self._averages() if training_state else {})
         # Copies: two names of a module of the user's may share one tensor.
@@ -80,18 +93,20 @@ class PersistenceMixin(FittedStateMixin):
         }
         # The parameters that shaped the model as they were then, should they have changed since.
         params = {**self.get_params(deep=False), **self._structure}
+        params = {name: value for name, value in params.items() if name not in _SKIPPED}
         meta = {
             "version": _version(),
             "class": _class_name(type(self)),
             "params": {
-                name: pack(value, hints.get(name), name, tensors)
-                for name, value in params.items()
-                if name not in _SKIPPED
+                name: pack(value, hints.get(name), name, tensors) for name, value in params.items()
             },
             "attributes": self._attributes(tensors),
             "history": _plain_history(self.net_.history),
         }
         write_model(path, meta, tensors)
+        if card is not None:
+            text = card_text(self, os.path.basename(path), params, _version())
+            write_whole(card, text.encode())
 
     @own_modes()
     def _restore(self, saved: ModelFile, unpacker: Unpacker, device: torch.device) -> None:

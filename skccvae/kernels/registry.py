@@ -135,7 +135,8 @@ def accelerator(
     if isinstance(of, str) and of not in _STEPS:
         layers = [key for key in _STEPS if isinstance(key, str)]
         raise ValueError(f"of must be a law or one of the layers {layers}; got {of!r}.")
-    if not _enabled.get():
+    # An exported graph is made of torch's own operations, and no value is known in it.
+    if torch.compiler.is_compiling() or not _enabled.get():
         return None
     if of in _TABLES:
         if noise is None:

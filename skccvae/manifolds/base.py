@@ -94,18 +94,29 @@ class ConstantCurvature(Manifold):
     def chart_dim(self, chart: str) -> int:
         return self.ambient_dim if resolve_chart(chart, self.curvature) == "ambient" else self.dim
 
-    def to_chart(self, x: Tensor, chart: str) -> Tensor:
+    def to_chart(self, x: Tensor, chart: str, *, check: bool = True) -> Tensor:
         name = resolve_chart(chart, self.curvature)
         if name == "ambient":
             return x
-        return INTRINSIC_CHARTS[name].to(*self.to_polar(x), self.curvature)
+        formulas, polar_pair = INTRINSIC_CHARTS[name], self.to_polar(x)
+        if check and formulas.check_to is not None:
+            formulas.check_to(*polar_pair, self.curvature)
+        return formulas.to(*polar_pair, self.curvature)
 
-    def from_chart(self, coords: Tensor, chart: str) -> Tensor:
+    def from_chart(self, coords: Tensor, chart: str, *, check: bool = True) -> Tensor:
         name = resolve_chart(chart, self.curvature)
         if name == "ambient":
-            return self.project(coords)
-        self._check_points(coords, self.dim, f"{chart} coordinates")
-        return self.from_polar(*INTRINSIC_CHARTS[name].from_(coords, self.curvature))
+            return self.project(coords) if check else self._on_ray(coords)
+        formulas = INTRINSIC_CHARTS[name]
+        if check:
+            self._check_points(coords, self.dim, f"{chart} coordinates")
+            if formulas.check_from is not None:
+                formulas.check_from(coords, self.curvature)
+        return self.from_polar(*formulas.from_(coords, self.curvature))
+
+    def _on_ray(self, x: Tensor) -> Tensor:
+        """`project` without checks: NaN where there is no point, and no branch on values."""
+        return x
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device)

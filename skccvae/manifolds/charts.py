@@ -29,39 +29,59 @@ class Chart(NamedTuple):
         ``to(c, s, K)`` returns the coordinates (..., d) of the points with polar pair (c, s).
     from_ : callable
         ``from_(coords, K)`` returns the polar pair (c, s) of finite coordinates (..., d).
-
-    Both raise a ValueError for points that the chart does not cover.
+    check_to, check_from : callable or None
+        With the arguments of ``to`` and ``from_``, they raise a ValueError for points that the
+        chart does not cover. There ``to`` and ``from_`` return NaN, without a branch on values,
+        so that they can be part of an exported graph. None, the default, if the chart covers all.
     """
 
     to: Callable[[Tensor, Tensor, float], Tensor]
     from_: Callable[[Tensor, float], tuple[Tensor, Tensor]]
+    check_to: Callable[[Tensor, Tensor, float], None] | None = None
+    check_from: Callable[[Tensor, float], None] | None = None
+
+
+def _is_antipode(c: Tensor, s: Tensor) -> Tensor:
+    """Whether a point of a sphere is the antipode of the origin."""
+    return (c <= -1) | ((c < 0) & (s == 0).all(-1))
 
 
 def _to_stereographic(c: Tensor, s: Tensor, K: float) -> Tensor:
     if K <= 0:
         return s / (1 + c).unsqueeze(-1)
-    if bool(((c <= -1) | ((c < 0) & (s == 0).all(-1))).any()):
+    factor = torch.where(_is_antipode(c, s), math.nan, polar._frame_factor(c, s, K, 1) / K)
+    return s * factor.unsqueeze(-1)
+
+
+def _check_to_stereographic(c: Tensor, s: Tensor, K: float) -> None:
+    if K > 0 and bool(_is_antipode(c, s).any()):
         raise ValueError(
             "The antipode of the origin has no stereographic coordinates (they would be "
             "infinite); use chart='ambient' for data that covers the whole sphere."
         )
-    return s * (polar._frame_factor(c, s, K, 1) / K).unsqueeze(-1)
 
 
 def _from_stereographic(coords: Tensor, K: float) -> tuple[Tensor, Tensor]:
     q = 1 + K * coords.square().sum(-1)
-    if bool((q <= 0).any()):
+    if K < 0:
+        q = torch.where(q > 0, q, math.nan)
+    return (2 - q) / q, 2 * coords / q.unsqueeze(-1)
+
+
+def _check_from_stereographic(coords: Tensor, K: float) -> None:
+    if bool((1 + K * coords.square().sum(-1) <= 0).any()):
         raise ValueError(
             "Stereographic coordinates must lie inside the ball of radius 1/sqrt(-curvature) = "
             f"{1 / math.sqrt(-K):g}; the largest norm here is "
             f"{float(torch.linalg.vector_norm(coords, dim=-1).max()):g}."
         )
-    return (2 - q) / q, 2 * coords / q.unsqueeze(-1)
 
 
 #: The charts with d coordinates, by name.
 INTRINSIC_CHARTS: dict[str, Chart] = {
-    "stereographic": Chart(_to_stereographic, _from_stereographic),
+    "stereographic": Chart(
+        _to_stereographic, _from_stereographic, _check_to_stereographic, _check_from_stereographic
+    ),
     "tangent": Chart(polar.log_origin, polar.exp_origin),
 }
 #: Names of the charts that every space offers.

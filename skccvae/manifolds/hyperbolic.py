@@ -105,6 +105,16 @@ class Hyperbolic(ConstantCurvature):
             hyperboloid, for NaN or infinity, and for a wrong number of columns.
         """
         self._check_points(x, self.ambient_dim)
+        points = self._on_ray(x)
+        if bool(points.isnan().any()):
+            raise ValueError(
+                "Some ambient points are space-like (x_0 <= |(x_1, ..., x_d)|): the ray through "
+                "them misses the hyperboloid. Pass points of the space or convex combinations of "
+                "them, first coordinate first."
+            )
+        return points
+
+    def _on_ray(self, x: Tensor) -> Tensor:
         near = self.belongs(x, 16 * torch.finfo(x.dtype).eps)
         if x.dtype == torch.float64:
             single = x.float()
@@ -113,14 +123,8 @@ class Hyperbolic(ConstantCurvature):
         near = near.unsqueeze(-1)
         n = torch.linalg.vector_norm(x[..., 1:], dim=-1, keepdim=True)
         x0 = x[..., :1]
-        inside = (x0 > n) | near
-        if not bool(inside.all()):
-            raise ValueError(
-                "Some ambient points are space-like (x_0 <= |(x_1, ..., x_d)|): the ray through "
-                "them misses the hyperboloid. Pass points of the space or convex combinations of "
-                "them, first coordinate first."
-            )
-        length = torch.where(near, 1.0, (x0 - n) * (x0 + n)).sqrt()
+        square = torch.where(x0 > n, (x0 - n) * (x0 + n), math.nan)
+        length = torch.where(near, 1.0, square).sqrt()
         return self._restore(x * torch.where(near, 1.0, self.radius_ / length))
 
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
@@ -143,9 +147,9 @@ class Hyperbolic(ConstantCurvature):
         """
         if atol is None:
             atol = 1e-10 if x.dtype == torch.float64 else 1e-5
-        height = torch.hypot(
-            torch.linalg.vector_norm(x[..., 1:], dim=-1), torch.full_like(x[..., 0], self.radius_)
-        )
+        # Not `torch.hypot`, which ONNX does not have.
+        lengths = torch.cat([torch.full_like(x[..., :1], self.radius_), x[..., 1:]], -1)
+        height = torch.linalg.vector_norm(lengths, dim=-1)
         return (x[..., 0] - height).abs() <= atol * height
 
     def to_frame(self, x: Tensor, u: Tensor) -> Tensor:

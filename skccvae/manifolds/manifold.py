@@ -112,7 +112,7 @@ class Manifold(ABC):
         """Number of coordinates of a chart; ValueError for an unknown one."""
 
     @abstractmethod
-    def to_chart(self, x: Tensor, chart: str) -> Tensor:
+    def to_chart(self, x: Tensor, chart: str, *, check: bool = True) -> Tensor:
         """Coordinates of ambient points in a chart.
 
         Parameters
@@ -124,6 +124,9 @@ class Manifold(ABC):
             rho = 16/sqrt(-K); for K = 0 it is half the point, the limit from both sides.
             ``"natural"`` is ``"ambient"`` where K > 0 and ``"tangent"`` elsewhere. A product takes
             the chart of this name on every factor.
+        check : bool, default=True
+            False: the antipode becomes NaN and raises no error. No value is read on the host, so
+            the call can be part of an exported graph.
 
         Returns
         -------
@@ -137,7 +140,7 @@ class Manifold(ABC):
         """
 
     @abstractmethod
-    def from_chart(self, coords: Tensor, chart: str) -> Tensor:
+    def from_chart(self, coords: Tensor, chart: str, *, check: bool = True) -> Tensor:
         """Ambient points with the given coordinates.
 
         Parameters
@@ -146,6 +149,9 @@ class Manifold(ABC):
         chart : {"ambient", "natural", "stereographic", "tangent"}
             Ambient coordinates are projected radially, see `project`, and so are natural ones of
             a sphere, which are the same.
+        check : bool, default=True
+            False: coordinates of no point become NaN and raise no error. No value is read on the
+            host, so the call can be part of an exported graph.
 
         Returns
         -------

@@ -141,12 +141,14 @@ class Product(Manifold):
     def chart_dim(self, chart: str) -> int:
         return sum(f.chart_dim(chart) for f in self.factors)
 
-    def to_chart(self, x: Tensor, chart: str) -> Tensor:
-        return torch.cat(self._each("to_chart", self.split(x), chart=chart), -1)
+    def to_chart(self, x: Tensor, chart: str, *, check: bool = True) -> Tensor:
+        return torch.cat(self._each("to_chart", self.split(x), chart=chart, check=check), -1)
 
-    def from_chart(self, coords: Tensor, chart: str) -> Tensor:
-        self._check_points(coords, self.chart_dim(chart), f"{chart} coordinates")
-        return torch.cat(self._each("from_chart", self.split(coords, chart), chart=chart), -1)
+    def from_chart(self, coords: Tensor, chart: str, *, check: bool = True) -> Tensor:
+        if check:
+            self._check_points(coords, self.chart_dim(chart), f"{chart} coordinates")
+        parts = self.split(coords, chart)
+        return torch.cat(self._each("from_chart", parts, chart=chart, check=check), -1)
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         return torch.cat(self._each("geodesic", self.split(x), self.split(y), t=t), -1)

@@ -103,14 +103,17 @@ class Sphere(ConstantCurvature):
             number of columns.
         """
         self._check_points(x, self.ambient_dim)
-        # Divide by the largest entry first, so that no length under- or overflows.
-        largest = x.abs().amax(-1, keepdim=True)
-        if bool((largest == 0).any()):
+        points = self._on_ray(x)
+        if bool(points.isnan().any()):
             raise ValueError(
                 "The zero vector has no nearest point on the sphere; pass points with a direction "
                 "(a mean of latent points vanishes when they balance each other)."
             )
-        return self._restore(x / largest)
+        return points
+
+    def _on_ray(self, x: Tensor) -> Tensor:
+        # Divide by the largest entry first, so that no length under- or overflows. 0 / 0 is NaN.
+        return self._restore(x / x.abs().amax(-1, keepdim=True))
 
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
         """Orthogonal projection of an ambient vector on the tangent space at x."""

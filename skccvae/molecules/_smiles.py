@@ -41,7 +41,9 @@ def read_smiles(smiles: Any, *arrays: Any, on_invalid: str = "raise") -> Any:
     ----------
     smiles : array-like of shape (n,) or (n, 1)
         SMILES strings or RDKit molecules: a list, an array, a Series or a one-column DataFrame.
-        A molecule that was never sanitised is copied, and the copy sanitised.
+        Of an object with the attribute ``smiles``, such as a graph of PyTorch Geometric's molecule
+        data sets, that attribute is read, and nothing else. A molecule that was never sanitised is
+        copied, and the copy sanitised.
     *arrays : array-like with n rows
         Arrays that belong to the molecules, such as targets. The same rows of them are kept.
     on_invalid : {"raise", "skip"}, default="raise"
@@ -108,7 +110,8 @@ def molecule_column(X: Any) -> list[Any]:
     Parameters
     ----------
     X : array-like of shape (n,) or (n, 1)
-        A list, an array, a Series or a one-column DataFrame.
+        A list, an array, a Series or a one-column DataFrame. Objects with the attribute ``smiles``
+        stand for it.
 
     Raises
     ------
@@ -118,12 +121,19 @@ def molecule_column(X: Any) -> list[Any]:
         If X has more than one column.
     """
     wanted = "Expected SMILES strings or RDKit molecules, of shape (n,) or (n, 1)"
-    if isinstance(X, str | bytes) or hasattr(X, "GetAtoms"):
+    # The attribute `smiles` of a data frame or a data set is a column.
+    is_one = isinstance(getattr(X, "smiles", None), str)
+    if is_one or isinstance(X, str | bytes) or hasattr(X, "GetAtoms"):
         raise TypeError(f"{wanted}; got a single {type(X).__name__}. Put it in a list.")
     if sp.issparse(X):
         raise TypeError(f"{wanted}; got a sparse matrix of shape {X.shape}.")
     if isinstance(X, dict | set | frozenset):
         raise TypeError(f"{wanted}; got a {type(X).__name__}, which has no rows.")
+    return [getattr(value, "smiles", value) for value in _column(X, wanted)]
+
+
+def _column(X: Any, wanted: str) -> list[Any]:
+    """The entries of a column as they are; errors begin with what was wanted."""
     if not hasattr(X, "shape"):
         if not hasattr(X, "__iter__"):
             raise TypeError(f"{wanted}; got {type(X).__name__}.")
@@ -222,7 +232,7 @@ def _molecule(value: Any, row: int) -> tuple[Any, str]:
     else:
         raise TypeError(
             f"Row {row} holds {_short(value)}, of type {type(value).__name__}; expected a SMILES "
-            "string or an RDKit molecule."
+            "string, an RDKit molecule, or an object with SMILES as its attribute smiles."
         )
     if molecule.GetNumAtoms() == 0:
         return None, "no atoms"

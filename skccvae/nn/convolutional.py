@@ -188,7 +188,8 @@ class _Upsample(nn.Module):
 def _in_pieces(function: Callable[[Tensor], Tensor], rows: Tensor, largest_map: int) -> Tensor:
     """Apply a network to rows, and without gradients piece by piece to save memory."""
     piece = max(1, PIECE // largest_map)
-    if torch.is_grad_enabled() or rows.shape[0] <= piece:
+    # The number of rows of an exported graph is not known.
+    if torch.compiler.is_compiling() or torch.is_grad_enabled() or rows.shape[0] <= piece:
         return function(rows)
     return torch.cat([function(part) for part in rows.split(piece)])
 

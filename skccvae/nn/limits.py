@@ -166,7 +166,7 @@ def _hyperbolic_limits(K: float, dim: int, riemannian: bool, reach: float) -> Li
     return Limits(K * location, location, K * scale, scale)
 
 
-def _learned_limits(K: float, dim: int, prior_scale: float, riemannian: bool) -> Limits:
+def learned_limits(K: float, dim: int, prior_scale: float, riemannian: bool) -> Limits:
     """`posterior_limits` for a learned curvature; they always leave room for a location."""
     try:
         return posterior_limits(K, dim, prior_scale, riemannian)
@@ -188,7 +188,7 @@ def scale_limit(K: float, dim: int, prior_scale: float, riemannian: bool = False
     >>> scale_limit(4.0, 2, 0.5)  # two radii of a sphere
     1.0
     """
-    inverse_square = _learned_limits(K, dim, prior_scale, riemannian).scale
+    inverse_square = learned_limits(K, dim, prior_scale, riemannian).scale
     return inverse_square**-0.5 if inverse_square > 0 else math.inf
 
 
@@ -225,7 +225,7 @@ def limited_parameters(
     if not isinstance(K, Tensor):
         limits = limits or posterior_limits(K, dim, prior_scale, riemannian)
         return limit_size(raw, limits.location), limit_log_scale(log_scale, limits.scale)
-    limits = limits or _learned_limits(float(K.detach()), dim, prior_scale, riemannian)
+    limits = limits or learned_limits(float(K.detach()), dim, prior_scale, riemannian)
     # A limit is constant or proportional to K.
     if limits.location_slope:
         raw = limit_size(raw, K * limits.location_slope, limits.location)

@@ -85,7 +85,8 @@ class SkipEncoder(nn.Module):
         weight, bias = self.first.weight, self.first.bias
         linear, offset = weight[width:].double(), bias[width:].double()
         # A copy of all rows in float64 would leave the cache: five times the time, for 6400 rows.
-        blocks = x.split(_ROWS)
+        # The number of rows of an exported graph is not known.
+        blocks = (x,) if torch.compiler.is_compiling() else x.split(_ROWS)
         components = torch.cat([F.linear(rows.double(), linear, offset) for rows in blocks])
         hidden = x if self.rest is None else self.rest(F.linear(x, weight[:width], bias[:width]))
         return torch.cat([hidden.double(), components], dim=-1)

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from rdkit import Chem
 
-from skccvae.molecules import read_smiles
+from skccvae import GaussianVAETransformer
+from skccvae.molecules import FingerprintTransformer, read_smiles
 
 BAD = {
     "C1CC": "RDKit cannot parse it",
@@ -142,3 +144,46 @@ def test_a_masked_row_is_missing(shape):
     smiles = np.ma.masked_array(["CC", "CO", "C"], mask=[0, 1, 0]).reshape(shape)
     with pytest.raises(ValueError, match="1 of 3 rows are not molecules: row 1 None"):
         read_smiles(smiles)
+
+
+# --- objects that carry their SMILES --------------------------------------------------------------
+
+
+class Graph:
+    """What a molecule of PyTorch Geometric's data sets is here: an object with SMILES."""
+
+    def __init__(self, smiles):
+        self.smiles = smiles
+
+    def __iter__(self):  # a `Data` iterates over its own entries
+        yield "smiles", self.smiles
+
+
+def test_objects_with_smiles_are_molecules():
+    smiles = ["CCO", "C", "c1ccccc1"]
+    graphs = [Graph(text) for text in smiles]
+    for column in (graphs, tuple(graphs), np.array(graphs, dtype=object), [[g] for g in graphs]):
+        assert [m.GetNumAtoms() for m in read_smiles(column)] == [3, 1, 6]
+    with pytest.raises(ValueError, match=r"row 1 None \(missing\)"):
+        read_smiles([graphs[0], Graph(None)])
+    with pytest.raises(TypeError, match="single Graph"):
+        read_smiles(graphs[0])
+    with pytest.raises(TypeError, match="attribute smiles"):
+        read_smiles([object()])
+
+
+def test_a_data_frame_whose_column_is_called_smiles():
+    frame = pd.DataFrame({"smiles": ["CCO", "C"]})
+    assert [m.GetNumAtoms() for m in read_smiles(frame)] == [3, 1]
+
+
+def test_graphs_of_pytorch_geometric():
+    data = pytest.importorskip("torch_geometric.data")
+    smiles = ["C" * n + "O" for n in range(1, 20)]
+    graphs = [data.Data(x=torch.zeros(1, 1), smiles=text) for text in smiles]
+    bits = FingerprintTransformer()
+    assert (bits.fit_transform(graphs) != bits.fit_transform(smiles)).nnz == 0
+    vae = GaussianVAETransformer(
+        encoder="molecular_graph", hidden_layer_sizes=(8,), max_epochs=1, random_state=0
+    ).fit(graphs)
+    assert np.array_equal(vae.transform(graphs), vae.transform(smiles))

@@ -290,6 +290,9 @@ class Latent(nn.Module):
         """
         return None
 
+    def fix_curvature(self) -> None:
+        """Turn a learned curvature into the number that it is now, if there is one."""
+
     def train_curvature(self, active: bool) -> None:
         """Switch the training of a learned curvature on or off, if there is one."""
 

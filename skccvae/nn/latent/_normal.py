@@ -23,7 +23,12 @@ from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent._base import Latent, LatentStep, wind_round
 from skccvae.nn.latent._flat import DiagonalNormal, axis_scales
 from skccvae.nn.latent._posterior_scale import PosteriorScale
-from skccvae.nn.limits import limited_parameters, posterior_limits, scale_limit
+from skccvae.nn.limits import (
+    learned_limits,
+    limited_parameters,
+    posterior_limits,
+    scale_limit,
+)
 
 # Squared radius of the default prior of a hyperbolic space, in any dimension: that of a standard
 # normal in two. With scale 1 in many dimensions, draws would lie so far out that most of the space
@@ -148,6 +153,11 @@ class NormalLatent(Latent):
 
     def fitted_manifold(self) -> ConstantCurvature:
         return constant_curvature(self.dim, self.curvature())
+
+    def fix_curvature(self) -> None:
+        if self.learned is not None:
+            self.K, self.learned = self.curvature(), None
+            self.limits = learned_limits(self.K, self.dim, self.prior_scale, self._riemannian)
 
     def train_curvature(self, active: bool) -> None:
         if self.learned is not None:

@@ -159,6 +159,10 @@ class ProductLatent(Latent):
             [f.features(piece) for f, piece in zip(self.factors, pieces, strict=True)], dim=-1
         )
 
+    def fix_curvature(self) -> None:
+        for factor in self.factors:
+            factor.fix_curvature()
+
     def train_curvature(self, active: bool) -> None:
         for factor in self.factors:
             factor.train_curvature(active)

@@ -189,6 +189,8 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
         loc, scale = torch.broadcast_tensors(loc, scale)
     # With one scale for each column, as a likelihood has, whole columns are wide or narrow.
     wide = scale * LAST >= 1
+    if torch.compiler.is_compiling():  # an exported graph has no branch on values
+        return torch.where(wide, _smooth_mean(loc, scale), _window_mean(loc, scale))
     if bool(wide.all()):
         return _in_pieces(_smooth_mean, loc, scale)
     out, narrow = torch.empty_like(loc), ~wide
