@@ -256,8 +256,8 @@ class SharedParameters:
         Weight of a term that keeps distances: the stress between the geodesic distances of the
         locations of two rows and the distances of the rows, over the pairs of up to 64 rows of a
         batch, up to a common factor. It is 0 where they are proportional and at most 1. 1.0 is
-        strong on any data: fifty times the weight that the reconstruction gives to the share of the
-        rows that it cannot explain. Curvature pays where the distances of the rows are those of a
+        strong on any data: about sixteen times the weight that the reconstruction gives to the
+        share of the rows that it cannot explain. Curvature pays where the distances of the rows are those of a
         tree or a sphere; then let a curvature that is learned start at 1 or -1.
         ``history_["stress"]`` records the stress.
         """,
