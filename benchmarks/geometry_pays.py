@@ -141,8 +141,8 @@ SPACES = {
 # the curvature (and g: hyperplanes for the decoder) with which the hyperbolic space has the
 # largest correlation at that weight among those that reconstruct no worse than the plane.
 CHOSEN = {
-    "branching 635": ("w3 e200", ""),
-    "mammals": ("w3 e200", ""),
+    "branching 635": ("w1 e200", ""),
+    "mammals": ("w1 e200", ""),
     "days": ("w0 e600", ""),
 }
 
