@@ -27,11 +27,13 @@ from skccvae.nn import (
     SkipEncoder,
     geodesic_pairs,
     normal_noise,
+    observed_log_prob,
     output_width,
     row_keys,
     stress,
     uniform_noise,
 )
+from skccvae.nn.missing import encoder_rows, row_content
 
 
 class Evidence(NamedTuple):
@@ -108,6 +110,10 @@ class VAE(nn.Module):
         Weight of the stress between geodesic distances of locations and distances of rows.
     distance_metric : callable, default=ROW_DISTANCES["euclidean"]
         Distances (n, n) of rows (n, likelihood.n_inputs), as the encoder reads them.
+    missing : bool, default=False
+        Whether NaN in a row is a value that was not observed. The log-likelihood of the row is that
+        of the rest. The encoder reads 0 there, and where it has an ``n_mask``, the indicator of
+        missing values behind the row.
 
     Attributes
     ----------
@@ -141,6 +147,7 @@ class VAE(nn.Module):
         supervised_weight: float = 0.0,
         distance_weight: float = 0.0,
         distance_metric: Callable[[Tensor], Tensor] = ROW_DISTANCES["euclidean"],
+        missing: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -153,7 +160,10 @@ class VAE(nn.Module):
         self.distance_metric = distance_metric
         self.register_buffer("distance_scale", torch.zeros(()))
         n_extra = getattr(encoder, "n_extra", 0)
-        n_hidden = output_width(encoder, likelihood.n_inputs, "encoder", n_extra=n_extra)
+        self.missing = missing
+        self.n_mask = getattr(encoder, "n_mask", 0) if missing else 0
+        n_inputs = likelihood.n_inputs + self.n_mask
+        n_hidden = output_width(encoder, n_inputs, "encoder", n_extra=n_extra)
         self.head = nn.Linear(n_hidden, latent.n_params)
         width = output_width(decoder, latent.n_features, "decoder")
         if width != likelihood.n_outputs:
@@ -165,8 +175,25 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """Parameters of the posterior of each row, shape (n, latent.n_params)."""
-        inputs = self.likelihood.encoder_inputs(x)
+        inputs = self._inputs(x)
         return self.head(self.encoder(inputs) if extra is None else self.encoder(inputs, extra))
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """What the encoder reads of rows, shape (n, likelihood.n_inputs + n_mask)."""
+        if self.missing:
+            return encoder_rows(self.likelihood, x, self.n_mask)
+        return self.likelihood.encoder_inputs(x)
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Log-likelihood of what was observed of each row, in nats of the user's X."""
+        if self.missing:
+            return observed_log_prob(self.likelihood, outputs, x)
+        return self.likelihood.log_prob(outputs, x)
+
+    def _total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        if self.missing:
+            return observed_log_prob(self.likelihood, outputs, x).sum()
+        return self.likelihood.total_log_prob(outputs, x)
 
     def encode_in_double(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """`encode` for inference, with the head and linear features in float64.
@@ -174,7 +201,7 @@ class VAE(nn.Module):
         In float32, matrix products round a row by the number of rows beside it and its place among
         them. Standardised components and curved coordinates magnify that last digit.
         """
-        inputs, encoder, head = self.likelihood.encoder_inputs(x), self.encoder, self.head
+        inputs, encoder, head = self._inputs(x), self.encoder, self.head
         if isinstance(encoder, SkipEncoder):
             features = encoder.in_double(inputs)
         else:
@@ -186,6 +213,11 @@ class VAE(nn.Module):
         lead = features.shape[:-1]
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])
+
+    def filled_at(self, points: Tensor, x: Tensor) -> Tensor:
+        """Rows in which NaN is replaced by the mean of p(x | z) at ambient points, shape (n, p)."""
+        outputs = self.decode(self.latent.features(points).to(x.dtype))
+        return torch.where(x.isnan(), self.likelihood.mean(outputs), x)
 
     def noise(self, n_samples: int, x: Tensor) -> Tensor:
         """Fresh standard normal noise for ``n_samples`` draws per row of x."""
@@ -200,7 +232,7 @@ class VAE(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Reconstruction log-likelihood and KL of each row, both of shape (n,), in nats."""
         step = self.latent.step(self.encode(x, extra), self.noise(n_samples, x))
-        log_lik = self.likelihood.log_prob(self.decode(step.features), x)
+        log_lik = self.log_prob(self.decode(step.features), x)
         return _over_draws(log_lik), _over_draws(step.kl)
 
     def elbo_terms(
@@ -215,9 +247,9 @@ class VAE(nn.Module):
         step = self.latent.step(params, self.noise(n_samples, x))
         outputs = self.decode(step.features)
         if n_samples == 1:
-            reconstruction = self.likelihood.total_log_prob(outputs, x) / x.shape[0]
+            reconstruction = self._total_log_prob(outputs, x) / x.shape[0]
         else:
-            reconstruction = self.likelihood.log_prob(outputs, x).mean()
+            reconstruction = self.log_prob(outputs, x).mean()
         return Terms(
             reconstruction,
             step.kl.mean(),
@@ -242,7 +274,7 @@ class VAE(nn.Module):
         noise = self._normal(n_samples, x.shape[0], self.latent.noise_dim, like=x)
         params = self.encode(x, extra)
         features, log_ratio = self.latent.weighted(params, noise)
-        log_lik = self.likelihood.log_prob(self.decode(features), x)
+        log_lik = self.log_prob(self.decode(features), x)
         bound = (torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)).mean()
         supervised = self._supervised(features, targets)
         stress = self._stress(params, x)
@@ -256,7 +288,7 @@ class VAE(nn.Module):
     def _stress(self, params: Tensor, x: Tensor) -> Tensor | None:
         if self.distance_weight == 0:
             return None
-        wanted = self.distance_metric(self.likelihood.encoder_inputs(x))
+        wanted = self.distance_metric(self._inputs(x)[:, : self.likelihood.n_inputs])
         return stress(geodesic_pairs(self.latent.polar_locations(params)), wanted)
 
     def stress(self, x: Tensor, extra: Tensor | None = None) -> Tensor | None:
@@ -270,13 +302,20 @@ class VAE(nn.Module):
         This scale makes one weight mean about the same under any likelihood and on any data.
         """
         outputs = self.decode(self.latent.features(self.latent.location(self.encode(x, extra))))
-        own = self.likelihood.total_log_prob(outputs, x)
-        lost = own - self.likelihood.total_log_prob(outputs.roll(1, 0), x)
+        own = self._total_log_prob(outputs, x)
+        lost = own - self._total_log_prob(outputs.roll(1, 0), x)
         self.distance_scale.copy_(STRESS_WEIGHT * lost.clamp(min=0) / x.shape[0])
 
     def draw_pixels(self, x: Tensor, seed: int) -> Tensor:
         """One Bernoulli draw per pixel of x; as in `evidence`, a row always gets the same draws."""
-        return (uniform_noise(row_keys(x, seed), x.shape[1], stream=2) < x).to(x.dtype)
+        drawn = (uniform_noise(self.row_keys(x, seed), x.shape[1], stream=2) < x).to(x.dtype)
+        return torch.where(x.isnan(), x, drawn) if self.missing else drawn
+
+    def row_keys(self, x: Tensor, seed: int) -> Tensor:
+        """Keys of the noise that belongs to rows: what they hold and where they have holes."""
+        if self.missing:
+            return row_keys(row_content(self.likelihood, x), seed)
+        return row_keys(self.likelihood.row_content(x), seed)
 
     def evidence(
         self,
@@ -312,14 +351,14 @@ class VAE(nn.Module):
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode_in_double(x, extra)
-        keys = row_keys(self.likelihood.row_content(x), seed)
+        keys = self.row_keys(x, seed)
         counts, pieces = [], []
         for first in range(0, n_samples, draws_at_once or n_samples):
             counts.append(min(draws_at_once or n_samples, n_samples - first))
             noise = normal_noise(keys, counts[-1], latent.noise_dim, torch.float64, first=first)
             features, log_ratio = latent.weighted(params, noise)
             outputs = self.decode(features.to(x.dtype)).double()
-            log_lik = self.likelihood.log_prob(outputs, x.double())
+            log_lik = self.log_prob(outputs, x.double())
             bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(counts[-1])
             step = latent.step(params, noise)
             parts: tuple[Tensor, ...] = ()

@@ -151,6 +151,21 @@ class SharedParameters:
         is a threshold above which a pixel is 1.
         """,
     )
+    missing: str = parameter(
+        default="error",
+        allowed=[StrOptions({"error", "mask"})],
+        shapes_model=True,
+        kind='{"error", "mask"}',
+        doc="""
+        What NaN in X is, and None and ``pandas.NA`` in frames: an error, but for likelihoods that
+        take it, or with ``"mask"`` a value that was not observed, under any likelihood. Then the
+        log-likelihood of a row is that of what was observed. Scales and the start at PCA come from
+        that, too. The encoder reads 0, in units of the model, where a value is missing, and beside
+        the row an indicator of the missing values, by weights that start at 0 (with
+        ``init="pca"``, where a missing value reads as the mean of its column). An encoder of yours
+        reads the zeros alone. `impute` and `sample_missing` fill in what is missing.
+        """,
+    )
     beta: float = parameter(
         default=1.0,
         allowed=[NON_NEGATIVE],

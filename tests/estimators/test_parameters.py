@@ -108,7 +108,7 @@ def test_parameters_that_shape_the_model():
     assert found == {
         *("n_components", "signature", "curvature", "learn_curvature", "posterior", "prior_scale"),
         *("decoder_input", "hidden_layer_sizes", "activation", "encoder", "decoder", "likelihood"),
-        *("init", "image_shape", "binarize", "device"),
+        *("init", "image_shape", "binarize", "device", "posterior_scale", "missing"),
     }
 
 
