@@ -31,10 +31,12 @@ from skccvae.nn import (
     distance_stress,
     euclidean,
     normal_noise,
+    observed_log_prob,
     output_width,
     row_keys,
     uniform_noise,
 )
+from skccvae.nn.missing import encoder_rows, row_content
 
 
 class Evidence(NamedTuple):
@@ -113,6 +115,10 @@ class VAE(nn.Module):
         Called as ``distance_metric(inputs, x)`` with what the encoder reads from the rows and the
         rows in model units, both of n rows; returns their distances, shape (n, n). Default:
         Euclidean distances of the first.
+    missing : bool, default=False
+        Whether NaN in a row is a value that was not observed. The log-likelihood of the row is that
+        of the rest. The encoder reads 0 there, and where it has an ``n_mask``, the indicator of
+        missing values behind the row.
 
     Attributes
     ----------
@@ -146,6 +152,7 @@ class VAE(nn.Module):
         supervised_weight: float = 0.0,
         distance_weight: float = 0.0,
         distance_metric: Callable[[Tensor, Tensor], Tensor] | None = None,
+        missing: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -158,7 +165,10 @@ class VAE(nn.Module):
         self.distance_metric = distance_metric or (lambda inputs, x: euclidean(inputs))
         self.register_buffer("distance_scale", torch.zeros(()))
         n_extra = getattr(encoder, "n_extra", 0)
-        n_hidden = output_width(encoder, likelihood.n_inputs, "encoder", n_extra=n_extra)
+        self.missing = missing
+        self.n_mask = getattr(encoder, "n_mask", 0) if missing else 0
+        n_inputs = likelihood.n_inputs + self.n_mask
+        n_hidden = output_width(encoder, n_inputs, "encoder", n_extra=n_extra)
         self.head = nn.Linear(n_hidden, latent.n_params)
         width = output_width(decoder, latent.n_features, "decoder")
         if width != likelihood.n_outputs:
@@ -170,8 +180,27 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """Parameters of the posterior of each row, shape (n, latent.n_params)."""
-        inputs = self.likelihood.encoder_inputs(x)
+        inputs = self._inputs(x)
         return self.head(self.encoder(inputs) if extra is None else self.encoder(inputs, extra))
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """What the encoder reads of rows, shape (n, likelihood.n_inputs + n_mask)."""
+        if self.missing:
+            return encoder_rows(self.likelihood, x, self.n_mask)
+        return self.likelihood.encoder_inputs(x)
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Log-likelihood of what was observed of each row, in nats of the user's X."""
+        if self.missing:
+            return observed_log_prob(self.likelihood, outputs, x)
+        return self.likelihood.log_prob(outputs, x)
+
+    def _total_log_prob(self, outputs: Tensor, x: Tensor, weights: Tensor | None) -> Tensor:
+        if weights is not None:
+            return weights @ self.log_prob(outputs, x)
+        if self.missing:
+            return self.log_prob(outputs, x).sum()
+        return self.likelihood.total_log_prob(outputs, x)
 
     def encode_in_double(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """`encode` for inference, with the head and linear features in float64.
@@ -179,7 +208,7 @@ class VAE(nn.Module):
         In float32, matrix products round a row by the number of rows beside it and its place among
         them. Standardised components and curved coordinates magnify that last digit.
         """
-        inputs, encoder, head = self.likelihood.encoder_inputs(x), self.encoder, self.head
+        inputs, encoder, head = self._inputs(x), self.encoder, self.head
         if isinstance(encoder, SkipEncoder):
             features = encoder.in_double(inputs)
         else:
@@ -191,6 +220,11 @@ class VAE(nn.Module):
         lead = features.shape[:-1]
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])
+
+    def filled_at(self, points: Tensor, x: Tensor) -> Tensor:
+        """Rows in which NaN is replaced by the mean of p(x | z) at ambient points, shape (n, p)."""
+        outputs = self.decode(self.latent.features(points).to(x.dtype))
+        return torch.where(x.isnan(), self.likelihood.mean(outputs), x)
 
     def noise(self, n_samples: int, x: Tensor) -> Tensor:
         """Fresh standard normal noise for ``n_samples`` draws per row of x."""
@@ -205,7 +239,7 @@ class VAE(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Reconstruction log-likelihood and KL of each row, both of shape (n,), in nats."""
         step = self.latent.step(self.encode(x, extra), self.noise(n_samples, x))
-        log_lik = self.likelihood.log_prob(self.decode(step.features), x)
+        log_lik = self.log_prob(self.decode(step.features), x)
         return _over_draws(log_lik), _over_draws(step.kl)
 
     def elbo_terms(
@@ -224,7 +258,7 @@ class VAE(nn.Module):
         if n_samples == 1:
             reconstruction = self._total_log_prob(outputs, x, weights) / x.shape[0]
         else:
-            reconstruction = _mean(self.likelihood.log_prob(outputs, x), weights)
+            reconstruction = _mean(self.log_prob(outputs, x), weights)
         return Terms(
             reconstruction,
             _mean(step.kl, weights),
@@ -232,11 +266,6 @@ class VAE(nn.Module):
             factor_kl=_over_rows(step.factor_kl, weights),
             stress=self._stress(params, x, weights, STRESS_ROWS),
         )
-
-    def _total_log_prob(self, outputs: Tensor, x: Tensor, weights: Tensor | None) -> Tensor:
-        if weights is None:
-            return self.likelihood.total_log_prob(outputs, x)
-        return weights @ self.likelihood.log_prob(outputs, x)
 
     def iwae_terms(
         self,
@@ -256,7 +285,7 @@ class VAE(nn.Module):
         noise = self._normal(n_samples, x.shape[0], self.latent.noise_dim, like=x)
         params = self.encode(x, extra)
         features, log_ratio = self.latent.weighted(params, noise)
-        log_lik = self.likelihood.log_prob(self.decode(features), x)
+        log_lik = self.log_prob(self.decode(features), x)
         bounds = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
         return Terms(
             _mean(log_lik, weights),
@@ -281,7 +310,8 @@ class VAE(nn.Module):
             return None
         params, x = params[:most], x[:most]
         weights = None if weights is None else weights[:most]
-        wanted = self.distance_metric(self.likelihood.encoder_inputs(x), x)
+        inputs = self._inputs(x)[:, : self.likelihood.n_inputs]
+        wanted = self.distance_metric(inputs, x)
         return distance_stress(self.latent.polar_locations(params), wanted, weights)
 
     def stress(
@@ -309,7 +339,14 @@ class VAE(nn.Module):
 
     def draw_pixels(self, x: Tensor, seed: int) -> Tensor:
         """One Bernoulli draw per pixel of x; as in `evidence`, a row always gets the same draws."""
-        return (uniform_noise(row_keys(x, seed), x.shape[1], stream=2) < x).to(x.dtype)
+        drawn = (uniform_noise(self.row_keys(x, seed), x.shape[1], stream=2) < x).to(x.dtype)
+        return torch.where(x.isnan(), x, drawn) if self.missing else drawn
+
+    def row_keys(self, x: Tensor, seed: int) -> Tensor:
+        """Keys of the noise that belongs to rows: what they hold and where they have holes."""
+        if self.missing:
+            return row_keys(row_content(self.likelihood, x), seed)
+        return row_keys(self.likelihood.row_content(x), seed)
 
     def evidence(
         self,
@@ -345,14 +382,14 @@ class VAE(nn.Module):
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode_in_double(x, extra)
-        keys = row_keys(self.likelihood.row_content(x), seed)
+        keys = self.row_keys(x, seed)
         counts, pieces = [], []
         for first in range(0, n_samples, draws_at_once or n_samples):
             counts.append(min(draws_at_once or n_samples, n_samples - first))
             noise = normal_noise(keys, counts[-1], latent.noise_dim, torch.float64, first=first)
             features, log_ratio = latent.weighted(params, noise)
             outputs = self.decode(features.to(x.dtype)).double()
-            log_lik = self.likelihood.log_prob(outputs, x.double())
+            log_lik = self.log_prob(outputs, x.double())
             bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(counts[-1])
             step = latent.step(params, noise)
             parts: tuple[Tensor, ...] = ()

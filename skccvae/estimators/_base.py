@@ -11,7 +11,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from skccvae._sklearn import InvalidParameterError, fit_context
 from skccvae.estimators._budget import resolved
 from skccvae.estimators._device import resolve_device
+from skccvae.estimators._distances import row_distances
 from skccvae.estimators._export import ExportMixin
+from skccvae.estimators._imputation import ImputationMixin
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
 from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
@@ -40,6 +42,7 @@ CURVATURE_BURN_IN = 0.2
 
 
 class BaseVAETransformer(
+    ImputationMixin,
     ScoringMixin,
     ExportMixin,
     PersistenceMixin,
@@ -112,9 +115,9 @@ class BaseVAETransformer(
         Raises
         ------
         ValueError
-            If X holds NaN or infinity (some likelihoods take NaN as a missing value), is empty,
-            or leaves the support of the likelihood. If ``sample_weight`` has another length than X,
-            is negative or not finite anywhere, or is 0 everywhere.
+            If X holds infinity, or NaN that is no missing value (see ``missing``), is empty, or
+            leaves the support of the likelihood. If ``sample_weight`` has another length than X, is
+            negative or not finite anywhere, or is 0 everywhere.
         TypeError
             If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows. If
             ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
@@ -311,7 +314,8 @@ class BaseVAETransformer(
         dynamic = self.binarize == "dynamic"
         seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
         stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))
-        train = Batches(source, index, self._budget.batch_size, binarize=dynamic, stream=stream)
+        size, missing = self._budget.batch_size, self.missing == "mask"
+        train = Batches(source, index, size, binarize=dynamic, stream=stream, missing=missing)
         valid = settled = None
         if held_out is not None:
             rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
@@ -330,6 +334,8 @@ class BaseVAETransformer(
                 "warm_start=False to start a new one."
             )
         self.net_.retune(**self._net_settings())
+        metric = row_distances(self.distance_metric, self._input.units)
+        self.net_.module_.distance_metric = metric
 
     def _split(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         n_valid = max(1, round(self.validation_fraction * n_rows))
@@ -389,7 +395,7 @@ class BaseVAETransformer(
         except (TypeError, ValueError):  # `fit` says what is wrong with it
             return tags
         tags.input_tags.sparse = kind.accept_sparse
-        tags.input_tags.allow_nan = kind.allow_nan
+        tags.input_tags.allow_nan = kind.allow_nan or self.missing == "mask"
         # "auto" takes negative numbers, though not for its first choice, which a binarised X needs.
         first_choice = self.likelihood == "auto" and self.binarize is None
         tags.input_tags.positive_only = kind.support[0] >= 0 and not first_choice

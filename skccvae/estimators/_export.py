@@ -46,6 +46,8 @@ class ExportMixin(ModelMixin):
             If the estimator is not fitted.
         TypeError
             If X was molecules, which are text or objects and no tensor.
+        ValueError
+            With ``missing="mask"``: `transform` decodes and encodes rows with holes once more.
 
         Notes
         -----
@@ -93,6 +95,11 @@ class ExportMixin(ModelMixin):
                 "molecules. Fit one with encoder='mlp' on "
                 "skccvae.molecules.FingerprintTransformer().fit_transform(smiles), and use its "
                 "to_torch on such rows."
+            )
+        if self._structure["missing"] == "mask":
+            raise ValueError(
+                "to_torch makes modules for complete rows, but this estimator was fitted with "
+                "missing='mask'. Fill the rows with `impute`, and fit one with missing='error'."
             )
         # The same module twice: each of the pair drops what it does not need.
         models = [_frozen_copy(self.net_.module_) for _ in range(2)]

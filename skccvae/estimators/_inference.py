@@ -44,7 +44,9 @@ class InferenceMixin(ModelMixin):
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.
+            Rows as in `fit`. A row with missing values is encoded, filled in with the mean of
+            p(x | z) at this first location, and encoded again, so that codes depend less on what
+            is missing. `posterior_distribution` gives the first posterior.
 
         Returns
         -------
@@ -58,7 +60,7 @@ class InferenceMixin(ModelMixin):
         checked = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
         out = np.empty((checked.shape[0], self._n_features_out), dtype=np.float32)
-        for rows, params in self._encoded(checked):
+        for rows, params in self._encoded(checked, again=True):
             points = latent.location(params)
             out[rows] = self._chart(points).cpu().numpy()
         return as_given(self._finite(out, "transform"), X)
@@ -249,14 +251,21 @@ class InferenceMixin(ModelMixin):
             rows = slice(start, min(start + chunk, X.shape[0]))
             yield rows, source.batch(rows)
 
-    def _encoded(self, X):
-        """Pairs of a slice of X and its posterior parameters, float64."""
+    def _encoded(self, X, again: bool = False):
+        """Pairs of a slice of X and its posterior parameters, float64.
+
+        With ``again``, rows with missing values are filled in at their first location and encoded a
+        second time: which values are missing is then no longer seen in the code.
+        """
         module = self.net_.module_
         for rows, batch in self._batches(X, self._at_a_time(rows_at_once(X.shape[1]))):
             # This mode ends before the yield. Around it, the mode would also hold in the caller's
             # code, for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
                 params = module.encode_in_double(batch.x, batch.extra)
+                if again and module.missing and bool(batch.x.isnan().any()):
+                    filled = module.filled_at(module.latent.location(params), batch.x)
+                    params = module.encode_in_double(filled, batch.extra)
             yield rows, params
 
     @own_modes()
@@ -264,7 +273,7 @@ class InferenceMixin(ModelMixin):
         """Ambient points of the rows' locations, float64 on the CPU."""
         X = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
-        parts = [latent.location(params) for _, params in self._encoded(X)]
+        parts = [latent.location(params) for _, params in self._encoded(X, again=True)]
         return torch.cat(parts).cpu()
 
     def _finite(self, values: np.ndarray, what: str) -> np.ndarray:

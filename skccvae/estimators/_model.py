@@ -36,6 +36,11 @@ class ModelMixin(SharedParameters, FittedAttributes):
         """Class of the likelihood: what the parameter asks for, or that of the fitted model."""
         return likelihood_class(self.likelihood) if reset else type(self.net_.module_.likelihood)
 
+    def _takes_nan(self, reset: bool) -> bool:
+        """Whether NaN is a value that was not observed."""
+        missing = self.missing if reset else self._structure["missing"]
+        return missing == "mask" or self._likelihood_class(reset).allow_nan
+
     def _stream(self, seed: int, device: Any = "cpu", own_data: bool = False) -> RandomStream:
         """Random numbers, lent to torch's global generators where code of the user's may draw."""
         return RandomStream(seed, device, lends=self._has_own_parts() or own_data)
@@ -53,7 +58,10 @@ class ModelMixin(SharedParameters, FittedAttributes):
         likelihood = kind(n_features, None if scale is None else torch.from_numpy(scale))
         sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._input.image_shape
         n_start = latent.n_start if self.init == "pca" else 0
-        encoder = encoder_network(self.encoder, likelihood, sizes, self.activation, shape, n_start)
+        masks = self.missing == "mask"
+        encoder = encoder_network(
+            self.encoder, likelihood, sizes, self.activation, shape, n_start, masks
+        )
         decoder = decoder_network(
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape, n_start > 0
         )
@@ -72,6 +80,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
             self.supervised_weight,
             self.distance_weight,
             row_distances(self.distance_metric, self._input.units),
+            missing=masks,
         )
 
     def _shape_parameters(self) -> dict[str, Any]:
@@ -114,9 +123,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
             "max_epochs": plan.epochs,
             "criterion__warmup_epochs": plan.warmup_epochs,
         }
-        settings = {name: chosen[name] if v == "auto" else v for name, v in named.items()}
-        settings["module__distance_metric"] = row_distances(self.distance_metric, self._input.units)
-        return settings
+        return {name: chosen[name] if v == "auto" else v for name, v in named.items()}
 
     def _update_fitted(self) -> None:
         """Set the attributes that are read from the net."""

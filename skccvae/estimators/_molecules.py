@@ -93,6 +93,11 @@ def _check_settings(estimator: Any) -> None:
             f"binarize={estimator.binarize!r} has no meaning for encoder='molecular_graph', whose "
             "fingerprints are bits or counts already. Use binarize=None."
         )
+    if estimator.missing != "error":
+        raise ValueError(
+            f"missing={estimator.missing!r} has no meaning for encoder='molecular_graph', whose "
+            "fingerprints have no missing values. Use missing='error'."
+        )
     if estimator.image_shape is not None:
         raise ValueError(
             f"image_shape={estimator.image_shape!r} has no meaning for encoder='molecular_graph', "

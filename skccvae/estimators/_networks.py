@@ -16,6 +16,7 @@ from skccvae.nn import (
     ConvEncoder,
     GraphEncoder,
     Likelihood,
+    MaskedMLP,
     Reshaped,
     SkipDecoder,
     SkipEncoder,
@@ -46,6 +47,7 @@ def encoder_network(
     activation: str,
     image_shape: tuple[int, ...] | None,
     n_start: int = 0,
+    missing: bool = False,
 ) -> nn.Module:
     """Network from flat rows to hidden features.
 
@@ -63,6 +65,9 @@ def encoder_network(
         Shape of one sample.
     n_start : int, default=0
         Number of linear features beside those of a multilayer perceptron.
+    missing : bool, default=False
+        Whether networks of the package read an indicator of missing values beside the row. A
+        user's own sees zeros alone.
 
     Raises
     ------
@@ -89,9 +94,12 @@ def encoder_network(
             f"{several[0]} numbers for each entry of X. Use encoder='mlp' or a module of yours."
         )
     if spec == "conv":
-        return ConvEncoder(image_shape, sizes[-1] if sizes else None, activation)
+        return ConvEncoder(image_shape, sizes[-1] if sizes else None, activation, missing)
+    n_mask = likelihood.n_features if missing else 0
     if n_start:
-        return SkipEncoder(n_inputs, sizes, activation, n_start)
+        return SkipEncoder(n_inputs, sizes, activation, n_start, n_mask)
+    if n_mask:
+        return MaskedMLP(n_inputs, sizes, activation, n_mask)
     return mlp(n_inputs, sizes, activation)
 
 

@@ -168,6 +168,21 @@ class SharedParameters:
         is a threshold above which a pixel is 1.
         """,
     )
+    missing: str = parameter(
+        default="error",
+        allowed=[StrOptions({"error", "mask"})],
+        shapes_model=True,
+        kind='{"error", "mask"}',
+        doc="""
+        What NaN in X is, and None and ``pandas.NA`` in frames: an error, but for likelihoods that
+        take it, or with ``"mask"`` a value that was not observed, under any likelihood. Then the
+        log-likelihood of a row is that of what was observed. Scales and the start at PCA come from
+        that, too. The encoder reads 0, in units of the model, where a value is missing, and beside
+        the row an indicator of the missing values, by weights that start at 0 (with
+        ``init="pca"``, where a missing value reads as the mean of its column). An encoder of yours
+        reads the zeros alone. `impute` and `sample_missing` fill in what is missing.
+        """,
+    )
     beta: float = parameter(
         default=1.0,
         allowed=[NON_NEGATIVE],
@@ -257,8 +272,8 @@ class SharedParameters:
         locations of two rows and the distances of the rows, over the pairs of up to 64 rows of a
         batch, up to a common factor. It is 0 where they are proportional and at most 1. 1.0 is
         strong on any data: about sixteen times the weight that the reconstruction gives to the
-        share of the rows that it cannot explain. Curvature pays where the distances of the rows are those of a
-        tree or a sphere; then let a curvature that is learned start at 1 or -1.
+        share of the rows that it cannot explain. Curvature pays where the distances of the rows are
+        those of a tree or a sphere; then let a curvature that is learned start at 1 or -1.
         ``history_["stress"]`` records the stress.
         """,
     )

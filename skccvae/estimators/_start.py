@@ -10,6 +10,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from skccvae.estimators._low_rank import fill_low_rank
 from skccvae.nn import Likelihood, SkipDecoder, SkipEncoder
 from skccvae.nn.networks import ZeroColumns
 from skccvae.training import RowSource
@@ -149,20 +150,26 @@ def start_at_pca(
     """
     encoder = model.encoder
     assert isinstance(encoder, SkipEncoder)
-    if inputs is None:
+    wanted_of, known = x, 1.0
+    if model.missing:
+        filled, wanted_of, known = _filled(model, encoder, x, seed)
+        inputs = filled.numpy()
+    elif inputs is None:
         inputs = model.likelihood.encoder_inputs(x).numpy()
-    axes, offset, ratio, components = _decompose(inputs, encoder.n_components, seed)
+    axes, offset, ratio, components = _decompose(inputs, encoder.n_components, seed, known)
     start = model.latent.start_at(ratio, components)
     if start is None:
         return False
     weight, bias = start
     encoder.set_components(axes, offset)
+    if encoder.n_mask:
+        encoder.read_missing_as(torch.from_numpy(inputs.mean(0)))
     model.head.weight.zero_()
     first = model.head.in_features - encoder.n_linear
     model.head.weight[:, first : first + encoder.n_components] = weight
     model.head.bias.copy_(bias)
     skip = _skip(model)
-    wanted = model.likelihood.start_outputs(x)
+    wanted = model.likelihood.start_outputs(wanted_of)
     if skip is None or wanted is None:
         return False
     generator = torch.Generator().manual_seed(seed)
@@ -171,13 +178,33 @@ def start_at_pca(
     solution = _regression(features.double(), wanted.double())
     skip.set_affine(solution[:-1].T, solution[-1])
     # Few rows leave small residuals because the regression has adapted to them.
-    share = min((encoder.n_components + 1) / len(x), 1.0)
+    share = min((encoder.n_components + 1) / (known * len(x)), 1.0)
     model.likelihood.start_noise(model.decode(features), x, share)
     return True
 
 
+def _filled(model: VAE, encoder: SkipEncoder, x: Tensor, seed: int) -> tuple[Tensor, Tensor, float]:
+    """Rows with holes filled in, as the encoder reads them and in model units, and what was known.
+
+    The last is the share of the values that were observed.
+    """
+    missing, n_inputs = x.isnan(), model.likelihood.n_inputs
+    inputs = model.likelihood.encoder_inputs(x).double()
+    inputs = inputs.masked_fill(missing.repeat(1, n_inputs // x.shape[1]), math.nan)
+    k = _n_axes(inputs.shape[0], inputs.shape[1], encoder.n_components)
+    inputs = torch.from_numpy(fill_low_rank(inputs.numpy(), k, seed)).float()
+    plain = fill_low_rank(x.double().numpy(), 0 if n_inputs > x.shape[1] else k, seed)
+    rows = torch.where(missing, torch.from_numpy(plain).float().clamp(*model.likelihood.support), x)
+    return inputs, rows, max(1.0 - float(missing.double().mean()), 1e-3)
+
+
+def _n_axes(n: int, p: int, m: int) -> int:
+    """How many of m components n rows of p numbers have."""
+    return min(m, n // _ROWS_PER_COMPONENT, p)
+
+
 def _decompose(
-    inputs: np.ndarray | sp.csr_array, m: int, seed: int
+    inputs: np.ndarray | sp.csr_array, m: int, seed: int, known: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Axes and offset of standardised components, and what `Latent.start_at` reads of m of them.
 
@@ -186,7 +213,7 @@ def _decompose(
     n, p = inputs.shape
     ratio = torch.full((m,), _LARGEST_RATIO, dtype=torch.float32)
     components = ratio.new_zeros(n, m)
-    k = min(m, n // _ROWS_PER_COMPONENT, p)
+    k = _n_axes(n, p, m)
     if k < 1:
         return ratio.new_zeros(0, p), ratio.new_zeros(0), ratio, components
     with np.errstate(invalid="ignore"):  # shares of a variance of 0
@@ -196,7 +223,8 @@ def _decompose(
     axes, variance = pca.components_[kept], variance[kept]
     # Not `pca.transform`, which makes frames where scikit-learn is configured to.
     components[:, : len(axes)] = torch.from_numpy(inputs @ axes.T - axes @ pca.mean_)
-    ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance)
+    # Values that are filled in lie on the axes: the noise around them was left out.
+    ratio[: len(axes)] = torch.from_numpy(pca.noise_variance_ / variance / known)
     ratio.clamp_(_SMALLEST_RATIO, _LARGEST_RATIO)
     axes = axes / np.sqrt(variance)[:, None]
     return torch.from_numpy(axes), torch.from_numpy(-axes @ pca.mean_), ratio, components

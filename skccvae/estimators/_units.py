@@ -51,7 +51,7 @@ class DataRange(NamedTuple):
 def data_range(X: Any) -> DataRange:
     """Smallest and largest entry of dense or sparse X, of those that are not NaN.
 
-    A Dataset is read once for it, and only its columns without NaN count. For a Dataset of bytes
+    A Dataset is read once for it. For a Dataset of bytes
     the answer is a bound: callers ask whether the bytes are 0 and 1 or reach up to 255, and the
     first byte above 1 says so.
     """
@@ -65,7 +65,7 @@ def data_range(X: Any) -> DataRange:
         implied = X.nnz < X.shape[0] * X.shape[1]
         if stored.size == 0:
             return DataRange(0.0, 0.0)
-        low, high = float(stored.min()), float(stored.max())
+        low, high = float(np.fmin.reduce(stored)), float(np.fmax.reduce(stored))
         return DataRange(min(low, 0.0), max(high, 0.0)) if implied else DataRange(low, high)
     return _range_of(
         [[end.reduce(X[part], axis=None) for end in (np.fmin, np.fmax)] for part in row_slices(X)]
@@ -125,10 +125,16 @@ def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
 
 
 def _all_entries(X: Any, holds: Callable[[np.ndarray], Any]) -> bool:
-    """Whether something is true of all entries; the zeros of a sparse X are not asked."""
+    """Whether something is true of all entries but NaN; zeros of a sparse X are not asked."""
     if sp.issparse(X):
-        return bool(holds(X.data))
-    return all(bool(holds(X[rows])) for rows in row_slices(X))
+        return bool(holds(_known(X.data)))
+    return all(bool(holds(_known(X[rows]))) for rows in row_slices(X))
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """The values themselves, or those that are not NaN where some are."""
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, dtype=bool)
+    return values[~missing] if missing.any() else values
 
 
 def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Likelihood], float]:
@@ -157,6 +163,10 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
     """
     X, kind = _observed(X), likelihood_class(likelihood)
     found = data_range(X)
+    if math.isnan(found.low):
+        raise ValueError(
+            "X holds no value at all: every entry is NaN. A model needs something to learn from."
+        )
     divisor = 255.0 if X.dtype == np.uint8 and found.high > 1 and kind.reads_bytes else 1.0
     low, high = _put_back(found, X, kind, divisor, whole=True)
     if isinstance(likelihood, str) and likelihood == "auto":
@@ -202,7 +212,7 @@ def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
         values = part.data if sp.issparse(part) else part
         margin = most - least if math.isfinite(most - least) else 0.0
         outside = (values < divisor * (least - margin)) | (values > divisor * (most + margin))
-        if 2 * np.count_nonzero(outside) > np.count_nonzero(values):
+        if 2 * np.count_nonzero(outside) > np.count_nonzero(_known(values)):
             check_support(part, kind, divisor)
     if divisor != 1.0 and X.dtype.kind == "f" and 0 < data_range(X).high <= 1:
         warnings.warn(
@@ -216,7 +226,7 @@ def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
 def _column_range(X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest entry of each column of rows in any container, in float64."""
     if sp.issparse(X):
-        low, high = min_max_axis(X, axis=0)
+        low, high = min_max_axis(X, axis=0, ignore_nan=True)
     else:
         low, high = X.limits() if isinstance(X, DatasetRows) else column_limits(X)
     return low.astype(np.float64), high.astype(np.float64)
@@ -244,14 +254,14 @@ def column_statistics(
     center, scale : ndarray of shape (p,)
         The scale of a constant column is its absolute value, or 1 for a column of zeros.
     constant : ndarray of bool, shape (p,)
-        Columns whose smallest entry is their largest.
+        Columns whose smallest entry is their largest. A column of nothing but NaN is one of zeros.
 
     Raises
     ------
     ValueError
         If the range of a column overflows float64.
     """
-    low, high = _column_range(X)
+    low, high = (np.where(np.isnan(end), 0.0, end) for end in _column_range(X))
     with np.errstate(over="ignore"):
         wide = ~np.isfinite(high - low)
     if wide.any():
@@ -273,14 +283,21 @@ def column_statistics(
     else:
         # A trial mean from the first row makes the sums of squares safe at any offset.
         offset = X[0].astype(np.float64)
+        offset = np.where(np.isnan(offset), low, offset)
         total, square = np.zeros((2, X.shape[1]))
+        n = np.full(X.shape[1], float(X.shape[0]) if weights is None else weights.sum())
         unit = np.where(constant, 1.0, np.maximum(offset - low, high - offset))
         for rows in row_slices(X):
             deviation = (X[rows].astype(np.float64) - offset) / unit
             part = None if weights is None else weights[rows]
+            missing = np.isnan(deviation)
+            if missing.any():
+                lost = missing if part is None else missing * part[:, None]
+                n = n - lost.sum(axis=0)
+                deviation[missing] = 0.0
             total += _column_sums(deviation, part)
             square += _column_sums(np.square(deviation), part)
-        n = X.shape[0] if weights is None else weights.sum()
+        n = np.maximum(n, 1.0 if weights is None else np.finfo(np.float64).tiny)
         relative = total / n
         mean = offset + unit * relative
         variance = np.maximum(square / n - relative**2, 0.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,13 @@ from skccvae._labels import is_missing
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
 from skccvae.estimators._units import check_units
+from skccvae.nn import has_terms
 from skccvae.training import DatasetRows, is_memory_mapped, row_slices
 
 
-def flatten_rows(X: Any, allow_nan: bool = False) -> tuple[Any, tuple[int, ...] | None]:
+def flatten_rows(
+    X: Any, allow_nan: bool = False, allow_empty: bool = False
+) -> tuple[Any, tuple[int, ...] | None]:
     """Images to rows.
 
     Parameters
@@ -29,6 +34,8 @@ def flatten_rows(X: Any, allow_nan: bool = False) -> tuple[Any, tuple[int, ...] 
         Two dimensions, or (n, ...) with more.
     allow_nan : bool, default=False
         Whether NaN is a missing number.
+    allow_empty : bool, default=False
+        Whether a row may hold nothing but NaN.
 
     Returns
     -------
@@ -40,7 +47,7 @@ def flatten_rows(X: Any, allow_nan: bool = False) -> tuple[Any, tuple[int, ...] 
     if sp.issparse(X):
         return X, None
     if isinstance(X, Dataset) or _samples_of_a_dataset(X):
-        rows = DatasetRows(X, allow_nan)
+        rows = DatasetRows(X, allow_nan, allow_empty)
         return rows, rows.sample_shape if len(rows.sample_shape) > 1 else None
     if isinstance(X, DataLoader):
         raise TypeError(
@@ -77,7 +84,7 @@ def without_mask(X: Any, name: str = "X", allow_nan: bool = False) -> Any:
     raise ValueError(
         f"{name} is a masked array with {np.count_nonzero(X.mask)} masked entries, and missing "
         f"numbers are not taken here. Fill them, with {name}.filled(value) for example, or leave "
-        "such rows out."
+        "such rows out. Rows with missing values need missing='mask'."
     )
 
 
@@ -172,10 +179,17 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
 def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, ...] | None]:
     """Rows of numbers for `validate_rows`, and the shape of one sample where X holds images."""
     _refuse_what_is_no_number(X)
-    kind = estimator._likelihood_class(reset)
-    X, shape = flatten_rows(without_mask(X, allow_nan=kind.allow_nan), kind.allow_nan)
+    kind, allow_nan = estimator._likelihood_class(reset), estimator._takes_nan(reset)
+    allow_empty = (estimator.missing if reset else estimator._structure["missing"]) == "mask"
+    if allow_empty and not has_terms(kind):
+        raise ValueError(
+            f"missing='mask' needs the log-probability of single columns, and {kind.__name__} "
+            "overrides that of a whole row alone. Let it define `log_prob_terms` or `distribution` "
+            "in the same class, or use missing='error'."
+        )
+    X, shape = flatten_rows(without_mask(X, allow_nan=allow_nan), allow_nan, allow_empty)
     if sp.issparse(X) and not kind.accept_sparse:
-        missing = ", with NaN for entries that are missing" if kind.allow_nan else ""
+        missing = ", with NaN for entries that are missing" if allow_nan else ""
         raise TypeError(
             f"likelihood={kind.name!r} needs a dense X: the entries that a sparse matrix leaves "
             f"out would all be read as 0. Use X.toarray(){missing}."
@@ -185,30 +199,68 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     mapped = is_memory_mapped(X)
     # scikit-learn 1.8 leaves a frame with columns of objects and of pandas' own types as objects.
     objects = hasattr(X, "iloc") and X.ndim == 2 and bool((X.dtypes == np.dtype(object)).any())
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        skip_check_array=isinstance(X, DatasetRows),
-        accept_sparse="csr",
-        dtype=np.float64 if objects else "numeric",
-        order=None if mapped else "C",
-        # scikit-learn's look at a whole memory map would bring all of it into memory.
-        ensure_all_finite=False if mapped else "allow-nan" if kind.allow_nan else True,
-        ensure_min_samples=1,
-    )
+    if allow_nan:
+        X = _nan_for_missing(X)
+    with _naming_the_parameter():
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            skip_check_array=isinstance(X, DatasetRows),
+            accept_sparse="csr",
+            dtype=np.float64 if objects else "numeric",
+            order=None if mapped else "C",
+            # scikit-learn's look at a whole memory map would bring all of it into memory.
+            ensure_all_finite=False if mapped else "allow-nan" if allow_nan else True,
+            ensure_min_samples=1,
+        )
     if X.dtype.kind in "mM" and X.shape[0]:
         raise _not_numbers("X", X[0, 0], False)
     if sp.issparse(X):
-        X = _without_duplicates(X)
+        X = _without_duplicates(X, allow_nan)
     if mapped and is_memory_mapped(X) and X.dtype.kind == "f":
-        _check_finite(X, kind.allow_nan)
-    if kind.allow_nan and not isinstance(X, DatasetRows):
+        _check_finite(X, allow_nan)
+    if allow_nan and not allow_empty and not isinstance(X, DatasetRows):
         _check_some_entry(X)
     return X, shape
 
 
-def _without_duplicates(X: Any) -> Any:
+def _nan_for_missing(X: Any) -> Any:
+    """NaN for each None and ``pandas.NA`` among objects, which NumPy does not take for numbers."""
+
+    def number(entry: Any) -> Any:
+        return np.nan if is_missing(entry) else entry
+
+    if hasattr(X, "iloc") and X.ndim == 2:
+        places = np.flatnonzero(X.dtypes == np.dtype(object))
+        if len(places):
+            X = X.copy(deep=False)
+            for place in places:
+                X.isetitem(place, X.iloc[:, place].map(number))
+        return X
+    objects = np.array(X, dtype=object) if isinstance(X, list) else X
+    if isinstance(objects, np.ndarray) and objects.dtype == object and objects.ndim == 2:
+        return np.frompyfunc(number, 1, 1)(objects)
+    return X
+
+
+@contextmanager
+def _naming_the_parameter() -> Iterator[None]:
+    """Say in scikit-learn's message about NaN which parameter takes it."""
+    try:
+        yield
+    except ValueError as error:
+        first, found, _ = str(error).partition("contains NaN.")
+        if not found:
+            raise
+        raise ValueError(
+            f"{first}contains NaN. If NaN is a value that was not observed, set missing='mask'. "
+            "Otherwise leave such rows out, or fill them in with sklearn.impute.SimpleImputer, for "
+            "example."
+        ) from None
+
+
+def _without_duplicates(X: Any, allow_nan: bool) -> Any:
     """Sparse CSR rows with one stored entry for each place; those of the user stay as they are."""
     # A new object, since SciPy notes on a matrix that it has looked, and believes its notes.
     rows = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
@@ -216,7 +268,7 @@ def _without_duplicates(X: Any) -> Any:
         return X
     rows = rows.copy()
     rows.sum_duplicates()
-    assert_all_finite(rows, input_name="X")  # a sum may overflow
+    assert_all_finite(rows, input_name="X", allow_nan=allow_nan)  # a sum may overflow
     return rows
 
 
@@ -241,7 +293,8 @@ def _check_finite(X: np.ndarray, allow_nan: bool = False) -> None:
         if not finite.all():
             raise ValueError(
                 f"Input X contains NaN or infinity, first in row {part.start + finite.argmin()}; "
-                "impute or leave out such rows."
+                "impute or leave out such rows, or set missing='mask' if NaN is a value that was "
+                "not observed."
             )
 
 

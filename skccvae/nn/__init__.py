@@ -46,6 +46,12 @@ from skccvae.nn.likelihoods import (
 )
 from skccvae.nn.limits import riemannian_prior_fits
 from skccvae.nn.linear_path import SkipDecoder, SkipEncoder
+from skccvae.nn.missing import (
+    MaskedLinear,
+    MaskedMLP,
+    has_terms,
+    observed_log_prob,
+)
 from skccvae.nn.networks import ACTIVATIONS, Reshaped, build_module, mlp, output_width
 from skccvae.nn.repeatable_noise import normal_noise, row_keys, uniform_noise
 from skccvae.nn.supervision import PredictionHead
@@ -73,6 +79,8 @@ __all__ = [
     "ImageLayout",
     "Latent",
     "Likelihood",
+    "MaskedLinear",
+    "MaskedMLP",
     "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "PredictionHead",
@@ -92,10 +100,12 @@ __all__ = [
     "distance_stress",
     "euclidean",
     "geodesic_pairs",
+    "has_terms",
     "image_layout",
     "likelihood_class",
     "mlp",
     "normal_noise",
+    "observed_log_prob",
     "output_width",
     "read_graphs",
     "riemannian_prior_fits",

@@ -9,9 +9,10 @@ BatchNorm, because a batch of one row has no batch statistics.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skccvae.nn.networks import ACTIVATIONS
@@ -205,6 +206,9 @@ class ConvEncoder(nn.Module):
         Width of a dense layer after the convolutions. With None the output is the last feature map.
     activation : str
         A key of ``ACTIVATIONS``.
+    missing : bool, default=False
+        Whether rows are followed by an indicator of missing values, as long as a row. It forms
+        further channels of the image, with weights that start at 0.
 
     Raises
     ------
@@ -230,9 +234,16 @@ class ConvEncoder(nn.Module):
     torch.Size([1, 32])
     """
 
-    def __init__(self, shape: tuple[int, ...] | None, n_hidden: int | None, activation: str):
+    def __init__(
+        self,
+        shape: tuple[int, ...] | None,
+        n_hidden: int | None,
+        activation: str,
+        missing: bool = False,
+    ) -> None:
         super().__init__()
         self.layout = image_layout(shape)
+        self.n_mask = self.layout.channels * self.layout.height * self.layout.width * missing
         levels, last = _levels(self.layout)
         layers: list[nn.Module] = []
         for level in levels:
@@ -247,15 +258,26 @@ class ConvEncoder(nn.Module):
             layers += [nn.Linear(width, n_hidden), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers)
         self.largest_map = _largest_map(levels, last)
+        if missing:
+            first = layers[0]
+            assert isinstance(first, nn.Conv2d)
+            self.mask_weight = nn.Parameter(torch.zeros_like(first.weight))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map rows (n, p) to features (n, h)."""
+        """Map rows, (n, p) or with the indicator (n, 2 p), to features (n, h)."""
         return _in_pieces(self._features, x, self.largest_map)
 
     def _features(self, rows: Tensor) -> Tensor:
-        images = self.layout.to_image(rows)
+        missing = rows[:, rows.shape[1] - self.n_mask :]
+        images = self.layout.to_image(rows[:, : rows.shape[1] - self.n_mask])
         # On a CPU, convolutions with few channels are faster in the channels_last memory format.
-        return self.layers(images.contiguous(memory_format=torch.channels_last))
+        images = images.contiguous(memory_format=torch.channels_last)
+        if not self.n_mask:
+            return self.layers(images)
+        first: Any = self.layers[0]
+        masks = self.layout.to_image(missing).contiguous(memory_format=torch.channels_last)
+        seen = F.conv2d(masks, self.mask_weight, None, first.stride, first.padding)
+        return self.layers[1:](first(images) + seen)
 
 
 class ConvDecoder(nn.Module):

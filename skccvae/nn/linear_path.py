@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skccvae.nn.missing import MaskedLinear
 from skccvae.nn.networks import ACTIVATIONS, mlp
 
 __all__ = ["SkipDecoder", "SkipEncoder"]
@@ -41,6 +42,8 @@ class SkipEncoder(nn.Module):
     n_components : int
         Number of linear features that are wanted; they are the first of ``n_linear``, the next
         multiple of 16.
+    n_mask : int, default=0
+        Width of an indicator of missing values behind the row, which the first layer reads.
 
     Examples
     --------
@@ -52,13 +55,22 @@ class SkipEncoder(nn.Module):
     """
 
     def __init__(
-        self, n_inputs: int, hidden: Sequence[int], activation: str, n_components: int
+        self,
+        n_inputs: int,
+        hidden: Sequence[int],
+        activation: str,
+        n_components: int,
+        n_mask: int = 0,
     ) -> None:
         super().__init__()
+        self.n_inputs, self.n_mask = n_inputs, n_mask
         self.n_components = n_components
         self.n_linear = _rounded_up(n_components)
         width = hidden[0] if hidden else 0
-        self.first = nn.Linear(n_inputs, width + self.n_linear)
+        n_first = width + self.n_linear
+        self.first = (
+            MaskedLinear(n_inputs, n_first, n_mask) if n_mask else nn.Linear(n_inputs, n_first)
+        )
         self.rest: nn.Module | None = None
         if hidden:
             self.rest = nn.Sequential(
@@ -68,7 +80,7 @@ class SkipEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first = self.first(x)
         if self.rest is None:
-            return torch.cat([x, first], dim=-1)
+            return torch.cat([x[..., : self.n_inputs], first], dim=-1)
         k = self.n_linear
         hidden, components = first.split([first.shape[-1] - k, k], dim=-1)
         return torch.cat([self.rest(hidden), components], dim=-1)
@@ -83,12 +95,16 @@ class SkipEncoder(nn.Module):
         """
         width = self.first.out_features - self.n_linear
         weight, bias = self.first.weight, self.first.bias
+        if isinstance(self.first, MaskedLinear):
+            weight = self.first.both_weights()
         linear, offset = weight[width:].double(), bias[width:].double()
         # A copy of all rows in float64 would leave the cache: five times the time, for 6400 rows.
         # The number of rows of an exported graph is not known.
         blocks = (x,) if torch.compiler.is_compiling() else x.split(_ROWS)
         components = torch.cat([F.linear(rows.double(), linear, offset) for rows in blocks])
-        hidden = x if self.rest is None else self.rest(F.linear(x, weight[:width], bias[:width]))
+        hidden = x[..., : self.n_inputs]
+        if self.rest is not None:
+            hidden = self.rest(F.linear(x, weight[:width], bias[:width]))
         return torch.cat([hidden.double(), components], dim=-1)
 
     def set_components(self, axes: Tensor, offset: Tensor) -> None:
@@ -103,6 +119,19 @@ class SkipEncoder(nn.Module):
         start = self.first.out_features - self.n_linear
         self.first.weight[start : start + len(axes)] = axes
         self.first.bias[start : start + len(axes)] = offset
+
+    def read_missing_as(self, inputs: Tensor) -> None:
+        """Let a missing value act on the first layer as if its inputs were these.
+
+        Parameters
+        ----------
+        inputs : Tensor of shape (p,)
+            A multiple of ``n_mask`` numbers, those of the indicator's columns one after the other
+            and then again.
+        """
+        assert isinstance(self.first, MaskedLinear)
+        shares = (self.first.weight * inputs).reshape(self.first.out_features, -1, self.n_mask)
+        self.first.mask_weight.copy_(shares.sum(1))
 
 
 class SkipDecoder(nn.Module):

@@ -127,7 +127,7 @@ class RowScaling:
             rows = np.fmod(rows.astype(np.float64), self.period)
             rows -= self.period * np.sign(rows) * (np.abs(rows) > self.period / 2)
         if self.threshold is not None:
-            rows = rows > self.threshold
+            rows = np.where(np.isnan(rows), rows, rows > self.threshold)
         # Numbers too large for float32 become infinite, which the loss and the estimators report.
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(rows, dtype=np.float32)
@@ -139,8 +139,8 @@ class RowScaling:
         near = np.abs(rows - inside) <= 2 * rounding(dtype, self.support)
         return np.where(near, inside, rows)
 
-    def invert(self, rows: np.ndarray) -> np.ndarray:
-        """Model units to the user's units, float32. A threshold and a period have no inverse."""
+    def invert(self, rows: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
+        """Model units to the user's units. A threshold and a period have no inverse."""
         if self.center is not None:
             rows = rows.astype(np.float64) * np.asarray(self.scale) + self.center
             if self.constant is not None:
@@ -148,7 +148,7 @@ class RowScaling:
         elif self.divisor != 1.0:
             rows = rows * np.float32(self.divisor)
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(rows, dtype=np.float32)
+            return np.ascontiguousarray(rows, dtype=dtype)
 
 
 @dataclass
@@ -292,6 +292,8 @@ class Batches:
         each pass. For other batches, those of validation, the net makes the same draws each time.
     stream : RandomStream, optional
         Source of all random numbers of the training. None means torch's global generators.
+    missing : bool, default=False
+        Whether rows may hold NaN, which no draw changes.
     """
 
     source: RowSource
@@ -300,6 +302,7 @@ class Batches:
     shuffle: bool = True
     binarize: bool = False
     stream: RandomStream | None = None
+    missing: bool = False
 
     def __len__(self) -> int:
         return max(1, -(-(len(self.index) - self._lone_row) // self.batch_size))
@@ -318,8 +321,14 @@ class Batches:
             stop = (number + 1) * self.batch_size if number + 1 < n_batches else len(order)
             batch = self.source.batch(order[number * self.batch_size : stop])
             if self.binarize and self.shuffle:
-                batch = batch._replace(x=torch.bernoulli(batch.x, generator=device))
+                batch = batch._replace(x=self._drawn(batch.x, device))
             yield batch
+
+    def _drawn(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        if not self.missing:
+            return torch.bernoulli(x, generator=generator)
+        drawn = torch.bernoulli(x.nan_to_num(), generator=generator)
+        return torch.where(x.isnan(), x, drawn)
 
     def in_order(self) -> Iterator[Batch]:
         """The same rows without random numbers: in the order of ``index``, and not binarised."""

@@ -27,7 +27,9 @@ class DatasetRows:
     dataset : torch.utils.data.Dataset
         Has ``__len__`` and ``__getitem__``. Its samples have one shape and dtype.
     allow_nan : bool, default=False
-        Whether NaN marks a missing number. A sample of nothing but NaN is refused in any case.
+        Whether NaN marks a missing number.
+    allow_empty : bool, default=False
+        Whether a sample may hold nothing but NaN.
 
     Attributes
     ----------
@@ -62,8 +64,10 @@ class DatasetRows:
     # Otherwise NumPy would read the rows one by one into memory until an IndexError.
     __array_ufunc__ = None
 
-    def __init__(self, dataset: Dataset, allow_nan: bool = False) -> None:
-        self.allow_nan = allow_nan
+    def __init__(
+        self, dataset: Dataset, allow_nan: bool = False, allow_empty: bool = False
+    ) -> None:
+        self.allow_nan, self.allow_empty = allow_nan, allow_empty
         name = type(dataset).__name__
         if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
             raise TypeError(
@@ -122,15 +126,22 @@ class DatasetRows:
             rows[place] = self._checked(item, number)
         if self.dtype.kind == "f":
             if self.allow_nan:
-                good = ~np.isinf(rows).any(axis=1) & ~np.isnan(rows).all(axis=1)
-                wrong = "infinity, or nothing but NaN"
+                good, wrong = ~np.isinf(rows).any(axis=1), "infinity"
+                if not self.allow_empty:
+                    good &= ~np.isnan(rows).all(axis=1)
+                    wrong = "infinity, or nothing but NaN"
             else:
                 good, wrong = np.isfinite(rows).all(axis=1), "NaN or infinity"
             if not good.all():
                 number = chosen[int(np.argmin(good))]
+                way_out = (
+                    ""
+                    if self.allow_nan
+                    else ", or set missing='mask' if NaN is a value not observed"
+                )
                 raise ValueError(
                     f"Sample {number} of the Dataset contains {wrong}; correct such samples or "
-                    "leave them out."
+                    f"leave them out{way_out}."
                 )
         return rows
 

@@ -248,3 +248,10 @@ def test_molecules_have_no_modules():
     vae = GaussianVAETransformer(encoder=MolecularGraph(n_bits=64), **FAST).fit(smiles)
     with pytest.raises(TypeError, match="FingerprintTransformer"):
         vae.to_torch()
+
+
+def test_models_of_missing_values_are_refused():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    vae = GaussianVAETransformer(missing="mask", max_epochs=1).fit(X)
+    with pytest.raises(ValueError, match="missing='mask'"):
+        vae.to_torch()

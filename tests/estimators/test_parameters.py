@@ -108,7 +108,7 @@ def test_parameters_that_shape_the_model():
     assert found == {
         *("n_components", "signature", "curvature", "learn_curvature", "posterior", "prior_scale"),
         *("decoder_input", "hidden_layer_sizes", "activation", "encoder", "decoder", "likelihood"),
-        *("init", "image_shape", "binarize", "device"),
+        *("init", "image_shape", "binarize", "device", "posterior_scale", "missing"),
     }
 
 
@@ -122,6 +122,7 @@ def test_training_follows_its_settings_from_call_to_call(small):
         "supervised_weight": 3.0,
         "learning_rate": 0.25,
         "weight_decay": 0.125,
+        "distance_weight": 0.75,
         "batch_size": 17,
         "max_epochs": 9,
     }

@@ -55,8 +55,10 @@ class Likelihood(nn.Module):
         The error message for such an X, behind the name of the likelihood. ``{low}`` and
         ``{high}`` are the range of X, ``{least}`` and ``{most}`` that of the support.
     allow_nan : bool, default=False
-        Whether NaN is a value that was not observed. Then `log_prob_terms` must be 0 there, and
-        `encoder_inputs` and `row_content` must hold no NaN. It goes with ``scaling = None``.
+        Whether NaN is a value that was not observed even with ``missing="error"`` of an estimator.
+        Then `log_prob_terms` must be 0 there, and `encoder_inputs` and `row_content` must hold no
+        NaN. It goes with ``scaling = None``. With ``missing="mask"`` the model sees to NaN, and
+        this fact says nothing.
     accept_sparse : bool, default=True
         Whether X may be a sparse matrix, whose missing entries are zeros.
     reads_bytes : bool, default=False
@@ -84,7 +86,8 @@ class Likelihood(nn.Module):
     `log_prob_terms`, and `total_log_prob`, which training calls, on `log_prob`. Override whichever
     you like: those behind it follow, also where the parent class has a faster formula for them.
     Only `log_prob_terms` lets weights and masks act on single columns, so a class that overrides
-    `log_prob` alone cannot be combined with them. A class without `distribution` needs `mean`.
+    `log_prob` alone cannot be combined with them, nor with ``missing="mask"``. A class without
+    `distribution` needs `mean`.
 
     All of it runs on the device of its arguments, in their dtype, float32 or float64.
 
@@ -271,6 +274,22 @@ class Likelihood(nn.Module):
         """Mean of p(x | z) in model units, shape (..., p)."""
         return self.distribution(outputs).mean
 
+    def average(self, means: Tensor, weights: Tensor) -> Tensor:
+        """Mean of several means of rows, over the first axis.
+
+        Parameters
+        ----------
+        means : Tensor of shape (k, ..., p)
+            As `mean` returns them.
+        weights : Tensor of shape (k, ..., 1)
+            With sum 1 over the first axis.
+
+        Returns
+        -------
+        Tensor of shape (..., p)
+        """
+        return (weights * means).sum(0)
+
     # --- the start ------------------------------------------------------------------------------
 
     def start_outputs(self, x: Tensor) -> Tensor | None:
@@ -282,7 +301,7 @@ class Likelihood(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (n, p)
-            Rows in model units.
+            Rows in model units; missing values are filled in.
 
         Returns
         -------
@@ -298,7 +317,7 @@ class Likelihood(nn.Module):
         outputs : Tensor of shape (n, n_outputs)
             First outputs for these rows.
         x : Tensor of shape (n, p)
-            Rows in model units.
+            Rows in model units; with ``missing="mask"``, NaN where a value is missing.
         share : float
             Coefficients of the first decoder per row and column, at most 1. At 1 the residuals say
             nothing.
@@ -364,7 +383,7 @@ def _check_facts(kind: type[Likelihood]) -> None:
     if kind.allow_nan and kind.scaling is not None:
         raise ValueError(
             f"{kind.__name__} sets allow_nan = True and scaling = {kind.scaling!r}, but columns "
-            "with NaN have no scale yet. Set scaling = None."
+            "with NaN have no scale yet. Set scaling = None, or use missing='mask'."
         )
 
 

@@ -77,9 +77,14 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
         return x
 
     def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
-        variance = (x - outputs).double().square().mean(0)
+        square = (x - outputs).double().square()
+        variance = square.mean(0)
         if len(self.raw_scale) == 1:
             variance = variance.mean(0, keepdim=True)
+        if variance.isnan().any():  # values are missing
+            variance = square.nanmean((0, 1) if len(self.raw_scale) == 1 else 0)
+            # A column that was never observed has the variance of the rows.
+            variance = variance.masked_fill(variance.isnan(), 1.0).reshape(self.raw_scale.shape)
         # Residuals of n rows after a fit of `share * n` coefficients; where they say little, the
         # variance of the rows themselves, which is 1 in model units.
         if share < 1:

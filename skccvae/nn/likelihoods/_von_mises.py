@@ -88,6 +88,9 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
         x, y = outputs.chunk(2, dim=-1)
         return torch.atan2(y, x)
 
+    def average(self, means: Tensor, weights: Tensor) -> Tensor:
+        return torch.atan2((weights * means.sin()).sum(0), (weights * means.cos()).sum(0))
+
     def distribution(self, outputs: Tensor) -> Distribution:
         law = VonMises(self.mean(outputs), natural_parameters(outputs)[2], validate_args=False)
         return Independent(law, 1, validate_args=False)
