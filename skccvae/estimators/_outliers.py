@@ -67,7 +67,7 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
     scores, with k = floor((m + 1) / 20), or 1 where that is 0. If one model had given all scores,
     a new row of the same law would fall below it with a probability of at most k / (m + 1) [1]_.
     Here each fold has a model of its own, and the one that is kept has seen more rows than they
-    have, so the share is 1/20 only about. Outliers among the rows of `fit` lower the threshold.
+    have, so the share is only about 1/20. Outliers among the rows of `fit` lower the threshold.
 
     The price is up to six fits in place of one; a number for ``contamination`` needs one. The rows
     that a fold trains on are copied, those of a torch ``Dataset`` excepted.

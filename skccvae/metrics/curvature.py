@@ -74,7 +74,7 @@ def estimate_curvature(
         twentieth of the largest distance if K < 0, and at least the largest distance over 1.5 pi if
         K > 0.
     stress : float
-        What the fit leaves: :math:`\sqrt{\sum (D - D_K)^2 / \sum D^2}`, 0 for a perfect fit. Only
+        Misfit that remains: :math:`\sqrt{\sum (D - D_K)^2 / \sum D^2}`, 0 for a perfect fit. Only
         if `return_stress`. A K that leaves a stress of 0.2 says little about the data.
 
     Raises
@@ -89,8 +89,8 @@ def estimate_curvature(
     Warns
     -----
     UserWarning
-        If the distances fit the better the more the space is curved: then K is the lower end of
-        the range. Noise in many dimensions does so, and large trees may.
+        If stronger curvature always fits better: K is then the lower end of the range. Noise in
+        many dimensions behaves like this, and large trees may.
 
     See Also
     --------

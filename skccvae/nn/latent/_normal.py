@@ -327,7 +327,8 @@ class WrappedLatent(NormalLatent):
         then the exact KL of the flat model plus the difference that curvature makes at the draw.
         It has the same mean, and equals the KL of the Gaussian model in the limit K -> 0.
     **options
-        ``decoder_input``, ``n_planes`` and ``learn_curvature``, as for `NormalLatent`.
+        ``decoder_input``, ``n_planes``, ``learn_curvature`` and ``posterior_scale``, as for
+        `NormalLatent`.
 
     References
     ----------
@@ -397,7 +398,7 @@ class RiemannianLatent(NormalLatent):
 
     Parameters
     ----------
-    dim, curvature, prior_scale, decoder_input, n_planes, learn_curvature
+    dim, curvature, prior_scale, decoder_input, n_planes, learn_curvature, posterior_scale
         As for `NormalLatent`.
 
     References
