@@ -162,7 +162,7 @@ class VAE(nn.Module):
         self.predictor = predictor
         self.supervised_weight = supervised_weight
         self.distance_weight = distance_weight
-        self.distance_metric = distance_metric or (lambda inputs, x: euclidean(inputs))
+        self.distance_metric = distance_metric or _euclidean_of_inputs
         self.register_buffer("distance_scale", torch.zeros(()))
         n_extra = getattr(encoder, "n_extra", 0)
         self.missing = missing
@@ -400,6 +400,10 @@ class VAE(nn.Module):
                 supervised = self.predictor.log_prob_terms(features.to(x.dtype), targets).double()
             pieces.append(Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts, supervised))
         return _combined(pieces, counts)
+
+
+def _euclidean_of_inputs(inputs: Tensor, x: Tensor) -> Tensor:
+    return euclidean(inputs)
 
 
 def _combined(pieces: list[Evidence], counts: list[int]) -> Evidence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,22 @@ def row_distances(
         As `skccvae.vae.VAE` takes it. Lengths are those of the rows as the encoder reads them;
         other metrics, and functions of the user's, get rows in the units of X.
     """
+    # Partial functions, which pickle takes, where it takes the user's own.
+    if not isinstance(metric, str):
+        return partial(_of_rows, partial(_checked, metric), units)
     if metric in _LENGTHS:
-        length = ROW_DISTANCES[str(metric)]
-        return lambda inputs, x: length(inputs)
-    if isinstance(metric, str):
-        named = ROW_DISTANCES[metric]
-        return lambda inputs, x: named(_in_units(x, units))
-    return lambda inputs, x: _checked(metric, _in_units(x, units))
+        return partial(_of_inputs, ROW_DISTANCES[metric])
+    return partial(_of_rows, ROW_DISTANCES[metric], units)
+
+
+def _of_inputs(metric: Callable[[Tensor], Tensor], inputs: Tensor, x: Tensor) -> Tensor:
+    return metric(inputs)
+
+
+def _of_rows(
+    metric: Callable[[Tensor], Tensor], units: RowScaling, inputs: Tensor, x: Tensor
+) -> Tensor:
+    return metric(_in_units(x, units))
 
 
 def _in_units(x: Tensor, units: RowScaling) -> Tensor:

@@ -29,8 +29,8 @@ __all__ = [
 #: unit of stress costs about 16 times as much as a unit of r.
 STRESS_WEIGHT = 8.0
 #: Rows of a training batch whose pairs are compared. All of a batch of 128 cost 1.17 to 1.24 times
-#: the epoch without the term. Correlation with the true distances by 64 rows and by 128, mean of two
-#: seeds: mammals .861 and .862, branching diffusion .830 and .839 (hyperbolic), .725 and .734
+#: the epoch without the term. Correlation with the true distances by 64 rows and by 128, mean of
+#: two seeds: mammals .861 and .862, branching diffusion .830 and .839 (hyperbolic), .725 and .734
 #: (plane).
 STRESS_ROWS = 64
 

@@ -68,9 +68,17 @@ class Halves(Likelihood):
         return outputs.sigmoid()
 
 
+# As in `test_sklearn_contract.py`: no stochastic fit gives equal codes for repeated rows.
+WEIGHTS = {
+    f"check_sample_weight_equivalence_on_{kind}_data": "repeated rows change order and noise"
+    for kind in ("dense", "sparse")
+}
+
+
 @pytest.mark.sklearn_contract
 @parametrize_with_checks(
     [GaussianVAETransformer(likelihood=LaplaceLikelihood, max_epochs=2, hidden_layer_sizes=(8,))],
+    expected_failed_checks=lambda estimator: WEIGHTS,
 )
 def test_check_estimator(estimator, check):
     check(estimator)
