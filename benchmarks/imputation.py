@@ -10,7 +10,7 @@ gone on with.
 
     python benchmarks/imputation.py --folder FOLDER_WITH_MNIST
     python benchmarks/imputation.py --table        # what is in the file
-    python benchmarks/imputation.py --choose --sets wine --results /tmp/choice.csv
+    python benchmarks/imputation.py --choose --sets wine --results choice.csv
 
 Settings were chosen on seeds from 100 on (``--choose``), the table has seeds from 0 on. Seconds are
 those of the process in one thread, fit and filling together. `IterativeImputer` is not run on

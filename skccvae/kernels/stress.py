@@ -23,6 +23,10 @@ h the versine of a point against the origin,
 
 Versines and their gradients are matrix products in float64; the cost is the number of operations on
 matrices (n, n) in float32.
+
+Limit: in hyperbolic space v is a small difference of large numbers where near points lie far out. A
+distance of 0.1 has an error of 7e-6 at 13 curvature radii from the origin, 0.025 at 16, and is lost
+at 18; the plain path keeps it. The stress is a share of distances twice as large as the radius.
 """
 
 from __future__ import annotations
@@ -42,8 +46,6 @@ __all__ = ["COINCIDENT", "step"]
 COINCIDENT = 1e-24
 # Below this |K v/2| the derivative in K is a series; its next term is smaller than rounding shows.
 _SERIES_BELOW = 1e-2
-# Spheres of a smaller curvature are so large that no code is past the equator.
-_CHORD_ABOVE = 1e-4
 
 
 def _distances(v: Tensor, K: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -183,10 +185,13 @@ def step(parts: Sequence[tuple[Tensor, Tensor, float | Tensor]], wanted: Tensor)
     for c, s, K in parts:
         value = float(K.detach()) if isinstance(K, Tensor) else K
         bend: float | None = value
-        if value > _CHORD_ABOVE:
-            # Half the squared chord, which no sphere is too far round for.
-            radius = K.rsqrt() if isinstance(K, Tensor) else value**-0.5
-            s, bend = torch.cat([(c * radius)[:, None], s], 1), None
+        if value > 0:
+            # Half the squared chord between ambient points, seen from the pole, so that nothing
+            # cancels on a large sphere.
+            root = K.double().sqrt() if isinstance(K, Tensor) else value**0.5
+            c, s = c.double(), s.double()
+            near = -root * s.square().sum(-1) / (1 + c.clamp(min=0))
+            s, bend = torch.cat([torch.where(c > 0, near, (c - 1) / root)[:, None], s], 1), None
         # Otherwise the cosine is the one that belongs to s in float64: far out in hyperbolic space
         # the last digit of c would be a distance.
         tensors += [s, K if isinstance(K, Tensor) else s.new_tensor(K)]

@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import pairwise_distances
 
 from skccvae.kernels import disabled
+from skccvae.kernels.stress import _distances, _versines
 from skccvae.manifolds import Euclidean, Hyperbolic, Product, Sphere
 from skccvae.manifolds.functional import exp_origin
 from skccvae.nn import (
@@ -190,3 +191,30 @@ def test_row_distances_are_those_of_scikit_learn(name):
     wanted = pairwise_distances(rows, metric=name)
     assert found.numpy() == pytest.approx(wanted, abs=1e-7)
     assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("K", [1e-30, 1e-12, 1e-6, 1e-4, 0.25])
+@pytest.mark.parametrize("size", [1.0, 100.0, 1000.0])
+@pytest.mark.parametrize("learned", [False, True])
+def test_spheres_of_any_size(K, size, learned):
+    """On small and on large spheres, points past the equator included, both paths are equal."""
+    u = size * torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    goal = torch.rand(6, 6, generator=torch.Generator().manual_seed(1))
+    goal, found = goal + goal.T, []
+    for context in (nullcontext(), disabled()):
+        curvature = torch.tensor(K, requires_grad=True) if learned else K
+        c, s = exp_origin(u, K)
+        with context:
+            value = distance_stress([(c, s.requires_grad_(True), curvature)], goal)
+        value.backward()
+        assert torch.isfinite(s.grad).all()
+        assert not learned or torch.isfinite(curvature.grad)
+        found.append(value.item())
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
+def test_how_far_out_the_fused_step_resolves_near_points():
+    for radius, error in ((13.0, 1e-4), (16.0, 0.05)):
+        u = torch.tensor([[radius, 0.0], [radius + 0.1, 0.0]])
+        versine = _versines(exp_origin(u, -1.0)[1].double(), -1.0)[0]
+        assert abs(_distances(versine, -1.0)[0][0, 1].item() - 0.1) < error
