@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -36,58 +35,15 @@ from skccvae.nn import (
     row_keys,
     uniform_noise,
 )
+from skccvae.nn.evidence import (
+    Evidence,
+    Terms,
+    combined,
+    mean_over_rows,
+    over_draws,
+    weighted_mean,
+)
 from skccvae.nn.missing import encoder_rows, row_content
-
-
-class Evidence(NamedTuple):
-    """What a model says about each row, in nats.
-
-    Attributes
-    ----------
-    reconstruction : Tensor of shape (n,)
-        Mean over the draws of log p(x | z).
-    kl : Tensor of shape (n,)
-        KL(q(z | x) || p(z)), exact or the mean of its one-draw estimates.
-    log_likelihood : Tensor of shape (n,)
-        Importance-weighted bound ``log mean p(x, z) / q(z | x)``.
-    factor_kl : tuple of Tensor of shape (n,)
-        The KL of each factor of a product space.
-    supervised : Tensor of shape (n, t), or None
-        Mean over the draws of log p(y | z) for each target, 0 where y is unknown, if there are
-        targets.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
-    log_likelihood: Tensor
-    factor_kl: tuple[Tensor, ...] = ()
-    supervised: Tensor | None = None
-
-
-class Terms(NamedTuple):
-    """Batch means of a training step, scalars in nats.
-
-    Attributes
-    ----------
-    reconstruction, kl : Tensor
-        The two parts of the ELBO.
-    supervised : Tensor or None
-        Weighted log-likelihood of the targets, a mean over the labelled rows, if there are targets.
-    bound : Tensor or None
-        Importance-weighted bound, if that is the objective.
-    factor_kl : tuple of Tensor
-        The KL of each factor of a product space.
-    stress : Tensor or None
-        Stress between geodesic distances of the locations and distances of the rows, between 0 and
-        1, if it has a weight.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
-    supervised: Tensor | None = None
-    bound: Tensor | None = None
-    factor_kl: tuple[Tensor, ...] = ()
-    stress: Tensor | None = None
 
 
 class VAE(nn.Module):
@@ -240,7 +196,7 @@ class VAE(nn.Module):
         """Reconstruction log-likelihood and KL of each row, both of shape (n,), in nats."""
         step = self.latent.step(self.encode(x, extra), self.noise(n_samples, x))
         log_lik = self.log_prob(self.decode(step.features), x)
-        return _over_draws(log_lik), _over_draws(step.kl)
+        return over_draws(log_lik), over_draws(step.kl)
 
     def elbo_terms(
         self,
@@ -258,12 +214,12 @@ class VAE(nn.Module):
         if n_samples == 1:
             reconstruction = self._total_log_prob(outputs, x, weights) / x.shape[0]
         else:
-            reconstruction = _mean(self.log_prob(outputs, x), weights)
+            reconstruction = weighted_mean(self.log_prob(outputs, x), weights)
         return Terms(
             reconstruction,
-            _mean(step.kl, weights),
+            weighted_mean(step.kl, weights),
             self._supervised(step.features, targets, target_weights),
-            factor_kl=_over_rows(step.factor_kl, weights),
+            factor_kl=mean_over_rows(step.factor_kl, weights),
             stress=self._stress(params, x, weights, STRESS_ROWS),
         )
 
@@ -288,10 +244,10 @@ class VAE(nn.Module):
         log_lik = self.log_prob(self.decode(features), x)
         bounds = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
         return Terms(
-            _mean(log_lik, weights),
-            -_mean(log_ratio, weights),
+            weighted_mean(log_lik, weights),
+            -weighted_mean(log_ratio, weights),
             self._supervised(features, targets, target_weights),
-            _mean(bounds, weights),
+            weighted_mean(bounds, weights),
             stress=self._stress(params, x, weights, STRESS_ROWS),
         )
 
@@ -394,53 +350,13 @@ class VAE(nn.Module):
             step = latent.step(params, noise)
             parts: tuple[Tensor, ...] = ()
             if step.factor_kl is not None:
-                parts = tuple(_over_draws(kl) for kl in step.factor_kl.unbind(-1))
+                parts = tuple(over_draws(kl) for kl in step.factor_kl.unbind(-1))
             supervised = None
             if targets is not None and self.predictor is not None:
                 supervised = self.predictor.log_prob_terms(features.to(x.dtype), targets).double()
-            pieces.append(Evidence(log_lik.mean(0), _over_draws(step.kl), bound, parts, supervised))
-        return _combined(pieces, counts)
+            pieces.append(Evidence(log_lik.mean(0), over_draws(step.kl), bound, parts, supervised))
+        return combined(pieces, counts)
 
 
 def _euclidean_of_inputs(inputs: Tensor, x: Tensor) -> Tensor:
     return euclidean(inputs)
-
-
-def _combined(pieces: list[Evidence], counts: list[int]) -> Evidence:
-    """Evidence of all draws from that of pieces of them."""
-    if len(pieces) == 1:
-        return pieces[0]
-    weights = torch.tensor(counts, dtype=torch.float64, device=pieces[0].kl.device) / sum(counts)
-
-    def mean(values: Sequence[Tensor]) -> Tensor:
-        return torch.stack(tuple(values), dim=-1) @ weights
-
-    bounds = torch.stack([piece.log_likelihood for piece in pieces], dim=-1) + weights.log()
-    factors = zip(*(piece.factor_kl for piece in pieces), strict=True)
-    labels = [piece.supervised for piece in pieces if piece.supervised is not None]
-    return Evidence(
-        mean([piece.reconstruction for piece in pieces]),
-        mean([piece.kl for piece in pieces]),
-        torch.logsumexp(bounds, dim=-1),
-        tuple(mean(factor) for factor in factors),
-        mean(labels) if labels else None,
-    )
-
-
-def _over_draws(values: Tensor) -> Tensor:
-    """Mean over the leading axis of draws, if there is one."""
-    return values.mean(0) if values.dim() > 1 else values
-
-
-def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean over rows, the last axis, and draws."""
-    return values.mean() if weights is None else (weights * values).mean()
-
-
-def _over_rows(factor_kl: Tensor | None, weights: Tensor | None) -> tuple[Tensor, ...]:
-    """Mean KL of each factor over rows and draws."""
-    if factor_kl is None:
-        return ()
-    if weights is not None:
-        factor_kl = weights[:, None] * factor_kl
-    return factor_kl.reshape(-1, factor_kl.shape[-1]).mean(0).unbind()

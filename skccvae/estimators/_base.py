@@ -19,6 +19,7 @@ from skccvae.estimators._molecules import describe_molecules, molecular_graph, s
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._start import read_rows, sparse_inputs, start_at_pca, start_rows
+from skccvae.estimators._starts import StartsMixin
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
@@ -42,6 +43,7 @@ CURVATURE_BURN_IN = 0.2
 
 
 class BaseVAETransformer(
+    StartsMixin,
     ImputationMixin,
     ScoringMixin,
     ExportMixin,
@@ -173,21 +175,13 @@ class BaseVAETransformer(
     def _fit(self, X, y, sample_weight, go_on: bool, one_pass: bool = False):
         """Train copies of the estimator, and take over the attributes of the best in one step."""
         before = dict(vars(self))
-        new, error = self._trained(X, y, sample_weight, go_on, one_pass)
-        if not (go_on or one_pass):
-            for number in range(1, new._n_starts() if error is None else 1):
-                try:
-                    other, error = self._trained(
-                        X, y, sample_weight, go_on, one_pass, number, new._entropy
-                    )
-                except KeyboardInterrupt as interrupt:  # before its first epoch was whole
-                    error = interrupt
-                if error is not None and not isinstance(error, DivergenceError):
-                    break
-                scale = float(new.net_.module_.distance_scale)
-                if error is None and other._final_loss(scale) < new._final_loss(scale):
-                    new = other
-                error = None
+
+        def train(number: int = 0, entropy: int = 0):
+            return self._trained(X, y, sample_weight, go_on, one_pass, number, entropy)
+
+        new, error = train()
+        if error is None and not (go_on or one_pass):
+            new, error = new._best_of_starts(train)
         new._update_fitted()
         # What a callback has set on the estimator meanwhile stays.
         meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}
@@ -196,32 +190,7 @@ class BaseVAETransformer(
             raise error
         return self
 
-    def _n_starts(self) -> int:
-        """How many models `fit` trains, of which it keeps the best."""
-        if self.n_init != "auto":
-            return int(self.n_init)
-        module = self.net_.module_
-        circle = module.latent.dim == 1 and isinstance(module.encoder, SkipEncoder)
-        return module.latent.n_starts if circle else 1
-
-    def _final_loss(self, scale: float = 0.0) -> float:
-        """Loss by which starts are compared; ``scale`` is what a unit of stress costs in it."""
-        history, net = self.net_.history, self.net_
-        rows = history[-max(1, len(history) // 10) :]
-        prefix = "train"
-        if "valid_loss" in history[-1]:
-            prefix = "valid"
-            settled = history[net.settled_after_ :] or history
-            rows = [min(settled, key=lambda row: row["valid_loss"])]
-        name = "stress" if prefix == "train" else "valid_stress"
-        # Each start has measured a scale of its own.
-        excess = net.module_.distance_weight * (scale - float(net.module_.distance_scale))
-        losses = [row[f"{prefix}_loss"] + excess * row.get(name, 0.0) for row in rows]
-        return sum(losses) / len(losses)
-
-    def _trained(
-        self, X, y, sample_weight, go_on: bool, one_pass: bool, number: int = 0, entropy: int = 0
-    ):
+    def _trained(self, X, y, sample_weight, go_on: bool, one_pass: bool, number: int, entropy: int):
         """A trained copy of the estimator, and what ended its training early, or None.
 
         ``number`` counts the starts of one `fit`, and ``entropy`` is the seed of all after the

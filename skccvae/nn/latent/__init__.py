@@ -2,15 +2,17 @@
 
 from skccvae.nn.latent._base import Latent, LatentStep
 from skccvae.nn.latent._flat import DeterministicLatent, EuclideanLatent
-from skccvae.nn.latent._normal import NormalLatent, RiemannianLatent, WrappedLatent
+from skccvae.nn.latent._normal import NormalLatent
 from skccvae.nn.latent._product import ProductLatent
 from skccvae.nn.latent._projected_normal import ProjectedNormalLatent
+from skccvae.nn.latent._riemannian import RiemannianLatent
 from skccvae.nn.latent._sphere import (
     PowerSphericalLatent,
     SphericalCauchyLatent,
     SphericalLatent,
     UniformSphere,
 )
+from skccvae.nn.latent._wrapped import WrappedLatent
 
 NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
     "wrapped_normal": WrappedLatent,

@@ -7,7 +7,6 @@ valid one. Training computes draws in polar form, so no chart of the space can o
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from skccvae.manifolds.functional import exp_origin, log_origin
 from skccvae.manifolds.polar import PolarSpace
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent._base import Latent, LatentStep, wind_round
-from skccvae.nn.latent._flat import DiagonalNormal, axis_scales
+from skccvae.nn.latent._flat import axis_scales
 from skccvae.nn.latent._posterior_scale import PosteriorScale
 from skccvae.nn.limits import (
     learned_limits,
@@ -43,7 +42,7 @@ CURVATURE_GAIN = 3.0
 class NormalLatent(Latent):
     """Normal posterior and prior on the space of constant curvature K.
 
-    The subclasses `WrappedLatent` and `RiemannianLatent` set the law.
+    `WrappedLatent` and `RiemannianLatent` set the law.
 
     Parameters
     ----------
@@ -313,108 +312,3 @@ class NormalLatent(Latent):
         # The planes are float32 parameters, but the points may be float64.
         like = self._like
         return self._features_at(zc.to(like), zs.to(like), manifold.curvature)
-
-
-class WrappedLatent(NormalLatent):
-    """Wrapped normal posterior and prior on the space of constant curvature K.
-
-    Parameters
-    ----------
-    dim, curvature, prior_scale
-        As for `NormalLatent`.
-    flat_part : bool, default=False
-        Whether to reduce the variance of the estimated KL with a control variate. The estimate is
-        then the exact KL of the flat model plus the difference that curvature makes at the draw.
-        It has the same mean, and equals the KL of the Gaussian model in the limit K -> 0.
-    **options
-        ``decoder_input``, ``n_planes``, ``learn_curvature`` and ``posterior_scale``, as for
-        `NormalLatent`.
-
-    References
-    ----------
-    Nagano et al., "A wrapped normal distribution on hyperbolic space for gradient-based
-    learning", ICML 2019; Skopek et al., "Mixed-curvature variational autoencoders", ICLR 2020.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skccvae.nn import WrappedLatent
-    >>> latent = WrappedLatent(2, curvature=-1.0)
-    >>> latent.n_params, latent.noise_dim  # location and log-scales; one number per direction
-    (4, 2)
-    >>> step = latent.step(torch.randn(5, 4), torch.randn(5, 2))
-    >>> step.features.shape, step.kl.shape
-    (torch.Size([5, 2]), torch.Size([5]))
-    """
-
-    law = WrappedNormal
-
-    def __init__(
-        self,
-        dim: int,
-        curvature: float,
-        prior_scale: float | str = 1.0,
-        *,
-        flat_part: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(dim, curvature, prior_scale, **options)
-        self.flat_part = flat_part
-
-    @property
-    def batch_key(self) -> tuple | None:
-        key = super().batch_key
-        return key and (*key, self.flat_part)
-
-    def posterior(self, params: Tensor) -> Distribution:
-        if self.curvature() == 0:
-            tangent, log_scale = self._split(params, self._curvature())
-            return DiagonalNormal(tangent, log_scale.exp())
-        return super().posterior(params)
-
-    def prior(self) -> Distribution:
-        if self.curvature() == 0:
-            zeros = self._like.new_zeros(self.dim)
-            return DiagonalNormal(zeros, torch.full_like(zeros, self.prior_scale))
-        return super().prior()
-
-    def step(self, params: Tensor, noise: Tensor) -> LatentStep:
-        if not self.flat_part:
-            return super().step(params, noise)
-        features, log_ratio, tangent, log_scale = self._draw(params, noise)
-        # Control variate: the log-ratio of the flat model at its draw, whose mean is the flat KL.
-        # With location m, scale s, noise e and prior variance V, half of
-        # (|m|^2 + |s|^2 - |m + s e|^2) / V - sum(1 - e^2), written without cancellation, is added.
-        if self.axes is not None:
-            tangent, log_scale = tangent / self.axes, log_scale - self.axes.log()
-        scale, rest = log_scale.exp(), 1 - noise.square()
-        kl = (scale * torch.addcmul(scale * rest, tangent, noise, value=-2.0)).sum(-1)
-        kl = torch.sub(kl * (0.5 / self.prior_scale**2), rest.sum(-1), alpha=0.5)
-        return LatentStep(features, log_ratio + kl)
-
-
-class RiemannianLatent(NormalLatent):
-    """Riemannian normal posterior and prior on the space of constant curvature K.
-
-    Parameters
-    ----------
-    dim, curvature, prior_scale, decoder_input, n_planes, learn_curvature, posterior_scale
-        As for `NormalLatent`.
-
-    References
-    ----------
-    Mathieu et al., "Continuous hierarchical representations with Poincare variational
-    auto-encoders", NeurIPS 2019, section 3.1.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skccvae.nn import RiemannianLatent
-    >>> latent = RiemannianLatent(2, curvature=-1.0)
-    >>> latent.n_params, latent.noise_dim  # location and log-scale; radius and direction
-    (3, 3)
-    >>> latent.prior()
-    RiemannianNormal(loc: torch.Size([3]), scale: 1.0, manifold: Hyperbolic(dim=2, curvature=-1))
-    """
-
-    law = RiemannianNormal

@@ -1,0 +1,59 @@
+"""Several starts of one fit, of which the estimator keeps the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skccvae.nn import SkipEncoder
+from skccvae.training import DivergenceError
+
+
+class StartsMixin:
+    """How many copies of the estimator `fit` trains, and which is the best."""
+
+    n_init: int | str
+    net_: Any
+    _entropy: int
+
+    def _best_of_starts(self, train: Callable) -> tuple[Any, BaseException | None]:
+        """The best of this first copy and of further starts, and what ended the last one early.
+
+        ``train(number, entropy)`` trains a copy and returns it with what ended its training early.
+        """
+        best, error = self, None
+        for number in range(1, self._n_starts()):
+            try:
+                other, error = train(number, self._entropy)
+            except KeyboardInterrupt as interrupt:  # before its first epoch was whole
+                error = interrupt
+            if error is not None and not isinstance(error, DivergenceError):
+                break
+            scale = float(best.net_.module_.distance_scale)
+            if error is None and other._final_loss(scale) < best._final_loss(scale):
+                best = other
+            error = None
+        return best, error
+
+    def _n_starts(self) -> int:
+        """How many models `fit` trains, of which it keeps the best."""
+        if self.n_init != "auto":
+            return int(self.n_init)
+        module = self.net_.module_
+        circle = module.latent.dim == 1 and isinstance(module.encoder, SkipEncoder)
+        return module.latent.n_starts if circle else 1
+
+    def _final_loss(self, scale: float = 0.0) -> float:
+        """Loss by which starts are compared; ``scale`` is what a unit of stress costs in it."""
+        history, net = self.net_.history, self.net_
+        rows = history[-max(1, len(history) // 10) :]
+        prefix = "train"
+        if "valid_loss" in history[-1]:
+            prefix = "valid"
+            settled = history[net.settled_after_ :] or history
+            rows = [min(settled, key=lambda row: row["valid_loss"])]
+        name = "stress" if prefix == "train" else "valid_stress"
+        # Each start has measured a scale of its own.
+        excess = net.module_.distance_weight * (scale - float(net.module_.distance_scale))
+        losses = [row[f"{prefix}_loss"] + excess * row.get(name, 0.0) for row in rows]
+        return sum(losses) / len(losses)
