@@ -12,6 +12,7 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._array_api import _convert_to_numpy as convert_to_numpy
 from sklearn.utils._array_api import _max_precision_float_dtype as max_precision_float_dtype
 from sklearn.utils._array_api import device, get_namespace
+from sklearn.utils._indexing import _get_column_indices as get_column_indices
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -31,6 +32,7 @@ __all__ = [
     "convert_to_numpy",
     "device",
     "fit_context",
+    "get_column_indices",
     "get_namespace",
     "max_precision_float_dtype",
     "output_config",

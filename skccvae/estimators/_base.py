@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skccvae._sklearn import InvalidParameterError, fit_context
+from skccvae.estimators._blocks import mixed_units
 from skccvae.estimators._budget import resolved
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._distances import row_distances
@@ -24,7 +25,7 @@ from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
 from skccvae.estimators._weights import training_weights, weighted_rows
-from skccvae.nn import SkipEncoder
+from skccvae.nn import MixedLikelihood, SkipEncoder
 from skccvae.training import (
     Batches,
     DatasetRows,
@@ -205,6 +206,9 @@ class BaseVAETransformer(
             if sample_weight is not None:
                 wants_y = new.supervised_weight > 0
                 rows, y, weights, numbers = weighted_rows(rows, y, sample_weight, wants_y)
+                if not go_on and numbers is not None and new._input.columns is not None:
+                    rows, columns = new._input.columns.seen_in(rows)
+                    new._input = replace(new._input, columns=columns)
             at_pca = False
             if go_on:
                 new._check_structure()
@@ -235,9 +239,14 @@ class BaseVAETransformer(
         """
         at_pca = False
         device = resolve_device(self.device)
-        kind, divisor = choose_likelihood(X, self.likelihood, self.binarize)
-        units = make_scaling(X, kind, divisor, self.binarize, weights)
-        self._input = replace(self._input, units=units)
+        columns = self._input.columns
+        if columns is None:
+            kind, divisor = choose_likelihood(X, self.likelihood, self.binarize)
+            units = make_scaling(X, kind, divisor, self.binarize, weights)
+        else:
+            kind = MixedLikelihood
+            columns, units = mixed_units(X, columns, self.likelihood, weights)
+        self._input = replace(self._input, units=units, columns=columns)
         wants_y = self.supervised_weight > 0
         self._targets = None
         if wants_y:

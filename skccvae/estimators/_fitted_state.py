@@ -20,7 +20,7 @@ from skccvae.estimators._attributes import SavedAttributes
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._model import ModelMixin
 from skccvae.estimators._saved_values import Unpacker, pack
-from skccvae.nn import Likelihood, likelihood_class
+from skccvae.nn import Likelihood, MixedLikelihood, likelihood_class
 from skccvae.training import RandomStream, own_modes
 from skccvae.training.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from skccvae.vae import VAE
@@ -61,7 +61,10 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
     def _likelihood_of_fit(self) -> type[Likelihood]:
         """Class of ``likelihood_``, which must be what ``likelihood`` asks for."""
         chosen = isinstance(self.likelihood, str) and self.likelihood == "auto"
-        kind = likelihood_class(self.likelihood_ if chosen else self.likelihood)
+        if chosen and self._input.columns is not None:
+            kind: type[Likelihood] = MixedLikelihood
+        else:
+            kind = likelihood_class(self.likelihood_ if chosen else self.likelihood)
         if kind.name != self.likelihood_:
             raise ValueError(f"likelihood_ must be {kind.name!r}; got {self.likelihood_!r}.")
         return kind

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae._array_api import as_given, as_numpy
+from skccvae.estimators._blocks import check_blocks
 from skccvae.estimators._model import ModelMixin
 from skccvae.estimators._units import check_support
 from skccvae.estimators._validation import validate_rows, without_mask
@@ -235,6 +236,10 @@ class InferenceMixin(ModelMixin):
     # --- shared ---------------------------------------------------------------------------------
 
     def _check_support(self, X) -> None:
+        columns = self._input.columns
+        if columns is not None:
+            check_blocks(X, columns, self._structure["likelihood"], hard=True)
+            return
         check_support(X, self._likelihood_class(False), self._input.units.divisor)
 
     def _device(self) -> torch.device:

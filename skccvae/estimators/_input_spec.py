@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skccvae.estimators._columns import MixedColumns
 from skccvae.training import RowScaling
 
 
@@ -30,6 +31,8 @@ class InputSpec:
     units : RowScaling
         How numbers in the units of X become numbers in the units of the model. It is the identity
         until the likelihood is known.
+    columns : MixedColumns or None
+        Likelihoods, levels and dtypes of columns, where they have a list of likelihoods.
     """
 
     n_columns: int
@@ -37,9 +40,15 @@ class InputSpec:
     sample_shape: tuple[int, ...] | None
     image_shape: tuple[int, ...] | None
     units: RowScaling = RowScaling()
+    columns: MixedColumns | None = None
 
     @classmethod
-    def learn(cls, estimator: Any, sample_shape: tuple[int, ...] | None) -> InputSpec:
+    def learn(
+        cls,
+        estimator: Any,
+        sample_shape: tuple[int, ...] | None,
+        columns: MixedColumns | None = None,
+    ) -> InputSpec:
         """Read the contract off an estimator whose ``validate_data`` has just seen X.
 
         Raises
@@ -60,6 +69,7 @@ class InputSpec:
             column_names=None if names is None else tuple(str(name) for name in names),
             sample_shape=sample_shape,
             image_shape=sample_shape if shape is None else shape,
+            columns=columns,
         )
 
     def check_shape(self, sample_shape: tuple[int, ...] | None) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from skccvae.estimators._attributes import FittedAttributes
+from skccvae.estimators._blocks import mixed_likelihood
 from skccvae.estimators._budget import budget
 from skccvae.estimators._distances import row_distances
 from skccvae.estimators._molecules import n_observed
@@ -47,15 +48,21 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _has_own_parts(self) -> bool:
         """Whether the model is made of more than this package: networks, laws of the user's."""
-        parts = (getattr(self, name, "") for name in _PARTS)
+        parts = [getattr(self, name, "") for name in _PARTS]
+        if isinstance(self.likelihood, list | tuple):
+            parts[_PARTS.index("likelihood")] = ""
+            parts += [kind for kind, _ in self.likelihood]
         return not all(isinstance(part, str | dict | MolecularGraph) for part in parts)
 
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
         """The untrained model, on the CPU."""
         latent = self._make_latent()
         n_features = n_observed(self.encoder, n_features)
-        scale = self._input.units.scale
-        likelihood = kind(n_features, None if scale is None else torch.from_numpy(scale))
+        scale, columns = self._input.units.scale, self._input.columns
+        if columns is None:
+            likelihood = kind(n_features, None if scale is None else torch.from_numpy(scale))
+        else:
+            likelihood = mixed_likelihood(columns, self.likelihood)
         sizes, shape = hidden_sizes(self.hidden_layer_sizes), self._input.image_shape
         n_start = latent.n_start if self.init == "pca" else 0
         masks = self.missing == "mask"
@@ -66,10 +73,13 @@ class ModelMixin(SharedParameters, FittedAttributes):
             self.decoder, latent, likelihood.n_outputs, sizes, self.activation, shape, n_start > 0
         )
         constant = self._input.units.constant
-        if constant is not None and constant.any() and likelihood.n_outputs == n_features:
-            # The density of a constant column is then one around what `inverse_transform` returns.
+        if constant is not None and constant.any():
             # `torch.tensor` follows the device of the context, which is "meta" when a file is read.
-            decoder = nn.Sequential(decoder, ZeroColumns(torch.tensor(constant)))
+            zeros = likelihood.outputs_of_columns(torch.tensor(constant))
+            if zeros is not None:
+                # The density of a constant column is then one around what `inverse_transform`
+                # returns.
+                decoder = nn.Sequential(decoder, ZeroColumns(zeros))
         predictor = None if self._targets is None else self._targets.head(latent.n_features)
         return VAE(
             encoder,

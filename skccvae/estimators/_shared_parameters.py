@@ -141,12 +141,13 @@ class SharedParameters:
         with more than two dimensions need none.
         """,
     )
-    likelihood: str | type[Likelihood] = parameter(
+    likelihood: str | type[Likelihood] | Sequence[tuple[Any, Any]] = parameter(
         default="auto",
-        allowed=[StrOptions({"auto", *LIKELIHOODS}), type],
+        allowed=[StrOptions({"auto", *LIKELIHOODS}), type, list, tuple],
         shapes_model=True,
-        hint="A subclass of skccvae.nn.Likelihood (the class, not an instance) will do.",
-        kind="str or subclass of `skccvae.nn.Likelihood`",
+        hint="A subclass of skccvae.nn.Likelihood (the class, not an instance) will do. For "
+        "categories pass a list, such as [('categorical', columns), ('gaussian', others)].",
+        kind="str, subclass of `skccvae.nn.Likelihood`, or list of (likelihood, columns)",
         doc="""
         Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` for zeros and ones, and for
         ``binarize``; ``"isotropic_gaussian"`` where columns share a unit: none has more than ten

@@ -11,7 +11,13 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from skccvae.estimators._low_rank import fill_low_rank
-from skccvae.nn import Likelihood, SkipDecoder, SkipEncoder
+from skccvae.nn import (
+    CategoricalLikelihood,
+    Likelihood,
+    MixedLikelihood,
+    SkipDecoder,
+    SkipEncoder,
+)
 from skccvae.nn.networks import ZeroColumns
 from skccvae.training import RowSource
 from skccvae.vae import VAE
@@ -163,7 +169,8 @@ def start_at_pca(
     weight, bias = start
     encoder.set_components(axes, offset)
     if encoder.n_mask:
-        encoder.read_missing_as(torch.from_numpy(inputs.mean(0)))
+        columns = model.likelihood.input_columns()
+        encoder.read_missing_as(torch.from_numpy(inputs.mean(0)), columns)
     model.head.weight.zero_()
     first = model.head.in_features - encoder.n_linear
     model.head.weight[:, first : first + encoder.n_components] = weight
@@ -188,14 +195,27 @@ def _filled(model: VAE, encoder: SkipEncoder, x: Tensor, seed: int) -> tuple[Ten
 
     The last is the share of the values that were observed.
     """
-    missing, n_inputs = x.isnan(), model.likelihood.n_inputs
+    missing = x.isnan()
     inputs = model.likelihood.encoder_inputs(x).double()
-    inputs = inputs.masked_fill(missing.repeat(1, n_inputs // x.shape[1]), math.nan)
+    inputs = inputs.masked_fill(missing[:, model.likelihood.input_columns()], math.nan)
     k = _n_axes(inputs.shape[0], inputs.shape[1], encoder.n_components)
     inputs = torch.from_numpy(fill_low_rank(inputs.numpy(), k, seed)).float()
-    plain = fill_low_rank(x.double().numpy(), 0 if n_inputs > x.shape[1] else k, seed)
-    rows = torch.where(missing, torch.from_numpy(plain).float().clamp(*model.likelihood.support), x)
+    rows = torch.where(missing, _rows_of(model.likelihood, x, inputs, k, seed), x)
     return inputs, rows, max(1.0 - float(missing.double().mean()), 1e-3)
+
+
+def _rows_of(likelihood: Likelihood, x: Tensor, inputs: Tensor, k: int, seed: int) -> Tensor:
+    """Rows with holes filled in, in model units, beside the inputs that are filled in already."""
+    if isinstance(likelihood, MixedLikelihood):
+        parts = zip(
+            likelihood.parts, likelihood.blocks(x), likelihood.inputs_of_parts(inputs), strict=True
+        )
+        return likelihood.joined([_rows_of(part, rows, read, k, seed) for part, rows, read in parts])
+    if isinstance(likelihood, CategoricalLikelihood):
+        return likelihood.levels_of_inputs(inputs)
+    k = min(k, x.shape[1]) if likelihood.n_inputs == x.shape[1] else 0
+    plain = fill_low_rank(x.double().numpy(), k, seed)
+    return torch.from_numpy(plain).float().clamp(*likelihood.support)
 
 
 def _n_axes(n: int, p: int, m: int) -> int:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from skccvae._array_api import as_numpy
 from skccvae._labels import is_missing
+from skccvae.estimators._blocks import check_blocks, mixed_rows, wanted_blocks
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
 from skccvae.estimators._units import check_units
@@ -165,12 +166,17 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     X = as_numpy(X)
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     shape: tuple[int, ...] | None = None
-    if molecular_graph(encoder) is not None:
+    blocks, columns = wanted_blocks(estimator, X, reset=reset), None
+    if blocks is not None:
+        X, columns = mixed_rows(estimator, X, blocks, _number_rows, reset=reset)
+    elif molecular_graph(encoder) is not None:
         X = molecule_rows(estimator, X, reset=reset)
     else:
         X, shape = _number_rows(estimator, X, reset=reset)
     if reset:
-        estimator._input = InputSpec.learn(estimator, shape)
+        estimator._input = InputSpec.learn(estimator, shape, columns)
+    elif columns is not None:
+        check_blocks(X, columns, estimator._structure["likelihood"], hard=False)
     else:
         check_units(X, estimator._likelihood_class(False), estimator._input.units.divisor)
     return X

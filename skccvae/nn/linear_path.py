@@ -120,18 +120,19 @@ class SkipEncoder(nn.Module):
         self.first.weight[start : start + len(axes)] = axes
         self.first.bias[start : start + len(axes)] = offset
 
-    def read_missing_as(self, inputs: Tensor) -> None:
+    def read_missing_as(self, inputs: Tensor, columns: Tensor) -> None:
         """Let a missing value act on the first layer as if its inputs were these.
 
         Parameters
         ----------
         inputs : Tensor of shape (p,)
-            A multiple of ``n_mask`` numbers, those of the indicator's columns one after the other
-            and then again.
+            Numbers that the layer reads of a row.
+        columns : Tensor of int, shape (p,)
+            Which of the indicator's columns each of them belongs to.
         """
         assert isinstance(self.first, MaskedLinear)
-        shares = (self.first.weight * inputs).reshape(self.first.out_features, -1, self.n_mask)
-        self.first.mask_weight.copy_(shares.sum(1))
+        shares = self.first.weight * inputs
+        self.first.mask_weight.zero_().index_add_(1, columns, shares)
 
 
 class SkipDecoder(nn.Module):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skccvae.nn.likelihoods import Likelihood
+from skccvae.nn.likelihoods import Likelihood, MixedLikelihood
 from skccvae.nn.networks import ACTIVATIONS, mlp
 
 __all__ = [
@@ -65,6 +65,8 @@ def filled_in(likelihood: Likelihood, x: Tensor) -> Tensor:
     x : Tensor of shape (..., p)
         Rows in model units.
     """
+    if isinstance(likelihood, MixedLikelihood):
+        return likelihood.of_parts(filled_in, x)
     low, high = likelihood.support
     if math.isfinite(low) and math.isfinite(high):
         number = (low + high) / 2

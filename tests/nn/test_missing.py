@@ -134,7 +134,7 @@ def test_in_double_is_the_same_network():
 def test_a_missing_value_may_read_as_given_inputs():
     encoder = SkipEncoder(4, (8,), "tanh", 2, n_mask=2)  # two numbers for each of two columns
     given = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    encoder.read_missing_as(given)
+    encoder.read_missing_as(given, torch.tensor([0, 1, 0, 1]))
     hole = torch.tensor([[0.0, 5.0, 0.0, 6.0, 1.0, 0.0]])
     full = torch.tensor([[1.0, 5.0, 3.0, 6.0, 0.0, 0.0]])
     torch.testing.assert_close(encoder(hole), encoder(full))

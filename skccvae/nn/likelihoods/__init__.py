@@ -10,6 +10,7 @@ from typing import Any
 
 from skccvae.nn.likelihoods._base import Likelihood
 from skccvae.nn.likelihoods._bernoulli import BernoulliLikelihood
+from skccvae.nn.likelihoods._categorical import CategoricalLikelihood
 from skccvae.nn.likelihoods._continuous_bernoulli import ContinuousBernoulliLikelihood
 from skccvae.nn.likelihoods._counts import NegativeBinomialLikelihood, PoissonLikelihood
 from skccvae.nn.likelihoods._discretized_logistic import (
@@ -17,17 +18,20 @@ from skccvae.nn.likelihoods._discretized_logistic import (
     DiscretizedLogisticLikelihood,
 )
 from skccvae.nn.likelihoods._gaussian import GaussianLikelihood, IsotropicGaussianLikelihood
+from skccvae.nn.likelihoods._mixed import MixedLikelihood
 from skccvae.nn.likelihoods._von_mises import VonMisesLikelihood
 
 __all__ = [
     "LIKELIHOODS",
     "BernoulliLikelihood",
+    "CategoricalLikelihood",
     "ContinuousBernoulliLikelihood",
     "DiscretizedLogistic",
     "DiscretizedLogisticLikelihood",
     "GaussianLikelihood",
     "IsotropicGaussianLikelihood",
     "Likelihood",
+    "MixedLikelihood",
     "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "VonMisesLikelihood",
@@ -55,9 +59,10 @@ def likelihood_class(likelihood: Any) -> type[Likelihood]:
 
     Parameters
     ----------
-    likelihood : str or type
+    likelihood : str, type or list
         A key of `LIKELIHOODS`, a subclass of `Likelihood`, or ``"auto"``, which stands for
-        Bernoulli until an estimator has seen X.
+        Bernoulli until an estimator has seen X. A list of likelihoods with their columns stands
+        for `MixedLikelihood`.
 
     Returns
     -------
@@ -83,6 +88,8 @@ def likelihood_class(likelihood: Any) -> type[Likelihood]:
             known = ", ".join(map(repr, ("auto", *LIKELIHOODS)))
             raise ValueError(f"likelihood must be one of {known}; got {likelihood!r}.")
         return kind
+    if isinstance(likelihood, list | tuple):
+        return MixedLikelihood
     if isinstance(likelihood, type) and issubclass(likelihood, Likelihood):
         if likelihood is not Likelihood:
             return likelihood

@@ -208,6 +208,30 @@ class Likelihood(nn.Module):
         """
         return x
 
+    def input_columns(self) -> Tensor:
+        """Column of X that each number belongs to which the encoder reads, shape (n_inputs,).
+
+        By default the columns come one after the other, and again if there are several numbers for
+        each. A class whose `encoder_inputs` are in another order overrides it, for
+        ``missing="mask"``.
+        """
+        return torch.arange(self.n_inputs) % self.n_features
+
+    def outputs_of_columns(self, columns: Tensor) -> Tensor | None:
+        """Outputs that are the means of some columns, to be 0 where those are constant.
+
+        Parameters
+        ----------
+        columns : Tensor of bool, shape (p,)
+            The columns.
+
+        Returns
+        -------
+        Tensor of bool, shape (n_outputs,), or None
+            None, as by default where a column has several outputs, if there are none.
+        """
+        return columns if self.n_outputs == self.n_features else None
+
     # --- the distribution -----------------------------------------------------------------------
 
     def distribution(self, outputs: Tensor) -> Distribution:
@@ -289,6 +313,22 @@ class Likelihood(nn.Module):
         Tensor of shape (..., p)
         """
         return (weights * means).sum(0)
+
+    def posterior_mean(self, outputs: Tensor, weights: Tensor) -> Tensor:
+        """Mean of p(x | z) over several z, the `average` of their means.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (k, ..., n_outputs)
+            What the decoder returned.
+        weights : Tensor of shape (k, ..., 1)
+            With sum 1 over the first axis.
+
+        Returns
+        -------
+        Tensor of shape (..., p)
+        """
+        return self.average(self.mean(outputs), weights)
 
     # --- the start ------------------------------------------------------------------------------
 

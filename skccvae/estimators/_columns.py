@@ -1,0 +1,360 @@
+"""Tables with columns of several kinds: from the user's frame to numbers, and back.
+
+A level becomes its number, a missing value NaN. What was learned of the columns stands in
+`MixedColumns`, which files and pickles keep. No other file knows of levels and dtypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skccvae._labels import is_missing
+
+# A level has an input and an output of the networks, and a column of more levels than this is
+# mostly one of names and numbers of rows, of which nothing can be learned.
+MOST_LEVELS = 1000
+
+
+@dataclass(frozen=True)
+class MixedColumns:
+    """What is known of the columns of a table.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Name of the likelihood of each block of columns; ``"auto"`` until rows have decided.
+    block : ndarray of int, shape (p,)
+        Number of the block that each column belongs to.
+    levels : tuple of tuple
+        Levels of each column, text or numbers, in order; none for a column of numbers.
+    dtypes : tuple of str
+        Dtypes of the columns of a frame; none if X was an array.
+    shares : ndarray of shape (n_levels,)
+        How often the levels occur, those of one column after those of another.
+    scale : ndarray of shape (p,)
+        What the likelihood of a column is told about its unit.
+    """
+
+    names: tuple[str, ...]
+    block: NDArray[np.int64]
+    levels: tuple[tuple[Any, ...], ...]
+    dtypes: tuple[str, ...]
+    shares: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def learn(cls, X: Any, names: Sequence[str], block: NDArray[np.int64]) -> MixedColumns:
+        """Read levels and dtypes off a frame or an array.
+
+        Raises
+        ------
+        ValueError
+            If a categorical column holds no level, more than 1000, or fractions.
+        TypeError
+            If its levels are of several kinds, or neither text nor numbers.
+        """
+        p = len(block)
+        levels = tuple(
+            _levels_of(X, place, _label(X, place)) if names[block[place]] == "categorical" else ()
+            for place in range(p)
+        )
+        dtypes = tuple(_dtype_text(dtype) for dtype in X.dtypes) if hasattr(X, "iloc") else ()
+        empty = np.zeros(sum(map(len, levels)))
+        return cls(tuple(names), block, levels, dtypes, empty, np.ones(p))
+
+    # --- to numbers -----------------------------------------------------------------------------
+
+    @property
+    def categorical(self) -> list[int]:
+        """Places of the categorical columns."""
+        return [place for place, levels in enumerate(self.levels) if levels]
+
+    def coded(self, X: Any, allow_nan: bool) -> Any:
+        """X with a number in place of each level, and NaN for a missing one.
+
+        Parameters
+        ----------
+        X : frame or ndarray of shape (n, p)
+            A frame keeps its columns of numbers as they are; an array becomes one of float64.
+        allow_nan : bool
+            Whether levels may be missing.
+
+        Raises
+        ------
+        ValueError
+            If a level is unknown, or missing and must not be.
+        """
+        frame = hasattr(X, "iloc")
+        if frame:
+            X = X.copy(deep=False)
+        elif X.dtype == object:
+            numbers = np.full(X.shape, np.nan)
+            for place in set(range(X.shape[1])) - set(self.categorical):
+                column = X[:, place]
+                known = np.array([not is_missing(entry) for entry in column], dtype=bool)
+                numbers[known, place] = column[known].astype(np.float64)
+            given, X = X, numbers
+        else:
+            given, X = X, X.astype(np.float64)
+        for place in self.categorical:
+            entries = X.iloc[:, place].to_numpy(dtype=object) if frame else given[:, place]
+            codes = self._codes(entries, place, _label(X, place), allow_nan)
+            if frame:
+                X.isetitem(place, codes)
+            else:
+                X[:, place] = codes
+        return X
+
+    def _codes(
+        self, entries: NDArray[Any], place: int, label: str, allow_nan: bool
+    ) -> NDArray[np.float64]:
+        number = {level: code for code, level in enumerate(self.levels[place])}
+        codes = np.array(
+            [np.nan if is_missing(e) else number.get(_plain(e), -1) for e in entries.tolist()],
+            dtype=np.float64,
+        )
+        if (codes < 0).any():
+            unknown = entries[int(np.argmax(codes < 0))]
+            raise ValueError(
+                f"{label} holds {unknown!r}, a level that the model was not fitted on; it knows "
+                f"{_listed(self.levels[place])}. Fit on rows with all levels, or on a pandas "
+                "category dtype that names them all (astype(CategoricalDtype(levels))); where the "
+                "level says nothing, make it missing, with missing='mask'."
+            )
+        if not allow_nan and np.isnan(codes).any():
+            row = int(np.argmax(np.isnan(codes)))
+            raise ValueError(
+                f"{label} contains NaN or None, first in row {row}. If it is a value that was not "
+                "observed, set missing='mask'. Otherwise leave such rows out, or make it a level "
+                "of its own, with fillna('missing') for example."
+            )
+        return codes
+
+    def seen_in(self, rows: NDArray[Any]) -> tuple[NDArray[Any], MixedColumns]:
+        """Rows in new numbers, and columns without the levels that do not occur in these rows.
+
+        The levels of a pandas category dtype stay, since it names them whether they occur or not.
+        """
+        rows, levels = rows.copy(), list(self.levels)
+        for place in self.categorical:
+            if self.dtypes and _is_category(self.dtypes[place]):
+                continue
+            known = ~np.isnan(rows[:, place])
+            kept, codes = np.unique(rows[known, place], return_inverse=True)
+            rows[known, place] = codes
+            levels[place] = tuple(levels[place][int(code)] for code in kept)
+            if not len(kept):
+                raise ValueError(f"Column {place} of X holds no level in rows of positive weight.")
+        empty = np.zeros(sum(map(len, levels)))
+        return rows, MixedColumns(
+            self.names, self.block, tuple(levels), self.dtypes, empty, self.scale
+        )
+
+    # --- and back -------------------------------------------------------------------------------
+
+    def values(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Levels in place of their numbers, in an array of the shape of ``rows``, (..., p).
+
+        It holds objects if a level is text, else float64. NaN stays.
+        """
+        numeric = all(isinstance(v, Real) for levels in self.levels for v in levels)
+        out = rows.astype(np.float64 if numeric else object)
+        for place in self.categorical:
+            out[..., place] = self._levels(rows[..., place], place, np.float64 if numeric else None)
+        return out
+
+    def _levels(self, codes: NDArray[Any], place: int, dtype: Any = None) -> NDArray[Any]:
+        table = np.empty(len(self.levels[place]) + 1, dtype=object)
+        table[:-1], table[-1] = self.levels[place], np.nan
+        known = np.where(np.isnan(codes), len(table) - 1, codes).astype(np.int64)
+        return table[known].astype(dtype or object)
+
+    def frame(self, rows: NDArray[Any], column_names: Sequence[str] | None) -> Any:
+        """Rows as a frame of the dtypes that X had in `fit`; whole numbers are rounded."""
+        import pandas as pd  # there, since X was a frame of it
+
+        names = range(rows.shape[1]) if column_names is None else column_names
+        columns = [
+            pd.Series(self._of_dtype(rows[:, place], place, self.dtypes[place]))
+            for place in range(rows.shape[1])
+        ]
+        frame = pd.concat(columns, axis=1)
+        frame.columns = pd.Index(list(names))
+        return frame
+
+    def _of_dtype(self, values: NDArray[Any], place: int, text: str) -> Any:
+        import pandas as pd
+
+        dtype = _dtype(text, self.levels[place])
+        if self.levels[place]:
+            return pd.array(self._levels(values, place), dtype=dtype)
+        return pd.array(_numbers(values, dtype), dtype=dtype)
+
+    def filled(self, X: Any, rows: NDArray[Any], values: NDArray[np.float64]) -> Any:
+        """A copy of X in its container and dtypes, with values in place of what is missing.
+
+        Parameters
+        ----------
+        X : object
+            What the user passed.
+        rows : ndarray of shape (n, p)
+            The same, validated and coded.
+        values : ndarray of shape (n_holes,)
+            Row by row; numbers of levels in categorical columns.
+        """
+        holes = np.isnan(rows)
+        found = np.array(rows)
+        found[holes] = values
+        if not hasattr(X, "iloc"):
+            out = self.values(found)
+            plain = isinstance(X, np.ndarray) and not isinstance(X, np.ma.MaskedArray)
+            if plain and X.dtype.kind in "fO":
+                given = np.array(X)
+                given[holes] = out[holes]
+                return given
+            return out
+        out = X.copy()
+        for place in np.flatnonzero(holes.any(axis=0)):
+            column, empty = X.iloc[:, place].copy(), holes[:, place]
+            if self.levels[place]:
+                new = self._levels(found[empty, place], place)
+            else:
+                new = _numbers(found[empty, place], column.dtype)
+            column.iloc[empty] = new
+            out.isetitem(place, column)
+        return out
+
+
+def known_levels(X: Any, columns: MixedColumns) -> Any:
+    """A frame whose columns of text have a category dtype with all levels that a model knows.
+
+    A model that is fitted to a part of its rows then knows the levels of the others.
+    """
+    import pandas as pd
+
+    kinds = {
+        X.columns[place]: pd.CategoricalDtype(list(columns.levels[place]))
+        for place in columns.categorical
+        if not isinstance(X.dtypes.iloc[place], pd.CategoricalDtype)
+    }
+    return X.astype(kinds)
+
+
+def holds_text(column: Any) -> bool:
+    """Whether a column of a frame has a category dtype, or text among its entries."""
+    if hasattr(column.dtype, "categories") and hasattr(column.dtype, "ordered"):
+        return True
+    if getattr(column.dtype, "kind", "O") != "O":
+        return False
+    return any(isinstance(entry, str) for entry in column)
+
+
+def holds_bools(column: Any) -> bool:
+    """Whether a column of a frame holds True and False alone."""
+    if getattr(column.dtype, "kind", "O") == "b":
+        return True
+    if column.dtype != np.dtype(object):
+        return False
+    known = [entry for entry in column if not is_missing(entry)]
+    return bool(known) and all(isinstance(entry, bool | np.bool_) for entry in known)
+
+
+def _label(X: Any, place: int) -> str:
+    return f"Column {X.columns[place]!r} of X" if hasattr(X, "iloc") else f"Column {place} of X"
+
+
+def _plain(entry: Any) -> Any:
+    return entry.item() if isinstance(entry, np.generic) else entry
+
+
+def _levels_of(X: Any, place: int, label: str) -> tuple[Any, ...]:
+    """Levels of a column in order: those of its category dtype, or those that occur, sorted."""
+    column = X.iloc[:, place] if hasattr(X, "iloc") else X[:, place]
+    dtype, named = column.dtype, False
+    if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
+        levels, named = [_plain(level) for level in dtype.categories], True
+    else:
+        entries = np.asarray(column, dtype=object).tolist()
+        levels = list(dict.fromkeys(_plain(entry) for entry in entries if not is_missing(entry)))
+    if not levels:
+        raise ValueError(f"{label} holds no level at all. Leave the column out.")
+    kinds = {_kind_of_level(level) for level in levels}
+    if len(kinds) > 1 or None in kinds:
+        types = sorted({type(level).__name__ for level in levels})
+        raise TypeError(
+            f"{label} has levels of type {' and '.join(types)}, such as {levels[0]!r}; they must "
+            "be text, bools or numbers, and not mixed. Convert them, with astype(str) for example."
+        )
+    if len(levels) > MOST_LEVELS:
+        raise ValueError(
+            f"{label} has {len(levels)} levels; a categorical column may have {MOST_LEVELS}, since "
+            "the networks have weights for each. Leave out names and numbers of rows, and join "
+            "rare levels. If the entries are numbers, convert them, with pandas.to_numeric."
+        )
+    if kinds == {Real} and not named:
+        if fractions := [level for level in levels if level != int(level)]:
+            raise ValueError(
+                f"{label} is categorical and holds {fractions[0]!r}; codes of levels must be whole "
+                "numbers. Give the column a likelihood of real numbers, such as 'gaussian'."
+            )
+        levels = [int(level) for level in levels]
+    return tuple(levels if named else sorted(levels))
+
+
+def _kind_of_level(level: Any) -> Any:
+    if isinstance(level, bool | str):
+        return type(level)
+    if isinstance(level, Real) and (not isinstance(level, Integral) or abs(level) < 2**63):
+        return Real if np.isfinite(level) else None
+    return None
+
+
+def _listed(levels: Sequence[Any]) -> str:
+    shown = ", ".join(map(repr, levels[:10]))
+    return shown + f" and {len(levels) - 10} more" * (len(levels) > 10)
+
+
+# --- dtypes of pandas as text ---------------------------------------------------------------------
+
+
+def _dtype_text(dtype: Any) -> str:
+    if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
+        order = "ordered" if dtype.ordered else "unordered"
+        return f"category {order} {_dtype_text(dtype.categories.dtype)}"
+    if hasattr(dtype, "storage") and dtype.name == "string":
+        return f"string[{dtype.storage}]"
+    return str(dtype)
+
+
+def _is_category(text: str) -> bool:
+    return text.startswith("category ")
+
+
+def _dtype(text: str, levels: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    if _is_category(text):
+        _, order, inner = text.split(" ", 2)
+        categories = pd.Index(list(levels), dtype=_dtype(inner, ()))
+        return pd.CategoricalDtype(categories, ordered=order == "ordered")
+    return pd.api.types.pandas_dtype(text)
+
+
+def _numbers(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Numbers as a dtype of numbers takes them: rounded, and inside of its range."""
+    kind = getattr(dtype, "kind", "O")
+    if kind == "b":
+        return values > 0.5
+    if kind in "iu":
+        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+        whole = np.rint(values.astype(np.float64))
+        low, high = float(limits.min), np.nextafter(float(limits.max), 0.0)
+        high = high if limits.bits > 32 else float(limits.max)
+        return whole.clip(low, high).astype(limits.dtype)
+    return values.astype(getattr(dtype, "numpy_dtype", dtype)) if kind == "f" else values
