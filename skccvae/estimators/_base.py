@@ -377,6 +377,12 @@ class BaseVAETransformer(
         # "auto" takes negative numbers, though not for its first choice, which a binarised X needs.
         first_choice = self.likelihood == "auto" and self.binarize is None
         tags.input_tags.positive_only = kind.support[0] >= 0 and not first_choice
+        if isinstance(self.likelihood, list | tuple):
+            tags.input_tags.three_d_array = False
+            tags.input_tags.categorical = any(
+                isinstance(entry, list | tuple) and entry and entry[0] == "categorical"
+                for entry in self.likelihood
+            )
         if molecular_graph(self.encoder) is not None:
             describe_molecules(tags.input_tags)
         names = [n for n in (self.encoder, self.decoder) if isinstance(n, str)]

@@ -42,11 +42,11 @@ class MixedColumns:
     """
 
     names: tuple[str, ...]
-    block: NDArray[np.int64]
+    block: np.ndarray
     levels: tuple[tuple[Any, ...], ...]
     dtypes: tuple[str, ...]
-    shares: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    shares: np.ndarray
+    scale: np.ndarray
 
     @classmethod
     def learn(cls, X: Any, names: Sequence[str], block: NDArray[np.int64]) -> MixedColumns:
@@ -74,6 +74,14 @@ class MixedColumns:
     def categorical(self) -> list[int]:
         """Places of the categorical columns."""
         return [place for place, levels in enumerate(self.levels) if levels]
+
+    def not_coded(self) -> list[int]:
+        """Places of the categorical columns whose levels are not their numbers."""
+        return [
+            place
+            for place in self.categorical
+            if self.levels[place] != tuple(range(len(self.levels[place])))
+        ]
 
     def coded(self, X: Any, allow_nan: bool) -> Any:
         """X with a number in place of each level, and NaN for a missing one.

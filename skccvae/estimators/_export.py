@@ -47,7 +47,8 @@ class ExportMixin(ModelMixin):
         TypeError
             If X was molecules, which are text or objects and no tensor.
         ValueError
-            With ``missing="mask"``: `transform` decodes and encodes rows with holes once more.
+            With ``missing="mask"``: `transform` decodes and encodes rows with holes once more. If a
+            categorical column has other levels than the numbers 0, 1, 2, ...
 
         Notes
         -----
@@ -100,6 +101,13 @@ class ExportMixin(ModelMixin):
             raise ValueError(
                 "to_torch makes modules for complete rows, but this estimator was fitted with "
                 "missing='mask'. Fill the rows with `impute`, and fit one with missing='error'."
+            )
+        columns = self._input.columns
+        if columns is not None and (strange := columns.not_coded()):
+            raise ValueError(
+                f"to_torch makes modules that read numbers, but column {strange[0]} of X has levels "
+                "that are not 0, 1, 2, ... Encode the categorical columns before, with "
+                "sklearn.preprocessing.OrdinalEncoder for example, and fit to their codes."
             )
         # The same module twice: each of the pair drops what it does not need.
         models = [_frozen_copy(self.net_.module_) for _ in range(2)]

@@ -47,7 +47,9 @@ class ImputationMixin(InferenceMixin):
         X_filled : array, frame, sparse matrix or tensor of the shape of X
             A copy in the container of X, with all that was observed bit for bit. Float columns keep
             their dtype; columns of whole numbers and bools with holes become ``Float64``; columns
-            of objects stay so. A list and a `Dataset` become an array.
+            of objects stay so. A list and a `Dataset` become an array. With a list of likelihoods
+            all columns of a frame keep their dtype: whole numbers are rounded, bools are as they
+            are likelier, and a level is the likeliest one.
 
         Raises
         ------
@@ -88,9 +90,12 @@ class ImputationMixin(InferenceMixin):
         likelihood = self.net_.module_.likelihood
 
         def means(outputs: Tensor, weights: Tensor) -> Tensor:
-            return likelihood.average(likelihood.mean(outputs), weights[..., None])
+            return likelihood.posterior_mean(outputs, weights[..., None])
 
-        return filled(X, rows, self._at_holes(rows, seed, means), self._input.sample_shape)
+        values = self._at_holes(rows, seed, means)
+        if self._input.columns is not None:
+            return self._input.columns.filled(X, rows, values)
+        return filled(X, rows, values, self._input.sample_shape)
 
     @own_modes()
     def sample_missing(self, X, n_samples: int = 1, random_state=None):
@@ -109,7 +114,8 @@ class ImputationMixin(InferenceMixin):
         -------
         X_filled : ndarray of shape (n_samples, n_rows, n_features) or (n_samples, n_rows, ...)
             The fillings; what was observed is in each of them bit for bit. The dtype is that of X
-            where it is floating, else float64.
+            where it is floating, else float64, and with a list of likelihoods object if a level is
+            text.
 
         Raises
         ------
@@ -161,6 +167,8 @@ class ImputationMixin(InferenceMixin):
         missing = np.isnan(whole)
         out = np.repeat(whole[None], int(n_samples), axis=0)
         out[:, missing] = values
+        if self._input.columns is not None:
+            return self._input.columns.values(out)
         shape = self._input.sample_shape
         return out.reshape(*out.shape[:2], *shape) if shape else out
 
@@ -197,8 +205,9 @@ class ImputationMixin(InferenceMixin):
         module, p = self.net_.module_, rows.shape[1]
         latent = copy.deepcopy(module.latent).double()
         k = min(max(_NUMBERS_OF_A_ROW // p, _FEWEST), _MOST) if latent.noise_dim else 1
+        width = p if self._input.columns is None else max(p, module.likelihood.n_outputs)
         parts = []
-        for part, batch in self._batches(rows, self._at_a_time(max(1, _NUMBERS // (k * p)))):
+        for part, batch in self._batches(rows, self._at_a_time(max(1, _NUMBERS // (k * width)))):
             missing = places_of_holes(rows, part)
             some = missing.any(axis=1)
             if not some.any():

@@ -11,13 +11,15 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae._array_api import as_given, as_numpy
+from skccvae._sklearn import output_config
 from skccvae.estimators._blocks import check_blocks
 from skccvae.estimators._model import ModelMixin
 from skccvae.estimators._units import check_support
 from skccvae.estimators._validation import validate_rows, without_mask
 from skccvae.manifolds import inside_the_ball
 from skccvae.metrics import pairwise_geodesic_distances
-from skccvae.training import RowSource, derive_seed, entropy_from, own_modes
+from skccvae.nn import MixedLikelihood
+from skccvae.training import RandomStream, RowSource, derive_seed, entropy_from, own_modes
 
 # What the stream of random numbers is for; training uses 0 to 2, scoring 3.
 _SAMPLE = 4
@@ -87,7 +89,10 @@ class InferenceMixin(ModelMixin):
         Returns
         -------
         X_original : ndarray of shape (n_points, n_features) or (n_points, ...), float32
-            In the units and the shape that `fit` was given.
+            In the units and the shape that `fit` was given. With a list of likelihoods, float64, or
+            objects if a level is text, and the likeliest level in each categorical column. After
+            ``set_output(transform="pandas")`` a frame with the names and dtypes that the frame in
+            `fit` had, whole numbers rounded and bools as they are likelier.
 
         Raises
         ------
@@ -114,22 +119,37 @@ class InferenceMixin(ModelMixin):
         )
 
     @own_modes()
-    def _decode(self, points: Tensor) -> np.ndarray:
-        """Ambient points of shape (n, m) to rows in the user's units and shape."""
+    def _decode(self, points: Tensor, frames: bool = True, levels: RandomStream | None = None):
+        """Ambient points of shape (n, m) to rows in the user's units, shape and container.
+
+        Frames are made where the user asks for them and ``frames`` does not forbid it. With a
+        stream of random numbers, levels and bits of a table are drawn.
+        """
         module = self.net_.module_
         # Features in float64, where hyperboloid coordinates keep their digits; then the network.
         features = module.latent.features(points).float()
         n_columns = module.likelihood.n_features
         rows = np.empty((len(features), n_columns), dtype=np.float32)
-        chunk = rows_at_once(n_columns)
+        chunk = rows_at_once(max(n_columns, module.likelihood.n_outputs))
         for start in range(0, len(features), chunk):
             part = slice(start, start + chunk)
             outputs = module.decode(features[part].to(self._device()))
-            mean = module.likelihood.mean(outputs).cpu().numpy()
-            rows[part] = self._input.units.invert(mean)
+            if levels is not None and isinstance(module.likelihood, MixedLikelihood):
+                with levels.drawing():
+                    mean = module.likelihood.draw_levels(outputs)
+            else:
+                mean = module.likelihood.mean(outputs)
+            rows[part] = self._input.units.invert(mean.cpu().numpy())
         rows = self._finite(rows, "inverse_transform")
+        if self._input.columns is not None:
+            if frames and self._input.columns.dtypes and self._asks_for_pandas():
+                return self._input.columns.frame(rows, self._input.column_names)
+            return self._input.columns.values(rows)
         shape = self._input.sample_shape
         return rows.reshape(len(rows), *shape) if shape else rows
+
+    def _asks_for_pandas(self) -> bool:
+        return output_config("transform", self)["dense"] == "pandas"
 
     # --- distributions and geometry -------------------------------------------------------------
 
@@ -169,16 +189,19 @@ class InferenceMixin(ModelMixin):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            In the units and the shape that `fit` was given.
+            In the units, the shape and the container of `inverse_transform`. With a list of
+            likelihoods, categorical columns hold levels that are drawn, and Bernoulli columns bits.
         """
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
         state = self.random_state if random_state is None else random_state
         latent = self.net_.module_.latent
-        with self._stream(derive_seed(entropy_from(state), _SAMPLE), self._device()).building():
+        seed = derive_seed(entropy_from(state), _SAMPLE)
+        with self._stream(seed, self._device()).building():
             z = latent.prior().sample((n_samples,))
-        return self._decode(latent.to_ambient(z).cpu().double())
+        levels = RandomStream(derive_seed(seed, _SAMPLE), self._device(), lends=True)
+        return self._decode(latent.to_ambient(z).cpu().double(), levels=levels)
 
     @own_modes()
     def interpolate(self, X0, X1, n_steps: int = 10):
@@ -206,7 +229,7 @@ class InferenceMixin(ModelMixin):
             )
         fractions = torch.linspace(0, 1, n_steps, dtype=torch.float64)
         path = self.manifold_.geodesic(start[:, None], end[:, None], fractions)
-        rows = self._decode(path.reshape(-1, path.shape[-1]))
+        rows = self._decode(path.reshape(-1, path.shape[-1]), frames=False)
         return as_given(rows.reshape(len(start), n_steps, *rows.shape[1:]), X0)
 
     @own_modes()

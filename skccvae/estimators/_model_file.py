@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-FORMAT = 6
+FORMAT = 7
 # Bytes that names, shapes and description may take. A file says their number first.
 MOST_HEADER_BYTES = 2**26
 _META, _HASH = "skccvae", "sha256"

@@ -30,6 +30,8 @@ def same_setting(a: Any, b: Any) -> bool:
     """Whether two values of a parameter mean the same; a name stands for its settings."""
     if molecular_graph(a) is not None:
         return molecular_graph(a) == molecular_graph(b)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same_setting, a, b))
     return a is b or bool(np.array_equal(a, b))
 
 

@@ -18,6 +18,8 @@ from torch.utils.data import Dataset, Subset
 from skccvae._array_api import as_numpy
 from skccvae._sklearn import HasMethods, Interval, StrOptions, fit_context, safe_indexing
 from skccvae.estimators._base import BaseVAETransformer
+from skccvae.estimators._blocks import fixed_blocks
+from skccvae.estimators._columns import known_levels
 from skccvae.estimators._gaussian import GaussianVAETransformer
 
 # Share of new rows, drawn as those of `fit` were, that "auto" may call outliers.
@@ -219,8 +221,13 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
             )
         unfitted = clone(fitted)
         # Scores of different likelihoods could not be compared.
-        if _last_step(fitted).likelihood == "auto":
-            _last_step(unfitted).set_params(likelihood=_last_step(fitted).likelihood_)
+        last, columns = _last_step(fitted), _last_step(fitted)._input.columns
+        if columns is not None:
+            _last_step(unfitted).set_params(likelihood=fixed_blocks(last))
+            if hasattr(X, "iloc") and last is fitted:
+                X = known_levels(X, columns)
+        elif isinstance(last.likelihood, str) and last.likelihood == "auto":
+            _last_step(unfitted).set_params(likelihood=last.likelihood_)
         scores = np.empty(0)
         folds = KFold(min(_FOLDS, n_rows), shuffle=True, random_state=0)
         for train, held_out in folds.split(np.empty(n_rows)):

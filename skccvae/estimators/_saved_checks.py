@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from skccvae.estimators._columns import MOST_LEVELS, MixedColumns
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._supervision import TargetEncoder
-from skccvae.nn import Likelihood
+from skccvae.nn import Likelihood, MixedLikelihood
 from skccvae.training import RowScaling
 
 # Numbers that training records in each epoch. Callbacks may record text as well.
@@ -45,7 +47,55 @@ def check_input(spec: InputSpec, n_observed: int, kind: type[Likelihood]) -> Non
             shape is None or (min(shape, default=0) > 0 and math.prod(shape) == spec.n_columns),
             f"a sample of {spec.n_columns} numbers cannot have the shape {shape}.",
         )
+    _require(
+        (spec.columns is not None) == (kind is MixedLikelihood),
+        f"likelihood {kind.name!r} and what is said of columns contradict each other.",
+    )
+    if spec.columns is not None:
+        _check_columns(spec.columns, spec.n_columns)
     _check_units(spec.units, n_observed, kind)
+
+
+def _check_columns(columns: MixedColumns, p: int) -> None:
+    """Check the levels of columns and the likelihoods that describe them."""
+    block, levels = columns.block, columns.levels
+    _require(
+        block.shape == (p,)
+        and block.dtype == np.int64
+        and 0 <= block.min()
+        and block.max() < len(columns.names),
+        f"each of {p} columns must belong to one of {len(columns.names)} likelihoods.",
+    )
+    _require(
+        len(levels) == p
+        and all(
+            bool(known) == (columns.names[number] == "categorical")
+            and len(set(known)) == len(known) <= MOST_LEVELS
+            and all(isinstance(level, bool | int | float | str) for level in known)
+            for known, number in zip(levels, block.tolist(), strict=True)
+        ),
+        "categorical columns, and no others, must have levels, each once.",
+    )
+    _require(
+        len(columns.dtypes) in (0, p),
+        f"there must be {p} dtypes of columns; got {len(columns.dtypes)}.",
+    )
+    shares, ends = columns.shares, np.cumsum([0, *map(len, levels)])
+    _require(
+        shares.dtype == np.float64
+        and shares.shape == (ends[-1],)
+        and all(
+            abs(shares[first:last].sum() - 1) < 1e-6 and shares[first:last].min() >= 0
+            for first, last in itertools.pairwise(ends)
+            if last > first
+        ),
+        "shares of the levels of a column must not be negative, and must sum to 1.",
+    )
+    scale = columns.scale
+    _require(
+        scale.dtype == np.float64 and scale.shape == (p,) and (scale > 0).all(),
+        "scales of columns must be positive.",
+    )
 
 
 def _check_units(units: RowScaling, n_observed: int, kind: type[Likelihood]) -> None:

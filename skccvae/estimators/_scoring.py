@@ -114,7 +114,8 @@ class ScoringMixin(InferenceMixin):
         seed = derive_seed(self._entropy, _SCORE)
         n_factors = len(module.latent.factor_names)
         out = np.empty((X.shape[0], 3 + n_factors), dtype=np.float64)
-        draws = min(_DRAWS_IN_MEMORY, 2 * NUMBERS_IN_MEMORY // X.shape[1])
+        width = X.shape[1] if self._input.columns is None else module.likelihood.n_outputs
+        draws = min(_DRAWS_IN_MEMORY, 2 * NUMBERS_IN_MEMORY // width)
         chunk = self._at_a_time(max(1, draws // n_importance_samples))
         at_once = max(1, draws // chunk)
         dynamic = self._structure["binarize"] == "dynamic"

@@ -171,6 +171,12 @@ def compare_geometries(
     estimators = {name: ESTIMATORS[name] for name in names if name != "pca"}
     probe = next(iter(estimators.values()))(n_components, **params)
     rows = validate_rows(probe, X, reset=True)
+    if probe._input.columns is not None:
+        raise ValueError(
+            "compare_geometries measures differences of rows, and the columns of X are of several "
+            "kinds, which have none in common. Pass numbers: those of "
+            "sklearn.preprocessing.OneHotEncoder and StandardScaler in a ColumnTransformer."
+        )
     if not (isinstance(rows, np.ndarray) or sp.issparse(rows)):
         raise TypeError(
             "compare_geometries takes rows of numbers in memory; got "
