@@ -20,6 +20,14 @@ from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._start import read_rows, sparse_inputs, start_at_pca, start_rows
 from skccvae.estimators._starts import StartsMixin
+from skccvae.estimators._stream_items import Block
+from skccvae.estimators._streams import (
+    RowStream,
+    check_labels,
+    check_stream_settings,
+    is_stream,
+    stream_batches,
+)
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
@@ -201,6 +209,13 @@ class BaseVAETransformer(
         new.__dict__ = dict(before)
         error: BaseException | None = None
         try:
+            stream = None
+            if is_stream(X):
+                check_stream_settings(new, y, sample_weight, one_pass)
+                stream, first = new._open_stream(X, go_on, entropy if number else None)
+                X, y = first.X, first.y
+                if new.supervised_weight > 0:
+                    check_labels(y)
             rows, weights, numbers = validate_rows(new, X, reset=not go_on), None, None
             if sample_weight is not None:
                 wants_y = new.supervised_weight > 0
@@ -212,10 +227,15 @@ class BaseVAETransformer(
                 new._n_fits += 1
                 new.net_ = new.net_.twin()
             else:
-                new._entropy = entropy if number else entropy_from(new.random_state)
+                if stream is None:
+                    new._entropy = entropy if number else entropy_from(new.random_state)
                 at_pca = new._start(rows, y, weights, not one_pass, number)
-            new._budget = resolved(new, rows.shape[0], one_pass, at_pca)
-            new._train(rows, y, weights, numbers, use_validation=not one_pass)
+            n_rows = rows.shape[0] if stream is None else stream.n_rows
+            new._budget = resolved(new, n_rows, one_pass, at_pca)
+            if stream is None:
+                new._train(rows, y, weights, numbers, use_validation=not one_pass)
+            else:
+                new._train_on_stream(stream, one_pass)
         except DivergenceError as diverged:
             error = diverged
         except KeyboardInterrupt as interrupt:
@@ -262,6 +282,24 @@ class BaseVAETransformer(
         self._new_net(module)
         self._n_fits = 0
         return at_pca
+
+    def _open_stream(self, X, go_on: bool, entropy: int | None) -> tuple[RowStream, Block]:
+        """A stream and its first rows, which decide what is decided once."""
+        if not go_on:
+            self._entropy = entropy_from(self.random_state) if entropy is None else entropy
+        n_fits = self._n_fits + 1 if go_on else 0
+        # A number of its own: what the loader draws is apart from the noise of the training.
+        seed = derive_seed(self._entropy, _TRAIN, n_fits, 1)
+        stream = RowStream(X, self, seed, self.max_batches)
+        return stream, stream.look(one_batch=go_on)
+
+    def _train_on_stream(self, stream: RowStream, one_pass: bool):
+        self._follow_parameters()
+        epochs = self._budget.epochs
+        seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
+        train = stream_batches(self, stream, self._stream(seed, self.device_))
+        self.net_.set_training_callbacks(self._callbacks(epochs, None))
+        self.net_.train_epochs(train, None, epochs, 0.0 if one_pass else CURVATURE_BURN_IN * epochs)
 
     def _train(self, X, y, weights, numbers, use_validation: bool):
         self._follow_parameters()
