@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import fields, replace
 
 import numpy as np
@@ -26,6 +27,7 @@ from skccvae.estimators._streams import (
     check_labels,
     check_stream_settings,
     is_stream,
+    naming,
     stream_batches,
 )
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
@@ -101,14 +103,17 @@ class BaseVAETransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows, or images with more than two dimensions, which are flattened. A torch tensor may
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows of n_features columns, or images with more than two dimensions, which are flattened. A torch tensor may
             have any dtype and be on any device. Bytes (uint8)
             with values above 1 are read as 8-bit intensities where the likelihood lives on
             [0, 1]. A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
             ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
             (bytes only up to the first above 1), for what ``likelihood="auto"`` asks, for the
-            scales of a Gaussian likelihood, and for the rows that a start at PCA looks at.
+            scales of a Gaussian likelihood, and for the rows that a start at PCA looks at. A stream
+            is a torch ``DataLoader``, or an ``IterableDataset`` of batches (n_samples, ...) or of
+            rows (n_features,), each a tensor, an array or a sparse matrix, alone or in a tuple
+            ``(batch, labels)``; see the Notes.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
             and None takes the labels of a ``Dataset``.
@@ -128,9 +133,11 @@ class BaseVAETransformer(
             If X holds infinity, or NaN that is no missing value (see ``missing``), is empty, or
             leaves the support of the likelihood. If ``sample_weight`` has another length than X, is
             negative or not finite anywhere, or is 0 everywhere.
+            If a stream is empty, or holds batches that differ in width, type or kind. If it comes
+            with ``sample_weight``, ``early_stopping``, or a y that supervision would read.
         TypeError
-            If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows. If
-            ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
+            If X is a generator, which can be read only once, or a stream yields what is no batch.
+            If ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
         DivergenceError
             If a loss or weight becomes infinite or NaN; the last finite weights are kept.
 
@@ -150,6 +157,17 @@ class BaseVAETransformer(
         Weights of 0 and 1 give the same bits as a fit without the rows of weight 0. A row of weight
         2 and a row that is there twice give the same objective, but not the same model: shuffling
         and noise differ.
+
+        An epoch is one pass over a stream, or ``max_batches`` batches of it, in the order and the
+        batches of the stream; ``batch_size`` is for single rows alone. What is decided once is
+        decided by its first rows: ``likelihood="auto"``, the centre and scale of columns and
+        targets, classes, and the start at PCA. These are the batches at its start until they hold
+        10 000 rows, or fewer where rows are wide (ten million numbers, and at least 256 rows). They
+        are kept for this time, and are the first ones of the first epoch. All batches are checked
+        as they come; an error names the batch. What a loader draws from torch's generators, such as
+        its order, comes from ``random_state``. A stream that yields the rows in the batches that a
+        fit on an array drew trains the same model, to the last bit if what is decided once is the
+        same: a mean of the same rows in another order may differ by rounding.
         """
         go_on = self.warm_start and hasattr(self, "net_")
         return self._fit(X, y, sample_weight, go_on)
@@ -157,7 +175,7 @@ class BaseVAETransformer(
     @fit_context(prefer_skip_nested_validation=True)
     @own_modes(grad=True)
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Train for one epoch on X, going on from the current weights.
+        """Train for one epoch on X, which may be a stream, going on from the current weights.
 
         The first call decides the likelihood from its X, for real values the centre and scale of
         the columns, and with ``init="pca"`` the components. Set ``likelihood`` if the first rows
@@ -165,8 +183,8 @@ class BaseVAETransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows as in `fit`. Of a stream this is one pass, or ``max_batches`` batches.
         y : array-like, default=None
             As in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -209,14 +227,16 @@ class BaseVAETransformer(
         new.__dict__ = dict(before)
         error: BaseException | None = None
         try:
-            stream = None
+            stream, where = None, nullcontext()
             if is_stream(X):
                 check_stream_settings(new, y, sample_weight, one_pass)
                 stream, first = new._open_stream(X, go_on, entropy if number else None)
                 X, y = first.X, first.y
                 if new.supervised_weight > 0:
                     check_labels(y)
-            rows, weights, numbers = validate_rows(new, X, reset=not go_on), None, None
+                where = naming(f"The first {first.n_rows} row(s) of {stream.name}")
+            with where:
+                rows, weights, numbers = validate_rows(new, X, reset=not go_on), None, None
             if sample_weight is not None:
                 wants_y = new.supervised_weight > 0
                 rows, y, weights, numbers = weighted_rows(rows, y, sample_weight, wants_y)

@@ -171,18 +171,15 @@ class RowStream:
     def _compare(self, block: Block, is_row: bool) -> None:
         """Refuse an item that is unlike the first one."""
         X = block.X
-        what = "sparse rows" if sp.issparse(X) else "rows"
+        what = "a single row" if is_row else "a batch of rows"
         # Bytes may be grey values that are divided by 255, and no other numbers are.
-        kind = (is_row, what, tuple(X.shape[1:]), " of bytes" * (X.dtype == np.uint8))
+        in_bytes = " in bytes" * (X.dtype == np.uint8)
+        kind = (what, tuple(X.shape[1:]), in_bytes, ", sparse" * bool(sp.issparse(X)))
         if self._first is None:
             self._first, self._by_rows = kind, is_row
-        if kind == self._first:
-            return
-
-        def text(is_row: bool, what: str, shape: tuple[int, ...], of: str) -> str:
-            return f"{'a single row of' if is_row else 'a batch of'} {what} of shape {shape}{of}"
-
-        raise ValueError(f"it is {text(*kind)}, but the first one was {text(*self._first)}.")
+        if kind != self._first:
+            this, first = ("{} of shape {}{}{}".format(*each) for each in (kind, self._first))
+            raise ValueError(f"it is {this}, but the first one was {first}.")
 
 
 @contextmanager
