@@ -80,7 +80,8 @@ class WrappedLatent(NormalLatent):
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         if not self.flat_part:
             return super().step(params, noise)
-        features, log_ratio, tangent, log_scale = self._draw(params, noise)
+        features, log_ratio, location, log_scale = self._draw(params, noise)
+        tangent = location
         # Control variate: the log-ratio of the flat model at its draw, whose mean is the flat KL.
         # With location m, scale s, noise e and prior variance V, half of
         # (|m|^2 + |s|^2 - |m + s e|^2) / V - sum(1 - e^2), written without cancellation, is added.
@@ -89,4 +90,4 @@ class WrappedLatent(NormalLatent):
         scale, rest = log_scale.exp(), 1 - noise.square()
         kl = (scale * torch.addcmul(scale * rest, tangent, noise, value=-2.0)).sum(-1)
         kl = torch.sub(kl * (0.5 / self.prior_scale**2), rest.sum(-1), alpha=0.5)
-        return LatentStep(features, log_ratio + kl)
+        return LatentStep(features, log_ratio + kl, tangent=location)
