@@ -46,6 +46,8 @@ __all__ = ["COINCIDENT", "step"]
 COINCIDENT = 1e-24
 # Below this |K v/2| the derivative in K is a series; its next term is smaller than rounding shows.
 _SERIES_BELOW = 1e-2
+# On a sphere of at most this curvature the last digit of the cosine may be a distance.
+_LARGE_SPHERE = 1e-2
 
 
 def _distances(v: Tensor, K: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -214,7 +216,9 @@ def step(parts: Sequence[tuple[Tensor | None, Tensor, float | Tensor]], wanted: 
     for c, s, K in parts:
         value = float(K.detach()) if isinstance(K, Tensor) else K
         form = _Form(value, tangent=c is None)
-        if c is not None and value > 0:
+        if c is not None and not isinstance(K, Tensor) and value > _LARGE_SPHERE:
+            s, form = torch.cat([c[:, None] / value**0.5, s], 1), _Form(None)
+        elif c is not None and value > 0:
             # Half the squared chord between ambient points, seen from the pole, so that nothing
             # cancels on a large sphere.
             root = K.double().sqrt() if isinstance(K, Tensor) else value**0.5
