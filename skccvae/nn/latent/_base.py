@@ -29,7 +29,8 @@ class LatentStep(NamedTuple):
     factor_kl : Tensor of shape (..., n_factors) or None
         For a product, the part of ``kl`` from each factor.
     tangent : Tensor of shape (n, d) or None
-        Locations as tangent vectors at the origin, where the step knows them.
+        Locations as tangent vectors at the origin, in units of the prior's axes if it has any,
+        where the step knows them.
 
     Examples
     --------

@@ -287,6 +287,7 @@ class NormalLatent(Latent):
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
         features, log_ratio, tangent, _ = self._draw(params, noise)
+        tangent = tangent if self.axes is None else tangent / self.axes
         return LatentStep(features, log_ratio, tangent=tangent)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -302,7 +303,11 @@ class NormalLatent(Latent):
         self, params: Tensor, tangent: Tensor | None = None
     ) -> list[tuple[Tensor | None, Tensor, float | Tensor]]:
         K = self._curvature()
-        return [(None, self._split(params, K)[0] if tangent is None else tangent, K)]
+        if tangent is None:
+            tangent, _ = self._split(params, K)
+        elif self.axes is not None:
+            tangent = tangent * self.axes
+        return [(None, tangent, K)]
 
     def features(self, points: Tensor) -> Tensor:
         manifold = self.fitted_manifold()
