@@ -142,8 +142,10 @@ SPACES = {
 # largest correlation at that weight among those that reconstruct no worse than the plane.
 CHOSEN = {
     "branching 635": ("w1 e200", ""),
+    "branching 6000": ("w3 e30", ""),
     "mammals": ("w1 e200", ""),
     "days": ("w0 e600", ""),
+    "MNIST 3000": ("w0 e30", ""),
 }
 
 

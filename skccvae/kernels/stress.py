@@ -1,7 +1,7 @@
 r"""Stress of geodesic distances in one operation with a hand-written gradient.
 
 Plain path: `skccvae.nn.distance_term`. What this buys: a hyperbolic epoch at batch 128 (layers
-256-128, 784 inputs, d = 10) with the stress term costs 1.17 times the epoch without it
+256-128, 784 inputs, d = 10) with the stress term costs 1.14 times the epoch without it
 (`benchmarks/epoch_time.py --distances`). For the pairs of 128 rows the plain path takes ten times
 as long as this one, 10 ms, where a training step takes 5.
 
