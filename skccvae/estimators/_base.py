@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 
 import numpy as np
@@ -21,15 +21,8 @@ from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._start import read_rows, sparse_inputs, start_at_pca, start_rows
 from skccvae.estimators._starts import StartsMixin
-from skccvae.estimators._stream_items import Block
-from skccvae.estimators._streams import (
-    RowStream,
-    check_labels,
-    check_stream_settings,
-    is_stream,
-    naming,
-    stream_batches,
-)
+from skccvae.estimators._stream_training import check_stream_settings, opened, stream_batches
+from skccvae.estimators._streams import is_stream
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
@@ -47,6 +40,8 @@ from skccvae.training import (
 
 # Numbers of the streams of random numbers, by what they are for.
 _INIT, _SPLIT, _TRAIN, _START = 0, 1, 2, 3
+# Under a training, of what a loader draws: apart from the noise of that training.
+_LOADER = 1
 # A learned curvature keeps its first value for this fraction of the epochs: if it moves before the
 # networks know anything, it goes astray.
 CURVATURE_BURN_IN = 0.2
@@ -104,10 +99,10 @@ class BaseVAETransformer(
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            Rows of n_features columns, or images with more than two dimensions, which are flattened. A torch tensor may
-            have any dtype and be on any device. Bytes (uint8)
-            with values above 1 are read as 8-bit intensities where the likelihood lives on
-            [0, 1]. A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
+            Rows of n_features columns, or images with more than two dimensions, which are
+            flattened. A torch tensor may have any dtype and be on any device. Bytes (uint8) with
+            values above 1 are read as 8-bit intensities where the likelihood lives on [0, 1]. A
+            map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
             ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
             (bytes only up to the first above 1), for what ``likelihood="auto"`` asks, for the
             scales of a Gaussian likelihood, and for the rows that a start at PCA looks at. A stream
@@ -167,7 +162,8 @@ class BaseVAETransformer(
         as they come; an error names the batch. What a loader draws from torch's generators, such as
         its order, comes from ``random_state``. A stream that yields the rows in the batches that a
         fit on an array drew trains the same model, to the last bit if what is decided once is the
-        same: a mean of the same rows in another order may differ by rounding.
+        same. Means of the same rows in another order differ by rounding. A start at PCA differs by
+        more, because it draws noise for one row after the other.
         """
         go_on = self.warm_start and hasattr(self, "net_")
         return self._fit(X, y, sample_weight, go_on)
@@ -227,14 +223,14 @@ class BaseVAETransformer(
         new.__dict__ = dict(before)
         error: BaseException | None = None
         try:
-            stream, where = None, nullcontext()
+            if not go_on:
+                new._entropy = entropy if number else entropy_from(new.random_state)
+            stream = None
+            where: AbstractContextManager = nullcontext()
             if is_stream(X):
                 check_stream_settings(new, y, sample_weight, one_pass)
-                stream, first = new._open_stream(X, go_on, entropy if number else None)
-                X, y = first.X, first.y
-                if new.supervised_weight > 0:
-                    check_labels(y)
-                where = naming(f"The first {first.n_rows} row(s) of {stream.name}")
+                seed = derive_seed(new._entropy, _TRAIN, new._n_fits + 1 if go_on else 0, _LOADER)
+                stream, X, y, where = opened(new, X, seed, go_on)
             with where:
                 rows, weights, numbers = validate_rows(new, X, reset=not go_on), None, None
             if sample_weight is not None:
@@ -247,8 +243,6 @@ class BaseVAETransformer(
                 new._n_fits += 1
                 new.net_ = new.net_.twin()
             else:
-                if stream is None:
-                    new._entropy = entropy if number else entropy_from(new.random_state)
                 at_pca = new._start(rows, y, weights, not one_pass, number)
             n_rows = rows.shape[0] if stream is None else stream.n_rows
             new._budget = resolved(new, n_rows, one_pass, at_pca)
@@ -303,17 +297,7 @@ class BaseVAETransformer(
         self._n_fits = 0
         return at_pca
 
-    def _open_stream(self, X, go_on: bool, entropy: int | None) -> tuple[RowStream, Block]:
-        """A stream and its first rows, which decide what is decided once."""
-        if not go_on:
-            self._entropy = entropy_from(self.random_state) if entropy is None else entropy
-        n_fits = self._n_fits + 1 if go_on else 0
-        # A number of its own: what the loader draws is apart from the noise of the training.
-        seed = derive_seed(self._entropy, _TRAIN, n_fits, 1)
-        stream = RowStream(X, self, seed, self.max_batches)
-        return stream, stream.look(one_batch=go_on)
-
-    def _train_on_stream(self, stream: RowStream, one_pass: bool):
+    def _train_on_stream(self, stream, one_pass: bool):
         self._follow_parameters()
         epochs = self._budget.epochs
         seed = derive_seed(self._entropy, _TRAIN, self._n_fits)

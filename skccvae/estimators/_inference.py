@@ -45,8 +45,10 @@ class InferenceMixin(ModelMixin):
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            p(x | z) at this first location, and encoded again, so that codes depend less on what
-            is missing. `posterior_distribution` gives the first posterior.
+            Rows as in `fit`; a stream is read to its end. A row with missing values is encoded,
+            filled in with the mean of p(x | z) at this first location, and encoded again, so that
+            codes depend less on what is missing. `posterior_distribution` gives the first
+            posterior.
 
         Returns
         -------

@@ -79,7 +79,8 @@ class ScoringMixin(InferenceMixin):
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            Rows as in `fit`; a stream is read to its end. With ``binarize="dynamic"`` each pixel is drawn once.
+            Rows as in `fit`; a stream is read to its end. With ``binarize="dynamic"`` each pixel is
+            drawn once.
         n_importance_samples : int, default=64
             Draws for each row.
 

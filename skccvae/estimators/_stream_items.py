@@ -168,7 +168,9 @@ def grouped(items: Iterator[tuple[Block, bool]], size: int) -> Iterator[Block]:
         if is_row:
             rows.append(block)
         elif rows:
-            raise TypeError("it is a batch, but single rows came before it; yield one or the other.")
+            raise TypeError(
+                "it is a batch, but single rows came before it; yield one or the other."
+            )
         else:
             yield block
         if len(rows) == size:
