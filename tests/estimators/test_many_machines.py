@@ -155,4 +155,5 @@ def test_hyperband(client, digits, digit_labels):
     assert 0 < sum(hyperband.cv_results_["partial_fit_calls"]) <= most
     again = hyperband.best_estimator_.score(X)
     assert np.isfinite(again)
-    assert hyperband.best_estimator_.get_params()["curvature"] == hyperband.best_params_["curvature"]
+    best = hyperband.best_estimator_.get_params()
+    assert best["curvature"] == hyperband.best_params_["curvature"]
