@@ -71,7 +71,7 @@ def _days(seed: int) -> Data:
 def _mnist(seed: int) -> Data:
     mnist = fetch_mnist(data_home=FOLDER, subset="train")
     chosen = np.random.default_rng(seed).choice(len(mnist.data), 3000, replace=False)
-    return Data(mnist.data[chosen], None, mnist.target[chosen])
+    return Data(mnist.data[chosen] / np.float32(255), None, mnist.target[chosen])
 
 
 FOLDER: str | None = None
@@ -142,8 +142,10 @@ SPACES = {
 # largest correlation at that weight among those that reconstruct no worse than the plane.
 CHOSEN = {
     "branching 635": ("w1 e200", ""),
+    "branching 6000": ("w3 e30", ""),
     "mammals": ("w1 e200", ""),
     "days": ("w0 e600", ""),
+    "MNIST 3000": ("w0 e30", ""),
 }
 
 

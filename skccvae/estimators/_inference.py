@@ -14,6 +14,7 @@ from skccvae._array_api import as_given, as_numpy
 from skccvae._sklearn import output_config
 from skccvae.estimators._blocks import check_blocks
 from skccvae.estimators._model import ModelMixin
+from skccvae.estimators._streams import over_parts
 from skccvae.estimators._units import check_support
 from skccvae.estimators._validation import validate_rows, without_mask
 from skccvae.manifolds import inside_the_ball
@@ -46,10 +47,11 @@ class InferenceMixin(ModelMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`. A row with missing values is encoded, filled in with the mean of
-            p(x | z) at this first location, and encoded again, so that codes depend less on what
-            is missing. `posterior_distribution` gives the first posterior.
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows as in `fit`; a stream is read to its end. A row with missing values is encoded,
+            filled in with the mean of p(x | z) at this first location, and encoded again, so that
+            codes depend less on what is missing. `posterior_distribution` gives the first
+            posterior.
 
         Returns
         -------
@@ -60,13 +62,19 @@ class InferenceMixin(ModelMixin):
             X, returns a tensor on the device of X where X is one.
         """
         check_is_fitted(self)
+        chunk = rows_at_once(self._input.n_columns)
+        codes = over_parts(self, X, chunk, self._codes)
+        return as_given(self._finite(codes, "transform"), X)
+
+    def _codes(self, X) -> np.ndarray:
+        """Codes of rows, which may not be finite."""
         checked = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
         out = np.empty((checked.shape[0], self._n_features_out), dtype=np.float32)
         for rows, params in self._encoded(checked, again=True):
             points = latent.location(params)
             out[rows] = self._chart(points).cpu().numpy()
-        return as_given(self._finite(out, "transform"), X)
+        return out
 
     def _chart(self, points: Tensor) -> Tensor:
         """Ambient points in the chart of the user."""

@@ -9,7 +9,8 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skccvae._array_api import as_given
-from skccvae.estimators._inference import NUMBERS_IN_MEMORY, InferenceMixin
+from skccvae.estimators._inference import NUMBERS_IN_MEMORY, InferenceMixin, rows_at_once
+from skccvae.estimators._streams import over_parts
 from skccvae.estimators._validation import validate_rows
 from skccvae.estimators._weights import checked_weights
 from skccvae.training import derive_seed, own_modes
@@ -28,8 +29,8 @@ class ScoringMixin(InferenceMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows as in `fit`; a stream is read to its end.
         n_importance_samples : int, default=64
             Draws from the posterior; the bound grows with it towards log p(x).
 
@@ -55,8 +56,8 @@ class ScoringMixin(InferenceMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`.
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows as in `fit`; a stream is read to its end.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -77,8 +78,9 @@ class ScoringMixin(InferenceMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`. With ``binarize="dynamic"`` each pixel is drawn once.
+        X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
+            Rows as in `fit`; a stream is read to its end. With ``binarize="dynamic"`` each pixel is
+            drawn once.
         n_importance_samples : int, default=64
             Draws for each row.
 
@@ -108,6 +110,12 @@ class ScoringMixin(InferenceMixin):
                 "n_importance_samples must be an integer of at least 1; got "
                 f"{n_importance_samples!r}."
             )
+        chunk = rows_at_once(self._input.n_columns)
+        found = over_parts(self, X, chunk, lambda X: self._evidence_of(X, n_importance_samples))
+        return self._finite(found, "the likelihood")
+
+    def _evidence_of(self, X, n_importance_samples: int) -> np.ndarray:
+        """Evidence of rows, which may not be finite."""
         X = validate_rows(self, X, reset=False)
         self._check_support(X)
         module = self.net_.module_
@@ -126,4 +134,4 @@ class ScoringMixin(InferenceMixin):
             )
             columns = [*evidence[:3], *evidence.factor_kl]
             out[rows] = torch.stack(columns, dim=1).cpu().numpy()
-        return self._finite(out, "the likelihood")
+        return out

@@ -312,7 +312,18 @@ class SharedParameters:
         net="batch_size",
         kind='int or "auto"',
         doc="""
-        Rows in a training step. ``"auto"`` takes 128.
+        Rows in a training step. ``"auto"`` takes 128. A DataLoader, and a stream of batches, say
+        themselves how large their batches are.
+        """,
+    )
+    max_batches: int | None = parameter(
+        default=None,
+        allowed=[None, COUNT],
+        kind="int",
+        doc="""
+        Most batches of a stream (``DataLoader`` or ``IterableDataset``) that `fit` reads in an
+        epoch, and `partial_fit` in a call; each pass begins at the start of the stream. None reads
+        to its end. Of arrays and map-style Datasets all rows are read.
         """,
     )
     max_epochs: int | str = parameter(
@@ -322,7 +333,8 @@ class SharedParameters:
         kind='int or "auto"',
         doc="""
         Passes over the data. ``"auto"`` takes as many as 5000 training steps need, but at least 10
-        and at most 60; ``n_iter_`` says how many those were.
+        and at most 60; ``n_iter_`` says how many those were. For a stream of unknown length, unless
+        it ends among the rows that are looked at first, it takes 10.
         """,
     )
     early_stopping: bool = parameter(

@@ -33,6 +33,11 @@ _SMALLEST_RATIO, _LARGEST_RATIO = 1e-3, 0.95
 _ROWS_PER_COMPONENT = 3
 
 
+def rows_looked_at(width: int) -> int:
+    """How many rows of so many numbers a start looks at, if there are as many."""
+    return min(_ROWS, max(_NUMBERS // width, 256))
+
+
 def start_rows(
     index: np.ndarray, p: int, seed: int, weights: np.ndarray | None = None
 ) -> np.ndarray:
@@ -58,7 +63,7 @@ def start_rows(
     ----------
     Madow, "On the theory of systematic sampling, II", Annals of Mathematical Statistics 1949.
     """
-    most = min(len(index), _ROWS, max(_NUMBERS // p, 256))
+    most = min(len(index), rows_looked_at(p))
     if weights is not None:
         # So whatever reads these rows, a likelihood of the user's too, need not know of weights.
         ends = weights[index].cumsum()

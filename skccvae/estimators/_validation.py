@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from skccvae._array_api import as_numpy
 from skccvae._labels import is_missing
@@ -47,14 +47,20 @@ def flatten_rows(
     """
     if sp.issparse(X):
         return X, None
+    if isinstance(X, DataLoader | IterableDataset):
+        raise TypeError(
+            f"X is a stream ({type(X).__name__}), which fit, partial_fit, transform, "
+            "score_samples, score and evaluate read batch by batch. Everything else takes an "
+            "array or a map-style torch Dataset, with __len__ and __getitem__."
+        )
+    if isinstance(X, Iterator):
+        raise TypeError(
+            f"X is a {type(X).__name__}, which can be read only once. Wrap it in a torch "
+            "IterableDataset whose __iter__ begins a new pass, or make an array of its rows."
+        )
     if isinstance(X, Dataset) or _samples_of_a_dataset(X):
         rows = DatasetRows(X, allow_nan, allow_empty)
         return rows, rows.sample_shape if len(rows.sample_shape) > 1 else None
-    if isinstance(X, DataLoader):
-        raise TypeError(
-            "X is a DataLoader; pass its dataset (loader.dataset), batches are made by the "
-            "estimator."
-        )
     if isinstance(X, list | tuple):
         try:
             as_array = np.asarray(X)

@@ -47,6 +47,7 @@ _TABLES: dict[type | str, tuple[Any, Callable[[int], Any]]] = {
 _STEPS: dict[type | str, Callable[..., Any]] = {
     WrappedNormal: wrapped_normal.step,
     RiemannianNormal: riemannian_normal.step,
+    "limited wrapped normal": wrapped_normal.limited_step,
     "hyperplanes": hyperplanes.step,
     "stress": stress.step,
 }
@@ -87,7 +88,7 @@ def accelerator(
 
     Parameters
     ----------
-    of : type or {"hyperplanes", "stress"}
+    of : type or {"limited wrapped normal", "hyperplanes", "stress"}
         A class of `skccvae.distributions`, or the name of a layer or term.
     x : Tensor
         The location of the posterior as the network outputs it, or the input of the layer.
@@ -99,7 +100,7 @@ def accelerator(
     Returns
     -------
     callable or None
-        The function ``step`` of the file in `skccvae.kernels` for this law or layer. None if there
+        The function in `skccvae.kernels` for this law or layer. None if there
         is no such file, if the conditions below do not hold, or inside `disabled`.
 
     Notes
@@ -112,6 +113,8 @@ def accelerator(
     projected normal       float32
     wrapped normal         the curvature is a number other than 0, or a tensor on the CPU
     Riemannian normal      the curvature is a number, or a tensor on the CPU
+    limited wrapped        the curvature is a number below 0; from the outputs of a network
+    normal
     hyperplanes            as for the wrapped normal
     stress                 as for the Riemannian normal
     =====================  ====================================================================
@@ -148,4 +151,4 @@ def accelerator(
     if step is None or not known or x.dtype not in (torch.float32, torch.float64):
         return None
     flat = not isinstance(curvature, Tensor) and abs(curvature) < FLAT
-    return None if flat and of in (WrappedNormal, "hyperplanes") else step
+    return None if flat and of in (WrappedNormal, "limited wrapped normal", "hyperplanes") else step

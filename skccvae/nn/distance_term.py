@@ -6,11 +6,13 @@ Multidimensional scaling minimises it over points; here the points are the locat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from skccvae.kernels import accelerator
+from skccvae.manifolds.functional import exp_origin
 from skccvae.manifolds.polar_distance import distance
 
 __all__ = [
@@ -84,13 +86,18 @@ ROW_DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def geodesic_pairs(parts: Sequence[tuple[Tensor, Tensor, float | Tensor]]) -> Tensor:
+#: Points of one factor of a space, as `geodesic_pairs` takes them.
+Placed: TypeAlias = tuple[Tensor | None, Tensor, float | Tensor]
+
+
+def geodesic_pairs(parts: Sequence[Placed]) -> Tensor:
     """Geodesic distances of points to each other, with gradients.
 
     Parameters
     ----------
-    parts : sequence of (c, s, K)
-        For each factor of the space, the points in polar form, shapes (n,) and (n, d), and the
+    parts : sequence of (c, s, K) or (None, u, K)
+        For each factor of the space, the points in polar form (see `skccvae.manifolds.functional`),
+        shapes (n,) and (n, d), or as tangent vectors at the origin, shape (n, d); and the
         curvature, which may be a tensor and then gets a gradient as well.
 
     Returns
@@ -101,15 +108,22 @@ def geodesic_pairs(parts: Sequence[tuple[Tensor, Tensor, float | Tensor]]) -> Te
     Examples
     --------
     >>> import torch
-    >>> from skccvae.manifolds.functional import exp_origin
-    >>> points = exp_origin(torch.tensor([[0.0], [1.0], [-2.0]]), -1.0)
-    >>> geodesic_pairs([(*points, -1.0)]).round(decimals=4)
+    >>> geodesic_pairs([(None, torch.tensor([[0.0], [1.0], [-2.0]]), -1.0)]).round(decimals=4)
     tensor([[0., 1., 2.],
             [1., 0., 3.],
             [2., 3., 0.]])
     """
-    found = [_distances(c.double(), s.double(), K).to(s.dtype) for c, s, K in parts]
+    found = [_distances(c.double(), s.double(), K).to(s.dtype) for c, s, K in map(_polar, parts)]
     return found[0] if len(found) == 1 else torch.linalg.vector_norm(torch.stack(found), dim=0)
+
+
+def _value(K: float | Tensor) -> float:
+    return float(K.detach()) if isinstance(K, Tensor) else K
+
+
+def _polar(part: Placed) -> tuple[Tensor, Tensor, float | Tensor]:
+    c, s, K = part
+    return (*exp_origin(s, K), K) if c is None else (c, s, K)
 
 
 def _distances(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
@@ -155,7 +169,7 @@ def stress(latent: Tensor, wanted: Tensor) -> Tensor:
 
 
 def distance_stress(
-    parts: Sequence[tuple[Tensor, Tensor, float | Tensor]],
+    parts: Sequence[Placed],
     wanted: Tensor,
     weights: Tensor | None = None,
 ) -> Tensor:
@@ -163,7 +177,7 @@ def distance_stress(
 
     Parameters
     ----------
-    parts : sequence of (c, s, K)
+    parts : sequence of (c, s, K) or (None, u, K)
         As for `geodesic_pairs`.
     wanted : Tensor of shape (n, n)
         Symmetric, up to rounding.
@@ -191,4 +205,6 @@ def distance_stress(
     if fused is None:
         return stress(geodesic_pairs(parts), wanted)
     wanted = wanted / wanted.max().clamp(min=torch.finfo(wanted.dtype).tiny)
+    # On a sphere the fused path works with ambient points.
+    parts = [_polar(part) if _value(part[2]) > 0 else part for part in parts]
     return fused(parts, wanted.fill_diagonal_(0.0))

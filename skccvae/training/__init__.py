@@ -30,6 +30,7 @@ from skccvae.training.row_access import (
     is_memory_mapped,
     row_slices,
 )
+from skccvae.training.stream_batches import StreamBatches
 
 if TYPE_CHECKING:
     from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar
@@ -70,6 +71,7 @@ __all__ = [
     "RowSource",
     "RowWeights",
     "StopTraining",
+    "StreamBatches",
     "VAENet",
     "column_limits",
     "derive_seed",

@@ -232,7 +232,8 @@ class RowSource:
         rows = self.X[index]
         rows = rows.toarray() if sp.issparse(rows) else np.asarray(rows)
         scaled = self.scaling.apply(rows)
-        if isinstance(index, slice) and np.may_share_memory(scaled, rows):
+        on_cpu = torch.device(self.device).type == "cpu"
+        if on_cpu and isinstance(index, slice) and np.may_share_memory(scaled, rows):
             scaled = scaled.copy()  # a user's network may write to it, and X is not ours
         batch = _from_numpy(scaled)
         if is_memory_mapped(self.X):
@@ -240,7 +241,8 @@ class RowSource:
             if self._mapped > _MAPPED_BYTES:
                 release_pages(self.X)
                 self._mapped = 0
-        return batch.to(self.device)
+        # Rows that a DataLoader has pinned are still pinned here, if they need no scaling.
+        return batch if on_cpu else batch.to(self.device, non_blocking=batch.is_pinned())
 
     def batch(self, index: np.ndarray | slice) -> Batch:
         """Rows at an index array or a slice, with all that belongs to them."""
@@ -270,6 +272,14 @@ def _from_numpy(array: np.ndarray) -> Tensor:
             warnings.simplefilter("ignore", UserWarning)
             return torch.from_numpy(array)
     return torch.from_numpy(array)
+
+
+def drawn(x: Tensor, generator: torch.Generator | None, missing: bool) -> Tensor:
+    """Pixels drawn from Bernoulli distributions; NaN stays where values may be missing."""
+    if not missing:
+        return torch.bernoulli(x, generator=generator)
+    pixels = torch.bernoulli(x.nan_to_num(), generator=generator)
+    return torch.where(x.isnan(), x, pixels)
 
 
 @dataclass
@@ -314,21 +324,15 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         order, n_batches = self.index, len(self)
-        cpu, device = (self.stream.cpu, self.stream.device) if self.stream else (None, None)
+        device, orders = (self.stream.device, self.stream.order) if self.stream else (None, None)
         if self.shuffle:
-            order = order[torch.randperm(len(order), generator=cpu, device="cpu").numpy()]
+            order = order[torch.randperm(len(order), generator=orders, device="cpu").numpy()]
         for number in range(n_batches):
             stop = (number + 1) * self.batch_size if number + 1 < n_batches else len(order)
             batch = self.source.batch(order[number * self.batch_size : stop])
             if self.binarize and self.shuffle:
-                batch = batch._replace(x=self._drawn(batch.x, device))
+                batch = batch._replace(x=drawn(batch.x, device, self.missing))
             yield batch
-
-    def _drawn(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        if not self.missing:
-            return torch.bernoulli(x, generator=generator)
-        drawn = torch.bernoulli(x.nan_to_num(), generator=generator)
-        return torch.where(x.isnan(), x, drawn)
 
     def in_order(self) -> Iterator[Batch]:
         """The same rows without random numbers: in the order of ``index``, and not binarised."""

@@ -8,6 +8,7 @@ import numpy as np
 from skorch.dataset import Dataset
 
 from skccvae.training.batches import Batches
+from skccvae.training.stream_batches import StreamBatches
 
 
 class CallbackRows(Dataset):
@@ -51,3 +52,33 @@ class CallbackRows(Dataset):
         return (
             None if targets is None else np.asarray(targets[self.batches.index], dtype=np.float32)
         )
+
+
+class StreamedRows(Dataset):
+    """What callbacks get in place of the rows of a stream, which nobody keeps.
+
+    Parameters
+    ----------
+    batches : StreamBatches
+        Batches of these rows. The length is the number of rows of the last whole pass.
+    """
+
+    def __init__(self, batches: StreamBatches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return self.batches.n_rows
+
+    @property
+    def X(self) -> np.ndarray:
+        raise TypeError(
+            "A callback asks for the rows of the training, which come from a stream and are not "
+            "kept. Give the callback rows of its own, an array or a Dataset."
+        )
+
+    y = X
+
+
+def callback_rows(batches: Batches | StreamBatches) -> Dataset:
+    """The rows of batches for callbacks."""
+    return StreamedRows(batches) if isinstance(batches, StreamBatches) else CallbackRows(batches)

@@ -12,7 +12,7 @@ from skorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from skccvae.nn.supervision import mean_of_known
-from skccvae.training.callback_rows import CallbackRows
+from skccvae.training.callback_rows import callback_rows
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar, raised_on_purpose
 from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.module_net import LOSSES, ModuleNet
@@ -26,7 +26,7 @@ _EPOCHS_ONLY = (KeepBest, ProgressBar, EpochPrinter, EarlyStopping)
 
 
 class VAENet(ModuleNet):
-    """skorch net that trains a `VAE` on `Batches`.
+    """skorch net that trains a `VAE` on `Batches` or `StreamBatches`.
 
     It keeps skorch's callbacks, history and parameters. It changes the following. Batches come from
     one indexing call. An epoch reads the losses from the device once, not at every step; single
@@ -62,8 +62,10 @@ class VAENet(ModuleNet):
 
         Parameters
         ----------
-        train, valid : Batches or None
-            Training batches, and validation batches or None.
+        train : Batches or StreamBatches
+            Training batches.
+        valid : Batches or None
+            Validation batches.
         epochs : int
             Number of epochs.
         burn_in : float, default=0.0
@@ -84,8 +86,8 @@ class VAENet(ModuleNet):
         self.curvature_burn_in_ = burn_in
         self.settled_after_ = self.settling_epochs(len(train), epochs)
         rows = {
-            "dataset_train": CallbackRows(train),
-            "dataset_valid": None if valid is None else CallbackRows(valid),
+            "dataset_train": callback_rows(train),
+            "dataset_valid": None if valid is None else callback_rows(valid),
         }
         try:
             self.notify("on_train_begin", X=rows["dataset_train"], y=None)
@@ -196,19 +198,22 @@ class VAENet(ModuleNet):
         for number, batch in enumerate(train):
             if number == 0 and measure:
                 self.module_.measure_distance_scale(batch.x, batch.extra, batch.weights)
-            weight = self.criterion_.weight(epochs_done + (number + 1) / n_batches)
+            # A stream may be longer than was known when the pass began.
+            weight = self.criterion_.weight(epochs_done + min((number + 1) / n_batches, 1.0))
             if per_batch:
                 self.module_.train()  # a callback may have asked for predictions
                 self.notify("on_batch_begin", batch=batch[:2], training=True)
             step = self.train_step(batch, weight=weight, notify=per_batch)
             if table is None:
                 table = step[0].new_empty(n_batches, len(step))
+            elif number == len(table):
+                table = torch.cat([table, torch.empty_like(table)])
             torch.stack(step, out=table[number])
             sizes.append(batch.x.shape[0])
             if per_batch:
                 self._end_batch(batch, step[0], training=True)
         assert table is not None, "an epoch has at least one batch"
-        values = table.double()
+        values = table[: len(sizes)].double()
         rows = torch.tensor(sizes, dtype=torch.float64, device=values.device)
         return ((rows[:, None] * values).sum(0) / rows.sum()).tolist()
 

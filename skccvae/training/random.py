@@ -107,6 +107,9 @@ class RandomStream:
     cpu, device : torch.Generator or None
         Generators for tensors on the CPU and on the device. None means torch's global one, which
         has the state of this stream at that time.
+    order : torch.Generator
+        Generator for orders of rows. They are apart from the noise, so that a stream that feeds
+        rows in the order of a fit from memory trains with the same noise.
 
     Examples
     --------
@@ -128,6 +131,7 @@ class RandomStream:
         self.device: torch.Generator | None = self.cpu
         if torch.device(device).type == "cuda":
             self.device = torch.Generator(device).manual_seed(seed)
+        self.order = torch.Generator().manual_seed(derive_seed(seed, 1))
         self.lends = lends
 
     @contextmanager

@@ -14,7 +14,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from skccvae import GaussianVAETransformer, SphericalVAETransformer
 
@@ -164,21 +164,6 @@ def test_samples_that_do_not_fit_are_named():
             method(Listed(list(np.zeros((5, 9)))))
     with pytest.raises(ValueError, match="bytes up to 255"):
         vae.transform(Listed(list(BYTES)))
-
-
-def test_streams_and_loaders_are_told_where_to_go():
-    class Stream(IterableDataset):
-        def __iter__(self):
-            yield from BYTES
-
-    vae = GaussianVAETransformer(max_epochs=1, hidden_layer_sizes=(8,), random_state=0)
-    with pytest.raises(TypeError, match="partial_fit"):
-        vae.fit(Stream())
-    with pytest.raises(TypeError, match=r"loader\.dataset"):
-        vae.fit(DataLoader(Listed(list(BYTES))))
-    vae.fit(BYTES)
-    with pytest.raises(TypeError, match="partial_fit"):
-        vae.transform(Stream())
 
 
 @pytest.mark.parametrize("name", list(DATA))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,10 +11,12 @@ from torch.distributions import Normal, kl_divergence
 
 from skccvae.distributions import WrappedNormal
 from skccvae.distributions.preimages import log_preimage_sum, n_preimages_for
-from skccvae.kernels import accelerator
+from skccvae.kernels import accelerator, disabled
+from skccvae.kernels.wrapped_normal import limited_step
 from skccvae.manifolds import constant_curvature
 from skccvae.manifolds.functional import log_origin, radius
 from skccvae.manifolds.polar import PolarSpace
+from skccvae.nn import WrappedLatent
 
 CURVATURES = [-4.0, -1.0, -0.01, -1e-6, 0.0, 1e-6, 0.01, 1.0, 4.0]
 
@@ -254,3 +257,39 @@ def test_posterior_equal_to_the_prior_has_no_divergence_on_a_sphere(dim, curvatu
     noise = torch.randn(500, dim, dtype=torch.float64)
     _, _, ratio = step(zeros, zeros, noise, curvature)
     assert ratio.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("K", [-4.0, -1.0, -1e-3])
+@pytest.mark.parametrize("prior_scale", [0.7, "auto"])
+@pytest.mark.parametrize("decoder_input", ["tangent", "coordinates", "gyroplane"])
+@pytest.mark.parametrize("size", [0.5, 5.0, 1e3])
+def test_the_step_with_limits_is_the_plain_one(K, prior_scale, decoder_input, size):
+    """Values and gradients, also where the outputs of a network are far beyond the limits."""
+    torch.manual_seed(0)
+    latent = WrappedLatent(3, K, prior_scale, decoder_input=decoder_input).double()
+    if latent.axes is not None:
+        latent.axes.copy_(latent.axes * torch.tensor([1.0, 0.6, 0.2]))
+    params, noise = size * torch.randn(7, 6).double(), torch.randn(7, 3).double()
+    params[:, 3:] = params[:, 3:].clamp(max=2.0)
+    weights, found = None, []
+    for context in (nullcontext(), disabled()):
+        given = params.clone().requires_grad_()
+        with context:
+            step = latent.step(given, noise)
+        if weights is None:
+            weights = [torch.randn(x.shape).double() for x in (step.features, step.kl, noise)]
+        parts = (step.features, step.kl, step.tangent)
+        total = sum((x * w).sum() for x, w in zip(parts, weights, strict=True))
+        found.append([*parts, *torch.autograd.grad(total, given)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-7, atol=1e-9)
+
+
+def test_the_gradient_of_the_step_with_limits_against_differences():
+    raw, raw_scale, eps = inputs(3, n=4)
+    axes = torch.tensor([0.9, 0.5, 0.1], dtype=torch.float64)
+
+    def of_network(raw, raw_scale):
+        return limited_step(raw, raw_scale, eps, -2.0, (0.4, 0.3, 10.0), axes, log_map=True)
+
+    assert torch.autograd.gradcheck(of_network, (raw, raw_scale))

@@ -51,7 +51,7 @@ def _params(latent, n=7, scale=1.0):
 def test_distances_are_those_of_the_manifold(name):
     latent = LATENTS[name]().double()
     params = _params(latent)
-    found = geodesic_pairs(latent.polar_locations(params)).detach()
+    found = geodesic_pairs(latent.placed(params)).detach()
     wanted = latent.fitted_manifold().pairwise(latent.location(params).detach())
     assert found.triu(1).numpy() == pytest.approx(wanted.triu(1).numpy(), abs=1e-7)
 
@@ -69,7 +69,7 @@ def test_gradients_against_finite_differences(name, fused):
 
     def loss(params, *_):
         with nullcontext() if fused else disabled():
-            return distance_stress(latent.polar_locations(params), goal)
+            return distance_stress(latent.placed(params), goal)
 
     assert torch.autograd.gradcheck(loss, (params, *learned), atol=1e-6)
     (gradient,) = torch.autograd.grad(loss(params), params)
@@ -88,7 +88,7 @@ def test_float32_is_finite_to_the_bounds(name, scale, fused):
     params.requires_grad_(True)
     goal = torch.rand(7, 7, generator=torch.Generator().manual_seed(1))
     with nullcontext() if fused else disabled():
-        value = distance_stress(latent.polar_locations(params), goal + goal.T)
+        value = distance_stress(latent.placed(params), goal + goal.T)
     value.backward()
     assert 0 <= value <= 1 + 1e-6
     assert torch.isfinite(params.grad).all()
@@ -128,7 +128,7 @@ def test_both_paths_are_equal(name, dtype):
     for context in (nullcontext(), disabled()):
         params = _params(latent, n=30, scale=2.0).to(dtype).requires_grad_(True)
         with context:
-            value = distance_stress(latent.polar_locations(params), goal)
+            value = distance_stress(latent.placed(params), goal)
         learned = [p for n, p in latent.named_parameters() if n.endswith("learned")]
         found.append([value, *torch.autograd.grad(value, [params, *learned])])
     for one, other in zip(*found, strict=True):
@@ -139,10 +139,10 @@ def test_both_paths_are_equal(name, dtype):
 def test_near_points_far_out():
     """Ten curvature radii out, distances of 0.1 keep their digits in both paths."""
     u = torch.tensor([[10.0, 0.0], [10.1, 0.0], [10.3, 0.0]])
-    parts = [(*exp_origin(u, -1.0), -1.0)]
-    found = geodesic_pairs(parts)
-    assert found[0, 1].item() == pytest.approx(0.1, rel=1e-3)
-    assert distance_stress(parts, found).item() == pytest.approx(0, abs=1e-5)
+    for parts in ([(*exp_origin(u, -1.0), -1.0)], [(None, u, -1.0)]):
+        found = geodesic_pairs(parts)
+        assert found[0, 1].item() == pytest.approx(0.1, rel=1e-3)
+        assert distance_stress(parts, found).item() == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_stress_is_the_residual_of_a_regression():
 def test_too_few_rows_have_no_stress(n):
     latent = SphericalLatent(2)
     params = torch.randn(n, latent.n_params, requires_grad=True)
-    value = stress(geodesic_pairs(latent.polar_locations(params)), torch.zeros(n, n))
+    value = stress(geodesic_pairs(latent.placed(params)), torch.zeros(n, n))
     value.backward()
     assert value.item() == 0
     assert torch.isfinite(params.grad).all()

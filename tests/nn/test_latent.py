@@ -203,7 +203,7 @@ def test_equal_factors_as_one_batch_are_those_one_by_one(draws):
     params, noise = params_and_noise(merged)
     noise = noise[0] if draws is None else noise[:draws]
     one, other = merged.step(params, noise), apart.step(params, noise)
-    for a, b in zip(one, other, strict=True):
+    for a, b in zip(one[:3], other[:3], strict=True):  # a product has no tangent locations
         assert torch.allclose(a, b, atol=1e-12)
     for a, b in zip(merged.weighted(params, noise), apart.weighted(params, noise), strict=True):
         assert torch.allclose(a, b, atol=1e-9)

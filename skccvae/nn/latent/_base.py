@@ -28,19 +28,23 @@ class LatentStep(NamedTuple):
         estimate log q(z) - log p(z) from one draw, whose mean is the KL.
     factor_kl : Tensor of shape (..., n_factors) or None
         For a product, the part of ``kl`` from each factor.
+    tangent : Tensor of shape (n, d) or None
+        Locations as tangent vectors at the origin, in units of the prior's axes if it has any,
+        where the step knows them.
 
     Examples
     --------
     >>> import torch
     >>> from skccvae.nn import EuclideanLatent
-    >>> features, kl, factor_kl = EuclideanLatent(2).step(torch.zeros(3, 4), torch.randn(3, 2))
-    >>> features.shape, kl, factor_kl
-    (torch.Size([3, 2]), tensor([0., 0., 0.]), None)
+    >>> step = EuclideanLatent(2).step(torch.zeros(3, 4), torch.randn(3, 2))
+    >>> step.features.shape, step.kl
+    (torch.Size([3, 2]), tensor([0., 0., 0.]))
     """
 
     features: Tensor
     kl: Tensor
     factor_kl: Tensor | None = None
+    tangent: Tensor | None = None
 
 
 def wind_round(components: Tensor) -> bool:
@@ -218,11 +222,12 @@ class Latent(nn.Module):
         """Location of the posterior of each row, as ambient points of ``manifold``."""
         raise TypeError(f"{type(self).__name__} has no location.")
 
-    def polar_locations(self, params: Tensor) -> list[tuple[Tensor, Tensor, float | Tensor]]:
-        """`location` in polar form, a pair of cosines and vectors and the curvature per factor.
+    def placed(
+        self, params: Tensor, tangent: Tensor | None = None
+    ) -> list[tuple[Tensor | None, Tensor, float | Tensor]]:
+        """`location` as `skccvae.nn.geodesic_pairs` takes it, for each factor of the space.
 
-        Where a curvature is learned, it gets a gradient. `skccvae.manifolds.functional` explains
-        the form.
+        Where a curvature is learned, it gets a gradient. ``tangent`` is that of a `LatentStep`.
         """
         points = self.fitted_manifold().split(self.location(params))
         factors = self.fitted_manifold().factors

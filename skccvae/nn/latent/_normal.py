@@ -16,7 +16,7 @@ from skccvae.distributions import RiemannianNormal, WrappedNormal
 from skccvae.distributions.preimages import n_preimages_for
 from skccvae.kernels import accelerator
 from skccvae.manifolds import ConstantCurvature, constant_curvature
-from skccvae.manifolds.functional import exp_origin, log_origin
+from skccvae.manifolds.functional import log_origin
 from skccvae.manifolds.polar import PolarSpace
 from skccvae.nn.gyroplane import Gyroplanes
 from skccvae.nn.latent._base import Latent, LatentStep, wind_round
@@ -286,8 +286,9 @@ class NormalLatent(Latent):
         return 2 * zs / (1 + zc).unsqueeze(-1)
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
-        features, log_ratio, _, _ = self._draw(params, noise)
-        return LatentStep(features, log_ratio)
+        features, log_ratio, tangent, _ = self._draw(params, noise)
+        tangent = tangent if self.axes is None else tangent / self.axes
+        return LatentStep(features, log_ratio, tangent=tangent)
 
     def weighted(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         features, log_ratio, _, _ = self._draw(params, noise)
@@ -298,10 +299,15 @@ class NormalLatent(Latent):
         tangent, _ = self._split(params, self._curvature())
         return self.fitted_manifold().exp0(tangent)
 
-    def polar_locations(self, params: Tensor) -> list[tuple[Tensor, Tensor, float | Tensor]]:
+    def placed(
+        self, params: Tensor, tangent: Tensor | None = None
+    ) -> list[tuple[Tensor | None, Tensor, float | Tensor]]:
         K = self._curvature()
-        tangent, _ = self._split(params, K)
-        return [(*exp_origin(tangent, K), K)]
+        if tangent is None:
+            tangent, _ = self._split(params, K)
+        elif self.axes is not None:
+            tangent = tangent * self.axes
+        return [(None, tangent, K)]
 
     def features(self, points: Tensor) -> Tensor:
         manifold = self.fitted_manifold()

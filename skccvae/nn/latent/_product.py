@@ -143,9 +143,10 @@ class ProductLatent(Latent):
     def location(self, params: Tensor) -> Tensor:
         return torch.cat([factor.location(part) for factor, part in self._parts(params)], dim=-1)
 
-    def polar_locations(self, params: Tensor) -> list[tuple[Tensor, Tensor, float | Tensor]]:
-        parts = [factor.polar_locations(part) for factor, part in self._parts(params)]
-        return [polar for part in parts for polar in part]
+    def placed(
+        self, params: Tensor, tangent: Tensor | None = None
+    ) -> list[tuple[Tensor | None, Tensor, float | Tensor]]:
+        return [place for factor, part in self._parts(params) for place in factor.placed(part)]
 
     def to_ambient(self, z: Tensor) -> Tensor:
         pieces = self.fitted_manifold().split(z)

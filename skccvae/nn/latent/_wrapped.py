@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from skccvae.distributions import WrappedNormal
+from skccvae.kernels import accelerator
 from skccvae.nn.latent._base import LatentStep
 from skccvae.nn.latent._flat import DiagonalNormal
 from skccvae.nn.latent._normal import NormalLatent
+from skccvae.nn.limits import LOG_SCALE_BOUND
 
 
 class WrappedLatent(NormalLatent):
@@ -77,7 +79,27 @@ class WrappedLatent(NormalLatent):
             return DiagonalNormal(zeros, torch.full_like(zeros, self.prior_scale))
         return super().prior()
 
+    def _limited_step(self, params: Tensor, noise: Tensor) -> LatentStep | None:
+        """The step from outputs of a network to features in one operation, where there is one."""
+        log_map = self.decoder_input == "tangent"
+        one_draw = noise.shape[:-1] == params.shape[:-1]
+        given = self.learned is None and self.K < 0 and self.posterior_scale.free
+        if self.flat_part or not given or not one_draw or not (log_map or self.axes is None):
+            return None
+        raw, raw_scale = params.split(self.dim, dim=-1)
+        step = accelerator("limited wrapped normal", raw, noise, self.K)
+        if step is None or self.limits is None:
+            return None
+        limits = (self.limits.location, self.limits.scale, LOG_SCALE_BOUND)
+        zc, zs, log_ratio, tangent = step(
+            raw, raw_scale, noise, self.K, limits, self.axes, self.prior_scale, log_map
+        )
+        features = zs if log_map else self._features_at(zc, zs, self.K)
+        return LatentStep(features, log_ratio, tangent=tangent)
+
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        if (found := self._limited_step(params, noise)) is not None:
+            return found
         if not self.flat_part:
             return super().step(params, noise)
         features, log_ratio, tangent, log_scale = self._draw(params, noise)
@@ -86,7 +108,8 @@ class WrappedLatent(NormalLatent):
         # (|m|^2 + |s|^2 - |m + s e|^2) / V - sum(1 - e^2), written without cancellation, is added.
         if self.axes is not None:
             tangent, log_scale = tangent / self.axes, log_scale - self.axes.log()
+        location = tangent
         scale, rest = log_scale.exp(), 1 - noise.square()
         kl = (scale * torch.addcmul(scale * rest, tangent, noise, value=-2.0)).sum(-1)
         kl = torch.sub(kl * (0.5 / self.prior_scale**2), rest.sum(-1), alpha=0.5)
-        return LatentStep(features, log_ratio + kl)
+        return LatentStep(features, log_ratio + kl, tangent=location)

@@ -1,0 +1,81 @@
+"""Batches of a stream, whose rows come one after the other and cannot be read by index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skccvae.training.batches import Batch, RowScaling, RowSource, drawn
+from skccvae.training.random import RandomStream
+
+
+@dataclass
+class StreamBatches:
+    """Batches of a stream, for a net: what `Batches` are for rows in memory.
+
+    Parameters
+    ----------
+    read : callable
+        Starts a pass over the stream. It returns an iterator of pairs (X, targets): X an ndarray,
+        sparse or `PairedRows` of shape (n, p) in the user's units, targets of shape (n, t) or None.
+        Each pair becomes one batch.
+    scaling : RowScaling
+        Map to model units.
+    device : str or torch.device, default="cpu"
+        Device of the batches.
+    stream : RandomStream, optional
+        Source of the random numbers of ``binarize``. None means torch's global generators.
+    binarize : bool, default=False
+        Whether to draw each pixel from a Bernoulli distribution, anew in each pass.
+    missing : bool, default=False
+        Whether rows may hold NaN, which no draw changes.
+    expected : int, default=1
+        Number of batches of a pass, as far as it is known before the first one.
+
+    Attributes
+    ----------
+    n_batches, n_rows : int
+        What the last whole pass held; before the first one, ``expected`` and 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skccvae.training import RowScaling, StreamBatches
+    >>> parts = [(np.ones((4, 2)), None), (np.zeros((3, 2)), None)]
+    >>> batches = StreamBatches(lambda: iter(parts), RowScaling(divisor=2.0))
+    >>> [batch.x.sum().item() for batch in batches]
+    [4.0, 0.0]
+    >>> len(batches), batches.n_rows
+    (2, 7)
+    """
+
+    read: Callable[[], Iterator[tuple[Any, np.ndarray | None]]]
+    scaling: RowScaling
+    device: Any = "cpu"
+    stream: RandomStream | None = None
+    binarize: bool = False
+    missing: bool = False
+    expected: int = 1
+    n_batches: int = field(init=False)
+    n_rows: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.n_batches = max(1, self.expected)
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        n_batches = n_rows = 0
+        for X, targets in self.read():
+            source = RowSource(X, self.scaling, self.device, targets, resident=False)
+            batch = source.batch(slice(0, len(source)))
+            if self.binarize:
+                generator = None if self.stream is None else self.stream.device
+                batch = batch._replace(x=drawn(batch.x, generator, self.missing))
+            n_batches, n_rows = n_batches + 1, n_rows + len(source)
+            yield batch
+        self.n_batches, self.n_rows = n_batches, n_rows
