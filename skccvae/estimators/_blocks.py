@@ -144,9 +144,7 @@ def _check_settings(estimator: Any) -> None:
             )
 
 
-def _read_blocks(
-    blocks: Blocks, X: Any, masked: bool
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _read_blocks(blocks: Blocks, X: Any, masked: bool) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Name of each block's likelihood, and the block of each column."""
     names = [_block_name(number, entry, masked) for number, entry in enumerate(blocks)]
     block = np.full(X.shape[1], -1, dtype=np.int64)
@@ -291,7 +289,9 @@ def mixed_likelihood(columns: MixedColumns, likelihood: Any) -> MixedLikelihood:
     return MixedLikelihood(parts, blocks)
 
 
-def check_blocks(X: NDArray[np.float64], columns: MixedColumns, likelihood: Any, hard: bool) -> None:
+def check_blocks(
+    X: NDArray[np.float64], columns: MixedColumns, likelihood: Any, hard: bool
+) -> None:
     """Refuse rows that leave the support of a likelihood; if not ``hard``, only rows far out."""
     for number, places in _blocks(columns):
         kind = _block_class(columns, number, likelihood)

@@ -6,6 +6,7 @@ A level becomes its number, a missing value NaN. What was learned of the columns
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -228,7 +229,7 @@ class MixedColumns:
                 return given
             return out
         out = X.copy()
-        for place in np.flatnonzero(holes.any(axis=0)):
+        for place in np.flatnonzero(holes.any(axis=0)).tolist():
             column, empty = X.iloc[:, place].copy(), holes[:, place]
             if self.levels[place]:
                 new = self._levels(found[empty, place], place)
@@ -318,8 +319,10 @@ def _levels_of(X: Any, place: int, label: str) -> tuple[Any, ...]:
 def _kind_of_level(level: Any) -> Any:
     if isinstance(level, bool | str):
         return type(level)
-    if isinstance(level, Real) and (not isinstance(level, Integral) or abs(level) < 2**63):
-        return Real if np.isfinite(level) else None
+    if isinstance(level, Integral):
+        return Real if abs(int(level)) < 2**63 else None
+    if isinstance(level, Real):
+        return Real if math.isfinite(level) else None
     return None
 
 

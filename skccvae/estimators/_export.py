@@ -105,8 +105,8 @@ class ExportMixin(ModelMixin):
         columns = self._input.columns
         if columns is not None and (strange := columns.not_coded()):
             raise ValueError(
-                f"to_torch makes modules that read numbers, but column {strange[0]} of X has levels "
-                "that are not 0, 1, 2, ... Encode the categorical columns before, with "
+                f"to_torch makes modules that read numbers, but column {strange[0]} of X has "
+                "levels that are not 0, 1, 2, ... Encode the categorical columns before, with "
                 "sklearn.preprocessing.OrdinalEncoder for example, and fit to their codes."
             )
         # The same module twice: each of the pair drops what it does not need.

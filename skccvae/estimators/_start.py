@@ -212,10 +212,9 @@ def _filled(model: VAE, encoder: SkipEncoder, x: Tensor, seed: int) -> tuple[Ten
 def _rows_of(likelihood: Likelihood, x: Tensor, inputs: Tensor, k: int, seed: int) -> Tensor:
     """Rows with holes filled in, in model units, beside the inputs that are filled in already."""
     if isinstance(likelihood, MixedLikelihood):
-        parts = zip(
-            likelihood.parts, likelihood.blocks(x), likelihood.inputs_of_parts(inputs), strict=True
-        )
-        return likelihood.joined([_rows_of(part, rows, read, k, seed) for part, rows, read in parts])
+        given = zip(likelihood.blocks(x), likelihood.inputs_of_parts(inputs), strict=True)
+        parts = zip(likelihood.likelihoods(), given, strict=True)
+        return likelihood.joined([_rows_of(part, *both, k, seed) for part, both in parts])
     if isinstance(likelihood, CategoricalLikelihood):
         return likelihood.levels_of_inputs(inputs)
     k = min(k, x.shape[1]) if likelihood.n_inputs == x.shape[1] else 0

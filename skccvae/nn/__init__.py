@@ -67,6 +67,7 @@ __all__ = [
     "STRESS_WEIGHT",
     "UNIFORM_LATENTS",
     "BernoulliLikelihood",
+    "CategoricalLikelihood",
     "ContinuousBernoulliLikelihood",
     "ConvDecoder",
     "ConvEncoder",

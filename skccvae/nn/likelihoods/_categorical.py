@@ -17,7 +17,7 @@ _SMALLEST_SHARE = 1e-3
 
 
 class CategoricalLikelihood(Likelihood, name="categorical"):
-    """Independent categorical columns, whose levels are numbered 0, 1, 2, ...
+    r"""Independent categorical columns, whose levels are numbered 0, 1, 2, ...
 
     The decoder gives a logit for each level of each column. The encoder reads as many numbers:
     a column's indicators, less their means, divided by one number for the column, so that their
@@ -41,8 +41,8 @@ class CategoricalLikelihood(Likelihood, name="categorical"):
     Notes
     -----
     With shares :math:`p_k` the variances of the indicators of a column sum to
-    :math:`1 - \\sum_k p_k^2`, whose root divides them. The log-probability of a column is at least
-    about :math:`-\\log` of its number of levels once the decoder has learned the shares, so fifty
+    :math:`1 - \sum_k p_k^2`, whose root divides them. The log-probability of a column is at least
+    about :math:`-\log` of its number of levels once the decoder has learned the shares, so fifty
     levels can gain 3.9 nats: as much as a real column whose error falls to a fiftieth.
 
     Examples

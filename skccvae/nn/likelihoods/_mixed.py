@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -72,7 +72,8 @@ class MixedLikelihood(Likelihood, name="mixed"):
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("places", torch.argsort(order), persistent=False)
 
-    def _likelihoods(self) -> list[Likelihood]:
+    def likelihoods(self) -> list[Likelihood]:
+        """The likelihoods, in order."""
         return [cast(Likelihood, part) for part in self.parts]
 
     def blocks(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -85,21 +86,24 @@ class MixedLikelihood(Likelihood, name="mixed"):
 
     def of_parts(self, function: Callable[[Likelihood, Tensor], Tensor], x: Tensor) -> Tensor:
         """What a function of a likelihood and its columns returns for each, as rows again."""
-        return self.joined(
-            [function(part, b) for part, b in zip(self.parts, self.blocks(x), strict=True)]
-        )
+        parts = zip(self.likelihoods(), self.blocks(x), strict=True)
+        return self.joined([function(part, block) for part, block in parts])
 
     def outputs_of_parts(self, outputs: Tensor) -> tuple[Tensor, ...]:
         """What the decoder returned for each likelihood."""
-        return outputs.split([part.n_outputs for part in self._likelihoods()], dim=-1)
+        return outputs.split([part.n_outputs for part in self.likelihoods()], dim=-1)
+
+    def _pairs(self, outputs: Tensor, x: Tensor) -> Iterator[tuple[Likelihood, Tensor, Tensor]]:
+        """Each likelihood with what the decoder returned for it, and its columns."""
+        return zip(self.likelihoods(), self.outputs_of_parts(outputs), self.blocks(x), strict=True)
 
     def inputs_of_parts(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """What the encoder reads of the columns of each likelihood."""
-        return inputs.split([part.n_inputs for part in self._likelihoods()], dim=-1)
+        return inputs.split([part.n_inputs for part in self.likelihoods()], dim=-1)
 
     def input_columns(self) -> Tensor:
         starts = torch.tensor([0, *self.widths]).cumsum(0).tolist()
-        parts = zip(self._likelihoods(), starts, strict=False)
+        parts = zip(self.likelihoods(), starts, strict=False)
         return torch.cat(
             [self.order[start + part.input_columns().to(self.order)] for part, start in parts]
         )
@@ -107,37 +111,37 @@ class MixedLikelihood(Likelihood, name="mixed"):
     def outputs_of_columns(self, columns: Tensor) -> Tensor | None:
         found = [
             part.outputs_of_columns(block)
-            for part, block in zip(self._likelihoods(), self.blocks(columns), strict=True)
+            for part, block in zip(self.likelihoods(), self.blocks(columns), strict=True)
         ]
-        blank = [torch.zeros(part.n_outputs, dtype=torch.bool) for part in self._likelihoods()]
+        blank = [torch.zeros(part.n_outputs, dtype=torch.bool) for part in self.likelihoods()]
         return torch.cat([b if f is None else f for f, b in zip(found, blank, strict=True)])
 
     def encoder_inputs(self, x: Tensor) -> Tensor:
-        parts = zip(self._likelihoods(), self.blocks(x), strict=True)
+        parts = zip(self.likelihoods(), self.blocks(x), strict=True)
         return torch.cat([part.encoder_inputs(block) for part, block in parts], dim=-1)
 
     def row_content(self, x: Tensor) -> Tensor:
         return self.of_parts(lambda part, block: part.row_content(block), x)
 
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
-        parts = zip(self._likelihoods(), self.outputs_of_parts(outputs), self.blocks(x), strict=True)
+        parts = self._pairs(outputs, x)
         terms = [part.log_prob_terms(out, block) for part, out, block in parts]
         return self.joined(terms)
 
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         # A likelihood may have a faster formula for a row than for its columns.
-        parts = zip(self._likelihoods(), self.outputs_of_parts(outputs), self.blocks(x), strict=True)
+        parts = self._pairs(outputs, x)
         return torch.stack([part.log_prob(out, block) for part, out, block in parts]).sum(0)
 
     def mean(self, outputs: Tensor) -> Tensor:
         """Mean of p(x | z), the likeliest level for levels, shape (..., p)."""
-        parts = zip(self._likelihoods(), self.outputs_of_parts(outputs), strict=True)
+        parts = zip(self.likelihoods(), self.outputs_of_parts(outputs), strict=True)
         return self.joined([part.mean(out) for part, out in parts])
 
     def draw_levels(self, outputs: Tensor) -> Tensor:
         """`mean` with a draw in place of each level and each bit, shape (..., p)."""
         parts = []
-        for part, out in zip(self._likelihoods(), self.outputs_of_parts(outputs), strict=True):
+        for part, out in zip(self.likelihoods(), self.outputs_of_parts(outputs), strict=True):
             drawn = isinstance(part, CategoricalLikelihood | BernoulliLikelihood)
             parts.append(part.distribution(out).sample() if drawn else part.mean(out))
         return self.joined(parts)
@@ -146,30 +150,30 @@ class MixedLikelihood(Likelihood, name="mixed"):
         return self.joined(
             [
                 part.average(block, weights)
-                for part, block in zip(self._likelihoods(), self.blocks(means), strict=True)
+                for part, block in zip(self.likelihoods(), self.blocks(means), strict=True)
             ]
         )
 
     def posterior_mean(self, outputs: Tensor, weights: Tensor) -> Tensor:
-        parts = zip(self._likelihoods(), self.outputs_of_parts(outputs), strict=True)
+        parts = zip(self.likelihoods(), self.outputs_of_parts(outputs), strict=True)
         return self.joined([part.posterior_mean(out, weights) for part, out in parts])
 
     def start_outputs(self, x: Tensor) -> Tensor | None:
         """Those of the parts; 0 where a part has none, from where training finds its way."""
         found = []
-        for part, block in zip(self._likelihoods(), self.blocks(x), strict=True):
+        for part, block in zip(self.likelihoods(), self.blocks(x), strict=True):
             outputs = part.start_outputs(block)
             found.append(x.new_zeros(len(x), part.n_outputs) if outputs is None else outputs)
         return torch.cat(found, dim=-1)
 
     def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
-        parts = zip(self._likelihoods(), self.outputs_of_parts(outputs), self.blocks(x), strict=True)
+        parts = self._pairs(outputs, x)
         for part, out, block in parts:
             part.start_noise(out, block, share)
 
     def distribution(self, outputs: Tensor) -> Distribution:
         laws = []
-        for part, out in zip(self._likelihoods(), self.outputs_of_parts(outputs), strict=True):
+        for part, out in zip(self.likelihoods(), self.outputs_of_parts(outputs), strict=True):
             law = part.distribution(out)
             if not isinstance(law, Independent):
                 raise TypeError(
