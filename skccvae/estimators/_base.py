@@ -285,6 +285,7 @@ class BaseVAETransformer(
         stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))
         size, missing = self._budget.batch_size, self.missing == "mask"
         train = Batches(source, index, size, binarize=dynamic, stream=stream, missing=missing)
+        train.quick_draws = self.net_.precision != "float32"
         valid = settled = None
         if held_out is not None:
             rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
@@ -303,6 +304,8 @@ class BaseVAETransformer(
                 "warm_start=False to start a new one."
             )
         self.net_.retune(**self._net_settings())
+        if self.precision == "auto" and self.verbose:
+            print(f"{type(self).__name__}: precision='auto' takes {self.net_.precision!r}")
         metric = row_distances(self.distance_metric, self._input.units)
         self.net_.module_.distance_metric = metric
 

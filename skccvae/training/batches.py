@@ -294,6 +294,9 @@ class Batches:
         Source of all random numbers of the training. None means torch's global generators.
     missing : bool, default=False
         Whether rows may hold NaN, which no draw changes.
+    quick_draws : bool, default=False
+        Whether to draw pixels by comparison with uniform numbers. That takes a fifth of the time of
+        `torch.bernoulli` on a CPU and gives other bits.
     """
 
     source: RowSource
@@ -303,6 +306,7 @@ class Batches:
     binarize: bool = False
     stream: RandomStream | None = None
     missing: bool = False
+    quick_draws: bool = False
 
     def __len__(self) -> int:
         return max(1, -(-(len(self.index) - self._lone_row) // self.batch_size))
@@ -325,6 +329,11 @@ class Batches:
             yield batch
 
     def _drawn(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.quick_draws:
+            # NaN is less than nothing, so a missing pixel is drawn as 0 before it is put back.
+            uniform = torch.rand(x.shape, generator=generator, device=x.device)
+            drawn = (uniform < x).to(x.dtype)
+            return torch.where(x.isnan(), x, drawn) if self.missing else drawn
         if not self.missing:
             return torch.bernoulli(x, generator=generator)
         drawn = torch.bernoulli(x.nan_to_num(), generator=generator)
