@@ -79,7 +79,7 @@ class RoundedWeights:
     """
 
     def __init__(self, *networks: nn.Module) -> None:
-        self._weights: list[nn.Parameter] = []
+        self._weights: list[Tensor] = []
         self._rounded: list[Tensor] = []
         self._gradients: list[Tensor] = []
         # By network, where its weights are: layer, name, weight and its copy.
