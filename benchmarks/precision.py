@@ -2,7 +2,8 @@
 
 Without options: the time of an epoch, with the hand-written float32 loop of ``epoch_time.py`` as
 unit. The loop has the same layers, in the plainest torch code. Models and loop take turns, one
-thread, in an order that rotates; a figure is the median over rounds of the ratio within a round,
+thread, in an order that rotates, and the epochs alone are timed, without what `fit` does before
+and after; a figure is the median over rounds of the ratio within a round,
 with its quartiles. Batch 128. Either 784 grey inputs with layers 256-128, or sparse bits (2048
 columns, 2 per cent of them 1) with a layer of 512, which the loop reads from a dense tensor.
 
@@ -20,6 +21,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ import scipy.sparse as sp
 import torch
 from _mnist import KINDS, images
 from _runs import Runs
-from epoch_time import N_FEATURES, SETTINGS, HandWritten, epoch_of
+from epoch_time import N_FEATURES, SETTINGS, HandWritten
 
 from skccvae.nn.precision import knows_bfloat16
 
@@ -37,19 +39,15 @@ KEYS = ["d", "model", "precision", "seed", "epochs"]
 VALUES = ["elbo", "reconstruction", "kl"]
 
 
-def ratios(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Times of all runs but the first over that of the first in the same round."""
+def ratios(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Times of all epochs but the first over that of the first in the same round."""
     names = list(runs)
     for run in runs.values():
         run()
     found: dict[str, list[float]] = {name: [] for name in names[1:]}
     for number in range(rounds):
         shift = number % len(names)
-        seconds = {}
-        for name in names[shift:] + names[:shift]:
-            start = time.perf_counter()
-            runs[name]()
-            seconds[name] = time.perf_counter() - start
+        seconds = {name: runs[name]() for name in names[shift:] + names[:shift]}
         for name in found:
             found[name].append(seconds[name] / seconds[names[0]])
     return found
@@ -63,15 +61,26 @@ def show(title: str, found: dict[str, list[float]]) -> None:
         print(f"  {name:<22} {middle:.3f}  ({low:.3f} .. {high:.3f})", flush=True)
 
 
-def models(dim: int, X: Any, **settings: Any) -> dict[str, Callable[[], Any]]:
-    """An epoch of each geometry in each precision."""
+def models(dim: int, X: Any, **settings: Any) -> dict[str, Callable[[], float]]:
+    """An epoch of each geometry in each precision, which returns its seconds."""
+
+    def epoch(vae: Any) -> float:
+        return float(vae.fit(X).net_.history[-1]["dur"])
+
     return {
-        f"{name} {precision}": epoch_of(
-            kind(dim, precision=precision, **{**SETTINGS, **settings}), X
+        f"{name} {precision}": partial(
+            epoch, kind(dim, precision=precision, **{**SETTINGS, **settings})
         )
         for name, kind in KINDS.items()
         for precision in PRECISIONS
     }
+
+
+def by_hand(loop: HandWritten, rows: torch.Tensor, drawn: bool = False) -> float:
+    """Seconds of an epoch of the hand-written loop."""
+    start = time.perf_counter()
+    loop.epoch(rows, drawn=drawn)
+    return time.perf_counter() - start
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -81,22 +90,15 @@ def measure(options: argparse.Namespace) -> None:
     rows = torch.from_numpy(X)
     drawn = {"binarize": "dynamic"} if options.dynamic else {}
     for dim in options.dims:
-        loop = HandWritten(dim)
-
-        def by_hand(loop: HandWritten = loop) -> float:
-            return loop.epoch(rows, drawn=options.dynamic)
-
-        found = ratios({"loop": by_hand, **models(dim, X, **drawn)}, options.rounds)
+        loop = partial(by_hand, HandWritten(dim), rows, options.dynamic)
+        found = ratios({"loop": loop, **models(dim, X, **drawn)}, options.rounds)
         show(f"784 inputs, layers 256-128, d = {dim}", found)
     bits = sp.random_array((options.rows, 2048), density=0.02, rng=rng, dtype=np.float32)
     bits.data[:] = 1.0
     bits, dense = bits.tocsr(), torch.from_numpy(bits.toarray())
     dim = options.dims[0]
-    sparse_loop = HandWritten(dim, 2048, (512,))
-    runs = {
-        "loop": lambda: sparse_loop.epoch(dense),
-        **models(dim, bits, hidden_layer_sizes=(512,)),
-    }
+    loop = partial(by_hand, HandWritten(dim, 2048, (512,)), dense)
+    runs = {"loop": loop, **models(dim, bits, hidden_layer_sizes=(512,))}
     show(f"2048 sparse columns, layer 512, d = {dim}", ratios(runs, options.rounds))
 
 

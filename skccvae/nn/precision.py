@@ -82,6 +82,8 @@ class RoundedWeights:
         self._weights: list[Tensor] = []
         self._rounded: list[Tensor] = []
         self._gradients: list[Tensor] = []
+        devices = {p.device.type for n in networks for p in n.parameters()} or {"cpu"}
+        self._mode = torch.autocast(devices.pop(), dtype=torch.bfloat16)
         # By network, where its weights are: layer, name, weight and its copy.
         self._places: dict[int, list[tuple[nn.Module, str, nn.Parameter, Tensor]]] = {}
         known: dict[nn.Parameter, Tensor] = {}
@@ -117,7 +119,7 @@ class RoundedWeights:
         for layer, name, _, rounded in places:
             layer._parameters[name] = rounded  # type: ignore[assignment]
         try:
-            with torch.autocast(inputs[0].device.type, dtype=torch.bfloat16):
+            with self._mode:
                 return network(*inputs)
         finally:
             for layer, name, weight, _ in places:

@@ -226,7 +226,10 @@ class VAENet(ModuleNet):
         if rounded is not None:
             rounded.refresh()
         loss, *parts = self.criterion_(self.module_, batch, weight)
-        self.optimizer_.zero_grad(set_to_none=True)
+        # The optimiser's own method takes as long as some layers.
+        for group in self.optimizer_.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         loss.backward()
         if rounded is not None:
             rounded.collect_gradients()

@@ -21,7 +21,6 @@ _AT_ONCE = 8
 class _TotalCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
-        ctx.dtype = logits.dtype
         work = logits.float().reshape(-1)
         p, x = work.sigmoid(), x.reshape(-1)
         linear = torch.dot(work, x)
@@ -32,13 +31,13 @@ class _TotalCrossEntropy(torch.autograd.Function):
         even = len(likelier) // _AT_ONCE * _AT_ONCE
         products = likelier[:even].view(_AT_ONCE, -1).prod(0)
         logarithms = products.log().sum() + likelier[even:].log().sum()
-        ctx.save_for_backward(p.sub_(x).view_as(logits))
+        ctx.save_for_backward(p.sub_(x).view_as(logits).to(logits.dtype))
         return positive - linear - logarithms
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (difference,) = ctx.saved_tensors
-        return torch.mul(difference, grads[0]).to(ctx.dtype), None
+        return difference * grads[0], None
 
 
 def total_cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
