@@ -25,6 +25,9 @@ _LAYERS = (
     nn.ConvTranspose3d,
 )
 
+# Their weights by name. Hooks, such as those of spectral normalisation, compute with others.
+_WEIGHTS = ("weight", "bias", "mask_weight")
+
 
 def matrix_layers(network: nn.Module) -> list[nn.Module]:
     """Dense and convolutional layers of a network.
@@ -90,7 +93,10 @@ class RoundedWeights:
         for network in networks:
             places = self._places[id(network)] = []
             for layer in matrix_layers(network):
-                for name, weight in layer.named_parameters(recurse=False):
+                for name in _WEIGHTS:
+                    weight = layer._parameters.get(name)
+                    if weight is None:
+                        continue
                     if weight not in known:
                         known[weight] = self._add(weight)
                     places.append((layer, name, weight, known[weight]))

@@ -137,6 +137,19 @@ def test_modules_of_the_users(real):
     assert all(p.dtype == torch.float32 for p in trained.parameters())
 
 
+@pytest.mark.parametrize(
+    "normalised",
+    [
+        torch.nn.utils.spectral_norm,
+        torch.nn.utils.parametrizations.spectral_norm,
+        torch.nn.utils.parametrizations.weight_norm,
+    ],
+)
+def test_normalised_layers_of_the_users(normalised, real):
+    encoder = torch.nn.Sequential(normalised(torch.nn.Linear(12, 16)), torch.nn.Tanh())
+    assert_close(GaussianVAETransformer(2, encoder=encoder, **FAST), real)
+
+
 def test_what_follows_training_is_float32(real):
     vae = GaussianVAETransformer(2, **ROUNDED).fit(real)
     module = vae.net_.module_
