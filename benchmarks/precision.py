@@ -1,11 +1,11 @@
 """Training in bfloat16: time of an epoch as a ratio, and what it does to the test ELBO of MNIST.
 
 Without options: the time of an epoch, with the hand-written float32 loop of ``epoch_time.py`` as
-unit. The loop has the same layers, in the plainest torch code. Models and loop take turns, one
-thread, in an order that rotates, and the epochs alone are timed, without what `fit` does before
-and after; a figure is the median over rounds of the ratio within a round,
-with its quartiles. Batch 128. Either 784 grey inputs with layers 256-128, or sparse bits (2048
-columns, 2 per cent of them 1) with a layer of 512, which the loop reads from a dense tensor.
+unit. The loop has the same layers, in the plainest torch code. Models and loop take turns on one
+thread, in an order that rotates. The epochs alone are timed, without what ``fit`` does before and
+after. A figure is the median over rounds of the ratio within a round, with its quartiles. Batch
+128. Either 784 grey inputs with layers 256-128, or sparse bits (2048 columns, 2 per cent of them 1)
+with a layer of 512, which the loop reads from a dense tensor.
 
 With ``--elbo`` every geometry is trained on MNIST (``binarize="dynamic"``) in either precision. The
 test ELBO of each run is a line of a CSV file; runs that are there are skipped.
