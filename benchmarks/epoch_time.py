@@ -31,6 +31,7 @@ from skccvae import (
     MixedCurvatureVAETransformer,
     SphericalVAETransformer,
 )
+from skccvae.nn import mlp
 
 N_FEATURES = 784
 # The likelihood of the hand-written loop.
@@ -40,26 +41,22 @@ SETTINGS = {"likelihood": "bernoulli", "max_epochs": 1, "warm_start": True, "ran
 class HandWritten(nn.Module):
     """Gaussian VAE as a tutorial writes it, with its own training loop."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(
+        self, dim: int, n_features: int = N_FEATURES, hidden: tuple[int, ...] = (256, 128)
+    ) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(
-            nn.Linear(N_FEATURES, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU()
-        )
-        self.mean, self.log_var = nn.Linear(128, dim), nn.Linear(128, dim)
-        self.decoder = nn.Sequential(
-            nn.Linear(dim, 128),
-            nn.ReLU(),
-            nn.Linear(128, 256),
-            nn.ReLU(),
-            nn.Linear(256, N_FEATURES),
-        )
+        self.encoder = mlp(n_features, hidden, "relu")
+        self.mean, self.log_var = nn.Linear(hidden[-1], dim), nn.Linear(hidden[-1], dim)
+        self.decoder = mlp(dim, hidden[::-1], "relu", n_features)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
 
-    def epoch(self, x: torch.Tensor, batch_size: int = 128) -> float:
+    def epoch(self, x: torch.Tensor, batch_size: int = 128, drawn: bool = False) -> float:
         order = torch.randperm(len(x))
         total = 0.0
         for start in range(0, len(x), batch_size):
             batch = x[order[start : start + batch_size]]
+            if drawn:
+                batch = torch.bernoulli(batch)
             hidden = self.encoder(batch)
             mean, log_var = self.mean(hidden), self.log_var(hidden)
             z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)

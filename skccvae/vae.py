@@ -44,6 +44,7 @@ from skccvae.nn.evidence import (
     weighted_mean,
 )
 from skccvae.nn.missing import encoder_rows, row_content
+from skccvae.nn.precision import RoundedWeights
 
 
 class VAE(nn.Module):
@@ -82,6 +83,8 @@ class VAE(nn.Module):
         Nats of a unit of stress, from the last `measure_distance_scale`.
     generator : torch.Generator or None
         Source of the noise of training steps. None, as at first, means torch's global generator.
+    rounded : RoundedWeights or None
+        Weights with which the networks of training steps run. None, as at first, means their own.
 
     Examples
     --------
@@ -96,6 +99,7 @@ class VAE(nn.Module):
     """
 
     generator: torch.Generator | None = None
+    rounded: RoundedWeights | None = None
     distance_scale: Tensor
 
     def __init__(
@@ -139,6 +143,14 @@ class VAE(nn.Module):
         inputs = self._inputs(x)
         return self.head(self.encoder(inputs) if extra is None else self.encoder(inputs, extra))
 
+    def _encode_in_training(self, x: Tensor, extra: Tensor | None) -> Tensor:
+        """`encode` with rounded weights, if there are any."""
+        if self.rounded is None:
+            return self.encode(x, extra)
+        inputs = (self._inputs(x),) if extra is None else (self._inputs(x), extra)
+        # The head is narrow: in bfloat16 it would be less exact and no faster.
+        return self.head(self.rounded.call(self.encoder, *inputs).float())
+
     def _inputs(self, x: Tensor) -> Tensor:
         """What the encoder reads of rows, shape (n, likelihood.n_inputs + n_mask)."""
         if self.missing:
@@ -147,6 +159,8 @@ class VAE(nn.Module):
 
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Log-likelihood of what was observed of each row, in nats of the user's X."""
+        if outputs.dtype == torch.bfloat16:
+            outputs = outputs.float()
         if self.missing:
             return observed_log_prob(self.likelihood, outputs, x)
         return self.likelihood.log_prob(outputs, x)
@@ -156,6 +170,8 @@ class VAE(nn.Module):
             return weights @ self.log_prob(outputs, x)
         if self.missing:
             return self.log_prob(outputs, x).sum()
+        if outputs.dtype == torch.bfloat16:
+            return self.likelihood.total_log_prob_of_rounded(outputs, x)
         return self.likelihood.total_log_prob(outputs, x)
 
     def encode_in_double(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
@@ -175,6 +191,14 @@ class VAE(nn.Module):
         """Likelihood outputs at latent features of any leading shape."""
         lead = features.shape[:-1]
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))
+        return outputs.reshape(*lead, outputs.shape[-1])
+
+    def _decode_in_training(self, features: Tensor) -> Tensor:
+        """`decode` with rounded weights, if there are any; then the outputs are bfloat16."""
+        if self.rounded is None:
+            return self.decode(features)
+        lead = features.shape[:-1]
+        outputs = self.rounded.call(self.decoder, features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])
 
     def filled_at(self, points: Tensor, x: Tensor) -> Tensor:
@@ -208,9 +232,9 @@ class VAE(nn.Module):
         target_weights: Tensor | None = None,
     ) -> Terms:
         """Batch means of reconstruction and KL: the training step's fast path."""
-        params = self.encode(x, extra)
+        params = self._encode_in_training(x, extra)
         step = self.latent.step(params, self.noise(n_samples, x))
-        outputs = self.decode(step.features)
+        outputs = self._decode_in_training(step.features)
         if n_samples == 1:
             reconstruction = self._total_log_prob(outputs, x, weights) / x.shape[0]
         else:
@@ -239,9 +263,9 @@ class VAE(nn.Module):
         Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
         """
         noise = self._normal(n_samples, x.shape[0], self.latent.noise_dim, like=x)
-        params = self.encode(x, extra)
+        params = self._encode_in_training(x, extra)
         features, log_ratio = self.latent.weighted(params, noise)
-        log_lik = self.log_prob(self.decode(features), x)
+        log_lik = self.log_prob(self._decode_in_training(features), x)
         bounds = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(n_samples)
         return Terms(
             weighted_mean(log_lik, weights),
@@ -284,6 +308,18 @@ class VAE(nn.Module):
         The pairs of a batch count with the products of the weights.
         """
         return self._stress(self.encode(x, extra), x, weights)
+
+    def round_weights(self, precision: str) -> None:
+        """Let training steps run with rounded weights, or with those of the networks again.
+
+        Parameters
+        ----------
+        precision : {"float32", "bfloat16"}
+            Type of the numbers in their matrix products.
+        """
+        self.rounded = None
+        if precision == "bfloat16":
+            self.rounded = RoundedWeights(self.encoder, self.decoder)
 
     @torch.no_grad()
     def measure_distance_scale(

@@ -311,6 +311,7 @@ class BaseVAETransformer(
         epochs = self._budget.epochs
         seed = derive_seed(self._entropy, _TRAIN, self._n_fits)
         train = stream_batches(self, stream, self._stream(seed, self.device_))
+        train.quick_draws = self.net_.precision != "float32"
         self.net_.set_training_callbacks(self._callbacks(epochs, None))
         self.net_.train_epochs(train, None, epochs, 0.0 if one_pass else CURVATURE_BURN_IN * epochs)
 
@@ -336,6 +337,7 @@ class BaseVAETransformer(
         stream = self._stream(seed, self.device_, own_data=isinstance(X, DatasetRows))
         size, missing = self._budget.batch_size, self.missing == "mask"
         train = Batches(source, index, size, binarize=dynamic, stream=stream, missing=missing)
+        train.quick_draws = self.net_.precision != "float32"
         valid = settled = None
         if held_out is not None:
             rows = min(1024, rows_at_once(X.shape[1] * self.n_latent_samples))
@@ -354,6 +356,8 @@ class BaseVAETransformer(
                 "warm_start=False to start a new one."
             )
         self.net_.retune(**self._net_settings())
+        if self.precision == "auto" and self.verbose:
+            print(f"{type(self).__name__}: precision='auto' takes {self.net_.precision!r}")
         metric = row_distances(self.distance_metric, self._input.units)
         self.net_.module_.distance_metric = metric
 

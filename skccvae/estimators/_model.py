@@ -16,6 +16,7 @@ from skccvae.estimators._budget import budget
 from skccvae.estimators._distances import row_distances
 from skccvae.estimators._molecules import n_observed
 from skccvae.estimators._networks import decoder_network, encoder_network, hidden_sizes
+from skccvae.estimators._precision import resolve_precision
 from skccvae.estimators._shared_parameters import SharedParameters
 from skccvae.molecules import MolecularGraph
 from skccvae.nn import Likelihood, likelihood_class
@@ -132,7 +133,12 @@ class ModelMixin(SharedParameters, FittedAttributes):
             "batch_size": plan.batch_size,
             "max_epochs": plan.epochs,
             "criterion__warmup_epochs": plan.warmup_epochs,
+            "precision": "float32",
         }
+        if "net_" in vars(self):
+            chosen["precision"] = resolve_precision(
+                self.precision, self.net_.module_, self.device_, plan.batch_size
+            )
         return {name: chosen[name] if v == "auto" else v for name, v in named.items()}
 
     def _update_fitted(self) -> None:

@@ -373,6 +373,21 @@ class SharedParameters:
         kind="str or torch.device",
         doc='``"auto"`` uses a CUDA GPU where there is one, else the CPU.',
     )
+    precision: str = parameter(
+        default="float32",
+        allowed=[StrOptions({"float32", "bfloat16", "auto"})],
+        net="precision",
+        kind='{"float32", "bfloat16", "auto"}',
+        doc="""
+        Numbers that the matrix products of encoder and decoder multiply in training steps.
+        ``"bfloat16"`` has three significant digits and the range of float32. Where the processor or
+        GPU has instructions for it, large layers are several times as fast. Weights, latent space,
+        likelihood, KL and optimiser stay float32, and so does all that follows the training:
+        validation, codes, scores. The model differs from that of float32 about as much as that of
+        another seed. ``"auto"`` takes it where there are such instructions and the layers are large
+        enough to gain; with ``verbose`` a line says what it took.
+        """,
+    )
     random_state: int | RandomState | None = parameter(
         default=None,
         allowed=["random_state"],

@@ -164,8 +164,11 @@ class SkipDecoder(nn.Module):
         self.last = nn.Linear(n_hidden + n_inputs + self.n_unused, n_outputs)
 
     def forward(self, z: Tensor) -> Tensor:
+        hidden = self.hidden(z)
+        # Rounded once where the layer is to read rounded numbers.
+        z = z.to(hidden.dtype)
         unused = z.new_zeros(z.shape[0], self.n_unused)
-        return self.last(torch.cat([self.hidden(z), z, unused], dim=-1))
+        return self.last(torch.cat([hidden, z, unused], dim=-1))
 
     def set_affine(self, weight: Tensor, bias: Tensor) -> None:
         """Let the outputs be ``weight @ z + bias``: hidden features have no part in them."""

@@ -33,6 +33,8 @@ class ModuleNet(NeuralNet):
         Class of the objective.
     weight_decay : float, default=0.0
         Each step takes the fraction ``lr * weight_decay`` off every weight matrix [1]_.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Type of the numbers in the matrix products of training steps.
     **kwargs : Any
         Settings of `skorch.NeuralNet`.
 
@@ -49,9 +51,16 @@ class ModuleNet(NeuralNet):
     """
 
     def __init__(
-        self, module, criterion=NegativeELBO, *, weight_decay: float = 0.0, **kwargs: Any
+        self,
+        module,
+        criterion=NegativeELBO,
+        *,
+        weight_decay: float = 0.0,
+        precision: str = "float32",
+        **kwargs: Any,
     ) -> None:
         self.weight_decay = weight_decay
+        self.precision = precision
         super().__init__(module, criterion, **{"use_caching": False, **kwargs})
 
     @property

@@ -83,6 +83,7 @@ class VAENet(ModuleNet):
         self.whole_ = False
         self.n_epochs_ = 0
         per_batch = self._wants_batches()
+        self.module_.round_weights(self.precision)
         self.curvature_burn_in_ = burn_in
         self.settled_after_ = self.settling_epochs(len(train), epochs)
         rows = {
@@ -113,6 +114,7 @@ class VAENet(ModuleNet):
     def rest(self) -> None:
         """Leave nothing of training but what it has learned."""
         self.module_.generator = None
+        self.module_.round_weights("float32")
         # The optimiser of a copy is rebuilt from the parameters that need a gradient.
         self.module_.latent.train_curvature(True)
         self.module_.eval()
@@ -225,9 +227,17 @@ class VAENet(ModuleNet):
 
     def train_step(self, batch, *, weight: float = 1.0, notify: bool = False, **fit_params):
         """Make one step of the optimiser; return detached loss, reconstruction and KL."""
+        rounded = self.module_.rounded
+        if rounded is not None:
+            rounded.refresh()
         loss, *parts = self.criterion_(self.module_, batch, weight)
-        self.optimizer_.zero_grad(set_to_none=True)
+        # The optimiser's own method takes as long as some layers.
+        for group in self.optimizer_.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         loss.backward()
+        if rounded is not None:
+            rounded.collect_gradients()
         if notify:
             named = self.module_.named_parameters()
             self.notify(

@@ -32,6 +32,8 @@ class StreamBatches:
         Whether to draw each pixel from a Bernoulli distribution, anew in each pass.
     missing : bool, default=False
         Whether rows may hold NaN, which no draw changes.
+    quick_draws : bool, default=False
+        As for `Batches`.
     expected : int, default=1
         Number of batches of a pass, as far as it is known before the first one.
 
@@ -58,6 +60,7 @@ class StreamBatches:
     stream: RandomStream | None = None
     binarize: bool = False
     missing: bool = False
+    quick_draws: bool = False
     expected: int = 1
     n_batches: int = field(init=False)
     n_rows: int = field(default=0, init=False)
@@ -75,7 +78,7 @@ class StreamBatches:
             batch = source.batch(slice(0, len(source)))
             if self.binarize:
                 generator = None if self.stream is None else self.stream.device
-                batch = batch._replace(x=drawn(batch.x, generator, self.missing))
+                batch = batch._replace(x=drawn(batch.x, generator, self.missing, self.quick_draws))
             n_batches, n_rows = n_batches + 1, n_rows + len(source)
             yield batch
         self.n_batches, self.n_rows = n_batches, n_rows

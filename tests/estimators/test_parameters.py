@@ -122,6 +122,7 @@ def test_training_follows_its_settings_from_call_to_call(small):
         "supervised_weight": 3.0,
         "learning_rate": 0.25,
         "weight_decay": 0.125,
+        "precision": "bfloat16",
         "distance_weight": 0.75,
         "batch_size": 17,
         "max_epochs": 9,

@@ -54,13 +54,18 @@ def test_partial_fit_runs_one_epoch(make, small):
 
 
 def test_partial_fit_learns_as_fit_does(digits):
-    vae = gaussian(max_epochs=8, learning_rate=5e-3).fit(digits)
-    parts = gaussian(learning_rate=5e-3)
-    for _ in range(8):
-        parts.partial_fit(digits)
-    assert parts.loss_curve_[0] == vae.loss_curve_[0]  # the same weights and batches at first
-    assert parts.loss_curve_[-1] == pytest.approx(vae.loss_curve_[-1], rel=0.02)
-    assert vae.loss_curve_[-1] < 0.9 * vae.loss_curve_[0]
+    """Their noise differs, so the losses do, by no more than chance over seeds."""
+    differences = []
+    for seed in range(5):
+        vae = gaussian(max_epochs=8, learning_rate=5e-3, random_state=seed).fit(digits)
+        parts = gaussian(learning_rate=5e-3, random_state=seed)
+        for _ in range(8):
+            parts.partial_fit(digits)
+        assert parts.loss_curve_[0] == vae.loss_curve_[0]  # the same weights and batches at first
+        assert parts.loss_curve_[-1] < parts.loss_curve_[0] - 1
+        differences.append(parts.loss_curve_[-1] - vae.loss_curve_[-1])
+    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
+    assert abs(np.mean(differences)) < 3 * error
 
 
 def test_partial_fit_keeps_likelihood_and_scaling_of_the_first_call(real):

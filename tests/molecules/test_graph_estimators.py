@@ -330,3 +330,15 @@ def test_real_molecules_labelled_with_their_gaps(qm9):
 def test_a_column_of_molecules_needs_an_encoder_for_them(kind):
     with pytest.raises(ValueError, match="X holds text, such as 'CCO'.*encoder='molecular_graph'"):
         GaussianVAETransformer(**FAST).fit(kind(["CCO", "CN"]))
+
+
+def test_training_in_bfloat16(smiles):
+    losses = [
+        GaussianVAETransformer(encoder=SMALL, precision=precision, **FAST)
+        .fit(smiles)
+        .history_["train_loss"][-1]
+        for precision in ("float32", "bfloat16")
+    ]
+    assert losses[0] != losses[1]
+    # Four units of the rounding of bfloat16.
+    assert losses[1] == pytest.approx(losses[0], rel=4 * 2.0**-8)

@@ -7,7 +7,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skccvae.training import Batches, PairedRows, RowScaling, RowSource, is_memory_mapped
+from skccvae.training import (
+    Batches,
+    PairedRows,
+    RandomStream,
+    RowScaling,
+    RowSource,
+    is_memory_mapped,
+)
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, size=(20, 4), dtype=np.uint8)
@@ -166,3 +173,22 @@ def test_whole_periods_are_taken_off():
         turned = scaling.apply(np.array([[7, -4, 3, -3]], dtype=dtype))
         assert turned.dtype == np.float32
         np.testing.assert_allclose(turned, [[7 - 2 * np.pi, 2 * np.pi - 4, 3, -3]], atol=3e-7)
+
+
+def test_quick_draws_have_the_probabilities_of_the_pixels():
+    p = np.tile(np.float32([0.0, 0.25, 1.0, np.nan]), (4000, 1))
+    batches = Batches(
+        RowSource(p, RowScaling()),
+        np.arange(4000),
+        4000,
+        binarize=True,
+        missing=True,
+        stream=RandomStream(0),
+        quick_draws=True,
+    )
+    (batch,) = batches
+    assert bool((batch.x[:, 0] == 0).all())
+    assert bool((batch.x[:, 2] == 1).all())
+    assert bool(batch.x[:, 3].isnan().all())
+    # Five standard deviations of the mean of 4000 draws.
+    assert abs(float(batch.x[:, 1].mean()) - 0.25) < 5 * (0.25 * 0.75 / 4000) ** 0.5

@@ -12,7 +12,13 @@ from torch.distributions import Distribution, Independent
 # Rows that tell the learned scale of a column well enough for a start.
 _ROWS = 1000
 # Each of these follows from the one before it; see `Likelihood.__init_subclass__`.
-_FORMULAS = ("distribution", "log_prob_terms", "log_prob", "total_log_prob")
+_FORMULAS = (
+    "distribution",
+    "log_prob_terms",
+    "log_prob",
+    "total_log_prob",
+    "total_log_prob_of_rounded",
+)
 
 
 class Likelihood(nn.Module):
@@ -293,6 +299,10 @@ class Likelihood(nn.Module):
     def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Sum of `log_prob` over all rows, a scalar, which is what a training step needs."""
         return self.log_prob(outputs, x).sum()
+
+    def total_log_prob_of_rounded(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """`total_log_prob` of bfloat16 outputs, computed in float32."""
+        return self.total_log_prob(outputs.float(), x)
 
     def mean(self, outputs: Tensor) -> Tensor:
         """Mean of p(x | z) in model units, shape (..., p)."""

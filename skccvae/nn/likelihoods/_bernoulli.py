@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from skccvae.nn.likelihoods._base import UnitIntervalLikelihood
+from skccvae.nn.likelihoods._cross_entropy import total_cross_entropy
 
 
 class BernoulliLikelihood(UnitIntervalLikelihood, name="bernoulli"):
@@ -43,6 +44,11 @@ class BernoulliLikelihood(UnitIntervalLikelihood, name="bernoulli"):
         if outputs.shape == x.shape:
             return -F.binary_cross_entropy_with_logits(outputs, x, reduction="sum")
         return super().total_log_prob(outputs, x)
+
+    def total_log_prob_of_rounded(self, outputs: Tensor, x: Tensor) -> Tensor:
+        if outputs.shape == x.shape:
+            return -total_cross_entropy(outputs, x)
+        return super().total_log_prob_of_rounded(outputs, x)
 
     def mean(self, outputs: Tensor) -> Tensor:
         return torch.sigmoid(outputs)
