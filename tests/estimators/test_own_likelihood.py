@@ -226,9 +226,7 @@ def test_tags_are_those_of_the_class(likelihood, sparse, allow_nan, positive_onl
     assert (tags.sparse, tags.allow_nan, tags.positive_only) == (sparse, allow_nan, positive_only)
 
 
-@pytest.mark.parametrize(
-    "wrong", [nn.Linear, Likelihood, LaplaceLikelihood(4), 3, None, ["gaussian"], "normal"]
-)
+@pytest.mark.parametrize("wrong", [nn.Linear, Likelihood, LaplaceLikelihood(4), 3, None, "normal"])
 def test_anything_else_is_refused(wrong):
     match = r"(?s)likelihood.*subclass of skccvae\.nn\.Likelihood \(the class, not an instance\)"
     with pytest.raises((TypeError, ValueError), match=match):

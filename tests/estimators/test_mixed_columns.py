@@ -1,0 +1,255 @@
+"""Columns of several kinds in one table."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import make_column_selector
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+import skccvae
+from skccvae import (
+    ConstantCurvatureVAETransformer,
+    GaussianVAETransformer,
+    HyperbolicVAETransformer,
+    LatentOutlierDetector,
+    MixedCurvatureVAETransformer,
+    SphericalVAETransformer,
+)
+
+FAST = {"max_epochs": 3, "hidden_layer_sizes": (8,), "random_state": 0, "device": "cpu"}
+RNG = np.random.default_rng(0)
+T = RNG.normal(size=160)
+FRAME = pd.DataFrame(
+    {
+        "size": T + 0.1 * RNG.normal(size=160),
+        "kind": pd.Categorical(np.where(T > 0, "hi", "lo"), categories=["lo", "hi", "never"]),
+        "flag": T > 0.5,
+        "count": RNG.poisson(np.exp(T)),
+        "place": np.where(T > 0.7, "x", np.where(T > -0.7, "y", "z")),
+    }
+)
+BLOCKS = [
+    ("gaussian", ["size"]),
+    ("categorical", ["kind", "place"]),
+    ("poisson", ["count"]),
+    ("bernoulli", ["flag"]),
+]
+
+
+def with_holes(frame=FRAME):
+    holes = frame.astype({"flag": "boolean", "count": "Int64"})
+    for row, name in enumerate(frame.columns):
+        holes.loc[row :: 2 * len(frame.columns), name] = None if name == "place" else pd.NA
+    return holes
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        GaussianVAETransformer,
+        SphericalVAETransformer,
+        HyperbolicVAETransformer,
+        ConstantCurvatureVAETransformer,
+        MixedCurvatureVAETransformer,
+    ],
+)
+@pytest.mark.parametrize("likelihood", ["auto", BLOCKS])
+def test_a_frame_goes_in_and_comes_out(kind, likelihood):
+    vae = kind(likelihood=likelihood, **FAST).fit(FRAME)
+    assert vae.likelihood_ == "mixed"
+    Z = vae.transform(FRAME)
+    assert np.isfinite(Z).all()
+    assert np.isfinite(vae.score_samples(FRAME)).all()
+    vae.set_output(transform="pandas")
+    for back in (vae.inverse_transform(Z), vae.sample(20, random_state=0)):
+        pd.testing.assert_series_equal(back.dtypes, FRAME.dtypes)
+        assert set(back["place"]) <= {"x", "y", "z"}
+
+
+def test_training_learns_levels_beside_numbers():
+    vae = GaussianVAETransformer(2, likelihood=BLOCKS, **{**FAST, "max_epochs": 60}).fit(FRAME)
+    back = vae.set_output(transform="pandas").inverse_transform(vae.transform(FRAME))
+    assert (back["place"] == FRAME["place"]).mean() > 0.9
+    assert (back["kind"] == FRAME["kind"]).mean() > 0.9
+    assert np.corrcoef(back["size"], FRAME["size"])[0, 1] > 0.9
+
+
+def test_the_log_likelihood_is_that_of_the_columns():
+    """Its reconstruction is the sum over the blocks, each under a law of torch."""
+    vae = GaussianVAETransformer(2, likelihood=BLOCKS, **FAST).fit(FRAME)
+    module = vae.net_.module_
+    rows = torch.tensor([[0.3, 1.0, 1.0, 4.0, 2.0]])
+    outputs = torch.randn(
+        1, module.likelihood.n_outputs, generator=torch.Generator().manual_seed(0)
+    )
+    gaussian, kind, place, rate, logit = outputs.split([1, 3, 3, 1, 1], dim=-1)
+    parts = {p.name: p for p in module.likelihood.parts}
+    expected = (
+        parts["gaussian"].log_prob(gaussian, rows[:, [0]])
+        + torch.log_softmax(kind, -1)[:, 1]
+        + torch.log_softmax(place, -1)[:, 2]
+        + parts["poisson"].log_prob(rate, rows[:, [3]])
+        + torch.nn.functional.logsigmoid(logit).sum(-1)
+    )
+    assert torch.allclose(module.likelihood.log_prob(outputs, rows), expected)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        (["size"], ["kind", "place"], ["count", "flag"]),
+        (slice(0, 1), [1, 4], [2, 3]),
+        (
+            [True, False, False, False, False],
+            make_column_selector(dtype_include=["category", "object", "string"]),
+            ["count", "flag"],
+        ),
+    ],
+)
+def test_columns_are_named_as_in_a_column_transformer(columns):
+    kinds = ("gaussian", "categorical", "auto")
+    vae = GaussianVAETransformer(likelihood=list(zip(kinds, columns, strict=True)), **FAST)
+    wanted = GaussianVAETransformer(
+        likelihood=[("gaussian", [0]), ("categorical", [1, 4]), ("auto", [2, 3])], **FAST
+    )
+    assert np.array_equal(vae.fit_transform(FRAME), wanted.fit_transform(FRAME))
+
+
+def test_arrays_of_codes_are_as_good_as_frames():
+    array = np.column_stack([FRAME["size"], FRAME["kind"].cat.codes, FRAME["count"]])
+    blocks = [("gaussian", [0]), ("categorical", [1]), ("poisson", [2])]
+    vae = GaussianVAETransformer(likelihood=blocks, **FAST).fit(array)
+    back = vae.inverse_transform(vae.transform(array))
+    assert set(np.unique(back[:, 1])) <= {0.0, 1.0}
+    encode, decode = vae.to_torch()
+    Z = encode(torch.tensor(array))
+    assert Z.numpy() == pytest.approx(vae.transform(array), abs=1e-5)
+    assert decode(Z).numpy() == pytest.approx(vae.inverse_transform(Z.numpy()), abs=1e-5)
+
+
+def test_numbers_alone_are_what_they_were():
+    numbers = FRAME[["size", "count"]]
+    one = GaussianVAETransformer(**FAST).fit_transform(numbers)
+    assert np.array_equal(one, GaussianVAETransformer(**FAST).fit_transform(numbers.to_numpy()))
+
+
+def test_impute_keeps_what_was_observed_bit_for_bit():
+    holes = with_holes()
+    vae = GaussianVAETransformer(2, missing="mask", **FAST).fit(holes)
+    filled = vae.impute(holes)
+    pd.testing.assert_series_equal(filled.dtypes, holes.dtypes)
+    assert not filled.isna().any().any()
+    for name in holes:
+        seen = holes[name].notna()
+        pd.testing.assert_series_equal(filled[name][seen], holes[name][seen])
+    assert np.isfinite(vae.score_samples(holes)).all()
+    draws = vae.sample_missing(holes, 3, random_state=0)
+    assert draws.shape == (3, *holes.shape)
+    assert (draws[:, 1, 1] != None).all()  # noqa: E711
+
+
+def test_files_pickles_and_clones(tmp_path):
+    vae = GaussianVAETransformer(2, likelihood=BLOCKS, **FAST).fit(FRAME)
+    wanted = vae.transform(FRAME)
+    vae.save(tmp_path / "model", training_state=True)
+    for back in (skccvae.load(tmp_path / "model"), pickle.loads(pickle.dumps(vae))):
+        assert np.array_equal(back.transform(FRAME), wanted)
+        codes = back.partial_fit(FRAME).transform(FRAME)
+        assert np.isfinite(codes).all()
+    assert np.array_equal(clone(vae).fit_transform(FRAME), wanted)
+
+
+def test_early_stopping_and_weights():
+    weight = np.where(np.arange(160) % 3 == 0, 0.0, 1.0)
+    vae = GaussianVAETransformer(likelihood=BLOCKS, **FAST)
+    some = clone(vae).fit(FRAME[weight > 0].reset_index(drop=True)).transform(FRAME)
+    assert np.array_equal(vae.fit(FRAME, sample_weight=weight).transform(FRAME), some)
+    stopped = GaussianVAETransformer(early_stopping=True, **{**FAST, "max_epochs": 6}).fit(FRAME)
+    assert "valid_loss" in stopped.history_
+
+
+def test_a_search_over_a_pipeline():
+    pipe = make_pipeline(GaussianVAETransformer(**FAST), LogisticRegression())
+    grid = {"gaussianvaetransformer__n_components": [1, 2]}
+    search = GridSearchCV(pipe, grid, cv=2, error_score="raise").fit(FRAME, T > 0)
+    assert search.best_score_ > 0.7
+
+
+def test_the_outlier_detector_takes_frames():
+    detector = LatentOutlierDetector(GaussianVAETransformer(**FAST)).fit(FRAME)
+    assert detector.predict(FRAME).shape == (160,)
+
+
+def refused(match, X=FRAME, likelihood=BLOCKS, error=ValueError):
+    vae = GaussianVAETransformer(likelihood=BLOCKS, **FAST).fit(FRAME)
+    before = vae.transform(FRAME)
+    with pytest.raises(error, match=match):
+        vae.set_params(likelihood=likelihood).fit(X)
+    vae.set_params(likelihood=BLOCKS)
+    assert np.array_equal(vae.transform(FRAME), before)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "error", "match"),
+    [
+        (BLOCKS[:-1], ValueError, "describes no column 'flag'"),
+        ([*BLOCKS, ("gaussian", ["count"])], ValueError, "describes column 'count' twice"),
+        ([*BLOCKS, ("gaussian", ["nobody"])], ValueError, "'nobody'"),
+        ([("normal", ["size"]), *BLOCKS[1:]], ValueError, "must name one of"),
+        (["gaussian"], TypeError, "list of pairs"),
+        ([], ValueError, "describes no column"),
+        ([("categorical", ["size"]), *BLOCKS[1:]], (TypeError, ValueError), "'size'"),
+        ([("gaussian", ["place"]), *BLOCKS], (TypeError, ValueError), "'place'"),
+    ],
+)
+def test_bad_lists(likelihood, error, match):
+    refused(match, likelihood=likelihood, error=error)
+
+
+def test_unknown_levels_and_holes_are_named():
+    vae = GaussianVAETransformer(likelihood=BLOCKS, **FAST).fit(FRAME)
+    new = FRAME.copy()
+    new.loc[3, "place"] = "w"
+    with pytest.raises(ValueError, match=r"Column 'place' of X holds 'w', a level.*'x', 'y', 'z'"):
+        vae.transform(new)
+    new.loc[3, "place"] = None
+    with pytest.raises(ValueError, match=r"Column 'place' of X.*missing='mask'"):
+        vae.transform(new)
+    refused(r"Column 'place' of X.*missing='mask'", X=new)
+
+
+def test_codes_must_be_whole():
+    array = np.column_stack([FRAME["size"], FRAME["size"]])
+    with pytest.raises((TypeError, ValueError), match="Column 1 of X"):
+        GaussianVAETransformer(likelihood=[("gaussian", [0]), ("categorical", [1])]).fit(array)
+
+
+def test_a_level_of_the_dtype_that_does_not_occur_is_known():
+    vae = GaussianVAETransformer(likelihood=BLOCKS, **FAST).fit(FRAME)
+    new = FRAME.copy()
+    new.loc[0, "kind"] = "never"
+    assert np.isfinite(vae.transform(new)).all()
+
+
+def test_fifty_levels_do_not_drown_ten_real_columns():
+    """The reconstruction of real columns hardly suffers from a column of levels beside them."""
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 10)) + 0.3 * rng.normal(size=(600, 10))
+    frame = pd.DataFrame(real, columns=[f"r{k}" for k in range(10)])
+    level = pd.Categorical([f"level {k}" for k in rng.integers(0, 50, 600)])
+    settings = {**FAST, "hidden_layer_sizes": (32,), "max_epochs": 40}
+    errors = []
+    for table in (frame, frame.assign(level=level)):
+        vae = GaussianVAETransformer(2, **settings).fit(table).set_output(transform="pandas")
+        back = vae.inverse_transform(vae.transform(table).to_numpy())
+        found = np.asarray(back)[:, :10].astype(float)
+        errors.append(((found - real) ** 2).sum() / ((real - real.mean(0)) ** 2).sum())
+    assert errors[1] < 1.3 * errors[0]
