@@ -13,6 +13,7 @@ from sklearn.compose import make_column_selector
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
 
 import skccvae
 from skccvae import (
@@ -253,3 +254,14 @@ def test_fifty_levels_do_not_drown_ten_real_columns():
         found = np.asarray(back)[:, :10].astype(float)
         errors.append(((found - real) ** 2).sum() / ((real - real.mean(0)) ** 2).sum())
     assert errors[1] < 1.3 * errors[0]
+
+
+@pytest.mark.sklearn_contract
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks_pass_with_a_list():
+    vae = GaussianVAETransformer(likelihood=[("gaussian", slice(0, None))], **FAST)
+    reason = "weights change the order of the noise; README says so"
+    names = ("dense_data", "sparse_data")
+    expected = {f"check_sample_weight_equivalence_on_{name}": reason for name in names}
+    results = check_estimator(vae, expected_failed_checks=expected)
+    assert sum(result["status"] == "passed" for result in results) > 40
