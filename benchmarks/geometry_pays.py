@@ -11,6 +11,8 @@ Writes one line a run to a CSV file and skips runs that are already there.
 
     python benchmarks/geometry_pays.py --csv geometry.csv
     python benchmarks/geometry_pays.py --csv geometry.csv --table       # print what is there
+    python benchmarks/geometry_pays.py --csv geometry.csv --scales --data "branching 635" mammals
+    python benchmarks/geometry_pays.py --csv geometry.csv --figure scales.png
 """
 
 from __future__ import annotations
@@ -158,6 +160,10 @@ def grid(name: str) -> list[str]:
     return [f"{w} e{epochs}{K}" for w in ("w0", "w1", "w3") for K in curvatures]
 
 
+# Spaces of the picture of posterior scales, and their colours.
+SCALED = {"plane": "#0072B2", "sphere": "#009E73", "hyperbolic": "#D55E00"}
+
+
 def parsed(setting: str) -> dict[str, Any]:
     words = {word[0]: word[1:] for word in setting.split()}
     found: dict[str, Any] = {"distance_weight": float(words["w"]), "max_epochs": int(words["e"])}
@@ -238,6 +244,40 @@ def print_table(runs: Runs) -> None:
         print(f"{name:<15} {model:<11} {setting:<12} " + " ".join(cells))
 
 
+def draw_scales(runs: Runs, path: Path) -> None:
+    """What posterior scales do: correlation against log-likelihood, a panel a data set."""
+    import matplotlib.pyplot as plt
+
+    found: dict[tuple, list[tuple[float, float]]] = {}
+    for row in runs.rows():
+        if row["model"] in SCALED and row["setting"].startswith(("w0 e200", "w1 e200")):
+            point = float(row["log_likelihood"]), float(row["pearson"])
+            found.setdefault((row["data"], row["model"], row["setting"]), []).append(point)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained")
+    markers = {"": "o", "pshared": "s", "p0.3": "^", "p1": "D"}
+    for axis, data in zip(axes, ("branching 635", "mammals"), strict=True):
+        for (name, model, setting), points in found.items():
+            weight, _, scale = (setting.split() + [""])[:3]
+            if name == data and scale in markers:
+                face = SCALED[model] if weight == "w1" else "white"
+                x, y = np.mean(points, axis=0)
+                style = {"ms": 8, "mec": SCALED[model], "mfc": face, "mew": 1.5}
+                axis.errorbar(
+                    x, y, yerr=np.std(points, axis=0)[1], ecolor=SCALED[model], fmt=markers[scale],
+                    **style,
+                )  # fmt: skip
+        axis.set(title=data, xlabel="log-likelihood of test rows (nats)")
+    axes[0].set_ylabel("Pearson, geodesic against true distance")
+    grey = {"color": "0.4", "ls": "", "ms": 8}
+    handles = [plt.Line2D([], [], marker="o", color=c, ls="", label=m) for m, c in SCALED.items()]
+    names = {"": "free scales", "pshared": "shared", "p0.3": "0.3", "p1": "1"}
+    handles += [plt.Line2D([], [], marker=markers[k], label=n, **grey) for k, n in names.items()]
+    handles.append(plt.Line2D([], [], marker="o", label="weight 1 of distances", **grey))
+    handles.append(plt.Line2D([], [], marker="o", mfc="white", label="weight 0", **grey))
+    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     global FOLDER
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -248,9 +288,13 @@ def main() -> None:
     parser.add_argument("--validate", action="store_true", help="all settings, two other seeds")
     parser.add_argument("--scales", action="store_true", help="posterior scales in place of these")
     parser.add_argument("--table", action="store_true", help="print the file and stop")
+    parser.add_argument("--figure", type=Path, help="draw the posterior scales and stop")
     options = parser.parse_args()
     FOLDER = options.folder
     runs = Runs(options.csv, KEYS, VALUES)
+    if options.figure:
+        draw_scales(runs, options.figure)
+        return
     if options.table:
         print_table(runs)
         return
