@@ -24,6 +24,7 @@ from skccvae.distributions import (
 )
 from skccvae.kernels import (
     hyperplanes,
+    limited_wrapped_normal,
     projected_normal,
     riemannian_normal,
     rotationally_symmetric,
@@ -47,7 +48,7 @@ _TABLES: dict[type | str, tuple[Any, Callable[[int], Any]]] = {
 _STEPS: dict[type | str, Callable[..., Any]] = {
     WrappedNormal: wrapped_normal.step,
     RiemannianNormal: riemannian_normal.step,
-    "limited wrapped normal": wrapped_normal.limited_step,
+    "limited wrapped normal": limited_wrapped_normal.step,
     "hyperplanes": hyperplanes.step,
     "stress": stress.step,
 }

@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from skccvae.distributions import WrappedNormal
 from skccvae.distributions.preimages import log_preimage_sum, n_preimages_for
 from skccvae.kernels import accelerator, disabled
-from skccvae.kernels.wrapped_normal import limited_step
+from skccvae.kernels.limited_wrapped_normal import step as limited_step
 from skccvae.manifolds import constant_curvature
 from skccvae.manifolds.functional import log_origin, radius
 from skccvae.manifolds.polar import PolarSpace
