@@ -163,7 +163,7 @@ class SkipDecoder(nn.Module):
         self.last = nn.Linear(n_hidden + n_inputs + self.n_unused, n_outputs)
 
     def forward(self, z: Tensor) -> Tensor:
-        unused = z.new_zeros(z.shape[0], self.n_unused)
+        unused = z.new_zeros(*z.shape[:-1], self.n_unused)
         return self.last(torch.cat([self.hidden(z), z, unused], dim=-1))
 
     def set_affine(self, weight: Tensor, bias: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -71,6 +72,21 @@ class ProductLatent(Latent):
                 part = part.reshape(*part.shape[:-2], -1, part.shape[-1] // n)
                 eps = eps.reshape(*eps.shape[:-2], -1, eps.shape[-1] // n)
             yield self.factors[first], n, part, eps
+
+    @property
+    def row_key(self) -> tuple | None:
+        keys = tuple(factor.row_key for factor in self.factors)
+        # A group of factors is a batch of its own rows.
+        return None if None in keys else (type(self), *self._groups, *keys)
+
+    def for_rows(self, spaces: Sequence[Latent], n: int) -> Latent:
+        space = copy.copy(self)
+        rows = [
+            factor.for_rows([other.factors[i] for other in spaces], n)
+            for i, factor in enumerate(self.factors)
+        ]
+        space._modules = {**self._modules, "factors": nn.ModuleList(rows)}
+        return space
 
     @property
     def kl_dims(self) -> list[int]:
