@@ -50,6 +50,11 @@ class ModelMixin(SharedParameters, FittedAttributes):
         parts = (getattr(self, name, "") for name in _PARTS)
         return not all(isinstance(part, str | dict | MolecularGraph) for part in parts)
 
+    def _may_pack(self) -> bool:
+        """Whether the parameters let the model train with others; `pack_key` has the last word."""
+        alone = self.early_stopping or self.callbacks or self.verbose or self._has_own_parts()
+        return not alone and self.encoder == self.decoder == "mlp"
+
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
         """The untrained model, on the CPU."""
         latent = self._make_latent()

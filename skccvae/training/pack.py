@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -24,7 +24,11 @@ from skccvae.training.optimizer_state import AVERAGES
 from skccvae.training.stacked_rows import StackedBatch, StackedRows
 from skccvae.training.stacked_vae import StackedVAE, latent_key, structure
 
-__all__ = ["Training", "pack_key", "train_pack"]
+__all__ = ["Training", "pack_key", "pack_limit", "train_pack"]
+
+
+# Bounds of a pack: weights times rows in a batch of one model; weights and bytes of rows of all.
+_MOST_WORK, _MOST_WEIGHTS, _MOST_ROW_BYTES, _MOST_MODELS = 2**24, 2**21, 2**30, 64
 
 
 class Training(NamedTuple):
@@ -88,6 +92,20 @@ def _is_perceptron(module: nn.Module) -> bool:
     parts = [*module.encoder.modules(), *module.decoder.modules()]
     owners = [part for part in parts if next(part.parameters(recurse=False), None) is not None]
     return all(isinstance(part, nn.Linear) for part in owners)
+
+
+def pack_limit(training: Training) -> int:
+    """How many trainings of a kind pay as a pack; 1 if they do not pay.
+
+    A pack saves calls of operations, and no arithmetic. Its weights and what the optimizer
+    remembers of them should stay in the cache of a core, and its rows in memory.
+    """
+    net, source = training.net, training.train.source
+    n_weights = sum(parameter.numel() for parameter in net.module_.parameters())
+    if n_weights * training.train.batch_size > _MOST_WORK:
+        return 1
+    n_bytes = max(source.X.shape[0] * source.X.shape[1] * 4, 1)
+    return max(1, min(_MOST_WEIGHTS // n_weights, _MOST_ROW_BYTES // n_bytes, _MOST_MODELS))
 
 
 class _Member:
@@ -432,9 +450,3 @@ class _Pack:
         ]
         if matrices:
             torch._foreach_mul_(matrices, 1 - group["lr"] * group["decay"])
-
-
-def members_of(keys: Sequence[tuple | None]) -> Iterator[tuple[tuple | None, list[int]]]:
-    """Numbers of the entries of each key, in the order in which keys come first."""
-    for key in dict.fromkeys(keys):
-        yield key, [number for number, other in enumerate(keys) if other == key]

@@ -59,7 +59,7 @@ def structure(model: VAE) -> tuple:
         shapes(model.likelihood),
         None
         if model.predictor is None
-        else (shapes(model.predictor, any_input=True), tuple(model.predictor.n_classes)),
+        else (shapes(model.predictor.network, any_input=True), tuple(model.predictor.n_classes)),
         model.missing,
         model.n_mask,
         model.distance_weight > 0,
@@ -108,9 +108,12 @@ class StackedVAE(nn.Module):
         return self._rows[n]
 
     def noise(self, x: Tensor, lead: tuple[int, ...]) -> list[Tensor]:
-        """Empty noise for each group, of shape (group, *lead, b, noise_dim)."""
+        """Room for the noise of each group, of shape (group, *lead, b, noise_dim).
+
+        It is filled with ones, and not with zeros, which have no direction.
+        """
         return [
-            x.new_zeros(len(group), *lead, x.shape[1], self.models[group[0]].latent.noise_dim)
+            x.new_ones(len(group), *lead, x.shape[1], self.models[group[0]].latent.noise_dim)
             for group in self.groups
         ]
 

@@ -1,0 +1,221 @@
+"""A grid search whose models train together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from joblib import effective_n_jobs, parallel_config
+from joblib.parallel import ParallelBackendBase, get_active_backend
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.parallel import Parallel, delayed
+
+from skccvae._sklearn import Interval, StrOptions
+from skccvae.estimators._base import BaseVAETransformer
+
+__all__ = ["PackedGridSearchCV"]
+
+
+class PackedGridSearchCV(GridSearchCV):
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any,
+        *,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[..., Any] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        pack_size: int | str = "auto",
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.pack_size = pack_size
+
+    _parameter_constraints: ClassVar[dict] = {
+        **GridSearchCV._parameter_constraints,
+        "pack_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    }
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> PackedGridSearchCV:
+        """Run fit with all sets of parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, as the estimator takes them.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Targets of steps, scorers and splitters that read them.
+        **params : dict
+            As for `GridSearchCV.fit`: parameters of the estimator's ``fit``, of the scorer and of
+            the splitter.
+
+        Returns
+        -------
+        self : object
+            The fitted search.
+        """
+        backend = _PackBackend(self.n_jobs, self.pack_size)
+        # The fits of the search go to this backend, and nothing else does: `_run_search` leaves it.
+        self._packs = backend
+        backend.config = parallel_config(backend=backend)
+        try:
+            return super().fit(X, y, **params)
+        finally:
+            backend.config.unregister()
+            del self._packs
+
+    def _run_search(self, evaluate_candidates: Callable, *, callback_ctx: Any = None) -> None:
+        backend: _PackBackend = self._packs
+        backend.config.unregister()
+        evaluate = partial(
+            evaluate_candidates, more_results={"packed": backend.packed(self.n_splits_)}
+        )
+        # scikit-learn has contexts of callbacks since 1.9.
+        context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}
+        super()._run_search(evaluate, **context)
+
+
+class _Task:
+    """A fit of the search, as joblib waits for it."""
+
+    def __init__(self, backend: _PackBackend, batch: Any, callback: Any) -> None:
+        self.backend, self.items, self.callback = backend, batch.items, callback
+        self.values: list[Any] = []
+        self.packed: list[bool] = []
+
+    def get(self) -> list[Any]:
+        if not self.packed:
+            self.backend.run()
+        return self.values
+
+
+class _PackBackend(ParallelBackendBase):
+    """A backend of joblib that gathers the fits it is given and runs them when a result is due."""
+
+    config: parallel_config
+    uses_threads = True
+    supports_sharedmem = True
+
+    def __init__(self, n_jobs: int | None, pack_size: int | str) -> None:
+        super().__init__()
+        self.n_jobs, self.pack_size = n_jobs, pack_size
+        self.tasks: list[_Task] = []
+
+    def __reduce__(self) -> tuple:
+        # Fits get the search that they belong to, also in other processes, and none of its tasks.
+        return _PackBackend, (self.n_jobs, self.pack_size)
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        # How many fits may wait at once, which `pre_dispatch` can bound.
+        return 10**4
+
+    def submit(self, func: Any, callback: Any = None) -> _Task:
+        task = _Task(self, func, callback)
+        self.tasks.append(task)
+        return task
+
+    apply_async = submit  # its name in joblib 1.4
+
+    def packed(self, n_splits: int) -> Iterator[bool]:
+        """Whether all fits of a candidate trained in packs, when these are done."""
+        flags = [flag for task in self.tasks for flag in task.packed]
+        for first in range(0, len(flags), n_splits):
+            yield all(flags[first : first + n_splits])
+
+    def run(self) -> None:
+        """Run the tasks that wait, and let joblib hand over further ones."""
+        tasks = [task for task in self.tasks if not task.packed]
+        n_jobs = effective_n_jobs(self.n_jobs)
+        packs = list(_shared_out(tasks, n_jobs, self.pack_size))
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(_run_pack)([task.items for task in pack], self.pack_size) for pack in packs
+        )
+        for pack, results in zip(packs, found, strict=True):
+            for task, (values, packed) in zip(pack, results, strict=True):
+                task.values, task.packed = values, [packed] * len(values)
+                task.items = []
+        for task in tasks:
+            task.callback(task)
+
+
+def _shared_out(
+    tasks: Sequence[_Task], n_jobs: int, pack_size: int | str
+) -> Iterator[Sequence[_Task]]:
+    """Neighbours that train together, in equal shares; alone what cannot train with others."""
+    if n_jobs == 1:
+        yield tasks
+        return
+    together = [task for task in tasks if any(map(_may_pack, task.items))]
+    for task in tasks:
+        if task not in together:
+            yield [task]
+    if together:
+        most = _MOST_IN_SHARE if pack_size == "auto" else int(pack_size)
+        n_shares = n_jobs * -(-len(together) // (n_jobs * most))
+        for share in np.array_split(np.arange(len(together)), min(n_shares, len(together))):
+            yield [together[number] for number in share]
+
+
+# Fits that one process gets at once.
+_MOST_IN_SHARE = 64
+
+
+def _may_pack(item: tuple) -> bool:
+    """Whether a fit may train a model that can train with others, as far as parameters say."""
+    _, args, kwargs = item
+    parameters = kwargs.get("parameters") or {}
+    try:
+        estimator = clone(args[0]).set_params(**clone(parameters, safe=False))
+    except Exception:  # the fit says what is wrong
+        return False
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    return any(part._may_pack() for part in parts if isinstance(part, BaseVAETransformer))
+
+
+def _run_pack(batches: list[list[tuple]], pack_size: int | str) -> list[tuple[list[Any], bool]]:
+    """Results of some tasks, and whether each trained in a pack."""
+    from skccvae.training.meeting import run_together  # and skorch with it
+
+    config = _config_here()
+    outcomes = run_together([partial(_run_task, items, config) for items in batches], pack_size)
+    results = []
+    for values, packed, waiting, training in outcomes:
+        for value in values:
+            if isinstance(value, dict) and "fit_time" in value:
+                # Others were at work while it waited.
+                value["fit_time"] += (training - waiting) / len(values)
+        results.append((values, packed))
+    return results
+
+
+def _run_task(items: list[tuple], config: dict[str, Any]) -> list[Any]:
+    if not config:
+        return [func(*args, **kwargs) for func, args, kwargs in items]
+    with parallel_config(**config):
+        return [func(*args, **kwargs) for func, args, kwargs in items]
+
+
+def _config_here() -> dict[str, Any]:
+    """The backend of joblib in this thread, for another one; empty for the default."""
+    backend, n_jobs = get_active_backend()
+    default = type(backend).__name__ == "LokyBackend" and not backend.nesting_level and n_jobs == 1
+    return {} if default else {"backend": backend, "n_jobs": n_jobs}
