@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from skccvae.kernels import accelerator
+from skccvae.nn.gyroplane import LARGEST_OFFSET, POLE_MARGIN, SMALLEST_GAIN, Gyroplanes
 from skccvae.nn.linear_path import SkipDecoder, SkipEncoder
 
-__all__ = ["StackedLinear", "VmappedModules", "shapes", "stacked", "stacked_tensors"]
+__all__ = ["StackedGyroplanes", "StackedLinear", "VmappedModules", "shapes", "stacked", "stacked_tensors"]
 
 # Modules that only call their parts, with any number of leading dimensions.
 _CONTAINERS = (nn.Sequential, SkipEncoder, SkipDecoder)
@@ -132,6 +134,39 @@ class VmappedModules(_Stack):
         return vmap(one)(self._state, *given)
 
 
+class StackedGyroplanes(VmappedModules):
+    """Hyperplanes of several models, for rows of all of them in one batch.
+
+    Parameters
+    ----------
+    layers : sequence of Gyroplanes
+        m layers of one size.
+    """
+
+    def forward(self, c: Tensor, s: Tensor, K: float) -> Tensor:  # type: ignore[override]
+        """As `Gyroplanes.forward`; rows are those of the first model, then of the next one.
+
+        Parameters
+        ----------
+        c : Tensor of shape (..., m * b)
+        s : Tensor of shape (..., m * b, d)
+        K : float
+        """
+        weight, bias = self._state["module.linear.weight"], self._state["module.linear.bias"]
+        m, d = len(weight), s.shape[-1]
+        c = c.unflatten(-1, (m, -1)).movedim(-2, 0)
+        s = s.unflatten(-2, (m, -1)).movedim(-3, 0)
+        fused = accelerator("hyperplanes", s, curvature=K)
+        if fused is None:
+            result = super().forward(c, s, call=lambda layer, c, s: layer(c, s, K))
+        else:
+            margins = LARGEST_OFFSET, POLE_MARGIN, SMALLEST_GAIN
+            rows = s.reshape(m, -1, d)
+            result = fused(c.reshape(m, -1), rows, weight, bias, K, *margins)
+            result = result.reshape(*s.shape[:-1], -1)
+        return result.movedim(0, -3).flatten(-3, -2)
+
+
 class _Called(nn.Module):
     """A module whose call is that of a function of it."""
 
@@ -170,6 +205,8 @@ def stacked(modules: Sequence[nn.Module]) -> nn.Module:
     first = modules[0]
     if type(first) is nn.Linear and first.bias is not None:
         return StackedLinear(modules)
+    if type(first) is Gyroplanes:
+        return StackedGyroplanes(modules)
     if next(_tensors(first), None) is None:
         return first
     if type(first) not in _CONTAINERS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -202,6 +202,26 @@ def _run(members: list[_Member]) -> None:
             member.net.whole_ = True
 
 
+class _Part(NamedTuple):
+    """What some members have of a stacked parameter.
+
+    Attributes
+    ----------
+    parameter, stack : Parameter
+        The part, whose first axis is that of the members, and what it is a part of.
+    where : slice
+        Its place there.
+    owners, nets : list
+        The parameters that it holds, and their nets.
+    """
+
+    parameter: nn.Parameter
+    stack: nn.Parameter
+    where: slice
+    owners: list[nn.Parameter]
+    nets: list[VAENet]
+
+
 class _Pack:
     """Some models, stacked, with one optimizer."""
 
@@ -222,54 +242,64 @@ class _Pack:
         """One optimizer for all, in which neighbours of one rate and length share tensors."""
         settings = [(m.net.lr, m.net.weight_decay, m.n_batches) for m in self.members]
         groups = []
-        #: Of each group of the optimizer, its stacked parameters, its models, and its batches.
-        self.slices: list[tuple[list[nn.Parameter], slice, int]] = []
+        #: Of each group of the optimizer, its parts of stacked parameters, and its batches.
+        self.runs: list[tuple[list[_Part], int]] = []
         for setting, run in groupby(range(len(settings)), key=settings.__getitem__):
             numbers = list(run)
-            where = slice(numbers[0], numbers[-1] + 1)
-            whole = len(numbers) == len(settings)
-            parts = [p if whole else nn.Parameter(p.data[where]) for p, _ in self.pairs]
-            self.slices.append((parts, where, setting[2]))
+            parts = list(self._parts(numbers[0], numbers[-1] + 1))
+            self.runs.append((parts, setting[2]))
             own = [p for number in numbers for p in self.own[number]]
-            groups.append({"params": [*parts, *own], "lr": setting[0], "decay": setting[1]})
+            stacks = [part.parameter for part in parts]
+            groups.append({"params": [*stacks, *own], "lr": setting[0], "decay": setting[1]})
         self.optimizer = torch.optim.Adam(groups, fused=True)
-        for parts, where, _ in self.slices:
-            for part, (stack, owners) in zip(parts, self.pairs, strict=True):
-                self._read_state(part, stack, owners[where], where.start)
+        for parts, _ in self.runs:
+            for part in parts:
+                self._read_state(part)
         for member, own in zip(self.members, self.own, strict=True):
             for parameter in own:
                 known = member.net.optimizer_.state.get(parameter)
                 if known:
                     self.optimizer.state[parameter] = dict(known)
 
-    def _read_state(self, part: Tensor, stack: Tensor, owners: list, first: int) -> None:
+    def _parts(self, start: int, stop: int) -> Iterator[_Part]:
+        """What the members from ``start`` to ``stop`` have of the stacked parameters."""
+        places = {id(p): n for n, m in enumerate(self.members) for p in m.module.parameters()}
+        for stack, owners in self.pairs:
+            first = places[id(owners[0])]  # hyperplanes are stacked in groups
+            low, high = max(start, first), min(stop, first + len(owners))
+            if low >= high:
+                continue
+            where = slice(low - first, high - first)
+            whole = high - low == len(owners)
+            part = stack if whole else nn.Parameter(stack.data[where])
+            nets = [member.net for member in self.members[low:high]]
+            yield _Part(part, stack, where, owners[where], nets)
+
+    def _read_state(self, part: _Part) -> None:
         """What the optimizers of the nets remember of some parameters, stacked."""
-        known = [
-            self.members[first + number].net.optimizer_.state.get(owner)
-            for number, owner in enumerate(owners)
-        ]
+        owned = list(zip(part.nets, part.owners, strict=True))
+        known = [net.optimizer_.state.get(owner) for net, owner in owned]
         if not any(known):
             return
-        state = {name: torch.zeros_like(part.data) for name in AVERAGES[1:]}
-        for number, (entry, owner) in enumerate(zip(known, owners, strict=True)):
+        state = {name: torch.zeros_like(part.parameter.data) for name in AVERAGES[1:]}
+        for number, (entry, owner) in enumerate(zip(known, part.owners, strict=True)):
             for name, value in state.items():
                 part_of(value, number, owner).copy_(entry[name])
-        self.optimizer.state[part] = {"step": known[0]["step"].clone(), **state}
+        self.optimizer.state[part.parameter] = {"step": known[0]["step"].clone(), **state}
 
     def dissolve(self) -> None:
         """Give each net its weights, and what its optimizer remembers of them, as its own."""
-        for parts, where, _ in self.slices:
-            for part, (_, owners) in zip(parts, self.pairs, strict=True):
-                state = self.optimizer.state.get(part)
-                for number, owner in enumerate(owners[where]):
+        for parts, _ in self.runs:
+            for part in parts:
+                state = self.optimizer.state.get(part.parameter)
+                for number, (net, owner) in enumerate(zip(part.nets, part.owners, strict=True)):
                     owner.data = owner.data.clone()
                     owner.grad = None
-                    if not state:
-                        continue
-                    net = self.members[where.start + number].net
-                    net.optimizer_.state[owner] = {"step": state["step"].clone()} | {
-                        name: part_of(state[name], number, owner).clone() for name in AVERAGES[1:]
-                    }
+                    if state:
+                        net.optimizer_.state[owner] = {"step": state["step"].clone()} | {
+                            name: part_of(state[name], number, owner).clone()
+                            for name in AVERAGES[1:]
+                        }
         for member, own in zip(self.members, self.own, strict=True):
             for parameter in own:
                 if self.optimizer.state.get(parameter):
@@ -426,16 +456,15 @@ class _Pack:
         for stack, _ in self.pairs:
             stack.grad = None
         loss.sum().backward()
-        for (parts, where, n_batches), group in zip(
-            self.slices, self.optimizer.param_groups, strict=True
-        ):
+        for (parts, n_batches), group in zip(self.runs, self.optimizer.param_groups, strict=True):
             if number >= n_batches:  # these models have no batch any more in this epoch
                 for parameter in group["params"]:
                     parameter.grad = None
                 continue
-            for part, (stack, _) in zip(parts, self.pairs, strict=True):
-                if part is not stack:
-                    part.grad = None if stack.grad is None else stack.grad[where]
+            for part in parts:
+                if part.parameter is not part.stack:
+                    grad = part.stack.grad
+                    part.parameter.grad = None if grad is None else grad[part.where]
             if group["decay"]:
                 self._decay_weights(group, len(parts))
         self.optimizer.step()

@@ -94,6 +94,12 @@ class StackedVAE(nn.Module):
                 range(len(models)), key=lambda number: latent_key(models[number].latent)
             )
         ]
+        #: Hyperplanes of the groups that have some.
+        self.planes = nn.ModuleDict()
+        for place, group in enumerate(self.groups):
+            layers = [models[number].latent.gyroplanes for number in group]
+            if layers[0] is not None and len(group) > 1:
+                self.planes[str(place)] = stacked(layers)
         self.n_features = max(model.latent.n_features for model in models)
         self._rows: dict[int, list[Latent]] = {}
 
@@ -101,10 +107,11 @@ class StackedVAE(nn.Module):
         """The latent space of each group for n rows of each model."""
         if n not in self._rows:
             self._rows[n] = []
-            for group in self.groups:
+            for place, group in enumerate(self.groups):
                 spaces = [self.models[number].latent for number in group]
+                planes = self.planes[str(place)] if str(place) in self.planes else None
                 alone = len(group) == 1  # and perhaps with parameters, which must stay its own
-                self._rows[n].append(spaces[0] if alone else spaces[0].for_rows(spaces, n))
+                self._rows[n].append(spaces[0] if alone else spaces[0].for_rows(spaces, n, planes))
         return self._rows[n]
 
     def noise(self, x: Tensor, lead: tuple[int, ...]) -> list[Tensor]:

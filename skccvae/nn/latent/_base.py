@@ -303,12 +303,13 @@ class Latent(nn.Module):
     def row_key(self) -> tuple | None:
         """Key by which the rows of several models go through one `step`.
 
-        Spaces with equal keys compute the same function but for the tensors in `row_tensors`. None,
-        as for any space with parameters, steps the rows of each model alone.
+        Spaces with equal keys compute the same function but for the tensors in `row_tensors`, and
+        for their hyperplanes. None, as for any space with further parameters, steps the rows of
+        each model alone.
         """
         return self.batch_key
 
-    def for_rows(self, spaces: Sequence[Latent], n: int) -> Latent:
+    def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
         """A space that steps the rows of several, n of each one after the other.
 
         Parameters
@@ -317,11 +318,13 @@ class Latent(nn.Module):
             Spaces whose `row_key` is that of this one.
         n : int
             Rows of each.
+        planes : torch.nn.Module, optional
+            Their hyperplanes, if they have any, for such rows.
         """
-        if not self.row_tensors:
-            return self
         space = copy.copy(self)
-        space._buffers = dict(self._buffers)
+        space._buffers, space._modules = dict(self._buffers), dict(self._modules)
+        if planes is not None:
+            space.gyroplanes = planes
         for name in self.row_tensors:
             if getattr(self, name) is not None:
                 rows = torch.stack([getattr(other, name) for other in spaces])

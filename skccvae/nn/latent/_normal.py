@@ -165,13 +165,12 @@ class NormalLatent(Latent):
 
     @property
     def batch_key(self) -> tuple | None:
-        return self.row_key if self.axes is None else None
+        plain = self.axes is None and self.gyroplanes is None
+        return self.row_key if plain else None
 
     @property
     def row_key(self) -> tuple | None:
-        if self.learned is not None or self.gyroplanes is not None:
-            return None
-        if self.posterior_scale.key is None:
+        if self.learned is not None or self.posterior_scale.key is None:
             return None
         settings = (self.prior_scale, self.decoder_input, self.posterior_scale.key)
         return (type(self), self.dim, self.K, self.axes is not None, *settings)

@@ -75,11 +75,12 @@ class ProductLatent(Latent):
 
     @property
     def row_key(self) -> tuple | None:
-        keys = tuple(factor.row_key for factor in self.factors)
+        planes = any(factor.gyroplanes is not None for factor in self.factors)
+        keys = (None,) if planes else tuple(factor.row_key for factor in self.factors)
         # A group of factors is a batch of its own rows.
         return None if None in keys else (type(self), *self._groups, *keys)
 
-    def for_rows(self, spaces: Sequence[Latent], n: int) -> Latent:
+    def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
         space = copy.copy(self)
         rows = [
             factor.for_rows([other.factors[i] for other in spaces], n)
