@@ -157,7 +157,10 @@ class StackedGyroplanes(VmappedModules):
         c = c.unflatten(-1, (m, -1)).movedim(-2, 0)
         s = s.unflatten(-2, (m, -1)).movedim(-3, 0)
         fused = accelerator("hyperplanes", s, curvature=K)
-        if fused is None:
+        if K == 0:
+            rows = s.reshape(m, -1, d)
+            result = torch.baddbmm(bias.unsqueeze(1), rows, weight.mT).reshape(*s.shape[:-1], -1)
+        elif fused is None:
             result = super().forward(c, s, call=lambda layer, c, s: layer(c, s, K))
         else:
             margins = LARGEST_OFFSET, POLE_MARGIN, SMALLEST_GAIN
