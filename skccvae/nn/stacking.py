@@ -21,7 +21,14 @@ from skccvae.kernels import accelerator
 from skccvae.nn.gyroplane import LARGEST_OFFSET, POLE_MARGIN, SMALLEST_GAIN, Gyroplanes
 from skccvae.nn.linear_path import SkipDecoder, SkipEncoder
 
-__all__ = ["StackedGyroplanes", "StackedLinear", "VmappedModules", "shapes", "stacked", "stacked_tensors"]
+__all__ = [
+    "StackedGyroplanes",
+    "StackedLinear",
+    "VmappedModules",
+    "shapes",
+    "stacked",
+    "stacked_tensors",
+]
 
 # Modules that only call their parts, with any number of leading dimensions.
 _CONTAINERS = (nn.Sequential, SkipEncoder, SkipDecoder)
@@ -101,7 +108,7 @@ class VmappedModules(_Stack):
     >>> from skccvae.nn import GaussianLikelihood
     >>> from skccvae.nn.stacking import VmappedModules
     >>> likelihoods = [GaussianLikelihood(3) for _ in range(2)]
-    >>> total = VmappedModules(likelihoods, lambda kind, outputs, x: kind.total_log_prob(outputs, x))
+    >>> total = VmappedModules(likelihoods, lambda part, *args: part.total_log_prob(*args))
     >>> total(torch.zeros(2, 5, 3), torch.zeros(2, 5, 3)).shape
     torch.Size([2])
     """
@@ -118,8 +125,7 @@ class VmappedModules(_Stack):
             self._state[f"module.{name}"] = held
             self.register_parameter(name.replace(".", "_"), held)
         for name, _ in modules[0].named_buffers():
-            held = _stacked([module.get_buffer(name) for module in modules])
-            self._state[f"module.{name}"] = held
+            self._state[f"module.{name}"] = _stacked([m.get_buffer(name) for m in modules])
 
     def forward(self, *args: Tensor | None, call: Callable[..., Any] | None = None) -> Any:
         template = self._template[0] if call is None else _Called(self._template[0].module, call)
@@ -216,15 +222,14 @@ def stacked(modules: Sequence[nn.Module]) -> nn.Module:
         return VmappedModules(modules)
     twin = copy.copy(first)
     twin._modules = {
-        name: None
-        if part is None
-        else stacked([module.get_submodule(name) for module in modules])
+        name: None if part is None else stacked([module.get_submodule(name) for module in modules])
         for name, part in first._modules.items()
     }
     if isinstance(twin, SkipDecoder):
-        widths = [(m.last.in_features, m.n_unused) for m in modules]  # type: ignore
         # The widest input decides; what others lack is zeros in their inputs.
-        twin.n_unused = max(total for total, _ in widths) - max(a - b for a, b in widths)
+        decoders: Sequence[Any] = modules
+        width = max(decoder.last.in_features for decoder in decoders)
+        twin.n_unused = width - max(d.last.in_features - d.n_unused for d in decoders)
     return twin
 
 

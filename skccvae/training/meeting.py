@@ -180,9 +180,7 @@ def _advance(fit: _Fit, waiting: dict[tuple, list[_Fit]], pack_size: int | str) 
         _train_all(waiting.pop(key), waiting, pack_size)
 
 
-def _train_all(
-    fits: list[_Fit], waiting: dict[tuple, list[_Fit]], pack_size: int | str
-) -> None:
+def _train_all(fits: list[_Fit], waiting: dict[tuple, list[_Fit]], pack_size: int | str) -> None:
     _train(fits)
     for fit in fits:
         _advance(fit, waiting, pack_size)

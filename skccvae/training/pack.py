@@ -23,6 +23,7 @@ from skccvae.training.net import VAENet
 from skccvae.training.optimizer_state import AVERAGES
 from skccvae.training.stacked_rows import StackedBatch, StackedRows
 from skccvae.training.stacked_vae import StackedVAE, latent_key, structure
+from skccvae.vae import VAE
 
 __all__ = ["Training", "pack_key", "pack_limit", "train_pack"]
 
@@ -87,7 +88,7 @@ def pack_key(training: Training) -> tuple | None:
     )
 
 
-def _is_perceptron(module: nn.Module) -> bool:
+def _is_perceptron(module: VAE) -> bool:
     """Whether the networks are made of dense layers, which are what pays to stack."""
     parts = [*module.encoder.modules(), *module.decoder.modules()]
     owners = [part for part in parts if next(part.parameters(recurse=False), None) is not None]
@@ -150,8 +151,11 @@ def train_pack(trainings: Sequence[Training]) -> list[BaseException | None]:
     members = [_Member(number, training) for number, training in enumerate(trainings)]
     members.sort(key=_Member.order)
     start = [copy.deepcopy(member.module.state_dict()) for member in members]
-    states = [(member, stream.cpu, stream.device) for member in members
-              if (stream := member.training.train.stream) is not None]
+    states = [
+        (member, stream.cpu, stream.device)
+        for member in members
+        if (stream := member.training.train.stream) is not None
+    ]
     generators = {id(g): (g, g.get_state()) for _, *pair in states for g in pair if g is not None}
     for member in members:
         member.net.check_training_readiness()
@@ -355,7 +359,7 @@ class _Pack:
     def _pass(self, epochs_done: int) -> list[list[float]]:
         """Train on all batches; returns what `VAENet.epoch_record` takes, for each model."""
         totals: Tensor | None = None
-        factors: list[Tensor | float] = [0.0] * len(self.members)
+        factors: list[Any] = [0.0] * len(self.members)
         stress = torch.zeros(len(self.members), dtype=torch.float64)
         rows = torch.zeros(len(self.members), dtype=torch.float64)
         trains = [member.training.train for member in self.members]
@@ -419,9 +423,9 @@ class _Pack:
                 if not batch.sizes[i]:
                     parts.append(zero)
                     continue
-                x, weights = batch.of(i)
+                x, of_rows = batch.of(i)
                 params = terms.params[i, : len(x), : module.latent.n_params]
-                found[i] = module._stress(params, x, weights, STRESS_ROWS)
+                found[i] = module._stress(params, x, of_rows, STRESS_ROWS)
                 parts.append(module.distance_weight * module.distance_scale * found[i])
             loss = loss + torch.stack(parts)
         return loss, terms, found

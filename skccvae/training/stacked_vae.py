@@ -97,7 +97,7 @@ class StackedVAE(nn.Module):
         #: Hyperplanes of the groups that have some.
         self.planes = nn.ModuleDict()
         for place, group in enumerate(self.groups):
-            layers = [models[number].latent.gyroplanes for number in group]
+            layers: list[Any] = [models[number].latent.gyroplanes for number in group]
             if layers[0] is not None and len(group) > 1:
                 self.planes[str(place)] = stacked(layers)
         self.n_features = max(model.latent.n_features for model in models)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -81,9 +81,9 @@ class ProductLatent(Latent):
         return None if None in keys else (type(self), *self._groups, *keys)
 
     def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
-        space = copy.copy(self)
+        space, products = copy.copy(self), cast(Sequence[ProductLatent], spaces)
         rows = [
-            factor.for_rows([other.factors[i] for other in spaces], n)
+            factor.for_rows([product.factors[i] for product in products], n)
             for i, factor in enumerate(self.factors)
         ]
         space._modules = {**self._modules, "factors": nn.ModuleList(rows)}
