@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -39,16 +39,37 @@ class _Stack(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Pairs of a stacked parameter and the parameters that it holds.
-        self.pairs: list[tuple[nn.Parameter, list[nn.Parameter]]] = []
+        self.held: list[Held] = []
 
-    def _hold(self, parameters: Sequence[Tensor]) -> nn.Parameter:
+    def _hold(self, parameters: Sequence[Tensor], transposed: bool = False) -> nn.Parameter:
         """Parameters as one of shape (m, ...), with zeros where some are smaller than others."""
-        stack = nn.Parameter(_stacked(parameters))
-        self.pairs.append((stack, list(parameters)))  # type: ignore[arg-type]
+        values = _stacked(parameters)
+        stack = nn.Parameter(values.mT.contiguous() if transposed else values)
+        held = Held(stack, list(parameters), transposed)  # type: ignore[arg-type]
+        self.held.append(held)
         for number, parameter in enumerate(parameters):
-            parameter.data = part_of(stack.data, number, parameter)
+            parameter.data = held.part(stack.data, number, parameter)
         return stack
+
+
+class Held(NamedTuple):
+    """A stacked parameter, and the parameters that it holds.
+
+    Attributes
+    ----------
+    stack : Parameter of shape (m, ...)
+    owners : list of Parameter
+    transposed : bool
+        Whether they are matrices that it holds transposed.
+    """
+
+    stack: nn.Parameter
+    owners: list[nn.Parameter]
+    transposed: bool = False
+
+    def part(self, stack: Tensor, number: int, like: Tensor) -> Tensor:
+        """What a tensor that is stacked like the parameter has for one of those that it holds."""
+        return part_of(stack.mT if self.transposed else stack, number, like)
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
@@ -84,11 +105,12 @@ class StackedLinear(_Stack):
 
     def __init__(self, layers: Sequence[Any]) -> None:
         super().__init__()
-        self.weight = self._hold([layer.weight for layer in layers])
+        # So that its gradient, a product of matrices, comes in its own layout.
+        self.weight = self._hold([layer.weight for layer in layers], transposed=True)
         self.bias = self._hold([layer.bias for layer in layers])
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight)
 
 
 class VmappedModules(_Stack):
@@ -238,11 +260,11 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_buffers()
 
 
-def stacked_tensors(module: nn.Module) -> Iterator[tuple[nn.Parameter, list[nn.Parameter]]]:
-    """Pairs of a stacked parameter of a module and the parameters that it holds."""
+def stacked_tensors(module: nn.Module) -> Iterator[Held]:
+    """The stacked parameters of a module."""
     for part in module.modules():
         if isinstance(part, _Stack):
-            yield from part.pairs
+            yield from part.held
 
 
 def shapes(module: nn.Module, any_input: bool = False) -> tuple:

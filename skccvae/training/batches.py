@@ -313,16 +313,21 @@ class Batches:
         return int(self.batch_size > 1 and len(self.index) % self.batch_size == 1)
 
     def __iter__(self) -> Iterator[Batch]:
-        order, n_batches = self.index, len(self)
-        cpu, device = (self.stream.cpu, self.stream.device) if self.stream else (None, None)
-        if self.shuffle:
-            order = order[torch.randperm(len(order), generator=cpu, device="cpu").numpy()]
-        for number in range(n_batches):
-            stop = (number + 1) * self.batch_size if number + 1 < n_batches else len(order)
-            batch = self.source.batch(order[number * self.batch_size : stop])
+        device = self.stream.device if self.stream else None
+        for index in self.indices():
+            batch = self.source.batch(index)
             if self.binarize and self.shuffle:
                 batch = batch._replace(x=self._drawn(batch.x, device))
             yield batch
+
+    def indices(self) -> list[np.ndarray]:
+        """Rows of the source in each batch of the next pass, which draws their order."""
+        order, n_batches = self.index, len(self)
+        if self.shuffle:
+            cpu = self.stream.cpu if self.stream else None
+            order = order[torch.randperm(len(order), generator=cpu, device="cpu").numpy()]
+        ends = [number * self.batch_size for number in range(1, n_batches)]
+        return np.split(order, ends)
 
     def _drawn(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.missing:

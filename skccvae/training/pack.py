@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from skccvae.nn import STRESS_ROWS
-from skccvae.nn.stacking import part_of, stacked_tensors
+from skccvae.nn.stacking import Held, stacked_tensors
 from skccvae.training.batches import Batches
 from skccvae.training.exceptions import DivergenceError
 from skccvae.training.net import VAENet
@@ -211,8 +211,10 @@ class _Part(NamedTuple):
 
     Attributes
     ----------
-    parameter, stack : Parameter
-        The part, whose first axis is that of the members, and what it is a part of.
+    parameter : Parameter
+        The part, whose first axis is that of the members.
+    held : Held
+        What it is a part of.
     where : slice
         Its place there.
     owners, nets : list
@@ -220,10 +222,14 @@ class _Part(NamedTuple):
     """
 
     parameter: nn.Parameter
-    stack: nn.Parameter
+    held: Held
     where: slice
     owners: list[nn.Parameter]
     nets: list[VAENet]
+
+
+def _own(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 class _Pack:
@@ -236,8 +242,9 @@ class _Pack:
         self.iwae = self.criterion.objective == "iwae"
         self.stack = StackedVAE([member.module for member in members])
         self.stack.train()
-        self.pairs = list(stacked_tensors(self.stack))
-        held = {id(part) for _, parts in self.pairs for part in parts}
+        self.rows = StackedRows([member.training.train for member in members])
+        self.held = list(stacked_tensors(self.stack))
+        held = {id(owner) for each in self.held for owner in each.owners}
         #: Parameters that are not stacked: those of latent spaces.
         self.own = [[p for p in m.module.parameters() if id(p) not in held] for m in members]
         self._make_optimizer()
@@ -268,7 +275,8 @@ class _Pack:
     def _parts(self, start: int, stop: int) -> Iterator[_Part]:
         """What the members from ``start`` to ``stop`` have of the stacked parameters."""
         places = {id(p): n for n, m in enumerate(self.members) for p in m.module.parameters()}
-        for stack, owners in self.pairs:
+        for each in self.held:
+            stack, owners, _ = each
             first = places[id(owners[0])]  # hyperplanes are stacked in groups
             low, high = max(start, first), min(stop, first + len(owners))
             if low >= high:
@@ -277,7 +285,7 @@ class _Pack:
             whole = high - low == len(owners)
             part = stack if whole else nn.Parameter(stack.data[where])
             nets = [member.net for member in self.members[low:high]]
-            yield _Part(part, stack, where, owners[where], nets)
+            yield _Part(part, each, where, owners[where], nets)
 
     def _read_state(self, part: _Part) -> None:
         """What the optimizers of the nets remember of some parameters, stacked."""
@@ -288,7 +296,7 @@ class _Pack:
         state = {name: torch.zeros_like(part.parameter.data) for name in AVERAGES[1:]}
         for number, (entry, owner) in enumerate(zip(known, part.owners, strict=True)):
             for name, value in state.items():
-                part_of(value, number, owner).copy_(entry[name])
+                part.held.part(value, number, owner).copy_(entry[name])
         self.optimizer.state[part.parameter] = {"step": known[0]["step"].clone(), **state}
 
     def dissolve(self) -> None:
@@ -297,11 +305,11 @@ class _Pack:
             for part in parts:
                 state = self.optimizer.state.get(part.parameter)
                 for number, (net, owner) in enumerate(zip(part.nets, part.owners, strict=True)):
-                    owner.data = owner.data.clone()
+                    owner.data = _own(owner.data)
                     owner.grad = None
                     if state:
                         net.optimizer_.state[owner] = {"step": state["step"].clone()} | {
-                            name: part_of(state[name], number, owner).clone()
+                            name: _own(part.held.part(state[name], number, owner))
                             for name in AVERAGES[1:]
                         }
         for member, own in zip(self.members, self.own, strict=True):
@@ -353,7 +361,7 @@ class _Pack:
     @torch.no_grad()
     def _finite(self) -> bool:
         own = [p for parameters in self.own for p in parameters]
-        total = sum(t.detach().abs().sum() for t in [*(p for p, _ in self.pairs), *own])
+        total = sum(t.detach().abs().sum() for t in [*(held.stack for held in self.held), *own])
         return bool(torch.isfinite(torch.as_tensor(total)))
 
     def _pass(self, epochs_done: int) -> list[list[float]]:
@@ -362,8 +370,7 @@ class _Pack:
         factors: list[Any] = [0.0] * len(self.members)
         stress = torch.zeros(len(self.members), dtype=torch.float64)
         rows = torch.zeros(len(self.members), dtype=torch.float64)
-        trains = [member.training.train for member in self.members]
-        for number, batch in enumerate(StackedRows(trains)):
+        for number, batch in enumerate(self.rows):
             if number == 0:
                 self._measure(batch, epochs_done)
             loss, terms, found = self._loss(batch, number, epochs_done)
@@ -457,8 +464,8 @@ class _Pack:
 
     def _optimize(self, loss: Tensor, number: int) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        for stack, _ in self.pairs:
-            stack.grad = None
+        for each in self.held:
+            each.stack.grad = None
         loss.sum().backward()
         for (parts, n_batches), group in zip(self.runs, self.optimizer.param_groups, strict=True):
             if number >= n_batches:  # these models have no batch any more in this epoch
@@ -466,8 +473,8 @@ class _Pack:
                     parameter.grad = None
                 continue
             for part in parts:
-                if part.parameter is not part.stack:
-                    grad = part.stack.grad
+                if part.parameter is not part.held.stack:
+                    grad = part.held.stack.grad
                     part.parameter.grad = None if grad is None else grad[part.where]
             if group["decay"]:
                 self._decay_weights(group, len(parts))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,7 +45,6 @@ class StackedBatch(NamedTuple):
         return self.x[number, : self.sizes[number]], weights
 
 
-@dataclass
 class StackedRows:
     """The batches of one pass of each model, side by side.
 
@@ -55,9 +54,16 @@ class StackedRows:
         One for each model, with equal numbers of columns.
     """
 
-    trains: Sequence[Batches]
+    def __init__(self, trains: Sequence[Batches]) -> None:
+        self.trains = list(trains)
+        self._rows: Tensor | None = None
+        if all(map(_is_plain, trains)):
+            self._rows, self._offsets = _side_by_side([t.source._resident for t in trains])
 
     def __iter__(self) -> Iterator[StackedBatch]:
+        if self._rows is not None:
+            yield from self._picked(self._rows)
+            return
         passes = [iter(train) for train in self.trains]
         last: list[Batch] = []
         for _ in range(max(map(len, self.trains))):
@@ -66,6 +72,61 @@ class StackedRows:
             # A model without a batch shows its last one once more, without weight.
             last = [last[i] if b is None else b for i, b in enumerate(batches)]
             yield _stacked(last, sizes)
+
+    def _picked(self, rows: Tensor) -> Iterator[StackedBatch]:
+        """The same batches, each with one indexing call for all models."""
+        passes = [train.indices() for train in self.trains]
+        m, p = len(passes), rows.shape[1]
+        for number in range(max(map(len, passes))):
+            sizes = [len(each[number]) if number < len(each) else 0 for each in passes]
+            n = max(sizes)
+            index = np.empty((m, n), dtype=np.int64)
+            for own, each, size, offset in zip(index, passes, sizes, self._offsets, strict=True):
+                picked = each[min(number, len(each) - 1)]
+                own[:] = picked[0]
+                own[:size] = picked[:size]
+                own += offset
+            places = torch.from_numpy(index.reshape(-1)).to(rows.device)
+            x = rows.index_select(0, places).reshape(m, n, p)
+            weights = None
+            if min(sizes) < n:
+                own_rows = torch.arange(n)[None] < torch.tensor(sizes)[:, None]
+                counts = torch.tensor(sizes, dtype=x.dtype).clamp(min=1)
+                weights = (own_rows / counts[:, None]).to(x.device, x.dtype)
+            yield StackedBatch(x, sizes, weights)
+
+
+def _is_plain(train: Batches) -> bool:
+    """Whether batches are rows of one tensor as they are."""
+    source = train.source
+    return (
+        source._resident is not None
+        and source._resident.dtype == torch.float32
+        and source.targets is None
+        and source.weights is None
+        and not train.binarize
+    )
+
+
+def _side_by_side(tensors: Sequence[Any]) -> tuple[Tensor, list[int]]:
+    """Rows of all tensors, those that are equal once, and where each begins."""
+    unique: list[Tensor] = []
+    places = []
+    for tensor in tensors:
+        found = (i for i, other in enumerate(unique) if _equal(tensor, other))
+        place = next(found, len(unique))
+        if place == len(unique):
+            unique.append(tensor)
+        places.append(place)
+    starts = np.cumsum([0, *map(len, unique)]).tolist()
+    return torch.cat(unique), [starts[place] for place in places]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    # NaN, a missing value, is not equal to itself.
+    return torch.equal(one.contiguous().view(torch.int32), other.contiguous().view(torch.int32))
 
 
 def _stacked(batches: list[Batch], sizes: list[int]) -> StackedBatch:

@@ -44,14 +44,15 @@ def test_values_and_gradients(name):
         return
     found.square().sum().backward()
     held = 0
-    for parameter, owners in stacked_tensors(stack):
-        for number, owner in enumerate(owners):
+    for each in stacked_tensors(stack):
+        for number, owner in enumerate(each.owners):
             held += 1
-            torch.testing.assert_close(parameter.grad[number], slopes[id(owner)])
+            slope = each.part(each.stack.grad, number, owner)
+            torch.testing.assert_close(slope, slopes[id(owner)])
     assert held == len(slopes)
     with torch.no_grad():
-        for parameter, _ in stacked_tensors(stack):
-            parameter.add_(1.0)
+        for each in stacked_tensors(stack):
+            each.stack.add_(1.0)
     again = torch.stack([module(rows) for module, rows in zip(modules, x, strict=True)])
     torch.testing.assert_close(stack(x), again)
 
