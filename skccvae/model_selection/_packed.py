@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from numbers import Integral
@@ -12,6 +13,7 @@ from joblib import effective_n_jobs, parallel_config
 from joblib.parallel import ParallelBackendBase, get_active_backend
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from skccvae._sklearn import Interval, StrOptions
@@ -81,7 +83,7 @@ multimetric_
     posterior, dimension and curvature share a step, and so do folds.
 
     Models train alone, in the same call, with other networks or parts of yours, ``early_stopping``,
-    ``callbacks``, ``verbose``, ``warm_start``, or rows that are molecules.
+    ``callbacks``, ``verbose``, rows that are molecules, or in a pipeline with ``memory``.
 
     The gain is largest for small networks and small batches. It vanishes where a step is mostly
     arithmetic: ``pack_size="auto"`` stacks nothing if the number of weights times ``batch_size`` is
@@ -232,12 +234,12 @@ class _PackBackend(ParallelBackendBase):
         """Run the tasks that wait, and let joblib hand over further ones."""
         tasks = [task for task in self.tasks if not task.packed]
         n_jobs = effective_n_jobs(self.n_jobs)
-        packs = list(_shared_out(tasks, n_jobs, self.pack_size))
+        shares = list(_shared_out(tasks, n_jobs, self.pack_size))
         found = Parallel(n_jobs=self.n_jobs)(
-            delayed(_run_pack)([task.items for task in pack], self.pack_size) for pack in packs
+            delayed(_run_pack)([task.items for task in share], size) for share, size in shares
         )
-        for pack, results in zip(packs, found, strict=True):
-            for task, (values, packed) in zip(pack, results, strict=True):
+        for (share, _), results in zip(shares, found, strict=True):
+            for task, (values, packed) in zip(share, results, strict=True):
                 task.values, task.packed = values, [packed] * len(values)
                 task.items = []
         for task in tasks:
@@ -246,20 +248,19 @@ class _PackBackend(ParallelBackendBase):
 
 def _shared_out(
     tasks: Sequence[_Task], n_jobs: int, pack_size: int | str
-) -> Iterator[Sequence[_Task]]:
-    """Neighbours that train together, in equal shares; alone what cannot train with others."""
-    if n_jobs == 1:
-        yield tasks
-        return
-    together = [task for task in tasks if any(map(_may_pack, task.items))]
+) -> Iterator[tuple[Sequence[_Task], int | str]]:
+    """Neighbours that train together, in shares, and alone what cannot; with the size of packs."""
+    together = []
     for task in tasks:
-        if task not in together:
-            yield [task]
+        if any(map(_may_pack, task.items)):
+            together.append(task)
+        else:
+            yield [task], 1
     if together:
         most = _MOST_IN_SHARE if pack_size == "auto" else int(pack_size)
-        n_shares = n_jobs * -(-len(together) // (n_jobs * most))
+        n_shares = n_jobs * -(-len(together) // (n_jobs * most)) if n_jobs > 1 else 1
         for share in np.array_split(np.arange(len(together)), min(n_shares, len(together))):
-            yield [together[number] for number in share]
+            yield [together[number] for number in share], pack_size
 
 
 # Fits that one process gets at once.
@@ -275,6 +276,8 @@ def _may_pack(item: tuple) -> bool:
     except Exception:  # the fit says what is wrong
         return False
     parts = [estimator, *estimator.get_params(deep=True).values()]
+    if any(isinstance(part, Pipeline) and part.memory is not None for part in parts):
+        return False  # one after the other, so that a later fit finds what an earlier one has kept
     return any(part._may_pack() for part in parts if isinstance(part, BaseVAETransformer))
 
 
@@ -283,7 +286,10 @@ def _run_pack(batches: list[list[tuple]], pack_size: int | str) -> list[tuple[li
     from skccvae.training.meeting import run_together  # and skorch with it
 
     config = _config_here()
-    outcomes = run_together([partial(_run_task, items, config) for items in batches], pack_size)
+    calls = [partial(_run_task, items, config) for items in batches]
+    # scikit-learn enters a context of filters in each fit, and fits do not end in reverse order.
+    with warnings.catch_warnings():
+        outcomes = run_together(calls, pack_size)
     results = []
     for values, packed, waiting, training in outcomes:
         for value in values:

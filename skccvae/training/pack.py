@@ -71,6 +71,7 @@ def pack_key(training: Training) -> tuple | None:
         or stream.lends
         or train.source._extra is not None
         or bool(net.optimizer_.state)
+        or bool(net.history)
         or not _is_perceptron(net.module_)
     )
     if alone:
@@ -355,6 +356,8 @@ class _Pack:
     def _undo(member: _Member, tensors: dict[str, Tensor]) -> None:
         for name, tensor in member.net._tensors():
             tensor.copy_(tensors[name])
+        # The new optimizer takes all parameters that need a gradient, a curvature in burn-in too.
+        member.module.latent.train_curvature(True)
         member.net.history.pop()
         member.net.whole_ = True
 

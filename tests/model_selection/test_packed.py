@@ -98,6 +98,23 @@ def test_processes():
     assert packed.cv_results_["packed"].tolist() == [True, True, False, False]
 
 
+def test_a_pipeline_with_memory_trains_once_for_equal_steps(tmp_path):
+    pipe = pipeline().set_params(memory=str(tmp_path))
+    search = PackedGridSearchCV(pipe, {"clf__C": [0.1, 1.0, 10.0]}, cv=2, refit=False).fit(X, y)
+    assert not search.cv_results_["packed"].any()
+    # The scaler and the model of each fold.
+    assert len(list(tmp_path.rglob("output.pkl"))) == 4
+
+
+def test_filters_of_warnings_stay():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        before, copy = warnings.filters, list(warnings.filters)
+        PackedGridSearchCV(pipeline(), {"vae__n_components": [2, 3]}, cv=2).fit(X, y)
+        assert warnings.filters is before
+        assert before == copy
+
+
 def test_scores():
     scoring = {"accuracy": "accuracy", "again": make_scorer(accuracy_score)}
     grid = {"vae__n_components": [2, 3]}

@@ -194,6 +194,26 @@ def test_a_model_that_diverges_ends_alone():
         assert_equal_models(outcome.value, call())
 
 
+def test_a_learned_curvature_diverges_as_it_does_alone():
+    options = {"learn_curvature": True, "learning_rate": 1e20}
+    kind = ConstantCurvatureVAETransformer
+    models = [kind(**{**SMALL, **options}) for _ in range(3)]
+
+    def diverged(model):
+        with pytest.raises(DivergenceError):
+            model.fit(DIGITS)
+        return model
+
+    *packed, alone = models
+    packed = [o.value for o in run_together([lambda m=m: diverged(m) for m in packed])]
+    diverged(alone)
+    for model in packed:
+        assert model.curvature_ == alone.curvature_
+        groups = [len(m.net_.optimizer_.param_groups[0]["params"]) for m in (model, alone)]
+        assert groups[0] == groups[1]
+        np.testing.assert_allclose(model.transform(DIGITS), alone.transform(DIGITS), atol=1e-4)
+
+
 def test_an_error_in_the_step_of_all_leaves_each_to_itself(monkeypatch):
     from skccvae.training.stacked_vae import StackedVAE
 
