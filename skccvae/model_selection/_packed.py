@@ -12,7 +12,7 @@ import numpy as np
 from joblib import effective_n_jobs, parallel_config
 from joblib.parallel import ParallelBackendBase, get_active_backend
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -175,9 +175,8 @@ multimetric_
     def _run_search(self, evaluate_candidates: Callable, *, callback_ctx: Any = None) -> None:
         backend: _PackBackend = self._packs
         backend.config.unregister()
-        evaluate = partial(
-            evaluate_candidates, more_results={"packed": backend.packed(self.n_splits_)}
-        )
+        packed = backend.packed(len(ParameterGrid(self.param_grid)))
+        evaluate = partial(evaluate_candidates, more_results={"packed": packed})
         # scikit-learn has contexts of callbacks since 1.9.
         context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}
         super()._run_search(evaluate, **context)
@@ -224,11 +223,11 @@ class _PackBackend(ParallelBackendBase):
 
     apply_async = submit  # its name in joblib 1.4
 
-    def packed(self, n_splits: int) -> Iterator[bool]:
+    def packed(self, n_candidates: int) -> Iterator[bool]:
         """Whether all fits of a candidate trained in packs, when these are done."""
         flags = [flag for task in self.tasks for flag in task.packed]
-        for first in range(0, len(flags), n_splits):
-            yield all(flags[first : first + n_splits])
+        by_candidate: np.ndarray = np.reshape(flags, (n_candidates, -1))
+        yield from by_candidate.all(axis=1).tolist()
 
     def run(self) -> None:
         """Run the tasks that wait, and let joblib hand over further ones."""
