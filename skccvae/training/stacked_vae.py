@@ -158,23 +158,27 @@ class StackedVAE(nn.Module):
             size = len(part)
             rows = part[..., : space.n_params].reshape(size * b, space.n_params)
             # Draws come first where a space takes several.
-            eps = eps.movedim(0, -3).flatten(-3, -2)
+            eps = eps.flatten(0, 1) if eps.dim() == 3 else eps.movedim(0, -3).flatten(-3, -2)
             factor_kl = None
             if iwae:
                 feature, kl = space.weighted(rows, eps)
             else:
                 feature, kl, factor_kl, _ = space.step(rows, eps)
-            feature = feature.unflatten(-2, (size, b)).movedim(-3, 0)
-            features.append(F.pad(feature, (0, self.n_features - feature.shape[-1])))
-            kls.append(kl.unflatten(-1, (size, b)).movedim(-2, 0))
+            lacking = self.n_features - feature.shape[-1]
+            feature = _by_model(feature, size, row_axis=-2)
+            features.append(F.pad(feature, (0, lacking)) if lacking else feature)
+            kls.append(_by_model(kl, size, row_axis=-1))
             if factor_kl is None:
                 factors += [kl.new_zeros(0)] * size
             else:
-                values = over_draws(factor_kl.unflatten(-2, (size, b)).movedim(-3, 0), 3)
+                values = over_draws(_by_model(factor_kl, size, row_axis=-2), 3)
                 own = None if weights is None else weights[len(factors) : len(factors) + size]
                 factors += mean_over_rows(values, own).unbind()
         z = torch.cat(features)
-        outputs = self.decoder(z.flatten(1, -2)).unflatten(1, z.shape[1:-1])
+        if z.dim() == 3:
+            outputs = self.decoder(z)
+        else:
+            outputs = self.decoder(z.flatten(1, -2)).unflatten(1, z.shape[1:-1])
         bound = None
         if iwae:
             log_lik, log_ratio = self._log_prob(outputs, x), torch.cat(kls)
@@ -195,6 +199,14 @@ class StackedVAE(nn.Module):
     def _log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         call = _observed_log_prob if self.first[0].missing else _log_prob
         return self.likelihood(outputs, x, call=call)
+
+
+def _by_model(values: Tensor, size: int, row_axis: int) -> Tensor:
+    """Values of rows of several models, with an axis of the models in front."""
+    axis = values.dim() + row_axis
+    if axis == 0:  # one draw, as most often
+        return values.unflatten(0, (size, -1))
+    return values.unflatten(axis, (size, -1)).movedim(axis, 0)
 
 
 def mean_over_rows(values: Tensor, weights: Tensor | None) -> Tensor:
