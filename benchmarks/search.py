@@ -2,9 +2,9 @@
 
 The digits, five curvatures of both signs, two dimensions and three folds: 30 fits, without the
 refit, scored by the bound of the log-likelihood. Models train for 60 epochs, which is what
-``max_epochs="auto"`` takes here; starts and scores, which no pack makes faster, count as well. Both searches have the same ``n_jobs``. They take
-turns, and the figure is the median over rounds of the ratio within a round. Processes are started
-before the first round.
+``max_epochs="auto"`` takes here; starts and scores, which no pack makes faster, count as well. Both
+searches have the same ``n_jobs``. They take turns, and the figure is the median over rounds of the
+ratio within a round. Processes are started before the first round.
 
 With ``--same`` it compares whole searches over seeds instead: the largest difference of the mean
 score of a candidate, and the choices.
