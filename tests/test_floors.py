@@ -47,7 +47,7 @@ THIRD_PARTY = {
     "nn": TRAINING_STEP | {"torch_geometric"},  # optional: graph.py imports it when it is used
     "training": AROUND_IT,
     "estimators": AROUND_IT | {"pandas"},  # optional: frames of its users
-    "model_selection": {"numpy", "scipy", "sklearn", "pandas"},
+    "model_selection": {"numpy", "scipy", "sklearn", "joblib", "pandas"},
     "datasets": {"torch", "numpy", "scipy", "sklearn", "joblib", "tqdm", "pandas", "PIL", "rdkit"},
     "plotting": {"torch", "numpy", "scipy", "sklearn", "matplotlib", "pandas", "rdkit"},
     "metrics": {"torch", "numpy", "scipy", "sklearn"},

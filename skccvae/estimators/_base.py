@@ -344,9 +344,12 @@ class BaseVAETransformer(
             valid = Batches(source, held_out, rows, shuffle=False, binarize=dynamic)
             settled = self.net_.settling_epochs(len(train), epochs)
             self._check_early_stopping(epochs, settled)
+        from skccvae.training.meeting import Training  # and skorch with it
+        from skccvae.training.meeting import train as train_net
+
         self.net_.set_training_callbacks(self._callbacks(epochs, settled))
         burn_in = CURVATURE_BURN_IN * epochs if use_validation else 0.0
-        self.net_.train_epochs(train, valid, epochs, burn_in)
+        train_net(Training(self.net_, train, valid, epochs, burn_in))
 
     def _follow_parameters(self) -> None:
         """Tell the net about settings of the training that have changed since the last call."""

@@ -115,6 +115,18 @@ def _sine_by_K(b: Tensor, sine: Tensor, cosine: Tensor, K: float) -> Tensor:
     return torch.where(square < _SERIES_BELOW / abs(K), series, closed)
 
 
+def _of_rows(planes: Tensor) -> Tensor:
+    """Numbers of planes, (n,) or (m, n), beside rows, (k, n) or (m, k, n)."""
+    return planes if planes.dim() == 1 else planes.unsqueeze(-2)
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Product of a matrix and a vector, or of each of m."""
+    if vector.dim() == 1:
+        return torch.mv(matrix, vector)
+    return torch.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
+
+
 class _Distances(torch.autograd.Function):
     """The layer at a curvature K; `learned` is the tensor behind K, or None."""
 
@@ -145,9 +157,11 @@ class _Distances(torch.autograd.Function):
         sine, cosine = sin_k(offset, K), cos_k(offset, K)
         ratio = cosine / gain
         scaled = weight * (ratio * size).unsqueeze(-1)
-        rows = s.reshape(-1, s.shape[-1])
-        c = c.reshape(-1, 1)
-        x = torch.mm(rows, scaled.T).addcmul_(c, sine, value=-size)
+        # One set of planes, (n, d), or one for each model, (m, n, d).
+        lead = weight.shape[:-2]
+        rows = s.reshape(*lead, -1, s.shape[-1])
+        c = c.reshape(*lead, -1, 1)
+        x = torch.matmul(rows, scaled.mT).addcmul_(c, _of_rows(sine), value=-size)
         angle, slope, largest = _arcsine(x, sign, pole_margin)
         ctx.save_for_backward(c, rows, weight)
         # These are neither inputs nor outputs, so plain attributes suffice and cost less.
@@ -155,7 +169,7 @@ class _Distances(torch.autograd.Function):
         ctx.rows = (x, angle, slope, largest)
         ctx.K, ctx.size, ctx.shape, ctx.largest_offset = K, size, s.shape, largest_offset
         ctx.like = None if learned is None else (learned.dtype, learned.device)
-        return (angle * (gain / size)).reshape(*s.shape[:-1], len(gain))
+        return (angle * _of_rows(gain / size)).reshape(*s.shape[:-1], gain.shape[-1])
 
     @staticmethod
     @first_order_only
@@ -165,14 +179,14 @@ class _Distances(torch.autograd.Function):
         c, rows, weight = ctx.saved_tensors
         x, angle, slope, largest = ctx.rows
         K, size = ctx.K, ctx.size
-        grad = grad.reshape(-1, len(gain))
-        g_gain = (grad * angle).sum(0) / size
-        g_angle = grad * (gain / size)
+        grad = grad.reshape(x.shape)
+        g_gain = (grad * angle).sum(-2) / size
+        g_angle = grad * _of_rows(gain / size)
         g_x = g_angle * slope
-        g_rows = torch.mm(g_x, scaled)
-        g_c = torch.mv(g_x, sine * -size)
-        g_sine = torch.mv(g_x.T, c.squeeze(-1)) * -size
-        g_scaled = torch.mm(g_x.T, rows) * size
+        g_rows = torch.matmul(g_x, scaled)
+        g_c = _times(g_x, sine * -size)
+        g_sine = _times(g_x.mT, c.squeeze(-1)) * -size
+        g_scaled = torch.matmul(g_x.mT, rows) * size
         # Of the planes: scaled = w C / g, offset = limit_size(-bias / g), g = |w|.
         g_cosine = (g_scaled * weight).sum(-1) / gain
         g_offset = g_sine * cosine - K * sine * g_cosine
@@ -225,12 +239,12 @@ def step(
     c : Tensor of shape (...)
     s : Tensor of shape (..., d)
         Polar pair of the points.
-    weight : Tensor of shape (n_planes, d)
-        Unit normals times gains.
-    bias : Tensor of shape (n_planes,)
+    weight : Tensor of shape (n_planes, d) or (m, n_planes, d)
+        Unit normals times gains; with m sets of planes, points of shape (m, k, d) go to theirs.
+    bias : Tensor of shape (n_planes,) or (m, n_planes)
         Minus gain times offset.
     curvature : float or Tensor of shape ()
-        Curvature. A tensor must be on the CPU; it gets a gradient.
+        Curvature. A tensor must be on the CPU; it gets a gradient. With m sets, a float.
     largest_offset, pole_margin, smallest_gain : float
         Where the layer leaves its formula; see `skccvae.nn.gyroplane`.
 

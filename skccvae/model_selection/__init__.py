@@ -1,8 +1,9 @@
-"""Choosing a model: comparison of latent geometries on rows held out."""
+"""Choosing a model: comparison of latent geometries, and a search whose models train together."""
 
 from __future__ import annotations
 
 from skccvae.model_selection._compare import compare_geometries
 from skccvae.model_selection._comparison import GeometryComparison
+from skccvae.model_selection._packed import PackedGridSearchCV
 
-__all__ = ["GeometryComparison", "compare_geometries"]
+__all__ = ["GeometryComparison", "PackedGridSearchCV", "compare_geometries"]

@@ -167,7 +167,7 @@ class SkipDecoder(nn.Module):
         hidden = self.hidden(z)
         # Rounded once where the layer is to read rounded numbers.
         z = z.to(hidden.dtype)
-        unused = z.new_zeros(z.shape[0], self.n_unused)
+        unused = z.new_zeros(*z.shape[:-1], self.n_unused)
         return self.last(torch.cat([hidden, z, unused], dim=-1))
 
     def set_affine(self, weight: Tensor, bias: Tensor) -> None:

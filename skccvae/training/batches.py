@@ -336,16 +336,21 @@ class Batches:
         return int(self.batch_size > 1 and len(self.index) % self.batch_size == 1)
 
     def __iter__(self) -> Iterator[Batch]:
-        order, n_batches = self.index, len(self)
-        device, orders = (self.stream.device, self.stream.order) if self.stream else (None, None)
-        if self.shuffle:
-            order = order[torch.randperm(len(order), generator=orders, device="cpu").numpy()]
-        for number in range(n_batches):
-            stop = (number + 1) * self.batch_size if number + 1 < n_batches else len(order)
-            batch = self.source.batch(order[number * self.batch_size : stop])
+        device = self.stream.device if self.stream else None
+        for index in self.indices():
+            batch = self.source.batch(index)
             if self.binarize and self.shuffle:
                 batch = batch._replace(x=drawn(batch.x, device, self.missing, self.quick_draws))
             yield batch
+
+    def indices(self) -> list[np.ndarray]:
+        """Rows of the source in each batch of the next pass, which draws their order."""
+        order, n_batches = self.index, len(self)
+        if self.shuffle:
+            orders = self.stream.order if self.stream else None
+            order = order[torch.randperm(len(order), generator=orders, device="cpu").numpy()]
+        ends = [number * self.batch_size for number in range(1, n_batches)]
+        return np.split(order, ends)
 
     def in_order(self) -> Iterator[Batch]:
         """The same rows without random numbers: in the order of ``index``, and not binarised."""

@@ -136,13 +136,7 @@ class VAENet(ModuleNet):
             with nullcontext() if train.stream is None else train.stream.drawing():
                 record = self._passes(train, valid, epoch, per_batch)
             record["dur"] = time.perf_counter() - start
-            for name, value in record.items():
-                self.history.record(name, value)
-            for name in LOSSES:
-                if name in record:
-                    self.history.record(f"{name}_best", record[name] < self.best_[name])
-                    self.best_ = {**self.best_, name: min(record[name], self.best_[name])}
-            self.n_epochs_ = done + 1
+            self.note_epoch(record)
         except BaseException:
             # An interrupted or diverged epoch leaves weights half way. The history describes the
             # weights of the last whole epoch.
@@ -154,6 +148,16 @@ class VAENet(ModuleNet):
             raise
         self.whole_ = True
         self.notify("on_epoch_end", **rows)
+
+    def note_epoch(self, record: dict[str, float]) -> None:
+        """Write what the history says of the epoch that has just ended."""
+        for name, value in record.items():
+            self.history.record(name, value)
+        for name in LOSSES:
+            if name in record:
+                self.history.record(f"{name}_best", record[name] < self.best_[name])
+                self.best_ = {**self.best_, name: min(record[name], self.best_[name])}
+        self.n_epochs_ += 1
 
     def _passes(self, train, valid, epoch: int, per_batch: bool) -> dict[str, float]:
         """Train on all batches, validate, and return what the history says of the epoch."""
@@ -170,6 +174,15 @@ class VAENet(ModuleNet):
             raise
         if not all(map(math.isfinite, validation.values())):
             raise DivergenceError(epoch, "the validation loss", self.lr)
+        return {
+            **self.epoch_record(means, epoch),
+            **validation,
+            **({"train_batch_count": len(train)} if per_batch else {}),
+            **self.module_.latent.history(),
+        }
+
+    def epoch_record(self, means: list[float], epoch: int) -> dict[str, float]:
+        """Entries of the history for the mean loss, reconstruction, KLs and stress of an epoch."""
         names = self.module_.latent.factor_names
         # The stress comes last, where it has a weight.
         stress = {"stress": means.pop()} if self.module_.distance_weight else {}
@@ -181,9 +194,6 @@ class VAENet(ModuleNet):
             "beta": self.criterion_.weight(epoch),
             **{f"kl_{name}": kl for name, kl in zip(names, means[3:], strict=False)},
             **stress,
-            **validation,
-            **({"train_batch_count": len(train)} if per_batch else {}),
-            **self.module_.latent.history(),
         }
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
@@ -193,10 +203,7 @@ class VAENet(ModuleNet):
         table: Tensor | None = None
         sizes: list[int] = []
         n_batches = len(train)
-        measure = self.module_.distance_weight > 0 and (
-            # A weight may come later than the first epoch.
-            epochs_done < self.settled_after_ or float(self.module_.distance_scale) == 0
-        )
+        measure = self.measures_distances(epochs_done)
         for number, batch in enumerate(train):
             if number == 0 and measure:
                 self.module_.measure_distance_scale(batch.x, batch.extra, batch.weights)
@@ -218,6 +225,13 @@ class VAENet(ModuleNet):
         values = table[: len(sizes)].double()
         rows = torch.tensor(sizes, dtype=torch.float64, device=values.device)
         return ((rows[:, None] * values).sum(0) / rows.sum()).tolist()
+
+    def measures_distances(self, epochs_done: int) -> bool:
+        """Whether the next epoch starts with a measurement of what a unit of stress costs."""
+        return self.module_.distance_weight > 0 and (
+            # A weight may come later than the first epoch.
+            epochs_done < self.settled_after_ or float(self.module_.distance_scale) == 0
+        )
 
     def _end_batch(self, batch, loss: Tensor, training: bool) -> None:
         prefix = "train" if training else "valid"

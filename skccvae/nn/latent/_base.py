@@ -7,6 +7,8 @@ numbers, and so decides whether draws are fresh or repeatable.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -294,6 +296,41 @@ class Latent(nn.Module):
         Factors with equal keys compute the same function. A space with parameters has None.
         """
         return None
+
+    #: Names of the tensors that `step` also takes with one row for each row of the batch.
+    row_tensors: tuple[str, ...] = ()
+
+    @property
+    def row_key(self) -> tuple | None:
+        """Key by which the rows of several models go through one `step`.
+
+        Spaces with equal keys compute the same function but for the tensors in `row_tensors`, and
+        for their hyperplanes. None, as for any space with further parameters, steps the rows of
+        each model alone.
+        """
+        return self.batch_key
+
+    def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
+        """A space that steps the rows of several, n of each one after the other.
+
+        Parameters
+        ----------
+        spaces : sequence of Latent
+            Spaces whose `row_key` is that of this one.
+        n : int
+            Rows of each.
+        planes : torch.nn.Module, optional
+            Their hyperplanes, if they have any, for such rows.
+        """
+        space = copy.copy(self)
+        space._buffers, space._modules = dict(self._buffers), dict(self._modules)
+        if planes is not None:
+            space.gyroplanes = planes
+        for name in self.row_tensors:
+            if getattr(self, name) is not None:
+                rows = torch.stack([getattr(other, name) for other in spaces])
+                space._buffers[name] = rows.repeat_interleave(n, dim=0)
+        return space
 
     def fix_curvature(self) -> None:
         """Turn a learned curvature into the number that it is now, if there is one."""

@@ -114,6 +114,7 @@ class EuclideanLatent(Latent):
     """
 
     axes: Tensor
+    row_tensors = ("axes",)
 
     def __init__(
         self,
@@ -133,7 +134,11 @@ class EuclideanLatent(Latent):
 
     @property
     def batch_key(self) -> tuple | None:
-        if self.prior_scale == "auto" or self.posterior_scale.key is None:
+        return None if self.prior_scale == "auto" else self.row_key
+
+    @property
+    def row_key(self) -> tuple | None:
+        if self.posterior_scale.key is None:
             return None
         return (type(self), self.dim, self.prior_scale, self.posterior_scale.key)
 
@@ -206,6 +211,10 @@ class DeterministicLatent(Latent):
         self.n_params = dim
         self.n_features = dim
         self.noise_dim = 0
+
+    @property
+    def batch_key(self) -> tuple | None:
+        return (type(self), self.dim)
 
     @property
     def kl_dims(self) -> list[int]:

@@ -76,6 +76,7 @@ class NormalLatent(Latent):
         limit of a free scale.
     """
 
+    row_tensors = ("axes",)
     manifold: ConstantCurvature
     law: type[WrappedNormal | RiemannianNormal]
 
@@ -164,12 +165,15 @@ class NormalLatent(Latent):
 
     @property
     def batch_key(self) -> tuple | None:
-        if self.learned is not None or self.gyroplanes is not None or self.axes is not None:
-            return None
-        if self.posterior_scale.key is None:
+        plain = self.axes is None and self.gyroplanes is None
+        return self.row_key if plain else None
+
+    @property
+    def row_key(self) -> tuple | None:
+        if self.learned is not None or self.posterior_scale.key is None:
             return None
         settings = (self.prior_scale, self.decoder_input, self.posterior_scale.key)
-        return (type(self), self.dim, self.K, *settings)
+        return (type(self), self.dim, self.K, self.axes is not None, *settings)
 
     def history(self) -> dict[str, float]:
         return {} if self.learned is None else {"curvature": self.curvature()}
@@ -271,8 +275,11 @@ class NormalLatent(Latent):
             draw = zs if log_map else log_origin(zc, zs, K)
             if fused is not None:  # it knows the prior of scale 1
                 precision = self.axes.square().reciprocal()
-                log_ratio = log_ratio + draw.square() @ (0.5 * (precision - 1))
-                log_ratio = log_ratio + self.axes.log().sum()
+                square, excess = draw.square(), 0.5 * (precision - 1)
+                one_for_all = excess.dim() == 1  # or one set of axes for each row
+                part = square @ excess if one_for_all else (square * excess).sum(-1)
+                log_ratio = log_ratio + part
+                log_ratio = log_ratio + self.axes.log().sum(-1)
             zs = draw / self.axes if log_map else zs
         features = zs if log_map else self._features_at(zc, zs, K)
         return features, log_ratio, tangent, log_scale

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,22 @@ class ProductLatent(Latent):
                 part = part.reshape(*part.shape[:-2], -1, part.shape[-1] // n)
                 eps = eps.reshape(*eps.shape[:-2], -1, eps.shape[-1] // n)
             yield self.factors[first], n, part, eps
+
+    @property
+    def row_key(self) -> tuple | None:
+        planes = any(factor.gyroplanes is not None for factor in self.factors)
+        keys = (None,) if planes else tuple(factor.row_key for factor in self.factors)
+        # A group of factors is a batch of its own rows.
+        return None if None in keys else (type(self), *self._groups, *keys)
+
+    def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
+        space, products = copy.copy(self), cast(Sequence[ProductLatent], spaces)
+        rows = [
+            factor.for_rows([product.factors[i] for product in products], n)
+            for i, factor in enumerate(self.factors)
+        ]
+        space._modules = {**self._modules, "factors": nn.ModuleList(rows)}
+        return space
 
     @property
     def kl_dims(self) -> list[int]:

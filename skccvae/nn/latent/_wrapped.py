@@ -63,8 +63,8 @@ class WrappedLatent(NormalLatent):
         self.flat_part = flat_part
 
     @property
-    def batch_key(self) -> tuple | None:
-        key = super().batch_key
+    def row_key(self) -> tuple | None:
+        key = super().row_key
         return key and (*key, self.flat_part)
 
     def posterior(self, params: Tensor) -> Distribution:

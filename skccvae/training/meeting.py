@@ -1,0 +1,204 @@
+"""Fits that wait for each other where their trainings begin, so that these run as packs.
+
+Each fit runs in a thread of its own, and only one of them at a time: the threads are coroutines.
+So what stands before and after a training, steps of a pipeline and scores, runs as it always does.
+All trainings run in the thread that has called `run_together`, where Ctrl-C arrives.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar, copy_context
+from typing import Any, NamedTuple
+
+from skccvae.training.modes import own_modes
+from skccvae.training.pack import Training, pack_key, pack_limit, train_pack
+
+__all__ = ["Outcome", "run_together", "train"]
+
+
+class Outcome(NamedTuple):
+    """What a call of `run_together` has come to.
+
+    Attributes
+    ----------
+    value : object
+        What it returned.
+    packed : bool
+        Whether it trained, and all of its trainings ran in a pack.
+    waiting, training : float
+        Seconds in which it waited for its trainings, and its share of the time that these took.
+    """
+
+    value: Any
+    packed: bool
+    waiting: float
+    training: float
+
+
+class _Abandoned(BaseException):
+    """Ends a thread whose result nobody wants any more."""
+
+
+_current: ContextVar[_Fit | None] = ContextVar("skccvae_current_fit", default=None)
+
+
+def train(training: Training) -> None:
+    """Train a model: at once, or within `run_together` with others.
+
+    Raises
+    ------
+    DivergenceError
+        As `VAENet.train_epochs`.
+    """
+    fit = _current.get()
+    if fit is None:
+        training.run()
+    else:
+        fit.wait_for(training)
+
+
+class _Fit:
+    """A call in a thread that runs only while its owner waits in `resume`."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+        self._abandoned = False
+        self.wanted: Training | None = None
+        self.done = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.ended: BaseException | None = None  # what ended the training early
+        self.packed: list[bool] = []
+        self.waiting = self.training = 0.0
+
+    def resume(self) -> None:
+        """Go on until the call wants a training, or is done."""
+        if self._thread is None:
+            # Settings in context variables hold in the thread as well.
+            target = copy_context().run
+            self._thread = threading.Thread(target=target, args=(self._run,), daemon=True)
+            self._thread.start()
+        else:
+            self._go.release()
+        self._back.acquire()
+
+    def _run(self) -> None:
+        _current.set(self)
+        try:
+            self.value = self._call()
+        except BaseException as error:
+            self.error = error
+        self.done = True
+        self._back.release()
+
+    def wait_for(self, training: Training) -> None:
+        start = time.perf_counter()
+        self.wanted = training
+        if not self._abandoned:
+            self._back.release()
+            self._go.acquire()
+        self.wanted = None
+        self.waiting += time.perf_counter() - start
+        if self._abandoned:
+            raise _Abandoned
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            raise ended
+
+    def abandon(self) -> None:
+        """End the thread. One that is not in a training ends at its next one or with its call."""
+        self._abandoned = True
+        if self._thread is not None and not self.done:
+            self._go.release()
+            self._thread.join()
+
+
+def run_together(
+    calls: Sequence[Callable[[], Any]], pack_size: int | str = "auto"
+) -> list[Outcome]:
+    """Run calls that train models, so that trainings of one kind run as a pack.
+
+    Parameters
+    ----------
+    calls : sequence of callable
+        Called without arguments, one after the other up to the training, and then again from there
+        on. A call may train several models, or none.
+    pack_size : int or "auto", default="auto"
+        Most models in a pack. ``"auto"`` is as many as pay, see `pack_limit`.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the calls.
+
+    Raises
+    ------
+    BaseException
+        What a call has raised; the others are given up. A training that ends early raises in its
+        own call, which may catch it.
+    """
+    fits = [_Fit(call) for call in calls]
+    waiting: dict[tuple, list[_Fit]] = {}
+    try:
+        for fit in fits:
+            _advance(fit, waiting, pack_size)
+        while waiting:
+            # A call that wants a further training joins the others again.
+            _train_all(waiting.pop(next(iter(waiting))), waiting, pack_size)
+    except BaseException:
+        for fit in fits:
+            fit.abandon()
+        raise
+    return [
+        Outcome(fit.value, bool(fit.packed) and all(fit.packed), fit.waiting, fit.training)
+        for fit in fits
+    ]
+
+
+def _advance(fit: _Fit, waiting: dict[tuple, list[_Fit]], pack_size: int | str) -> None:
+    """Run a call until it waits for others, or is done."""
+    while True:
+        fit.resume()
+        if fit.error is not None:
+            raise fit.error
+        if fit.done:
+            return
+        assert fit.wanted is not None
+        key, limit = pack_key(fit.wanted), pack_limit(fit.wanted)
+        if pack_size != "auto":
+            limit = int(pack_size)
+        if key is not None and limit > 1:
+            break
+        _train([fit])
+    waiting.setdefault(key, []).append(fit)
+    if len(waiting[key]) >= limit:
+        _train_all(waiting.pop(key), waiting, pack_size)
+
+
+def _train_all(fits: list[_Fit], waiting: dict[tuple, list[_Fit]], pack_size: int | str) -> None:
+    _train(fits)
+    for fit in fits:
+        _advance(fit, waiting, pack_size)
+
+
+@own_modes(grad=True)
+def _train(fits: list[_Fit]) -> None:
+    trainings = [fit.wanted for fit in fits if fit.wanted is not None]
+    start = time.perf_counter()
+    if len(fits) > 1:
+        for fit, error in zip(fits, train_pack(trainings), strict=True):
+            fit.ended = error
+    else:
+        try:
+            trainings[0].run()
+        except Exception as error:
+            fits[0].ended = error
+    seconds = time.perf_counter() - start
+    for fit in fits:
+        fit.packed.append(len(fits) > 1)
+        fit.training += seconds / len(fits)

@@ -1,0 +1,253 @@
+"""The training loop of several models at once.
+
+Each model keeps its own rows, random numbers, learning rate, weight of the KL and number of epochs,
+so it ends with the weights of its own training, up to rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from skccvae.nn import STRESS_ROWS
+from skccvae.nn.stacking import stacked_tensors
+from skccvae.training.batches import Batches
+from skccvae.training.exceptions import DivergenceError
+from skccvae.training.net import VAENet
+from skccvae.training.stacked_optimizer import StackedOptimizer
+from skccvae.training.stacked_rows import StackedBatch, StackedRows
+from skccvae.training.stacked_vae import StackedVAE, latent_key
+
+__all__ = ["Member", "Pack", "Training"]
+
+
+class Training(NamedTuple):
+    """The arguments of `VAENet.train_epochs`, and the net.
+
+    Attributes
+    ----------
+    net : VAENet
+    train, valid : Batches or None
+    epochs : int
+    burn_in : float
+    """
+
+    net: VAENet
+    train: Batches
+    valid: Batches | None
+    epochs: int
+    burn_in: float
+
+    def run(self) -> None:
+        """Train the model alone."""
+        self.net.train_epochs(self.train, self.valid, self.epochs, self.burn_in)
+
+
+class Member:
+    """One of the trainings of a pack."""
+
+    def __init__(self, number: int, training: Training) -> None:
+        self.number = number  # in the order of the caller
+        self.training = training
+        self.net = training.net
+        self.module: Any = training.net.module_
+        self.n_batches = len(training.train)
+        self.error: BaseException | None = None
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        stream = self.training.train.stream
+        return None if stream is None else stream.device
+
+    def order(self) -> tuple:
+        """Neighbours share a latent step, and if they can, one call of the optimizer."""
+        return (
+            repr(latent_key(self.module.latent)),
+            self.net.lr,
+            self.net.weight_decay,
+            self.n_batches,
+        )
+
+
+class Pack:
+    """Some models, stacked, with one optimizer.
+
+    Parameters
+    ----------
+    members : list of Member
+        Of one `pack_key`, in the order of `Member.order`.
+    """
+
+    def __init__(self, members: list[Member]) -> None:
+        self.members = list(members)
+        first = members[0].net
+        self.criterion = first.criterion_
+        self.iwae = self.criterion.objective == "iwae"
+        self.stack = StackedVAE([member.module for member in members])
+        self.stack.train()
+        self.rows = StackedRows([member.training.train for member in members])
+        self.optimizer = StackedOptimizer(
+            [member.net for member in members],
+            [member.n_batches for member in members],
+            list(stacked_tensors(self.stack)),
+        )
+
+    def dissolve(self) -> None:
+        """Give each net its weights, and what its optimizer remembers of them, as its own."""
+        self.optimizer.give_back()
+        for member in self.members:
+            if member.error is not None:
+                # The averages hold the gradients of the abandoned epoch.
+                member.net.initialize_optimizer()
+
+    # --- an epoch -------------------------------------------------------------------------------
+
+    def run_epoch(self, epoch: int) -> None:
+        """Train all members for an epoch, and note what came of it in their histories.
+
+        A model that diverges gets its weights of before, and its ``error`` says so.
+        """
+        start = time.perf_counter()
+        before = []
+        for member in self.members:
+            before.append({n: t.detach().clone() for n, t in member.net._tensors()})
+            member.net.whole_ = False
+            member.net.on_epoch_begin(member.net)
+            member.module.latent.train_curvature(epoch > member.net.curvature_burn_in_)
+        try:
+            means = self._pass(epoch - 1)
+        except BaseException:
+            for member, tensors in zip(self.members, before, strict=True):
+                self._undo(member, tensors)
+            raise
+        seconds = (time.perf_counter() - start) / len(self.members)
+        finite = self._finite()
+        for member, values, tensors in zip(self.members, means, before, strict=True):
+            try:
+                if not finite or not all(abs(v) < float("inf") for v in values):
+                    member.net._check_finite(values, epoch)
+            except DivergenceError as error:
+                self._undo(member, tensors)
+                member.error = error
+                continue
+            record = member.net.epoch_record(values, epoch)
+            member.net.note_epoch({**record, **member.module.latent.history(), "dur": seconds})
+            member.net.whole_ = True
+
+    @staticmethod
+    @torch.no_grad()
+    def _undo(member: Member, tensors: dict[str, Tensor]) -> None:
+        for name, tensor in member.net._tensors():
+            tensor.copy_(tensors[name])
+        # The new optimizer takes all parameters that need a gradient, a curvature in burn-in too.
+        member.module.latent.train_curvature(True)
+        member.net.history.pop()
+        member.net.whole_ = True
+
+    @torch.no_grad()
+    def _finite(self) -> bool:
+        own = [p for parameters in self.optimizer.own for p in parameters]
+        stacks = [held.stack for held in self.optimizer.held]
+        total = sum(t.detach().abs().sum() for t in [*stacks, *own])
+        return bool(torch.isfinite(torch.as_tensor(total)))
+
+    def _pass(self, epochs_done: int) -> list[list[float]]:
+        """Train on all batches; returns what `VAENet.epoch_record` takes, for each model."""
+        totals: Tensor | None = None
+        factors: list[Any] = [0.0] * len(self.members)
+        stress = torch.zeros(len(self.members), dtype=torch.float64)
+        rows = torch.zeros(len(self.members), dtype=torch.float64)
+        for number, batch in enumerate(self.rows):
+            if number == 0:
+                self._measure(batch, epochs_done)
+            loss, terms, found = self._loss(batch, number, epochs_done)
+            self.optimizer.step(loss, number)
+            sizes = torch.tensor(batch.sizes, dtype=torch.float64)
+            rows += sizes
+            parts = torch.stack([loss, terms.reconstruction, terms.kl], dim=-1).detach().double()
+            # A model without a batch has no loss, and means of nothing.
+            parts = sizes.to(parts.device)[:, None] * parts
+            totals = parts if totals is None else totals + parts
+            for i, kl in enumerate(terms.factor_kl):
+                if len(kl):
+                    factors[i] = factors[i] + batch.sizes[i] * kl.detach().double()
+            for i, value in found.items():
+                stress[i] += batch.sizes[i] * float(value.detach())
+        assert totals is not None, "an epoch has at least one batch"
+        result = (totals.cpu() / rows[:, None]).tolist()
+        for i, member in enumerate(self.members):
+            if isinstance(factors[i], Tensor):
+                result[i] += (factors[i].cpu() / rows[i]).tolist()
+            if member.module.distance_weight:
+                result[i].append(float(stress[i] / rows[i]))
+        return result
+
+    def _measure(self, batch: StackedBatch, epochs_done: int) -> None:
+        for i, member in enumerate(self.members):
+            if member.net.measures_distances(epochs_done):
+                x, weights = batch.of(i)
+                member.module.measure_distance_scale(x, None, weights)
+
+    def _loss(self, batch: StackedBatch, number: int, epochs_done: int) -> tuple[Any, ...]:
+        """Losses of the models, their terms, and the stress of those that have one."""
+        noise = self._noise(batch)
+        terms = self.stack(
+            batch.x, noise, batch.weights, batch.targets, batch.target_weights, self.iwae
+        )
+        if self.iwae:
+            loss = -terms.bound
+        else:
+            weights = [
+                m.net.criterion_.weight(epochs_done + (number + 1) / m.n_batches)
+                for m in self.members
+            ]
+            kl = self._penalty(terms)
+            if all(weight == 1.0 for weight in weights):
+                loss = kl - terms.reconstruction
+            else:
+                loss = kl.new_tensor(weights) * kl - terms.reconstruction
+        if terms.supervised is not None:
+            shares = [member.module.supervised_weight for member in self.members]
+            loss = loss - loss.new_tensor(shares) * terms.supervised
+        found: dict[int, Tensor] = {}
+        if self.members[0].module.distance_weight:
+            zero, parts = loss.new_zeros(()), []
+            for i, member in enumerate(self.members):
+                module = member.module
+                if not batch.sizes[i]:
+                    parts.append(zero)
+                    continue
+                x, of_rows = batch.of(i)
+                params = terms.params[i, : len(x), : module.latent.n_params]
+                found[i] = module._stress(params, x, of_rows, STRESS_ROWS)
+                parts.append(module.distance_weight * module.distance_scale * found[i])
+            loss = loss + torch.stack(parts)
+        return loss, terms, found
+
+    def _penalty(self, terms: Any) -> Tensor:
+        """KL of each model as its objective counts it."""
+        criteria = [member.net.criterion_ for member in self.members]
+        if not any(criterion.free_bits for criterion in criteria):
+            return terms.kl
+        parts = zip(criteria, terms.kl, terms.factor_kl, self.members, strict=True)
+        return torch.stack(
+            [c.penalty(kl, each.unbind(), m.module.latent.kl_dims) for c, kl, each, m in parts]
+        )
+
+    def _noise(self, batch: StackedBatch) -> list[Tensor]:
+        """Standard normal numbers, from the generator of each model."""
+        draws = self.criterion.n_latent_samples
+        lead = (draws,) if self.iwae or draws > 1 else ()
+        noise = self.stack.noise(batch.x, lead)
+        for group, eps in zip(self.stack.groups, noise, strict=True):
+            for own, i in zip(eps, group, strict=True):
+                n, generator = batch.sizes[i], self.members[i].generator
+                if n == own.shape[-2]:
+                    own.normal_(generator=generator)
+                elif n:
+                    shape = (*lead, n, own.shape[-1])
+                    own[..., :n, :] = own.new_empty(shape).normal_(generator=generator)
+        return noise
