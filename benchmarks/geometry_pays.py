@@ -228,13 +228,14 @@ def settings_for(name: str, model: str, validate: bool, scales: bool) -> list[st
     return [s for s in grid(name) if "K" not in s or model == "hyperbolic"]
 
 
-def print_table(runs: Runs) -> None:
+def print_table(runs: Runs, validate: bool) -> None:
     columns = [v for v in VALUES if v != "s"]
     names = " ".join(f"{column[:14]:>14}" for column in columns)
     print(f"{'data':<15} {'model':<11} {'setting':<12} {names}")
     groups: dict[tuple, list[dict]] = {}
     for row in runs.rows():
-        groups.setdefault((row["data"], row["model"], row["setting"]), []).append(row)
+        if (int(row["seed"]) >= 100) == validate:  # seeds of the choice, or of the table
+            groups.setdefault((row["data"], row["model"], row["setting"]), []).append(row)
     for (name, model, setting), rows in groups.items():
         cells = []
         for column in columns:
@@ -296,7 +297,7 @@ def main() -> None:
         draw_scales(runs, options.figure)
         return
     if options.table:
-        print_table(runs)
+        print_table(runs, options.validate)
         return
     torch.set_num_threads(1)
     seeds = [100, 101] if options.validate else range(options.seeds)
