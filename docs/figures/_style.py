@@ -16,7 +16,18 @@ from PIL import Image
 
 from skccvae.plotting._style import COLOUR_MAP, COLOURS
 
-__all__ = ["BLUE", "CLASSES", "COLOUR_MAP", "GREEN", "GREY", "ORANGE", "PURPLE", "new", "save"]
+__all__ = [
+    "BLUE",
+    "CLASSES",
+    "COLOUR_MAP",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "legend",
+    "new",
+    "save",
+]
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart. In a figure of geometries the
 #: plane is blue, the sphere orange and the hyperbolic space green.
@@ -34,7 +45,6 @@ _RC = {
     "axes.labelsize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
     "lines.linewidth": 1.8,
     "figure.constrained_layout.use": True,
 }
@@ -52,6 +62,11 @@ def new(n_rows: int = 1, n_columns: int = 1, *, height: float = 3.4, **kwargs: A
         )
     plt.close(figure)
     return figure, axes
+
+
+def legend(ax: Any, *args: Any, **kwargs: Any) -> Any:
+    """Legend of an axes without a frame, in small print."""
+    return ax.legend(*args, **{"frameon": False, "fontsize": 9} | kwargs)
 
 
 def save(figure: Figure, path: Path) -> int:
