@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch.distributions import kl_divergence
 
 from figures._drawing import Camera, globe
-from figures._style import BLUE, GREEN, GREY, ORANGE, new
-from figures.draws import LEGEND
+from figures._style import BLUE, GREEN, GREY, ORANGE, legend, new
 from skccvae.distributions import HypersphericalUniform, ProjectedNormal, VonMisesFisher
 from skccvae.special import bessel_ratio, log_bessel_i, vmf_kl_uniform
 
@@ -73,7 +72,7 @@ def draw_divergence(*, n_curve: int = 200) -> Figure:
     axes[0, 2].set(ylim=(0, 1.1), title=r"mean cosine $A(\kappa)$")
     for ax in axes[0]:
         ax.set(xscale="log", xlabel=r"concentration $\kappa$")
-    axes[0, 0].legend(loc="lower right", **LEGEND)
+    legend(axes[0, 0], loc="lower right")
     return figure
 
 
@@ -162,13 +161,13 @@ def draw_one_scale(*, n_draws: int = 4000, seed: int = 0) -> Figure:
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.annotate("the prior", (30, 1.03), fontsize=8.5, color=GREY)
     ax.set(xlabel="coordinate", ylim=(0, 1.3), title="spread / prior's, 5 are used")
-    ax.legend(loc="center right", **LEGEND)
+    legend(ax, loc="center right")
     ax = axes[0, 2]
     ax.plot(used, [one.von_mises_fisher for one in found], "o-", color=ORANGE, ms=4)
     ax.plot(used, [one.projected for one in found], "^-", color=GREEN, ms=4)
     ax.plot(used, [one.gaussian for one in found], "--", color=BLUE, label="diagonal Gaussian")
     ax.set(xlabel="directions that are used", title="KL, nats ($m = 41$)", ylim=(0, None))
-    ax.legend(loc="lower right", **LEGEND)
+    legend(ax, loc="lower right")
     return figure
 
 

@@ -11,14 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures._drawing import Camera, bare, globe
-from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, new
+from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, legend, new
 from skccvae.distributions import VonMisesFisher
 from skccvae.special import bessel_ratio
 
 __all__ = ["FIGURES", "cosine_density", "cosine_quantiles", "mean_cosines", "mirror", "turns"]
 
 Array = NDArray[np.float64]
-LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8.5}
 CONCENTRATIONS = (1.0, 10.0, 100.0)
 
 
@@ -112,7 +111,7 @@ def draw_decomposition() -> Figure:
             label = rf"$m = {m}$, $\kappa = {kappa:g}$"
             ax.plot(grid, cosine_density(grid, kappa, m), style, color=colour, label=label)
     ax.set(xlabel="cosine $w$", ylabel="density", title="Density of the cosine")
-    ax.legend(loc="upper left", **LEGEND)
+    legend(ax, loc="upper left")
     return figure
 
 
@@ -155,7 +154,7 @@ def draw_householder(*, n_draws: int = 60, seed: int = 1) -> Figure:
     for tip, text in (([1.0, 0.0], "$e_1$"), (mu, r"$\mu$")):
         ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "lw": 1.6})
         ax.annotate(text, 1.14 * np.asarray(tip), ha="center", va="center", fontsize=11)
-    ax.legend(loc="lower left", **LEGEND)
+    legend(ax, loc="lower left")
     ax.set_title(r"The mirror between $e_1$ and $\mu$")
     ax = axes[0, 1]
     bare(ax, 1.45)
@@ -227,7 +226,7 @@ def draw_quantile() -> Figure:
     axes[0, 0].axhline(level, color="black", ls=":", lw=1.0)
     axes[0, 0].annotate("a uniform number", (-0.72, level + 0.02), fontsize=8.5)
     axes[0, 0].set(xlabel="cosine $w$", ylabel=r"$F(w; \kappa)$", title="One number, one cosine")
-    axes[0, 0].legend(loc="upper left", bbox_to_anchor=(0, 0.66), **LEGEND)
+    legend(axes[0, 0], loc="upper left", bbox_to_anchor=(0, 0.66))
     axes[0, 1].set(xlabel="normal score $u$", title=r"$2 \log \tan(\theta/2)$ over the score")
     axes[0, 2].set(
         xlabel="cosine $w$", title=r"$\partial w / \partial \kappa$; dots: $-F_\kappa / p$"

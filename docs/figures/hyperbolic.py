@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures._drawing import Camera, bare, disk, globe
-from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, new
-from figures.draws import LEGEND
+from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, legend, new
 from skccvae.manifolds import ConstantCurvature, Hyperbolic, constant_curvature
 from skccvae.special import sin_k
 
@@ -61,7 +60,7 @@ def draw_projection() -> Figure:
     ax.scatter(0, -1, s=26, color="black", zorder=3)
     ax.annotate("$(-1, 0)$", (0.15, -1.1), fontsize=9)
     ax.set(xlim=(-4.4, 4.8), ylim=(-1.3, 4.2), aspect="equal", xlabel="$x_1$", ylabel="$x_0$")
-    ax.legend(loc="lower left", **LEGEND)
+    legend(ax, loc="lower left")
     ax.set_title(r"$x_1 = \sinh\rho$ becomes $\tanh(\rho/2)$")
     ax = axes[0, 1]
     bare(ax, 3.2)
@@ -135,7 +134,7 @@ def draw_geodesics() -> Figure:
     there = SPACE.from_chart(torch.as_tensor(chord), "stereographic")
     length = float(SPACE.dist(there[1:], there[:-1]).sum())
     ax.plot(*chord.T, ":", color=PURPLE, label=f"straight on paper, {length:.2f}")
-    ax.legend(loc="lower center", **LEGEND)
+    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 0.1))
     ax.set_title("Three ways and their lengths")
     return figure
 
@@ -206,7 +205,7 @@ def draw_room() -> Figure:
     axes[0, 2].set(
         title="Angle sum of a triangle, degrees", xlabel="area", yticks=range(0, 541, 90)
     )
-    axes[0, 0].legend(loc="upper left", **LEGEND)
+    legend(axes[0, 0], loc="upper left")
     return figure
 
 

@@ -15,8 +15,8 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, new
-from figures.draws import LEGEND, cosine_density
+from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, legend, new
+from figures.draws import cosine_density
 from skccvae.distributions import VonMisesFisher
 from skccvae.special import bessel_ratio
 
@@ -188,7 +188,7 @@ def draw_rejection(*, n_proposals: int = 1500, seed: int = 0) -> Figure:
     ax.plot(grid, chance, color="black", label="chance of $w$")
     ax.set(xlabel="proposed cosine $w$", ylabel="uniform number", title="2. Decide")
     ax.set(xlim=(-1, 1), ylim=(0, 1.25), yticks=[0, 0.5, 1])
-    ax.legend(ncols=3, handletextpad=0.1, columnspacing=0.6, handlelength=1.2, **LEGEND)
+    legend(ax, ncols=3, handletextpad=0.1, columnspacing=0.6, handlelength=1.2)
     ax = axes[0, 2]
     edges = np.linspace(-1, 1, 26).tolist()
     width = edges[1] - edges[0]
@@ -236,8 +236,8 @@ def draw_gradient(*, n_draws: int = 20000, n_curve: int = 60, seed: int = 0) -> 
         ax.set_ylim(bottom=0)
     for ax in axes[1]:
         ax.set_xlabel(r"concentration $\kappa$")
-        ax.legend(loc="upper left" if ax is axes[1, 2] else "lower right", **LEGEND)
-    axes[0, 0].legend(loc="lower right", **LEGEND)
+        legend(ax, loc="upper left" if ax is axes[1, 2] else "lower right")
+    legend(axes[0, 2], loc="lower right")
     return figure
 
 

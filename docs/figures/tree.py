@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures._drawing import bare, disk
-from figures._style import BLUE, GREEN, GREY, new
-from figures.draws import LEGEND
+from figures._style import BLUE, GREEN, GREY, legend, new
 from figures.hyperbolic import on_disk, side
 from skccvae.manifolds import Euclidean, Hyperbolic
 
@@ -118,7 +117,7 @@ def draw_tree(
     ax.set(yscale="log", xlabel="depth of the tree", title="largest / smallest ratio")
     ax.set(yticks=[1, 2, 5, 10, 20, 50], yticklabels=["1", "2", "5", "10", "20", "50"])
     ax.minorticks_off()
-    ax.legend(loc="upper left", **LEGEND)
+    legend(ax, loc="upper left")
     return figure
 
 

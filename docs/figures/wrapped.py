@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures._drawing import Camera, bare, disk, globe
-from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, new
-from figures.draws import LEGEND
+from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, legend, new
 from figures.hyperbolic import SPACE, at, on_disk, side, triangle
 from skccvae.distributions import WrappedNormal
 from skccvae.manifolds import ConstantCurvature, Sphere, constant_curvature
@@ -220,7 +219,7 @@ def draw_preimages(*, seed: int = 0) -> Figure:
     ):
         ax.plot(theta, terms[row], "--", color=colour, label=label)
     ax.set(ylim=(0, 0.3), xlabel=r"angle $\theta$ to the location", title="density and its terms")
-    ax.legend(loc="upper center", **LEGEND)
+    legend(ax, loc="upper center")
     ax = axes[0, 2]
     scales = np.linspace(0.2, 4, 100)
     ax.plot(scales, [mass_of_shortest(s) for s in scales], color=GREEN, label="first term alone")
@@ -231,7 +230,7 @@ def draw_preimages(*, seed: int = 0) -> Figure:
         masses.append(total_mass(law, reach=math.pi))
     ax.plot(some, masses, "o", color="black", ms=4, label="the sum")
     ax.set(ylim=(0, 1.1), xlabel="scale, in radii", title="mass on the whole sphere")
-    ax.legend(loc="lower left", **LEGEND)
+    legend(ax, loc="lower left")
     return figure
 
 
