@@ -43,7 +43,7 @@ def price(distances: Array, scale: float = 0.3) -> tuple[Array, Array]:
 
 
 def clouds(n_draws: int = 3, dim: int = 500, seed: int = 0) -> tuple[Array, Array]:
-    """Draws of the standard normal law, and of the uniform one on the sphere of radius sqrt(dim)."""
+    """Draws of the standard normal law, and uniform ones on the sphere of radius sqrt(dim)."""
     torch.manual_seed(seed)
     normal = torch.randn(n_draws, dim, dtype=torch.float64)
     sphere = math.sqrt(dim) * HypersphericalUniform(dim, dtype=torch.float64).sample((n_draws,))
@@ -100,7 +100,7 @@ def accuracies(images: Array, labels: Any, **settings: Any) -> dict[str, Any]:
 
 
 def draw_price(images: Array, labels: Any, **settings: Any) -> Figure:
-    """What a location costs, and how well neighbours name digits near the centre and far from it."""
+    """What a location costs, and how well neighbours name digits near the centre and far out."""
     figure, axes = new(1, 2, height=3.2)
     ax = axes[0, 0]
     r = np.linspace(0, 4, 161)
