@@ -15,7 +15,7 @@ from figures._style import BLUE, GREEN, GREY, ORANGE, PURPLE, legend, new
 from skccvae.manifolds import ConstantCurvature, Hyperbolic, constant_curvature
 from skccvae.special import sin_k
 
-__all__ = ["FIGURES", "Triangle", "off_the_circle", "room", "side", "triangle"]
+__all__ = ["FIGURES", "Triangle", "off_the_circle", "room", "side", "triangle", "ways"]
 
 Array = NDArray[np.float64]
 #: Colour of each geometry, by the sign of its curvature.
@@ -103,6 +103,22 @@ def off_the_circle(points: Array) -> float:
     return float(abs(np.linalg.norm(points - centre, axis=1) - radius).max())
 
 
+def ways() -> list[tuple[torch.Tensor, float]]:
+    """Three ways between two points at distance 3 from the origin, and their lengths.
+
+    The geodesic, the detour by the origin, and what is a straight line in the disk.
+    """
+    x, y, origin = at(3.0, 0.4), at(3.0, 2.2), at(0.0, 0.0)
+    ends = on_disk(torch.stack([x, y]))
+    chord = np.linspace(0, 1, 2001)[:, None] * (ends[1] - ends[0]) + ends[0]
+    straight = SPACE.from_chart(torch.as_tensor(chord), "stereographic")
+    detour = torch.cat([side(SPACE, x, origin), side(SPACE, origin, y)])
+    return [
+        (way, float(SPACE.dist(way[1:], way[:-1]).sum()))
+        for way in (side(SPACE, x, y), detour, straight)
+    ]
+
+
 def draw_geodesics() -> Figure:
     """Geodesics and circles in the disk, and the way between two far points."""
     figure, axes = new(1, 3, height=3.5)
@@ -123,17 +139,13 @@ def draw_geodesics() -> Figure:
     ax.set_title("Circles of radius 0.5")
     ax = axes[0, 2]
     disk(ax)
-    x, y, origin = at(3.0, 0.4), at(3.0, 2.2), at(0.0, 0.0)
-    way = side(SPACE, x, y)
-    ax.plot(*on_disk(way).T, color=GREEN, label=f"geodesic, {float(SPACE.dist(x, y)):.2f}")
-    detour = torch.cat([side(SPACE, x, origin), side(SPACE, origin, y)])
-    length = float(SPACE.dist(x, origin) + SPACE.dist(origin, y))
-    ax.plot(*on_disk(detour).T, "--", color=ORANGE, label=f"by the origin, {length:.2f}")
-    ends = on_disk(torch.stack([x, y]))
-    chord = np.linspace(0, 1, 2001)[:, None] * (ends[1] - ends[0]) + ends[0]
-    there = SPACE.from_chart(torch.as_tensor(chord), "stereographic")
-    length = float(SPACE.dist(there[1:], there[:-1]).sum())
-    ax.plot(*chord.T, ":", color=PURPLE, label=f"straight on paper, {length:.2f}")
+    styles = (
+        ("geodesic", GREEN, "-"),
+        ("by the origin", ORANGE, "--"),
+        ("straight on paper", PURPLE, ":"),
+    )
+    for (name, colour, style), (way, length) in zip(styles, ways(), strict=True):
+        ax.plot(*on_disk(way).T, style, color=colour, label=f"{name}, {length:.2f}")
     legend(ax, loc="lower center", bbox_to_anchor=(0.5, 0.1))
     ax.set_title("Three ways and their lengths")
     return figure

@@ -66,6 +66,14 @@ def test_wood_accepts_as_often_as_quadrature_says_and_keeps_the_law(m: int, kapp
     assert abs(kept.mean() - weight @ grid) < 4 * kept.std() / math.sqrt(len(kept))
 
 
+def test_wood_accepts_more_than_65_of_100_proposals() -> None:
+    from figures.rejection import accepted_share
+
+    grid = np.geomspace(0.01, 1e4, 25)
+    assert min(accepted_share(kappa, m) for m in (2, 3, 5, 11, 41, 101) for kappa in grid) > 0.65
+    assert round(accepted_share(5.0, 5), 3) == 0.823
+
+
 @pytest.mark.parametrize("m", [2, 11, 41])
 def test_the_naive_gradient_is_biased_and_the_corrected_one_is_not(m: int) -> None:
     from figures.rejection import estimates, exact_slopes

@@ -20,6 +20,16 @@ def test_geodesics_of_the_disk_are_circles_orthogonal_to_the_rim() -> None:
         assert off_the_circle(on_disk(side(SPACE, at(4.0, a), at(4.0, b)))) < 1e-12
 
 
+def test_three_ways_have_the_lengths_that_the_page_names() -> None:
+    from figures.hyperbolic import ways
+
+    (geodesic, shortest), (_, detour), (_, straight) = ways()
+    exact = math.acosh(math.cosh(3) ** 2 - math.sinh(3) ** 2 * math.cos(1.8))
+    assert shortest == pytest.approx(exact, rel=1e-9)
+    assert [round(length, 2) for length in (shortest, detour, straight)] == [5.51, 6.0, 6.21]
+    assert len(geodesic) == 101
+
+
 @pytest.mark.parametrize("K", [1.0, 0.0, -1.0])
 def test_the_area_is_the_integral_of_the_circumference(K: float) -> None:
     from figures.hyperbolic import room
