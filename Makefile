@@ -1,7 +1,7 @@
 # Two commands need nothing but Python 3.11 or newer:
 #   make demo    the environment, the package, and the main example on scikit-learn's digits
 #   make test    the environment, the package, linter, type checker, every test and doctest
-# Others: make docs, make dist, make lowest, make clean. PYTHON picks the interpreter of the environment:
+# Others: make docs, make figures, make dist, make lowest, make clean. PYTHON picks the interpreter of the environment:
 #   make test PYTHON=python3.12
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
 INSTALL := $(PIP) install --constraint constraints.txt
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint types tests contract lowest docs dist clean
+.PHONY: demo test lint types tests contract lowest docs figures dist clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -49,6 +49,11 @@ lowest:
 
 docs: $(VENV)/.installed-dev
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# The images of the tutorials, which are under version control. MNIST lies where SKCCVAE_DATA says,
+# or in the folder of: make figures ARGS="--data FOLDER". One image: make figures ARGS="--only STEM".
+figures: $(VENV)/.installed-dev
+	cd docs && $(ONE_THREAD) $(abspath $(BIN))/python -m figures $(ARGS)
 
 # The source distribution, and the wheel made from it.
 dist: $(VENV)/.installed-dev

@@ -1,0 +1,69 @@
+"""Draw the figures of the tutorials: ``python -m figures [--data FOLDER] [--only STEM ...]``.
+
+Run in docs/. The images go to docs/_static/figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+import figures
+from figures._style import save
+
+TARGET = Path(__file__).resolve().parents[1] / "_static" / "figures"
+
+
+def all_figures() -> dict[str, Callable[..., Figure]]:
+    """Functions that draw, by the stem of their file, from every module of the package."""
+    found: dict[str, Callable[..., Figure]] = {}
+    for module in pkgutil.iter_modules(figures.__path__):
+        if not module.name.startswith("_"):
+            loaded = importlib.import_module(f"figures.{module.name}")
+            found |= getattr(loaded, "FIGURES", {})
+    return found
+
+
+def mnist(folder: str | None) -> dict[str, Any]:
+    """Arguments of the figures that need MNIST: images (60000, 28, 28) in [0, 1], and labels."""
+    from skccvae.datasets import fetch_mnist
+
+    data = fetch_mnist(data_home=folder, subset="train")
+    return {"images": data.images.astype(np.float32) / 255, "labels": data.target}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
+    parser.add_argument("--data", help="folder of MNIST; otherwise where fetch_mnist finds it")
+    parser.add_argument("--only", nargs="+", metavar="STEM", help="draw these figures only")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # sums in the same order on every machine
+    chosen = all_figures()
+    if options.only:
+        unknown = sorted(set(options.only) - set(chosen))
+        if unknown:
+            parser.error(f"no figure {', '.join(unknown)}; there are {', '.join(sorted(chosen))}")
+        chosen = {stem: chosen[stem] for stem in options.only}
+    data: dict[str, Any] = {}
+    for stem, draw in chosen.items():
+        start = time.perf_counter()
+        arguments = {}
+        if "images" in inspect.signature(draw).parameters:
+            data = data or mnist(options.data)
+            arguments = data
+        n_bytes = save(draw(**arguments), TARGET / f"{stem}.png")
+        print(f"{stem}.png  {n_bytes // 1000} kB  {time.perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Tutorial a on MNIST: PCA, an autoencoder and a VAE, two numbers a digit each."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Ellipse
+from numpy.typing import NDArray
+from scipy.stats import norm
+from sklearn.decomposition import PCA
+
+from figures._style import CLASSES, GREY, new
+from skccvae import AutoencoderTransformer, GaussianVAETransformer
+
+__all__ = ["FIGURES", "Models", "fill", "fit"]
+
+Array = NDArray[np.float64]
+NAMES = ("PCA", "autoencoder", "VAE")
+_fitted: dict[Any, Models] = {}
+
+
+class Models(NamedTuple):
+    """Three fitted models by name, the rows they were fitted to, and rows held out."""
+
+    models: dict[str, Any]
+    training: Array
+    held_out: Array
+    labels: NDArray[np.int64]
+
+    def codes(self, name: str) -> Array:
+        """Codes of the rows held out, shape (n, 2)."""
+        return np.asarray(self.models[name].transform(self.held_out), dtype=np.float64)
+
+    def decode(self, name: str, Z: Array) -> Array:
+        return np.asarray(self.models[name].inverse_transform(Z))
+
+    def error(self, name: str) -> float:
+        """Mean squared error of a pixel of the rows held out."""
+        rows = self.decode(name, self.codes(name))
+        return float(np.mean((rows - self.held_out) ** 2))
+
+
+def fit(
+    images: Array, labels: Any, *, n_rows: int = 20000, epochs: int = 30, seed: int = 0
+) -> Models:
+    """Fit all three to the first `n_rows` images; the last 2000 at most are held out.
+
+    The networks of the two autoencoders are the same and start at random, so that nothing but the
+    noise and the KL divergence tells them apart. One fit serves all figures of a run.
+    """
+    key = (id(images), n_rows, epochs, seed)
+    if key not in _fitted:
+        X = np.asarray(images).reshape(len(images), -1)
+        n_held_out = min(2000, len(X) - n_rows)
+        settings = {
+            "likelihood": "bernoulli",
+            "init": "random",
+            "kl_warmup_epochs": 0,
+            "max_epochs": epochs,
+            "random_state": seed,
+        }
+        models = {
+            "PCA": PCA(2),
+            "autoencoder": AutoencoderTransformer(2, **settings),
+            "VAE": GaussianVAETransformer(2, **settings),
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # grey values as probabilities of a pixel
+            for model in models.values():
+                model.fit(X[:n_rows])
+        _fitted[key] = Models(models, X[:n_rows], X[-n_held_out:], labels[-n_held_out:])
+    return _fitted[key]
+
+
+def draws(found: Models, name: str, n: int = 2000, seed: int = 0) -> Array:
+    """Places to decode: from the VAE's prior; else from a normal fitted to the codes.
+
+    An autoencoder has no law of its codes, so somebody who wants new digits from it has to make one
+    up afterwards.
+    """
+    generator = np.random.default_rng(seed)
+    if name == "VAE":
+        return generator.standard_normal((n, 2))
+    Z = np.asarray(found.models[name].transform(found.training), dtype=np.float64)
+    return generator.multivariate_normal(Z.mean(axis=0), np.cov(Z.T), n)
+
+
+def fill(found: Models, n: int = 500) -> Array:
+    """Ratio of the mean posterior of the training rows to the prior, at draws from the prior.
+
+    1 everywhere would be a decoder trained exactly where the prior draws, and 0 is a hole.
+    """
+    q = found.models["VAE"].posterior_distribution(found.training)
+    mean, scale = q.mean.numpy(), q.stddev.numpy()
+    z = draws(found, "VAE", n)
+    density = np.array([norm.pdf(place, mean, scale).prod(axis=1).mean() for place in z])
+    return density / norm.pdf(z).prod(axis=1)
+
+
+def draw_reconstructions(images: Array, labels: Any, **settings: Any) -> Figure:
+    """One digit of each class that no model has seen, and what each model keeps of it."""
+    found = fit(images, labels, **settings)
+    rows = [int(np.flatnonzero(found.labels == digit)[0]) for digit in np.unique(found.labels)]
+    shown = {"digit": found.held_out} | {
+        name: found.decode(name, found.codes(name)) for name in NAMES
+    }
+    figure, axes = new(len(shown), len(rows), height=3.9)
+    for line, (name, X) in zip(axes, shown.items(), strict=True):
+        for ax, row in zip(line, rows, strict=True):
+            ax.imshow(X[row].reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        error = "" if name == "digit" else f"\nerror {found.error(name):.4f}"
+        line[0].set_ylabel(f"{name}{error}", rotation=0, ha="right", va="center")
+    return figure
+
+
+def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
+    """Codes of the rows held out, coloured by the digit, which no model was told."""
+    found = fit(images, labels, **settings)
+    figure, axes = new(1, 3, height=3.3)
+    for ax, name in zip(axes[0], NAMES, strict=True):
+        Z = found.codes(name)
+        for digit in np.unique(found.labels):
+            own = Z[found.labels == digit]
+            ax.plot(*own.T, ".", markersize=2.5, color=CLASSES[digit], alpha=0.7, markeredgewidth=0)
+            where = np.median(own, axis=0)
+            ax.text(*where, str(digit), color=CLASSES[digit], fontsize=15, fontweight="bold")
+        # The middle 99 % of the codes, as one axis for both directions keeps distances.
+        edge = np.quantile(np.abs(Z - np.median(Z, axis=0)), 0.995)
+        middle = np.median(Z, axis=0)
+        ax.set(xlim=middle[0] + edge * np.array([-1, 1]), ylim=middle[1] + edge * np.array([-1, 1]))
+        ax.set(title=name, aspect="equal", xlabel="first code")
+    axes[0, 0].set_ylabel("second code")
+    return figure
+
+
+def draw_clouds(images: Array, labels: Any, n_shown: int = 400, **settings: Any) -> Figure:
+    """An autoencoder's codes are points; a VAE's are clouds that together cover the prior."""
+    found = fit(images, labels, **settings)
+    figure, axes = new(1, 2, height=4.4)
+    Z = found.codes("autoencoder")[:n_shown]
+    axes[0, 0].plot(*Z.T, ".", color=GREY, markersize=3)
+    edge = np.quantile(np.abs(Z), 0.99)
+    axes[0, 0].set(xlim=(-edge, edge), ylim=(-edge, edge), title="Autoencoder: one point a digit")
+    q = found.models["VAE"].posterior_distribution(found.held_out[:n_shown])
+    ax = axes[0, 1]
+    for mean, scale, digit in zip(q.mean, q.stddev, found.labels, strict=False):
+        width, height = 4 * scale.numpy()
+        look = {"color": CLASSES[digit], "alpha": 0.3, "linewidth": 0}
+        ax.add_patch(Ellipse(mean.numpy(), width, height, **look))
+    for radius in (1, 2, 3):
+        ax.add_patch(Circle((0, 0), radius, fill=False, color="0.3", linestyle="--", linewidth=1))
+    ax.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="VAE: one cloud a digit (two σ)")
+    for ax in axes[0]:
+        ax.set(aspect="equal", xlabel="first code")
+    axes[0, 0].set_ylabel("second code")
+    return figure
+
+
+def draw_grids(images: Array, labels: Any, n_side: int = 14, **settings: Any) -> Figure:
+    """Decoded places of a grid at equal steps of probability, of all three models."""
+    found = fit(images, labels, **settings)
+    steps = norm.ppf((np.arange(n_side) + 0.5) / n_side)
+    figure, axes = new(1, 3, height=3.3)
+    for ax, name in zip(axes[0], NAMES, strict=True):
+        law = draws(found, name)
+        centre, scale = law.mean(axis=0), law.std(axis=0)
+        if name == "VAE":
+            centre, scale = np.zeros(2), np.ones(2)
+        across, up = np.meshgrid(centre[0] + scale[0] * steps, centre[1] + scale[1] * steps[::-1])
+        tiles = found.decode(name, np.column_stack([across.ravel(), up.ravel()]))
+        tiles = tiles.reshape(n_side, n_side, 28, 28).transpose(0, 2, 1, 3)
+        ax.imshow(tiles.reshape(28 * n_side, -1), cmap="gray_r", vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(name)
+        ax.spines[:].set_visible(False)
+    return figure
+
+
+FIGURES = {
+    "a_reconstructions": draw_reconstructions,
+    "a_maps": draw_maps,
+    "a_clouds": draw_clouds,
+    "a_grids": draw_grids,
+}
