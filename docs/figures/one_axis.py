@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,13 @@ def divergence(K: float, scale: float, n_draws: int = 2000, seed: int = 0) -> fl
 
 
 def strip(
-    images: Array, labels: Any, *, n_rows: int = 10000, epochs: int = 20, seed: int = 0
+    images: Array,
+    labels: Any,
+    *,
+    curvatures: Sequence[float] = CURVATURES,
+    n_rows: int = 10000,
+    epochs: int = 20,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """The same model at five curvatures: codes of held-out rows in the tangent chart, and the ELBO.
 
@@ -89,7 +96,7 @@ def strip(
     X = np.asarray(images).reshape(len(images), -1)
     held_out = X[-min(2000, len(X) - n_rows) :]
     found = []
-    for K in CURVATURES:
+    for K in curvatures:
         model = ConstantCurvatureVAETransformer(
             2, curvature=K, likelihood="bernoulli", max_epochs=epochs, random_state=seed
         )

@@ -69,7 +69,7 @@ def kept(kind: str, model: Any, rows: Pictures, n_neighbours: int = 10) -> float
 
 
 def fit(
-    kind: str, space: str, *, n_rows: int = 3000, epochs: int = 40, n_init: int = 6, seed: int = 0
+    kind: str, space: str, *, n_rows: int = 3000, epochs: int = 40, n_init: int = 12, seed: int = 0
 ) -> Any:
     """A product's VAE, or the plane's for ``space="plane"``: the best of some random starts.
 
@@ -109,7 +109,7 @@ def surface(kind: str, Z: Array) -> Array:
     first = Z[:, :2]
     if kind == "torus":
         return np.column_stack([first * (1 + 0.42 * Z[:, 2:3]), 0.42 * Z[:, 3]])
-    return np.column_stack([first, 0.55 * Z[:, 2]])
+    return np.column_stack([first, 1.2 * Z[:, 2] / np.abs(Z[:, 2]).max()])
 
 
 def _codes_of_factors(kind: str, Z: Array) -> tuple[Array, Array]:

@@ -37,8 +37,8 @@ def test_the_flat_limit_is_the_gaussian_kl() -> None:
     at = {K: figures.divergence(K, 1.0, 20000) for K in (-1e-5, 0.0, 1e-5)}
     np.testing.assert_allclose([at[-1e-5], at[1e-5]], at[0.0], atol=1e-4)  # slope about 0.3 a unit
     exact = 0.5 * (1 + 2 * 0.3**2 - 2 - 2 * math.log(0.3**2))
-    # log q - log p of one draw has a standard deviation near 1.1 here.
-    assert abs(at[0.0] - exact) < 4 * 1.1 / math.sqrt(20000)
+    # log q - log p of one draw has a standard deviation of 0.96 here.
+    assert abs(at[0.0] - exact) < 4 * 0.96 / math.sqrt(20000)
 
 
 @pytest.mark.parametrize(("stem", "small"), [("e_spaces", {}), ("e_units", {"n_draws": 50})])
@@ -47,4 +47,4 @@ def test_figures_draw(stem: str, small: dict[str, Any]) -> None:
 
 
 def test_the_strip_draws(mnist: dict[str, np.ndarray]) -> None:
-    assert len(figures.draw_strip(**mnist, n_rows=300, epochs=1).axes) == 5
+    assert len(figures.draw_strip(**mnist, curvatures=(0.0, 1.0), n_rows=300, epochs=1).axes) == 2

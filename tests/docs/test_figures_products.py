@@ -15,7 +15,7 @@ def test_pictures_continue_at_the_right_edge() -> None:
 
 
 def test_the_torus_keeps_more_neighbours_than_the_plane_and_has_the_better_bound() -> None:
-    found = figures.measure("torus", n_rows=1500, epochs=40, n_init=4)
+    found = figures.measure("torus", n_rows=800, epochs=50, n_init=3)
     assert found["2s1"]["elbo"] > found["plane"]["elbo"]
     assert found["2s1"]["kept"] > found["plane"]["kept"] + 0.1
 
