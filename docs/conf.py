@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as installed_version
 
 project = "skccvae"
@@ -51,3 +52,14 @@ html_theme_options = {
     "footer_end": ["sphinx-version"],
 }
 html_sidebars = {"quickstart": []}
+
+
+def plain_roles(app, what, name, obj, options, lines):
+    """Docstrings that are scikit-learn's own refer to its pages, which this site has not."""
+    if name.startswith("skccvae.model_selection.PackedGridSearchCV."):
+        role = re.compile(r":(?:ref|term):`(?:([^`<]+?)\s*<[^`]*>|([^`]*))`")
+        lines[:] = [role.sub(lambda found: f"``{found[1] or found[2]}``", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", plain_roles)
