@@ -21,6 +21,7 @@ from skccvae.estimators._base import BaseVAETransformer
 from skccvae.estimators._blocks import fixed_blocks
 from skccvae.estimators._columns import known_levels
 from skccvae.estimators._gaussian import GaussianVAETransformer
+from skccvae.estimators._streams import is_stream
 
 # Share of new rows, drawn as those of `fit` were, that "auto" may call outliers.
 _FALSE_ALARMS = 0.05
@@ -131,10 +132,16 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         ValueError
             If the estimator refuses X, or X is a single row and ``contamination="auto"``.
         TypeError
-            If ``estimator`` is not one of this package.
+            If ``estimator`` is not one of this package, or X is a stream and
+            ``contamination="auto"``, which holds out rows.
         """
         estimator = clone(self._estimator())
         _last_step(estimator)
+        if is_stream(X) and self.contamination == "auto":
+            raise TypeError(
+                f"contamination='auto' holds out rows of X, which a stream ({type(X).__name__}) "
+                "does not let it do. Give contamination as a number, or an array or a Dataset as X."
+            )
         estimator.fit(X)
         if self.contamination == "auto":
             offset = self._held_out_offset(estimator, X)

@@ -12,6 +12,7 @@ import skccvae
 from skccvae import (
     GaussianVAETransformer,
     HyperbolicVAETransformer,
+    LatentOutlierDetector,
     MixedCurvatureVAETransformer,
     SphericalVAETransformer,
 )
@@ -235,3 +236,11 @@ def test_other_methods_say_what_they_take():
     for method in (vae.posterior_distribution, vae.impute):
         with pytest.raises((TypeError, ValueError), match="stream"):
             method(Stream(in_batches(X)))
+
+
+def test_the_outlier_detector_needs_a_number_with_a_stream():
+    stream = Stream(in_batches(X))
+    with pytest.raises(TypeError, match="contamination as a number"):
+        LatentOutlierDetector(GaussianVAETransformer(**FAST)).fit(stream)
+    detector = LatentOutlierDetector(GaussianVAETransformer(**FAST), contamination=0.1).fit(stream)
+    assert detector.predict(X).shape == (230,)
