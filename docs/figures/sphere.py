@@ -109,7 +109,7 @@ def draw_price(images: Array, labels: Any, **settings: Any) -> Figure:
     on_sphere = r[r <= math.pi]
     ax.plot(on_sphere, price(on_sphere)[1], color=ORANGE, label="sphere, uniform prior")
     ax.axvline(math.pi, color="0.8", linewidth=1, zorder=0)
-    ax.text(math.pi + 0.08, 9.2, "antipode", color=GREY)
+    ax.text(math.pi + 0.08, 0.3, "antipode", color=GREY)
     ax.set(title="Price of a place", xlabel="distance of the location from the origin")
     ax.set(ylabel="KL, nats", ylim=(0, 10))
     legend(ax, loc="upper left")
