@@ -100,7 +100,7 @@ class InferenceMixin(ModelMixin):
             In the units and the shape that `fit` was given. With a list of likelihoods, float64, or
             objects if a level is text, and the likeliest level in each categorical column. After
             ``set_output(transform="pandas")`` a frame with the names and dtypes that the frame in
-            `fit` had, whole numbers rounded and bools as they are likelier.
+            `fit` had and the index of X, whole numbers rounded and bools as they are likelier.
 
         Raises
         ------
@@ -110,7 +110,10 @@ class InferenceMixin(ModelMixin):
             stereographic coordinates on or outside the ball.
         """
         check_is_fitted(self)
-        return as_given(self._decode(self._points_from(X)), X)
+        rows = as_given(self._decode(self._points_from(X)), X)
+        if hasattr(rows, "iloc") and hasattr(X, "iloc"):
+            rows.index = X.index
+        return rows
 
     def _points_from(self, X) -> Tensor:
         """Ambient points of latent coordinates in the chart of the user, float64 on the CPU."""

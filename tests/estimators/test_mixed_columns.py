@@ -75,6 +75,12 @@ def test_a_frame_goes_in_and_comes_out(kind, likelihood):
         assert set(back["place"]) <= {"x", "y", "z"}
 
 
+def test_a_frame_keeps_its_index():
+    frame = FRAME.set_axis([f"row {k}" for k in range(160)])
+    vae = GaussianVAETransformer(2, **FAST).set_output(transform="pandas").fit(frame)
+    assert vae.inverse_transform(vae.transform(frame)).index.equals(frame.index)
+
+
 def test_training_learns_levels_beside_numbers():
     vae = GaussianVAETransformer(2, likelihood=BLOCKS, **{**FAST, "max_epochs": 60}).fit(FRAME)
     back = vae.set_output(transform="pandas").inverse_transform(vae.transform(FRAME))
