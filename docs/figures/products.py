@@ -112,6 +112,23 @@ def surface(kind: str, Z: Array) -> Array:
     return np.column_stack([first, 1.2 * Z[:, 2] / np.abs(Z[:, 2]).max()])
 
 
+def in_order(kind: str, Z: Array, across: Array) -> Array:
+    """Natural coordinates, on a torus with the circle first that follows the place across.
+
+    Two circles are interchangeable, and each has two directions: the start decides.
+    """
+    if kind != "torus":
+        return Z
+
+    def agreement(circle: Array) -> float:
+        code = circle[:, 0] + 1j * circle[:, 1]
+        turns = np.exp(1j * across)
+        return float(max(abs(np.mean(code * turns)), abs(np.mean(code * turns.conj()))))
+
+    swap = agreement(Z[:, :2]) < agreement(Z[:, 2:])
+    return Z[:, [2, 3, 0, 1]] if swap else Z
+
+
 def _codes_of_factors(kind: str, Z: Array) -> tuple[Array, Array]:
     up = np.arctan2(Z[:, 3], Z[:, 2]) if kind == "torus" else Z[:, 2]
     return np.arctan2(Z[:, 1], Z[:, 0]), up
@@ -123,6 +140,7 @@ def draw_products(**settings: Any) -> Figure:
     for line, (kind, signature) in zip(axes, PRODUCTS.items(), strict=True):
         rows = pictures(kind, 1000, seed=1)
         Z = np.asarray(fit(kind, signature, **settings).transform(rows.X), dtype=float)
+        Z = in_order(kind, Z, rows.across)
         shown = rows.X[:9].reshape(3, 3, SIDE, SIDE)
         gap = np.full((3, 3, SIDE + 1, SIDE + 1), 1.0)
         gap[:, :, :SIDE, :SIDE] = 1 - 0.6 * shown
@@ -135,8 +153,8 @@ def draw_products(**settings: Any) -> Figure:
         for ax, code, truth in parts:
             ax.scatter(truth, code, s=3, c=rows.across, cmap="twilight_shifted", linewidth=0)
             ax.set(xlabel="place of the crossing", ylabel="code")
-        line[1].set_title("across: first circle")
-        line[2].set_title("up: second circle" if kind == "torus" else "up: line")
+        line[1].set_title("across: a circle")
+        line[2].set_title("up: a circle" if kind == "torus" else "up: a line")
         place = line[3].get_subplotspec()
         line[3].remove()
         ax = figure.add_subplot(place, projection="3d")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,9 @@ def accuracies(images: Array, labels: Any, **settings: Any) -> dict[str, Any]:
     return found
 
 
-def draw_price(images: Array, labels: Any, **settings: Any) -> Figure:
+def draw_price(
+    images: Array, labels: Any, seeds: Sequence[int] = (0, 1, 2), **settings: Any
+) -> Figure:
     """What a location costs, and how well neighbours name digits near the centre and far out."""
     figure, axes = new(1, 2, height=3.2)
     ax = axes[0, 0]
@@ -114,16 +117,20 @@ def draw_price(images: Array, labels: Any, **settings: Any) -> Figure:
     ax.set(ylabel="KL, nats", ylim=(0, 10))
     legend(ax, loc="upper left")
     ax = axes[0, 1]
-    found = accuracies(images, labels, **settings)
-    ax.bar(range(4), found["quarters"], color=BLUE, width=0.7)
-    ax.bar([4.5], [found["sphere"]], color=ORANGE, width=0.7)
-    for place, value in zip([*range(4), 4.5], [*found["quarters"], found["sphere"]], strict=True):
-        ax.text(place, value + 0.015, f"{value:.2f}", ha="center")
-    ax.set_xticks(
-        [*range(4), 4.5],
-        ["nearest\nquarter", "second", "third", "farthest\nquarter", "sphere,\nall"],
+    seeded = [accuracies(images, labels, seed=seed, **settings) for seed in seeds]
+    shares = np.array([[*found["quarters"], found["plane"], found["sphere"]] for found in seeded])
+    spots = np.array([0, 1, 2, 3, 4.5, 5.5])
+    ax.bar(spots, shares.mean(axis=0), color=[BLUE] * 5 + [ORANGE], width=0.7, alpha=0.75)
+    for row in shares:
+        ax.plot(spots, row, "o", color="black", markersize=3)
+    for spot, column in zip(spots, shares.T, strict=True):
+        ax.text(spot, column.max() + 0.025, f"{column.mean():.2f}", ha="center")
+    ax.set_xticks(spots, ["nearest\nquarter", "2nd", "3rd", "farthest\nquarter", "all", "sphere"])
+    ax.set(
+        title="Plane by distance from the centre; sphere",
+        ylabel="digits named right",
+        ylim=(0, 1.08),
     )
-    ax.set(title="Plane, by distance from the centre", ylabel="digits named right", ylim=(0, 1.08))
     return figure
 
 

@@ -30,5 +30,14 @@ def test_surfaces_are_a_torus_and_a_cylinder() -> None:
     np.testing.assert_allclose(np.hypot(cylinder[:, 0], cylinder[:, 1]), 1)
 
 
+def test_circles_are_put_in_the_order_of_the_places() -> None:
+    across, up = np.random.default_rng(0).uniform(-np.pi, np.pi, (2, 200))
+    first, second = (np.column_stack([np.cos(a), -np.sin(a)]) for a in (across + 1, up))
+    for Z in (np.hstack([first, second]), np.hstack([second, first])):
+        np.testing.assert_array_equal(
+            figures.in_order("torus", Z, across), np.hstack([first, second])
+        )
+
+
 def test_the_figure_draws() -> None:
     assert len(figures.draw_products(n_rows=300, epochs=1, n_init=1).axes) == 8

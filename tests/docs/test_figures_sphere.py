@@ -40,9 +40,9 @@ def test_figures_draw(stem: str) -> None:
     assert figures.FIGURES[stem]().axes
 
 
-@pytest.mark.parametrize("stem", ["b_price", "b_maps"])
-def test_figures_of_mnist_draw(stem: str, mnist: dict[str, np.ndarray]) -> None:
-    assert figures.FIGURES[stem](**mnist, **SMALL).axes
+def test_figures_of_mnist_draw(mnist: dict[str, np.ndarray]) -> None:
+    assert figures.draw_maps(**mnist, **SMALL).axes
+    assert figures.draw_price(**mnist, seeds=(0, 1), **SMALL).axes
 
 
 def test_accuracies_are_shares(mnist: dict[str, np.ndarray]) -> None:
