@@ -304,15 +304,30 @@ def check_blocks(
             check_units(part, kind, 1.0)
 
 
-def fixed_blocks(estimator: Any) -> list[tuple[Any, list[Any]]]:
-    """The list of likelihoods of a fitted estimator, with names or places of columns."""
-    spec, likelihood = estimator._input, estimator._structure["likelihood"]
-    columns, labels = spec.columns, spec.column_names
-    found: list[tuple[Any, list[Any]]] = []
-    for number, places in _blocks(columns):
-        name = columns.names[number]
-        known = name in LIKELIHOODS or name == _CATEGORICAL
-        kind = name if known else likelihood[number][0]
-        names = [int(k) if labels is None else labels[k] for k in places]
-        found.append((kind, names))
+def saved_blocks(estimator: Any) -> list[tuple[Any, list[Any]]]:
+    """The list of likelihoods that a fitted estimator was given, with names or places of columns.
+
+    Slices, masks and functions stand for other columns in other frames, and files hold no code. An
+    entry without columns stays, so that all entries keep their numbers.
+    """
+    spec = estimator._input
+    return [
+        (kind, _labels(spec, np.flatnonzero(spec.columns.block == number)))
+        for number, (kind, _) in enumerate(estimator._structure["likelihood"])
+    ]
+
+
+def chosen_blocks(estimator: Any) -> list[tuple[Any, list[Any]]]:
+    """The list of likelihoods that a fitted estimator uses, with what "auto" has chosen."""
+    spec, given = estimator._input, estimator._structure["likelihood"]
+    found = []
+    for number, places in _blocks(spec.columns):
+        name = spec.columns.names[number]
+        own = name not in LIKELIHOODS and name != _CATEGORICAL
+        found.append((given[number][0] if own else name, _labels(spec, places)))
     return found
+
+
+def _labels(spec: Any, places: NDArray[np.int64]) -> list[Any]:
+    names = spec.column_names
+    return [int(place) if names is None else names[place] for place in places]

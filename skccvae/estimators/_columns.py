@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from skccvae._labels import is_missing
@@ -227,6 +228,8 @@ class MixedColumns:
                 given = np.array(X)
                 given[holes] = out[holes]
                 return given
+            if isinstance(X, torch.Tensor):  # of numbers, and so are the levels
+                return torch.from_numpy(out).to(X.device, X.dtype)
             return out
         out = X.copy()
         for place in np.flatnonzero(holes.any(axis=0)).tolist():

@@ -166,7 +166,10 @@ def _versions(version: str) -> dict[str, str]:
 
 def _own_code(kind: type, params: dict[str, Any]) -> list[Any]:
     """Classes and functions of the user's, which a file only names."""
-    parts = dict.fromkeys(v for v in (kind, *params.values()) if _is_code(v))
+    values = [kind, *params.values()]
+    if isinstance(params.get("likelihood"), list | tuple):
+        values += [entry for entry, _ in params["likelihood"]]
+    parts = dict.fromkeys(v for v in values if _is_code(v))
     return [part for part in parts if not part.__module__.startswith("skccvae.")]
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Subset
 from skccvae._array_api import as_numpy
 from skccvae._sklearn import HasMethods, Interval, StrOptions, fit_context, safe_indexing
 from skccvae.estimators._base import BaseVAETransformer
-from skccvae.estimators._blocks import fixed_blocks
+from skccvae.estimators._blocks import chosen_blocks
 from skccvae.estimators._columns import known_levels
 from skccvae.estimators._gaussian import GaussianVAETransformer
 from skccvae.estimators._streams import is_stream
@@ -230,7 +230,7 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         # Scores of different likelihoods could not be compared.
         last, columns = _last_step(fitted), _last_step(fitted)._input.columns
         if columns is not None:
-            _last_step(unfitted).set_params(likelihood=fixed_blocks(last))
+            _last_step(unfitted).set_params(likelihood=chosen_blocks(last))
             if hasattr(X, "iloc") and last is fitted:
                 X = known_levels(X, columns)
         elif isinstance(last.likelihood, str) and last.likelihood == "auto":

@@ -13,7 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skccvae.estimators._blocks import fixed_blocks
+from skccvae.estimators._blocks import saved_blocks
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._fitted_state import AVERAGES, WEIGHTS, FittedStateMixin
 from skccvae.estimators._model_card import card_path, card_text
@@ -96,7 +96,7 @@ class PersistenceMixin(FittedStateMixin):
         params = {**self.get_params(deep=False), **self._structure}
         if isinstance(params["likelihood"], list | tuple):
             # Slices, masks and functions become names or places of columns.
-            params["likelihood"] = fixed_blocks(self)
+            params["likelihood"] = saved_blocks(self)
         params = {name: value for name, value in params.items() if name not in _SKIPPED}
         meta = {
             "version": _version(),

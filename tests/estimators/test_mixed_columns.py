@@ -24,6 +24,7 @@ from skccvae import (
     MixedCurvatureVAETransformer,
     SphericalVAETransformer,
 )
+from skccvae.nn import GaussianLikelihood
 
 FAST = {"max_epochs": 3, "hidden_layer_sizes": (8,), "random_state": 0, "device": "cpu"}
 RNG = np.random.default_rng(0)
@@ -172,6 +173,40 @@ def test_files_pickles_and_clones(tmp_path):
         codes = back.partial_fit(FRAME).transform(FRAME)
         assert np.isfinite(codes).all()
     assert np.array_equal(clone(vae).fit_transform(FRAME), wanted)
+
+
+class OwnGaussian(GaussianLikelihood):
+    """A class of the user's, which files name."""
+
+
+def test_files_keep_the_list_that_was_given(tmp_path):
+    nothing = make_column_selector(dtype_include="datetime")
+    blocks = [
+        ("poisson", nothing),
+        (OwnGaussian, ["size"]),
+        ("auto", ["count"]),
+        ("categorical", ["kind", "place"]),
+        ("bernoulli", ["flag"]),
+    ]
+    vae = GaussianVAETransformer(2, likelihood=blocks, **FAST).fit(FRAME)
+    vae.save(tmp_path / "model", model_card=True)
+    same = skccvae.load(tmp_path / "model", device="cpu", trusted=(OwnGaussian,))
+    assert np.array_equal(same.transform(FRAME), vae.transform(FRAME))
+    assert same.likelihood[:3] == (("poisson", ()), (OwnGaussian, ("size",)), ("auto", ("count",)))
+    assert "trusted=(OwnGaussian,)" in (tmp_path / "model.md").read_text()
+    again = clone(same).fit(FRAME)
+    assert np.array_equal(again.transform(FRAME), vae.transform(FRAME))
+
+
+def test_a_tensor_with_holes_comes_back_as_a_tensor():
+    rows = torch.from_numpy(np.column_stack([T, np.arange(160) % 3])).float()
+    rows[3, 1] = rows[4, 0] = torch.nan
+    blocks = [("gaussian", [0]), ("categorical", [1])]
+    filled = GaussianVAETransformer(2, likelihood=blocks, missing="mask", **FAST).fit(rows)
+    filled = filled.impute(rows)
+    assert filled.dtype == torch.float32
+    assert torch.equal(filled[5:], rows[5:])
+    assert filled[3, 1] in (0, 1, 2)
 
 
 def test_early_stopping_and_weights():
