@@ -16,6 +16,8 @@ from skccvae.training import RowScaling
 # Lengths, which depend on the units of the columns. Others look at angles and shares of the whole,
 # which a shift of the columns would change.
 _LENGTHS = ("euclidean", "l2", "cityblock", "manhattan", "l1")
+# Of the largest distance; distances by a matrix product in float32 are off by less.
+_ROUNDING = 1e-2
 
 
 def row_distances(
@@ -34,14 +36,16 @@ def row_distances(
     -------
     callable
         As `skccvae.vae.VAE` takes it. Lengths are those of the rows as the encoder reads them;
-        other metrics, and functions of the user's, get rows in the units of X.
+        other metrics, and functions of the user's, get rows in the units of X. A missing value is
+        what the encoder reads in its place, 0 in units of the model; a function of the user's gets
+        NaN.
     """
     # Partial functions, which pickle takes, where it takes the user's own.
     if not isinstance(metric, str):
         return partial(_of_rows, partial(_checked, metric), units)
     if metric in _LENGTHS:
         return partial(_of_inputs, ROW_DISTANCES[metric])
-    return partial(_of_rows, ROW_DISTANCES[metric], units)
+    return partial(_of_filled_rows, ROW_DISTANCES[metric], units)
 
 
 def _of_inputs(metric: Callable[[Tensor], Tensor], inputs: Tensor, x: Tensor) -> Tensor:
@@ -52,6 +56,13 @@ def _of_rows(
     metric: Callable[[Tensor], Tensor], units: RowScaling, inputs: Tensor, x: Tensor
 ) -> Tensor:
     return metric(_in_units(x, units))
+
+
+def _of_filled_rows(
+    metric: Callable[[Tensor], Tensor], units: RowScaling, inputs: Tensor, x: Tensor
+) -> Tensor:
+    # Comparisons with NaN are false, so a metric may take rows with holes for equal ones.
+    return metric(_in_units(torch.where(x.isnan(), 0.0, x), units))
 
 
 def _in_units(x: Tensor, units: RowScaling) -> Tensor:
@@ -70,8 +81,21 @@ def _checked(metric: Callable[[np.ndarray], Any], rows: Tensor) -> Tensor:
             f"({n}, {n}) for {n} rows; it returned shape {found.shape}."
         )
     if not np.isfinite(found).all() or found.min() < 0:
+        holes = " Rows have NaN where a value is missing." if rows.isnan().any() else ""
         raise ValueError(
             "distance_metric must return numbers that are finite and not negative; it returned "
-            f"some from {found.min()} to {found.max()}."
+            f"some from {found.min()} to {found.max()}.{holes}"
+        )
+    # Up to what rounding may leave of large distances.
+    near = _ROUNDING * found.max()
+    if found.diagonal().max() > near:
+        raise ValueError(
+            "distance_metric must return 0 for a row and itself; it returned up to "
+            f"{found.diagonal().max()}. Are these similarities?"
+        )
+    if np.abs(found - found.T).max() > near:
+        raise ValueError(
+            "distance_metric must return a symmetric matrix; two entries (i, j) and (j, i) differ "
+            f"by {np.abs(found - found.T).max()}."
         )
     return torch.from_numpy(0.5 * (found + found.T)).to(rows)

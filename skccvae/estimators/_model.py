@@ -58,7 +58,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
     def _may_pack(self) -> bool:
         """Whether the parameters let the model train with others; `pack_key` has the last word."""
         alone = self.early_stopping or self.callbacks or self.verbose or self._has_own_parts()
-        alone = alone or self.precision != "float32"  # rounded weights are of one model each
+        alone = alone or self.precision == "bfloat16"  # rounded weights are of one model each
         return not alone and self.encoder == self.decoder == "mlp"
 
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:

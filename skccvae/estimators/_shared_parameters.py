@@ -287,8 +287,9 @@ class SharedParameters:
         for a Gaussian likelihood): ``"euclidean"`` or ``"l2"``, and ``"cityblock"``,
         ``"manhattan"`` or ``"l1"``. Between rows in the units of X: ``"cosine"``, ``"jaccard"`` for
         fingerprints, bits or counts (Tanimoto's), or a callable. It takes an array of shape (n, p)
-        and returns the distances, shape (n, n), as the functions of `sklearn.metrics.pairwise` do.
-        With ``encoder="molecular_graph"`` the rows are fingerprints.
+        and returns the distances, shape (n, n), as the functions of `sklearn.metrics.pairwise` do;
+        missing values are NaN in it, and 0 in units of the model for a metric by name. With ``encoder="molecular_graph"``
+        the rows are fingerprints.
         """,
     )
     learning_rate: float = parameter(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import effective_n_jobs, parallel_config
@@ -15,6 +15,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from skccvae.estimators._base import BaseVAETransformer
+
+if TYPE_CHECKING:
+    from skccvae.training.meeting import Wait
 
 __all__ = ["PackBackend"]
 
@@ -128,13 +131,22 @@ def _run_pack(batches: list[list[tuple]], pack_size: int | str) -> list[tuple[li
     with warnings.catch_warnings():
         outcomes = run_together(calls, pack_size)
     results = []
-    for values, packed, waiting, training in outcomes:
-        for value in values:
+    for values, packed, waits in outcomes:
+        for value in values:  # one; joblib makes no larger batches here
             if isinstance(value, dict) and "fit_time" in value:
-                # Others were at work while it waited.
-                value["fit_time"] += (training - waiting) / len(values)
+                _own_times(value, waits)
         results.append((values, packed))
     return results
+
+
+def _own_times(value: dict[str, Any], waits: Sequence[Wait]) -> None:
+    """Take out of the times of a fit and its scores what others trained meanwhile."""
+    fitted = value["fit_time"]
+    for begin, seconds, training in waits:
+        # Scorers may train models too.
+        part = "fit_time" if begin < fitted else "score_time"
+        if part in value:
+            value[part] = max(value[part] + training - seconds, 0.0)
 
 
 def _run_task(items: list[tuple], config: dict[str, Any]) -> list[Any]:

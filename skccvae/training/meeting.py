@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
 from typing import Any, NamedTuple
@@ -16,7 +17,25 @@ from typing import Any, NamedTuple
 from skccvae.training.modes import own_modes
 from skccvae.training.pack import Training, pack_key, pack_limit, train_pack
 
-__all__ = ["Outcome", "run_together", "train"]
+__all__ = ["Outcome", "Wait", "run_together", "train"]
+
+
+class Wait(NamedTuple):
+    """The wait of a call for one of its trainings.
+
+    Attributes
+    ----------
+    begin : float
+        Seconds since the call began.
+    seconds : float
+        How long it waited.
+    training : float
+        Its share of the time that the training took.
+    """
+
+    begin: float
+    seconds: float
+    training: float
 
 
 class Outcome(NamedTuple):
@@ -28,14 +47,13 @@ class Outcome(NamedTuple):
         What it returned.
     packed : bool
         Whether it trained, and all of its trainings ran in a pack.
-    waiting, training : float
-        Seconds in which it waited for its trainings, and its share of the time that these took.
+    waits : list of Wait
+        One for each training, but for those in threads that the call itself has started.
     """
 
     value: Any
     packed: bool
-    waiting: float
-    training: float
+    waits: list[Wait]
 
 
 class _Abandoned(BaseException):
@@ -48,6 +66,9 @@ _current: ContextVar[_Fit | None] = ContextVar("skccvae_current_fit", default=No
 def train(training: Training) -> None:
     """Train a model: at once, or within `run_together` with others.
 
+    A call of `run_together` can wait in its own thread alone. Trainings in threads that it has
+    started run at once.
+
     Raises
     ------
     DivergenceError
@@ -55,6 +76,9 @@ def train(training: Training) -> None:
     """
     fit = _current.get()
     if fit is None:
+        training.run()
+    elif not fit.is_here():
+        fit.packed.append(False)
         training.run()
     else:
         fit.wait_for(training)
@@ -74,7 +98,9 @@ class _Fit:
         self.error: BaseException | None = None
         self.ended: BaseException | None = None  # what ended the training early
         self.packed: list[bool] = []
-        self.waiting = self.training = 0.0
+        self.waits: list[Wait] = []
+        self.training = 0.0  # seconds of the last one
+        self._start = 0.0
 
     def resume(self) -> None:
         """Go on until the call wants a training, or is done."""
@@ -87,8 +113,13 @@ class _Fit:
             self._go.release()
         self._back.acquire()
 
+    def is_here(self) -> bool:
+        """Whether the call runs in this thread."""
+        return threading.current_thread() is self._thread
+
     def _run(self) -> None:
         _current.set(self)
+        self._start = time.perf_counter()
         try:
             self.value = self._call()
         except BaseException as error:
@@ -103,7 +134,8 @@ class _Fit:
             self._back.release()
             self._go.acquire()
         self.wanted = None
-        self.waiting += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self.waits.append(Wait(start - self._start, seconds, self.training))
         if self._abandoned:
             raise _Abandoned
         ended, self.ended = self.ended, None
@@ -111,10 +143,12 @@ class _Fit:
             raise ended
 
     def abandon(self) -> None:
-        """End the thread. One that is not in a training ends at its next one or with its call."""
+        """Let the thread end: at its next training, if it is not in one, or with its call."""
         self._abandoned = True
-        if self._thread is not None and not self.done:
-            self._go.release()
+        self._go.release()
+
+    def join(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join()
 
 
@@ -143,62 +177,58 @@ def run_together(
         own call, which may catch it.
     """
     fits = [_Fit(call) for call in calls]
+    ready = deque(fits)
     waiting: dict[tuple, list[_Fit]] = {}
     try:
-        for fit in fits:
-            _advance(fit, waiting, pack_size)
-        while waiting:
+        while ready or waiting:
+            if ready:
+                group = _advance(ready.popleft(), waiting, pack_size)
+            else:
+                group = waiting.pop(next(iter(waiting)))
             # A call that wants a further training joins the others again.
-            _train_all(waiting.pop(next(iter(waiting))), waiting, pack_size)
+            _train(group)
+            ready.extendleft(reversed(group))
     except BaseException:
+        # All of them before the first join, which another Ctrl-C may interrupt.
         for fit in fits:
             fit.abandon()
+        for fit in fits:
+            fit.join()
         raise
-    return [
-        Outcome(fit.value, bool(fit.packed) and all(fit.packed), fit.waiting, fit.training)
-        for fit in fits
-    ]
+    return [Outcome(fit.value, bool(fit.packed) and all(fit.packed), fit.waits) for fit in fits]
 
 
-def _advance(fit: _Fit, waiting: dict[tuple, list[_Fit]], pack_size: int | str) -> None:
-    """Run a call until it waits for others, or is done."""
-    while True:
-        fit.resume()
-        if fit.error is not None:
-            raise fit.error
-        if fit.done:
-            return
-        assert fit.wanted is not None
-        key, limit = pack_key(fit.wanted), pack_limit(fit.wanted)
-        if pack_size != "auto":
-            limit = int(pack_size)
-        if key is not None and limit > 1:
-            break
-        _train([fit])
+def _advance(fit: _Fit, waiting: dict[tuple, list[_Fit]], pack_size: int | str) -> list[_Fit]:
+    """Run a call until it wants a training or is done; those that should train now."""
+    fit.resume()
+    if fit.error is not None:
+        raise fit.error
+    if fit.done:
+        return []
+    assert fit.wanted is not None
+    key, limit = pack_key(fit.wanted), pack_limit(fit.wanted)
+    if pack_size != "auto":
+        limit = int(pack_size)
+    if key is None or limit == 1:
+        return [fit]
     waiting.setdefault(key, []).append(fit)
-    if len(waiting[key]) >= limit:
-        _train_all(waiting.pop(key), waiting, pack_size)
-
-
-def _train_all(fits: list[_Fit], waiting: dict[tuple, list[_Fit]], pack_size: int | str) -> None:
-    _train(fits)
-    for fit in fits:
-        _advance(fit, waiting, pack_size)
+    return waiting.pop(key) if len(waiting[key]) >= limit else []
 
 
 @own_modes(grad=True)
 def _train(fits: list[_Fit]) -> None:
     trainings = [fit.wanted for fit in fits if fit.wanted is not None]
     start = time.perf_counter()
-    if len(fits) > 1:
-        for fit, error in zip(fits, train_pack(trainings), strict=True):
+    together = len(fits) > 1
+    if together:
+        errors, together = train_pack(trainings)
+        for fit, error in zip(fits, errors, strict=True):
             fit.ended = error
-    else:
+    elif fits:
         try:
             trainings[0].run()
         except Exception as error:
             fits[0].ended = error
-    seconds = time.perf_counter() - start
     for fit in fits:
-        fit.packed.append(len(fits) > 1)
-        fit.training += seconds / len(fits)
+        fit.packed.append(together)
+        fit.training = (time.perf_counter() - start) / len(fits)

@@ -79,7 +79,7 @@ def pack_limit(training: Training) -> int:
     return max(1, min(_MOST_WEIGHTS // n_weights, _MOST_ROW_BYTES // n_bytes, _MOST_MODELS))
 
 
-def train_pack(trainings: Sequence[Training]) -> list[BaseException | None]:
+def train_pack(trainings: Sequence[Training]) -> tuple[list[BaseException | None], bool]:
     """Train models of one `pack_key` together.
 
     Parameters
@@ -89,8 +89,10 @@ def train_pack(trainings: Sequence[Training]) -> list[BaseException | None]:
 
     Returns
     -------
-    list
-        For each training the `DivergenceError` that ended it, or None. The other models go on.
+    errors : list
+        For each training the exception that ended it, or None. The other models go on.
+    together : bool
+        False if a step failed for all, so that each model was trained alone from its start.
     """
     members = [Member(number, training) for number, training in enumerate(trainings)]
     members.sort(key=Member.order)
@@ -108,9 +110,11 @@ def train_pack(trainings: Sequence[Training]) -> list[BaseException | None]:
         member.net.settled_after_ = member.net.settling_epochs(
             member.n_batches, member.training.epochs
         )
+    together = True
     try:
         _run(members)
     except Exception:
+        together = False
         # A number that is not finite can stop the step of all. Alone, each model says what is
         # wrong with it.
         for generator, state in generators.values():
@@ -127,7 +131,7 @@ def train_pack(trainings: Sequence[Training]) -> list[BaseException | None]:
             except Exception as error:
                 member.error = error
     found = {member.number: member.error for member in members}
-    return [found[number] for number in range(len(members))]
+    return [found[number] for number in range(len(members))], together
 
 
 def _run(members: list[Member]) -> None:

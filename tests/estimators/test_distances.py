@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import pearsonr
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from sklearn.metrics import pairwise_distances
-from sklearn.metrics.pairwise import cosine_distances
+from sklearn.metrics.pairwise import cosine_distances, nan_euclidean_distances
 
 import skccvae
 from skccvae import (
@@ -159,12 +160,52 @@ def test_metrics_by_name_and_by_function():
     assert other.history_["stress"] != by_name.history_["stress"]
 
 
+METRICS = {
+    "cosine": "cosine",
+    "jaccard": lambda a, b: 1 - a @ b / max(a @ a + b @ b - a @ b, 1e-9),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_by_name_reads_a_hole_as_the_encoder_does(name):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(2.0, (64, 12)).astype(float)
+    counts[rng.random(counts.shape) < 0.3] = np.nan
+    settings = {"likelihood": "poisson", "missing": "mask", "distance_weight": 1.0, **FAST}
+    vae = GaussianVAETransformer(distance_metric=name, **settings).fit(counts)
+    seen = []
+
+    def filled(rows):
+        seen.append(rows)
+        return pairwise_distances(np.nan_to_num(rows), metric=METRICS[name])
+
+    function = GaussianVAETransformer(distance_metric=filled, **settings).fit(counts)
+    assert np.isnan(seen[0]).any()
+    assert vae.history_["stress"] == pytest.approx(function.history_["stress"], rel=1e-4)
+
+
+def test_a_function_gets_nan_where_a_value_is_missing():
+    rows = load_wine().data
+    rows[np.random.default_rng(0).random(rows.shape) < 0.2] = np.nan
+    settings = {"missing": "mask", "distance_weight": 1.0, **FAST}
+    vae = GaussianVAETransformer(distance_metric=nan_euclidean_distances, **settings).fit(rows)
+    assert np.isfinite(vae.history_["stress"]).all()
+    with pytest.raises(ValueError, match="Rows have NaN where a value is missing"):
+        GaussianVAETransformer(distance_metric=_plain, **settings).fit(rows)
+
+
+def _plain(rows):
+    return np.linalg.norm(rows[:, None] - rows, axis=-1)
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
         (lambda X: pairwise_distances(X)[:, :3], r"shape \(50, 50\) for 50 rows; it returned"),
         (lambda X: pairwise_distances(X) * np.nan, "finite and not negative"),
         (lambda X: -pairwise_distances(X), "finite and not negative"),
+        (lambda X: np.exp(-pairwise_distances(X)), "0 for a row and itself"),
+        (lambda X: np.triu(pairwise_distances(X)), "symmetric"),
     ],
 )
 def test_metrics_that_return_something_else(metric, message):

@@ -1,5 +1,9 @@
 """Models that train together end as they do alone, up to rounding."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +20,7 @@ from skccvae import (
 )
 from skccvae.kernels import disabled
 from skccvae.training import DivergenceError
-from skccvae.training.meeting import run_together
+from skccvae.training.meeting import run_together, train
 
 DIGITS = load_digits().data[:200] / 16
 # Folds of unequal numbers of rows: 133, 133, 134. The last batches have 5 and 6 rows.
@@ -224,7 +228,48 @@ def test_an_error_in_the_step_of_all_leaves_each_to_itself(monkeypatch):
     wanted = [call() for call in calls]
     monkeypatch.setattr(StackedVAE, "forward", broken)
     for outcome, alone in zip(run_together(calls), wanted, strict=True):
+        assert not outcome.packed
         assert_equal_models(outcome.value, alone)
+
+
+def test_trainings_in_threads_of_a_call_run_at_once():
+    """As in a stacking of models whose fits joblib's threads share, with the call's context."""
+
+    def nested(seed):
+        context = copy_context()
+        with ThreadPoolExecutor(2) as pool:
+            models = [GaussianVAETransformer(**SMALL | {"random_state": seed + i}) for i in (0, 1)]
+            return list(pool.map(lambda model: context.copy().run(model.fit, DIGITS), models))
+
+    outcomes = run_together([partial(nested, 0), partial(nested, 10)])
+    for outcome, seed in zip(outcomes, (0, 10), strict=True):
+        assert not outcome.packed
+        for model, i in zip(outcome.value, (0, 1), strict=True):
+            alone = GaussianVAETransformer(**SMALL | {"random_state": seed + i}).fit(DIGITS)
+            assert_equal_models(model, alone)
+
+
+def test_any_number_of_trainings_in_a_call(monkeypatch):
+    class Nothing:
+        def run(self):
+            pass
+
+    done = []
+    meeting = "skccvae.training.meeting."
+    monkeypatch.setattr(meeting + "pack_key", lambda training: ("same",))
+    monkeypatch.setattr(meeting + "pack_limit", lambda training: 2)
+    monkeypatch.setattr(
+        meeting + "train_pack",
+        lambda trainings: done.append(len(trainings)) or ([None] * len(trainings), True),
+    )
+
+    def call(number):
+        for _ in range(number):
+            train(Nothing())
+
+    outcomes = run_together([partial(call, 1500), partial(call, 1500), partial(call, 10)])
+    assert [len(outcome.waits) for outcome in outcomes] == [1500, 1500, 10]
+    assert max(done) == 2 and sum(done) >= 2000
 
 
 def test_bounded_packs():
