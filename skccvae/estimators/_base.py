@@ -203,8 +203,8 @@ class BaseVAETransformer(
             return self._trained(X, y, sample_weight, go_on, one_pass, number, entropy)
 
         new, error = train()
-        if error is None and not (go_on or one_pass):
-            new, error = new._best_of_starts(train)
+        if not (go_on or one_pass or isinstance(error, KeyboardInterrupt)):
+            new, error = new._best_of_starts(train, error)
         new._update_fitted()
         # What a callback has set on the estimator meanwhile stays.
         meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}

@@ -127,8 +127,9 @@ class SharedParameters:
         round, which decide whether a ring of rows closes or tears. The first is the one that the
         rows seem to ask for, the second the other one, and further ones are random. ``"auto"`` is 2
         for `SphericalVAETransformer` with ``n_components=1`` that starts at components, and 1
-        otherwise. `partial_fit`, and `fit` with ``warm_start``, go on from one model. Callbacks see
-        the training of every start.
+        otherwise. One that diverges is passed over; where all do, `fit` raises the error of the
+        first. `partial_fit`, and `fit` with ``warm_start``, go on from one model. Callbacks see the
+        training of every start.
         """,
     )
     image_shape: Sequence[int] | None = parameter(
@@ -288,8 +289,8 @@ class SharedParameters:
         ``"manhattan"`` or ``"l1"``. Between rows in the units of X: ``"cosine"``, ``"jaccard"`` for
         fingerprints, bits or counts (Tanimoto's), or a callable. It takes an array of shape (n, p)
         and returns the distances, shape (n, n), as the functions of `sklearn.metrics.pairwise` do;
-        missing values are NaN in it, and 0 in units of the model for a metric by name. With ``encoder="molecular_graph"``
-        the rows are fingerprints.
+        missing values are NaN in it, and 0 in units of the model for a metric by name. With
+        ``encoder="molecular_graph"`` the rows are fingerprints.
         """,
     )
     learning_rate: float = parameter(

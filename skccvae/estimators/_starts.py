@@ -16,23 +16,28 @@ class StartsMixin:
     net_: Any
     _entropy: int
 
-    def _best_of_starts(self, train: Callable) -> tuple[Any, BaseException | None]:
-        """The best of this first copy and of further starts, and what ended the last one early.
+    def _best_of_starts(
+        self, train: Callable, error: DivergenceError | None
+    ) -> tuple[Any, BaseException | None]:
+        """The best of this first copy and of further starts.
 
-        ``train(number, entropy)`` trains a copy and returns it with what ended its training early.
+        ``train(number, entropy)`` trains a copy and returns it with what ended its training early;
+        ``error`` is what ended this one. Beside the copy comes the error of the first where all
+        have diverged, or what has interrupted the last.
         """
-        best, error = self, None
+        best = self
         for number in range(1, self._n_starts()):
             try:
-                other, error = train(number, self._entropy)
+                other, ended = train(number, self._entropy)
             except KeyboardInterrupt as interrupt:  # before its first epoch was whole
-                error = interrupt
-            if error is not None and not isinstance(error, DivergenceError):
-                break
+                ended = interrupt
+            if isinstance(ended, DivergenceError):
+                continue
+            if ended is not None:
+                return best, ended
             scale = float(best.net_.module_.distance_scale)
-            if error is None and other._final_loss(scale) < best._final_loss(scale):
-                best = other
-            error = None
+            if error is not None or other._final_loss(scale) < best._final_loss(scale):
+                best, error = other, None
         return best, error
 
     def _n_starts(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skccvae.kernels.posterior_limits import LimitsAt, limited
+from skccvae.kernels.posterior_limits import FixedLimits, limited
 from skccvae.kernels.wrapped_normal import Settings, backward_step, forward_step
 from skccvae.special._autograd import first_order_only
 from skccvae.special.trigonometry import FLAT
@@ -31,7 +31,7 @@ class _LimitedStep(torch.autograd.Function):
         raw_scale: Tensor,
         eps: Tensor,
         s: Settings,
-        limits: LimitsAt,
+        limits: FixedLimits,
         axes: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         u, log_scale, slope, slope_scale = limited(raw, raw_scale, limits)
@@ -79,7 +79,7 @@ def step(
     curvature : float
         K < 0.
     limits : tuple of float
-        As for `skccvae.kernels.posterior_limits.LimitsAt`.
+        As for `skccvae.kernels.posterior_limits.FixedLimits`.
     axes : Tensor of shape (d,), optional
         Scales of the prior's axes, in place of ``prior_scale``. They are the units of raw location
         and scale, of the location that is returned and of the draw. Only with ``log_map``.
@@ -94,4 +94,4 @@ def step(
         Location, as a tangent vector at the origin.
     """
     settings = Settings(min(curvature, -FLAT), float(prior_scale), 0, log_map)
-    return _LimitedStep.apply(raw, raw_scale, noise, settings, LimitsAt(*limits), axes)
+    return _LimitedStep.apply(raw, raw_scale, noise, settings, FixedLimits(*limits), axes)

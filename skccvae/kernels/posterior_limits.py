@@ -24,11 +24,19 @@ from torch import Tensor
 
 from skccvae.special.smooth_limit import saturation_point
 
-__all__ = ["LimitsAt", "limited"]
+__all__ = ["FixedLimits", "limited"]
 
 
-class LimitsAt(NamedTuple):
-    """Limits as inverse squares, 0 for none, and the bound on log-scales before them."""
+class FixedLimits(NamedTuple):
+    """Limits at a fixed curvature.
+
+    Attributes
+    ----------
+    location, scale : float
+        Inverse squares of the limits, 0 for none.
+    bound : float
+        Bound on log-scales before them.
+    """
 
     location: float
     scale: float
@@ -36,7 +44,7 @@ class LimitsAt(NamedTuple):
 
 
 def limited(
-    raw: Tensor, raw_scale: Tensor, limits: LimitsAt
+    raw: Tensor, raw_scale: Tensor, limits: FixedLimits
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """Tangent location and log-scale, and their slopes in the outputs of the network.
 
@@ -44,14 +52,17 @@ def limited(
     ----------
     raw, raw_scale : Tensor
         Outputs of the network for the location and for the logarithm of the scale.
-    limits : LimitsAt
+    limits : FixedLimits
+        The limits.
 
     Returns
     -------
     u, log_scale : Tensor
+        Tangent location and log-scale.
     slope : Tensor or None
-        du/draw of each coordinate; None where there is no limit.
+        Derivative of each coordinate of ``u`` in that of ``raw``; None where there is no limit.
     slope_scale : Tensor
+        Derivative of ``log_scale`` in ``raw_scale``.
     """
     u, slope = raw, None
     if limits.location:

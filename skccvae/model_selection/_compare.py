@@ -17,6 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skccvae._labels import read_labels
 from skccvae._sklearn import Interval, validate_params
+from skccvae.estimators._streams import is_stream
 from skccvae.estimators._units import choose_likelihood
 from skccvae.estimators._validation import validate_rows
 from skccvae.metrics.distance_matrix import check_distance_matrix
@@ -168,6 +169,11 @@ def compare_geometries(
     (3, 3)
     """
     names = _geometries(geometries)
+    if is_stream(X):
+        raise TypeError(
+            "compare_geometries splits rows, which a stream does not let it do. Pass an array or a "
+            f"sparse matrix of some of its rows; got {type(X).__name__}."
+        )
     estimators = {name: ESTIMATORS[name] for name in names if name != "pca"}
     probe = next(iter(estimators.values()))(n_components, **params)
     rows = validate_rows(probe, X, reset=True)
@@ -188,6 +194,12 @@ def compare_geometries(
             "X contains NaN, which PCA does not take. Leave it out: "
             f"geometries={[name for name in names if name != 'pca']}."
         )
+    if "pca" in names and n_components > rows.shape[1]:
+        raise ValueError(
+            f"PCA has at most as many components as X has columns, {rows.shape[1]}; got "
+            f"n_components={n_components}. Take fewer, or leave it out: "
+            f"geometries={[name for name in names if name != 'pca']}."
+        )
     if isinstance(probe.likelihood, str) and probe.likelihood == "auto":
         params["likelihood"] = choose_likelihood(rows, "auto", probe.binarize)[0].name
     n = rows.shape[0]
@@ -199,6 +211,11 @@ def compare_geometries(
     splits = list(splitter.split(np.empty(n)))
     seeds = rng.randint(2**31 - 1, size=n_repeats).tolist()
     n_train, n_test = map(len, splits[0])
+    if "pca" in names and n_components > n_train:
+        raise ValueError(
+            f"PCA has at most as many components as there are rows to fit it, {n_train}; got "
+            f"n_components={n_components}. Take fewer, or more rows."
+        )
     if n_test < 3:
         raise ValueError(
             f"{n_test} row(s) held out have no distances to compare; use a larger test_size or "

@@ -12,6 +12,7 @@ from joblib import parallel_config
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
 from skccvae._sklearn import Interval, StrOptions
+from skccvae.estimators._streams import is_stream
 from skccvae.model_selection._pack_backend import PackBackend
 
 __all__ = ["PackedGridSearchCV"]
@@ -70,15 +71,21 @@ multimetric_
     -----
     Each model has its own rows, random numbers, learning rate, number of epochs and weight of the
     KL. It ends as it does in its own `fit`, up to rounding, so scores and choices are those of
-    `GridSearchCV` but for what rounding grows to within a training.
+    `GridSearchCV` but for what rounding grows to within a training. Where two candidates are
+    equally good, rounding may decide between them; `GridSearchCV` takes the first.
 
     Models train together if their networks are of kind ``"mlp"`` with equal ``hidden_layer_sizes``
-    and ``activation``, and they have the same number of columns, ``likelihood``, ``batch_size``,
-    ``objective`` and ``n_latent_samples``. Latent spaces may differ in everything. Those of equal
-    posterior, dimension and curvature share a step, and so do folds.
+    and ``activation``, and they have the same number of columns, ``likelihood``, ``binarize``,
+    ``missing``, ``batch_size``, ``objective``, ``n_latent_samples`` and device; with
+    ``supervised_weight`` the same targets; and all or none of them a ``distance_weight`` or weights
+    of rows. Latent spaces may differ in everything. Those of equal posterior, dimension and
+    curvature share a step, and so do folds.
 
     Models train alone, in the same call, with other networks or parts of yours, ``early_stopping``,
-    ``callbacks``, ``verbose``, rows that are molecules, or in a pipeline with ``memory``.
+    ``callbacks``, ``verbose``, ``precision="bfloat16"``, columns of several kinds, rows of a
+    Dataset or molecules, or in a pipeline with ``memory``; and those that go on from an earlier
+    training, or that a step of yours trains in threads of its own. If the step of a pack fails,
+    its models start again, each alone.
 
     The gain is largest for small networks and small batches. It vanishes where a step is mostly
     arithmetic: ``pack_size="auto"`` stacks nothing if the number of weights times ``batch_size`` is
@@ -154,9 +161,16 @@ multimetric_
 
         Raises
         ------
+        TypeError
+            If X is a stream, whose rows cannot be split.
         Exception
             What `GridSearchCV` raises, and with ``error_score="raise"`` what a fit raises.
         """
+        if is_stream(X):
+            raise TypeError(
+                "A search splits rows, which a stream does not let it do. Pass an array, a memory "
+                f"map or a sparse matrix; got {type(X).__name__}."
+            )
         backend = PackBackend(self.n_jobs, self.pack_size)
         # The fits of the search go to this backend, and nothing else does: `_run_search` leaves it.
         self._packs = backend

@@ -11,6 +11,7 @@ from skorch.callbacks import Callback
 
 from skccvae import GaussianVAETransformer, HyperbolicVAETransformer, SphericalVAETransformer
 from skccvae.datasets import load_daily_temperatures
+from skccvae.training import DivergenceError
 
 FAST = {"hidden_layer_sizes": (16,), "max_epochs": 3, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(80, 6))
@@ -92,6 +93,29 @@ def test_later_starts_that_diverge_are_left_out():
 
     vae = GaussianVAETransformer(2, n_init=3, callbacks=[Diverge()], **FAST).fit(X)
     assert np.isfinite(vae.transform(X)).all()
+
+
+class DivergeIn(Count):
+    def __init__(self, numbers):
+        super().__init__()
+        self.numbers = numbers
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.trainings in self.numbers:
+            next(net.module_.parameters()).data.fill_(float("nan"))
+
+
+def test_a_first_start_that_diverges_is_left_out():
+    vae = GaussianVAETransformer(2, n_init=3, callbacks=[DivergeIn({1})], **FAST).fit(X)
+    assert np.isfinite(vae.transform(X)).all()
+    assert np.isfinite(vae.history_["train_loss"]).all()
+
+
+def test_all_starts_diverge():
+    diverge = DivergeIn({1, 2})
+    with pytest.raises(DivergenceError):
+        GaussianVAETransformer(2, n_init=2, callbacks=[diverge], **FAST).fit(X)
+    assert diverge.trainings == 2
 
 
 def test_an_interrupt_keeps_the_start_before():

@@ -12,7 +12,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from skccvae import GaussianVAETransformer, SphericalVAETransformer
 from skccvae.datasets import make_sphere_mixture
@@ -241,6 +241,12 @@ def test_bad_rows(table) -> None:
     X = table[0].copy()
     with pytest.raises(TypeError, match="TensorDataset.*Pass an array"):
         compare_geometries(TensorDataset(torch.from_numpy(X)), **FAST)
+    with pytest.raises(TypeError, match="a stream does not.*DataLoader"):
+        compare_geometries(DataLoader(torch.from_numpy(X)), **FAST)
+    with pytest.raises(ValueError, match=f"as many components as X has columns, {X.shape[1]}"):
+        compare_geometries(X, **FAST | {"n_components": X.shape[1] + 1})
+    with pytest.raises(ValueError, match="as there are rows to fit it"):
+        compare_geometries(X[:6], **FAST | {"n_components": 6})
     X[0, 0] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):
         compare_geometries(X, **FAST)

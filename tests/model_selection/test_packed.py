@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
+from torch.utils.data import DataLoader
 
 from skccvae import ConstantCurvatureVAETransformer, GaussianVAETransformer
 from skccvae.model_selection import PackedGridSearchCV
@@ -182,6 +183,29 @@ def test_fits_are_timed_without_waiting():
     search = PackedGridSearchCV(pipeline(), {"vae__n_components": [2, 3]}, cv=3).fit(X, y)
     times = search.cv_results_["mean_fit_time"]
     assert (times > 0).all()
+
+
+def test_scorers_that_train_models_are_timed():
+    def score(model, X, y=None):
+        GaussianVAETransformer(hidden_layer_sizes=(8,), max_epochs=8, random_state=0).fit(X)
+        return model.score(X)
+
+    vae = GaussianVAETransformer(hidden_layer_sizes=(8,), max_epochs=1, random_state=0)
+    search = PackedGridSearchCV(vae, {"n_components": [2, 3]}, cv=2, scoring=score, refit=False)
+    results = search.fit(X).cv_results_
+    assert (results["mean_fit_time"] > 0).all()
+    assert (results["mean_score_time"] > 0).all()
+
+
+def test_precision_that_is_chosen_packs():
+    vae = GaussianVAETransformer(hidden_layer_sizes=(8,), max_epochs=1, precision="auto")
+    search = PackedGridSearchCV(vae, {"n_components": [2, 3]}, cv=2, refit=False).fit(X)
+    assert search.cv_results_["packed"].all()
+
+
+def test_a_stream_cannot_be_split():
+    with pytest.raises(TypeError, match=r"splits rows.*got DataLoader"):
+        PackedGridSearchCV(GaussianVAETransformer(), {}).fit(DataLoader(X))
 
 
 def test_a_search_is_an_estimator():

@@ -83,14 +83,16 @@ class WrappedLatent(NormalLatent):
         """The step from outputs of a network to features in one operation, where there is one."""
         log_map = self.decoder_input == "tangent"
         one_draw = noise.shape[:-1] == params.shape[:-1]
-        given = self.learned is None and self.K < 0 and self.posterior_scale.free
-        if self.flat_part or not given or not one_draw or not (log_map or self.axes is None):
+        given = self.limits  # None for a learned curvature
+        if given is None or self.K >= 0 or not self.posterior_scale.free or self.flat_part:
+            return None
+        if not one_draw or not (log_map or self.axes is None):
             return None
         raw, raw_scale = params.split(self.dim, dim=-1)
         step = accelerator("limited wrapped normal", raw, noise, self.K)
-        if step is None or self.limits is None:
+        if step is None:
             return None
-        limits = (self.limits.location, self.limits.scale, LOG_SCALE_BOUND)
+        limits = (given.location, given.scale, LOG_SCALE_BOUND)
         zc, zs, log_ratio, tangent = step(
             raw, raw_scale, noise, self.K, limits, self.axes, self.prior_scale, log_map
         )
