@@ -187,7 +187,7 @@ def start_at_pca(
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(x), model.latent.noise_dim, generator=generator, dtype=torch.float32)
     features = model.latent.step(model.encode(x), noise).features
-    solution = _regression(features.double(), wanted.double())
+    solution = _regression(features[:, : skip.n_linear].double(), wanted.double())
     skip.set_affine(solution[:-1].T, solution[-1])
     # Few rows leave small residuals because the regression has adapted to them.
     share = min((encoder.n_components + 1) / (known * len(x)), 1.0)

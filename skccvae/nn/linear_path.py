@@ -148,6 +148,8 @@ class SkipDecoder(nn.Module):
         The width h.
     n_outputs : int
         Width of the result.
+    n_linear : int, optional
+        How many of the inputs, the first ones, the last layer reads; by default it reads all.
 
     Examples
     --------
@@ -157,21 +159,35 @@ class SkipDecoder(nn.Module):
     torch.Size([4, 6])
     """
 
-    def __init__(self, hidden: nn.Module, n_inputs: int, n_hidden: int, n_outputs: int) -> None:
+    def __init__(
+        self,
+        hidden: nn.Module,
+        n_inputs: int,
+        n_hidden: int,
+        n_outputs: int,
+        n_linear: int | None = None,
+    ) -> None:
         super().__init__()
         self.hidden = hidden
-        self.n_hidden, self.n_unused = n_hidden, _rounded_up(n_inputs) - n_inputs
-        self.last = nn.Linear(n_hidden + n_inputs + self.n_unused, n_outputs)
+        self.n_hidden = n_hidden
+        #: How many inputs the last layer reads, or None for all of them.
+        self.n_linear = None if n_linear is None or n_linear >= n_inputs else n_linear
+        n_read = self.n_linear or n_inputs
+        self.n_unused = _rounded_up(n_read) - n_read
+        self.last = nn.Linear(n_hidden + n_read + self.n_unused, n_outputs)
 
     def forward(self, z: Tensor) -> Tensor:
         hidden = self.hidden(z)
         # Rounded once where the layer is to read rounded numbers.
-        z = z.to(hidden.dtype)
+        z = z[..., : self.n_linear].to(hidden.dtype)
         unused = z.new_zeros(*z.shape[:-1], self.n_unused)
         return self.last(torch.cat([hidden, z, unused], dim=-1))
 
     def set_affine(self, weight: Tensor, bias: Tensor) -> None:
-        """Let the outputs be ``weight @ z + bias``: hidden features have no part in them."""
+        """Let the outputs be ``weight @ z + bias``: hidden features have no part in them.
+
+        ``weight`` has a column for each input that the last layer reads.
+        """
         self.last.weight.zero_()
         self.last.weight[:, self.n_hidden : self.n_hidden + weight.shape[-1]] = weight
         self.last.bias.copy_(bias)
