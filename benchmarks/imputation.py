@@ -5,8 +5,8 @@ on what is left and fills it in; errors are those of the values removed, in unit
 deviation of each column of the whole table. The imputers of scikit-learn get standardised columns,
 our models the table (images divided by their largest value). The accuracy is that of logistic
 regression on standardised codes of a quarter of the rows, for a model and a regression of the other
-three quarters: without holes, and with them in both. The file of results lets a run be stopped and
-gone on with.
+three quarters: without holes, and with them in both. For the imputers it is that of all columns,
+filled in. The file of results lets a run be stopped and gone on with.
 
     python benchmarks/imputation.py --folder FOLDER_WITH_MNIST
     python benchmarks/imputation.py --table        # what is in the file
@@ -72,8 +72,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "n_components": 12,
         "likelihood": "discretized_logistic",
         "hidden_layer_sizes": (256,),
-        "max_epochs": 100,
-        "batch_size": 128,
+        "max_epochs": 60,
+        "batch_size": 192,
         "learning_rate": 3e-3,
     },
     "MNIST 5000": {"n_components": 30, "likelihood": "bernoulli"},
@@ -127,6 +127,15 @@ def by_scikit_learn(which: str, X: Rows, holes: Rows, seed: int) -> dict[str, fl
     return errors(filled, X, holes) | {"seconds": seconds}
 
 
+def accuracy_of_rows(which: str, holes: Rows, y: Any, seed: int) -> float:
+    """Accuracy of logistic regression on rows that an imputer has filled in, as in `accuracy`."""
+    train, test = train_test_split(np.arange(len(y)), test_size=0.25, random_state=seed, stratify=y)
+    reader = make_pipeline(
+        StandardScaler(), IMPUTERS[which](seed), LogisticRegression(max_iter=5000)
+    )
+    return float(reader.fit(holes[train], y[train]).score(holes[test], y[test]))
+
+
 def by_us(name: str, X: Rows, holes: Rows, seed: int, **settings: Any) -> dict[str, float]:
     """Errors and seconds of our model."""
     start = time.process_time()
@@ -157,7 +166,13 @@ def jobs_for(
     def whole(holes: Rows, seed: int) -> dict[str, float]:
         return {"accuracy": accuracy(name, X, y, seed)}
 
-    imputers = {which: partial(by_scikit_learn, which, X) for which in IMPUTERS}
+    def theirs(which: str, holes: Rows, seed: int) -> dict[str, float]:
+        found = by_scikit_learn(which, X, holes, seed)
+        if X.shape[1] > 100:
+            return found
+        return found | {"accuracy": accuracy_of_rows(which, holes, y, seed)}
+
+    imputers = {which: partial(theirs, which) for which in IMPUTERS}
     return {**imputers, "ours": ours, "ours, no holes": whole}
 
 
@@ -194,6 +209,8 @@ def main() -> None:
     _tables.DATA_HOME = options.folder
     runs = Runs(options.results, ["set", "method", "seed"], ["rmse", "mae", "seconds", "accuracy"])
     first = 100 if options.choose else 0
+    # The first fit of a process imports what the others find there.
+    GaussianVAETransformer(1, max_epochs=1).fit(np.eye(4))
     for name in [] if options.table else options.sets:
         X, y = TABLES[name]()
         jobs = jobs_for(name, X, y, options.choose)

@@ -168,11 +168,18 @@ def level_log_prob(x: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     level = (LAST * x).round()
     half = 0.5 / (LAST * scale)
     z = (level / LAST - loc) / scale
-    # log sigmoid(b), log sigmoid(-a) and log(1 - exp(a - b)), each omitted at an open end.
-    below = torch.where(level < LAST, F.logsigmoid(z + half), 0.0)
-    above = torch.where(level > 0, F.logsigmoid(half - z), 0.0)
+    # log sigmoid(b), log sigmoid(-a) and log(1 - exp(a - b)). An open end lies at infinity, where
+    # the first two and their gradients are 0. Sums and products with masks cost a third of
+    # `torch.where` and its gradient, a tenth of an epoch on the digits.
+    white, black = level >= LAST, level <= 0
+    below = F.logsigmoid(z + half + white * _INFINITY)
+    above = F.logsigmoid(half - z + black * _INFINITY)
     width = torch.log(-torch.expm1(-2 * half))
-    return below + above + torch.where((level > 0) & (level < LAST), width, 0.0)
+    return below + above + width * ~(white | black)
+
+
+# Far above any location, and finite, so that 0 times it is 0.
+_INFINITY = 1e30
 
 
 def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
