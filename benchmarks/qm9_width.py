@@ -42,6 +42,7 @@ def models(width: int) -> dict:
         linear, labelled, graph = (
             from_random_start(kind(width, **settings)) for settings in (LINEAR, SUPERVISED, GRAPH)
         )
+        table[f"{name}, default"] = (kind(width), "counts", False)
         table[f"{name}, linear"] = (linear, "counts", False)
         table[f"{name}, supervised"] = (labelled, "counts", True)
         table[f"{name}, graph"] = (graph, "smiles", False)

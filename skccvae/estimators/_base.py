@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from skccvae._sklearn import InvalidParameterError, fit_context
+from skccvae._sklearn import fit_context
 from skccvae.estimators._blocks import mixed_units
 from skccvae.estimators._budget import resolved
+from skccvae.estimators._contract import ContractMixin
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._distances import row_distances
+from skccvae.estimators._early_stopping import EarlyStoppingMixin
 from skccvae.estimators._export import ExportMixin
 from skccvae.estimators._imputation import ImputationMixin
 from skccvae.estimators._inference import InferenceMixin, rows_at_once
-from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._persistence import PersistenceMixin
 from skccvae.estimators._scoring import ScoringMixin
 from skccvae.estimators._start import read_rows, sparse_inputs, start_at_pca, start_rows
@@ -26,7 +26,7 @@ from skccvae.estimators._stream_training import check_stream_settings, opened, s
 from skccvae.estimators._streams import is_stream
 from skccvae.estimators._supervision import TargetEncoder, warn_of_lonely_labels
 from skccvae.estimators._units import choose_likelihood, make_scaling
-from skccvae.estimators._validation import check_objective, targets_for, validate_rows
+from skccvae.estimators._validation import targets_for, validate_rows
 from skccvae.estimators._weights import training_weights, weighted_rows
 from skccvae.nn import MixedLikelihood, SkipEncoder
 from skccvae.training import (
@@ -40,7 +40,7 @@ from skccvae.training import (
 )
 
 # Numbers of the streams of random numbers, by what they are for.
-_INIT, _SPLIT, _TRAIN, _START = 0, 1, 2, 3
+_INIT, _TRAIN, _START = 0, 2, 3  # 1 chooses rows to hold out
 # Under a training, of what a loader draws: apart from the noise of that training.
 _LOADER = 1
 # A learned curvature keeps its first value for this fraction of the epochs: if it moves before the
@@ -49,6 +49,8 @@ CURVATURE_BURN_IN = 0.2
 
 
 class BaseVAETransformer(
+    ContractMixin,
+    EarlyStoppingMixin,
     StartsMixin,
     ImputationMixin,
     ScoringMixin,
@@ -66,26 +68,6 @@ class BaseVAETransformer(
     # has one; scikit-learn's template leads to scikit-learn's site.
     _doc_link_module = "skccvae"
     _doc_link_template = ""
-
-    # --- parameters -----------------------------------------------------------------------------
-
-    def _validate_params(self):
-        if isinstance(self.binarize, bool | np.bool_):
-            # A bool is a number to Python; False would silently be the threshold 0.
-            raise InvalidParameterError(
-                f"The 'binarize' parameter of {type(self).__name__} must be None, 'dynamic' or a "
-                f"float in the range [0.0, 1.0). Got {self.binarize!r} instead. Use None for no "
-                "binarisation."
-            )
-        try:
-            super()._validate_params()
-        except InvalidParameterError as error:
-            name = str(error).partition("The '")[2].partition("'")[0]
-            hint = next((f.metadata["hint"] for f in fields(self) if f.name == name), "")
-            if not hint:
-                raise
-            raise InvalidParameterError(f"{error} {hint}") from None
-        check_objective(self.objective, self.free_bits)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -363,78 +345,3 @@ class BaseVAETransformer(
             print(f"{type(self).__name__}: precision='auto' takes {self.net_.precision!r}")
         metric = row_distances(self.distance_metric, self._input.units)
         self.net_.module_.distance_metric = metric
-
-    def _split(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        n_valid = max(1, round(self.validation_fraction * n_rows))
-        if n_rows - n_valid < 1:
-            raise ValueError(
-                f"early_stopping=True holds out {n_valid} row(s) of X and leaves none to train on: "
-                f"X has n_samples={n_rows}. Use early_stopping=False or more rows."
-            )
-        seed = derive_seed(self._entropy, _SPLIT)
-        order = np.random.default_rng(seed).permutation(n_rows)
-        return np.sort(order[n_valid:]), np.sort(order[:n_valid])
-
-    def _callbacks(self, epochs: int, settled: int | None) -> list:
-        from skccvae.training import EpochPrinter, KeepBest, ProgressBar  # and skorch with them
-
-        name = type(self).__name__
-        callbacks = list(self.callbacks or [])
-        if settled is not None:
-            callbacks.append(KeepBest(self.n_epochs_no_change, settled))
-        if self.verbose == 1:
-            callbacks.append(ProgressBar(epochs, name))
-        elif self.verbose > 1:
-            callbacks.append(EpochPrinter(name))
-        return callbacks
-
-    def _check_early_stopping(self, epochs: int, settled: int) -> None:
-        total, warmup = len(self.net_.history) + epochs, self._budget.warmup_epochs
-        if total <= settled:
-            what = f"epochs of the KL warm-up do not count (kl_warmup_epochs={warmup})"
-            if settled > warmup:
-                what = "epochs in which the scale of the distance term is measured do not count"
-            warnings.warn(
-                f"early_stopping=True has no effect: {what}, and all {total} epochs are among "
-                "them.",
-                UserWarning,
-                stacklevel=2,
-            )
-
-    def _check_structure(self) -> None:
-        """Refuse parameters that differ from those the model was built from."""
-        self._validate_params()  # scikit-learn skips this where there is a fitted model
-        for name, value in self._structure.items():
-            current = getattr(self, name)
-            if not same_setting(current, value):
-                raise ValueError(
-                    f"{name} was {value!r} when the model was built and is {current!r} now, which "
-                    "training on cannot change. Set it back, or fit a new estimator "
-                    "(sklearn.base.clone)."
-                )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        try:
-            kind = self._likelihood_class(reset=True)
-        except (TypeError, ValueError):  # `fit` says what is wrong with it
-            return tags
-        tags.input_tags.sparse = kind.accept_sparse
-        tags.input_tags.allow_nan = kind.allow_nan or self.missing == "mask"
-        # "auto" takes negative numbers, though not for its first choice, which a binarised X needs.
-        first_choice = self.likelihood == "auto" and self.binarize is None
-        tags.input_tags.positive_only = kind.support[0] >= 0 and not first_choice
-        if isinstance(self.likelihood, list | tuple):
-            tags.input_tags.three_d_array = False
-            tags.input_tags.categorical = any(
-                isinstance(entry, list | tuple) and entry and entry[0] == "categorical"
-                for entry in self.likelihood
-            )
-        if molecular_graph(self.encoder) is not None:
-            describe_molecules(tags.input_tags)
-        names = [n for n in (self.encoder, self.decoder) if isinstance(n, str)]
-        if "conv" in names and self.image_shape is None:
-            tags.input_tags.two_d_array = False  # images only
-        return tags
