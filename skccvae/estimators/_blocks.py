@@ -27,6 +27,8 @@ from skccvae.training import DatasetRows, RowScaling
 
 Blocks = Sequence[tuple[Any, Any]]
 _CATEGORICAL = CategoricalLikelihood.name
+# Few rows may have as many levels as this and be a table all the same.
+_SURELY_LEVELS = 20
 
 
 def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
@@ -61,8 +63,24 @@ def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
     numbers = [not (t or b) for t, b in zip(text, bools, strict=True)]
     if not any(text) and (not any(bools) or not any(numbers)):
         return None
+    for name, column, is_text in zip(X.columns, columns, text, strict=True):
+        if is_text:
+            _refuse_identifiers(name, column)
     kinds = (("auto", numbers), ("bernoulli", bools), (_CATEGORICAL, text))
     return [(name, np.flatnonzero(mask).tolist()) for name, mask in kinds if any(mask)]
+
+
+def _refuse_identifiers(name: Any, column: Any) -> None:
+    """Refuse a column of names and the like, which nobody has declared to be categorical."""
+    if hasattr(column.dtype, "categories"):
+        return
+    n_levels = column.nunique()
+    if n_levels > _SURELY_LEVELS and 2 * n_levels > len(column):
+        raise ValueError(
+            f"Column {name!r} of X holds {n_levels} different texts in {len(column)} rows. It looks "
+            "like an identifier, of which nothing can be learned. Leave it out, or make its dtype "
+            f"'category' if it is none: X.astype({{{name!r}: 'category'}})."
+        )
 
 
 def mixed_rows(
@@ -251,6 +269,11 @@ def mixed_units(
             for place in places:
                 shares[place] = _shares(X[:, place], len(columns.levels[place]), weights)
             continue
+        if np.isnan(part).all():
+            raise ValueError(
+                f"No value was observed in X's columns {places.tolist()} (counted from 0), which "
+                f"have a likelihood of their own ({names[number]!r}). Leave them out."
+            )
         kind, _ = choose_likelihood(part, kind, None)
         names[number] = kind.name
         units = make_scaling(part, kind, 1.0, None, weights)

@@ -234,8 +234,15 @@ class MixedColumns:
         out = X.copy()
         for place in np.flatnonzero(holes.any(axis=0)).tolist():
             column, empty = X.iloc[:, place].copy(), holes[:, place]
+            if hasattr(column, "sparse"):
+                column = column.sparse.to_dense()
             if self.levels[place]:
                 new = self._levels(found[empty, place], place)
+                if hasattr(column, "cat"):  # it may lack a level that the model knows
+                    known = column.cat.categories
+                    column = column.cat.add_categories(
+                        [level for level in dict.fromkeys(new.tolist()) if level not in known]
+                    )
             else:
                 new = _numbers(found[empty, place], column.dtype)
             column.iloc[empty] = new
@@ -262,7 +269,7 @@ def holds_text(column: Any) -> bool:
     """Whether a column of a frame has a category dtype, or text among its entries."""
     if hasattr(column.dtype, "categories") and hasattr(column.dtype, "ordered"):
         return True
-    if getattr(column.dtype, "kind", "O") != "O":
+    if getattr(column.dtype, "kind", "O") not in "OUS":  # Arrow's text is of kind "U"
         return False
     return any(isinstance(entry, str) for entry in column)
 
@@ -343,6 +350,14 @@ def _dtype_text(dtype: Any) -> str:
         return f"category {order} {_dtype_text(dtype.categories.dtype)}"
     if hasattr(dtype, "storage") and dtype.name == "string":
         return f"string[{dtype.storage}]"
+    if hasattr(dtype, "subtype") and hasattr(dtype, "fill_value"):  # sparse; what comes out is not
+        return str(dtype.subtype)
+    import pandas as pd  # there, since this is a dtype of its frames
+
+    try:
+        pd.api.types.pandas_dtype(str(dtype))
+    except (TypeError, NotImplementedError):  # such as Arrow's dictionaries
+        return "object"
     return str(dtype)
 
 

@@ -14,7 +14,7 @@ from skccvae._array_api import as_given, as_numpy
 from skccvae._sklearn import output_config
 from skccvae.estimators._blocks import check_blocks
 from skccvae.estimators._model import ModelMixin
-from skccvae.estimators._streams import over_parts
+from skccvae.estimators._streams import is_stream, over_parts, warn_if_shuffled
 from skccvae.estimators._units import check_support
 from skccvae.estimators._validation import validate_rows, without_mask
 from skccvae.manifolds import inside_the_ball
@@ -62,6 +62,7 @@ class InferenceMixin(ModelMixin):
             X, returns a tensor on the device of X where X is one.
         """
         check_is_fitted(self)
+        warn_if_shuffled(X)
         chunk = rows_at_once(self._input.n_columns)
         codes = over_parts(self, X, chunk, self._codes)
         return as_given(self._finite(codes, "transform"), X)
@@ -117,6 +118,11 @@ class InferenceMixin(ModelMixin):
 
     def _points_from(self, X) -> Tensor:
         """Ambient points of latent coordinates in the chart of the user, float64 on the CPU."""
+        if is_stream(X):
+            raise TypeError(
+                f"X is a stream ({type(X).__name__}), and latent points are taken from an array, "
+                "such as `transform` returns. Decode it part by part."
+            )
         Z = check_array(without_mask(as_numpy(X)), dtype=[np.float64, np.float32], input_name="X")
         wanted = self._n_features_out
         if Z.shape[1] != wanted:

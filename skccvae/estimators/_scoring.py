@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skccvae._array_api import as_given
 from skccvae.estimators._inference import NUMBERS_IN_MEMORY, InferenceMixin, rows_at_once
-from skccvae.estimators._streams import over_parts
+from skccvae.estimators._streams import over_parts, warn_if_shuffled
 from skccvae.estimators._validation import validate_rows
 from skccvae.estimators._weights import checked_weights
 from skccvae.training import derive_seed, own_modes
@@ -49,6 +49,7 @@ class ScoringMixin(InferenceMixin):
         ----------
         Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
         """
+        warn_if_shuffled(X)
         return as_given(self._evidence(X, n_importance_samples)[:, 2], X)
 
     def score(self, X, y=None, sample_weight=None):

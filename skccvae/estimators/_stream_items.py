@@ -22,19 +22,31 @@ class Block(NamedTuple):
         Rows in the user's units, not checked yet.
     y : ndarray of shape (n,) or (n, t), or None
         Their labels, if they came with labels.
+    names : tuple or None
+        Names of the columns, if they came in a frame.
     """
 
     X: Any
     y: np.ndarray | None
+    names: tuple[Any, ...] | None = None
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
         return int(self.X.shape[0])
 
+    @property
+    def rows(self) -> Any:
+        """X as it is validated: a frame if its columns have names."""
+        if self.names is None:
+            return self.X
+        import pandas as pd  # there, since the rows came in a frame of it
+
+        return pd.DataFrame(self.X, columns=list(self.names), copy=False)
+
     def part(self, rows: slice) -> Block:
         """Some of the rows."""
-        return Block(self.X[rows], None if self.y is None else self.y[rows])
+        return Block(self.X[rows], None if self.y is None else self.y[rows], self.names)
 
 
 def joined(blocks: Sequence[Block]) -> Block:
@@ -44,7 +56,8 @@ def joined(blocks: Sequence[Block]) -> Block:
     parts = [block.X for block in blocks]
     X = sp.csr_array(sp.vstack(parts)) if sp.issparse(parts[0]) else np.concatenate(parts)
     labels = [block.y for block in blocks if block.y is not None]
-    return Block(X, np.concatenate(labels) if len(labels) == len(blocks) else None)
+    y = np.concatenate(labels) if len(labels) == len(blocks) else None
+    return Block(X, y, blocks[0].names)
 
 
 def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tuple[Block, bool]:
@@ -56,7 +69,8 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
         A batch or a row: a tensor, an array, a sparse matrix, or molecules; alone or in a tuple or
         list ``(batch,)`` or ``(batch, labels)``.
     rows_too : bool
-        Whether an item may be a single row. The batches of a DataLoader that makes them are none.
+        Whether the user's code makes the items. They may be single rows then, and share memory with
+        the next ones. The batches of a DataLoader that makes them do neither.
     molecules : bool
         Whether rows are SMILES strings or RDKit molecules.
     shape : tuple of int or None
@@ -74,9 +88,10 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
     TypeError
         If the item holds no numbers, or is no batch.
     ValueError
-        If a batch has no rows, or a row no numbers.
+        If a row has no numbers.
     """
     X, y = _parted(item, molecules)
+    names = tuple(X.columns) if hasattr(X, "iloc") and hasattr(X, "columns") else None
     if molecules:
         is_row = isinstance(X, str) or not hasattr(X, "__len__")
         X = _column([X] if is_row else list(X))
@@ -89,13 +104,15 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
                 "for images."
             )
         X = X[None] if is_row else X
+        if rows_too and not sp.issparse(X):
+            X = np.array(X)  # it may be a buffer that the next item is written to
     if y is not None:
         y = _labels([y] if is_row else y)
         if len(y) != X.shape[0]:
             raise ValueError(f"it holds {X.shape[0]} row(s) and {len(y)} label(s).")
-    if 0 in X.shape:
+    if 0 in X.shape[1:]:
         raise ValueError(f"it is empty, with shape {X.shape}.")
-    return Block(X, y), is_row
+    return Block(X, y, names), is_row
 
 
 def _parted(item: Any, molecules: bool) -> tuple[Any, Any]:
@@ -130,8 +147,9 @@ def _numbers(X: Any) -> Any:
             raise TypeError(f"it is a {kind}, which is no array of numbers: {error}") from None
         if X.dtype.kind not in "biuf":
             raise TypeError(
-                f"it is a {kind}, not an array of real numbers; let the stream yield a tensor, an "
-                "array or a sparse matrix, or a tuple (batch, labels)."
+                f"it is a {kind} that holds more than real numbers; let the stream yield a tensor, "
+                "an array, a sparse matrix or a frame of numbers, or a tuple (batch, labels). Put "
+                "codes, such as those of sklearn.preprocessing.OrdinalEncoder, in place of text."
             )
     return X
 

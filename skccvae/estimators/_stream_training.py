@@ -24,7 +24,7 @@ def opened(
     first = stream.look(one_batch=go_on)
     if estimator.supervised_weight > 0:
         check_labels(first.y)
-    return stream, first.X, first.y, naming(f"The first {first.n_rows} row(s) of {stream.name}")
+    return stream, first.rows, first.y, naming(f"The first {first.n_rows} row(s) of {stream.name}")
 
 
 def check_stream_settings(estimator: Any, y: Any, sample_weight: Any, one_pass: bool) -> None:
@@ -65,7 +65,7 @@ def stream_batches(estimator: Any, stream: RowStream, random: RandomStream) -> S
     def read() -> Iterator[tuple[Any, np.ndarray | None]]:
         for number, block in enumerate(stream.blocks()):
             with naming(f"Batch {number} of {stream.name}"):
-                X = validate_rows(estimator, block.X, reset=False)
+                X = validate_rows(estimator, block.rows, reset=False)
                 estimator._check_support(X)
                 targets = None
                 if estimator._targets is not None:

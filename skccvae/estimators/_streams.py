@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from skccvae.estimators._budget import BATCH
 from skccvae.estimators._molecules import molecular_graph
@@ -71,8 +72,14 @@ class RowStream:
         self._image_shape = estimator.image_shape
         # A loader that makes batches of samples yields no single rows.
         self._rows_too = getattr(loader, "batch_sampler", None) is None
+        self._batches_in_batches = (
+            estimator.image_shape is None
+            and getattr(loader, "batch_size", None) == 1
+            and isinstance(getattr(loader, "dataset", None), IterableDataset)
+        )
         self._random = RandomStream(seed, lends=True)
         self._first: tuple[Any, ...] | None = None
+        self._names: Any = _END
         self._by_rows = False
         self._begun: Iterator[Block] | None = None
         self._n_passes = 0
@@ -163,13 +170,21 @@ class RowStream:
                     molecules=self._molecules,
                     shape=self._image_shape,
                 )
-                self._compare(block, is_row)
+                if block.n_rows:
+                    self._compare(block, is_row)
             number += 1
-            yield block, is_row
+            if block.n_rows:  # a filter may leave nothing of a batch
+                yield block, is_row
 
     def _compare(self, block: Block, is_row: bool) -> None:
         """Refuse an item that is unlike the first one."""
         X = block.X
+        if self._batches_in_batches and X.ndim == 3 and X.shape[0] == 1:
+            n, p = X.shape[1:]
+            raise ValueError(
+                f"the DataLoader has put a batch of shape {(n, p)} into a batch of one. Use "
+                f"DataLoader(stream, batch_size=None); if it is an image, set image_shape={(n, p)}."
+            )
         what = "a single row" if is_row else "a batch of rows"
         # Bytes may be grey values that are divided by 255, and no other numbers are.
         in_bytes = " in bytes" * (X.dtype == np.uint8)
@@ -179,6 +194,28 @@ class RowStream:
         if kind != self._first:
             this, first = ("{} of shape {}{}{}".format(*each) for each in (kind, self._first))
             raise ValueError(f"it is {this}, but the first one was {first}.")
+        if self._names is _END:
+            self._names = block.names
+        if block.names != self._names:
+            raise ValueError(
+                f"its columns are {_listed(block.names)}, and those of the first item "
+                f"{_listed(self._names)}; they must be the same, in the same order."
+            )
+
+
+def _listed(names: tuple[Any, ...] | None) -> str:
+    return "without names" if names is None else repr(list(names))
+
+
+def warn_if_shuffled(X: Any) -> None:
+    """Say that results row by row have the order of a DataLoader that shuffles."""
+    if isinstance(getattr(X, "sampler", None), RandomSampler):
+        warnings.warn(
+            "The DataLoader shuffles, so the results have its order, which is not that of its "
+            "dataset. Use shuffle=False for results row by row.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 @contextmanager
@@ -212,6 +249,6 @@ def over_parts(
     stream, results, start = RowStream(X, estimator), [], 0
     for part in regrouped(stream.blocks(), n_rows):
         with naming(f"Rows {start} to {start + part.n_rows - 1} of {stream.name}"):
-            results.append(method(part.X))
+            results.append(method(part.rows))
         start += part.n_rows
     return np.concatenate(results)

@@ -142,10 +142,10 @@ def _not_numbers(where: str, found: Any, one_column: bool) -> ValueError:
     may_be_molecule = one_column and (isinstance(found, str) or hasattr(found, "GetAtoms"))
     return ValueError(
         f"{where} holds {what}, such as {str(found)[:40]!r}, but X takes numbers "
-        "only: bool, integer or float. Encode categories, for example with "
-        "sklearn.preprocessing.OneHotEncoder in a ColumnTransformer, turn dates into numbers, such "
-        "as days, or leave the column out."
-        + " For molecules use encoder='molecular_graph', or put "
+        "only: bool, integer or float. For categories in a frame use "
+        "likelihood=[('categorical', columns), ('auto', other_columns)], or encode them, for "
+        "example with sklearn.preprocessing.OneHotEncoder. Turn dates into numbers, such as days, "
+        "or leave the column out." + " For molecules use encoder='molecular_graph', or put "
         "skccvae.molecules.FingerprintTransformer() before the estimator." * may_be_molecule
     )
 

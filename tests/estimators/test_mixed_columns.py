@@ -268,6 +268,53 @@ def test_unknown_levels_and_holes_are_named():
     refused(r"Column 'place' of X.*missing='mask'", X=new)
 
 
+def test_a_group_without_a_value_is_named():
+    holes = FRAME.assign(flag=pd.array([pd.NA] * 160, dtype="boolean"))
+    with pytest.raises(ValueError, match=r"No value was observed in X's columns \[2\].*bernoulli"):
+        GaussianVAETransformer(missing="mask", **FAST).fit(holes)
+
+
+def test_identifiers_are_refused_unless_they_are_declared():
+    named = FRAME.assign(name=[f"row {number}" for number in range(160)])
+    with pytest.raises(ValueError, match="'name' of X holds 160 different texts in 160 rows"):
+        GaussianVAETransformer(**FAST).fit(named)
+    GaussianVAETransformer(**FAST).fit(named.astype({"name": "category"}))
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_text_of_arrow(dictionary):
+    pa = pytest.importorskip("pyarrow")
+    kind = pa.dictionary(pa.int32(), pa.string()) if dictionary else pa.string()
+    frame = FRAME.astype({"place": pd.ArrowDtype(kind)})
+    vae = GaussianVAETransformer(**FAST).fit(frame).set_output(transform="pandas")
+    assert np.array_equal(
+        vae.transform(frame), GaussianVAETransformer(**FAST).fit(FRAME).transform(FRAME)
+    )
+    assert set(vae.sample(20, random_state=0)["place"]) <= {"x", "y", "z"}
+
+
+@pytest.mark.filterwarnings("ignore:pandas.DataFrame with sparse columns")
+def test_sparse_columns_come_out_dense():
+    sparse = FRAME.assign(rare=pd.arrays.SparseArray(np.where(T > 1, T, 0.0)))
+    vae = GaussianVAETransformer(missing="mask", **FAST).fit(sparse).set_output(transform="pandas")
+    assert vae.sample(3)["rare"].dtype == np.float64
+    holes = sparse.assign(rare=pd.arrays.SparseArray(np.where(T > 1, np.nan, 0.0)))
+    filled = vae.impute(holes)["rare"]
+    assert filled.dtype == np.float64
+    assert filled.notna().all()
+    assert (filled[T <= 1] == 0).all()
+
+
+def test_a_filling_may_be_a_level_that_the_frame_lacks():
+    vae = GaussianVAETransformer(1, missing="mask", **FAST | {"max_epochs": 40}).fit(FRAME)
+    few = FRAME[FRAME["kind"] == "lo"].copy()
+    few["kind"] = few["kind"].cat.remove_unused_categories()
+    few.loc[few.index[0], ["size", "kind", "flag", "count", "place"]] = [3.0, None, True, 9, "x"]
+    filled = vae.impute(few)["kind"]
+    assert filled.iloc[0] == "hi"
+    assert (filled.iloc[1:] == "lo").all()
+
+
 def test_codes_must_be_whole():
     array = np.column_stack([FRAME["size"], FRAME["size"]])
     with pytest.raises((TypeError, ValueError), match="Column 1 of X"):

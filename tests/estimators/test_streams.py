@@ -190,6 +190,79 @@ def test_missing_values_in_a_stream():
         GaussianVAETransformer(**FAST).fit(Stream(in_batches(holes)))
 
 
+def frames(columns="abcdef"):
+    pd = pytest.importorskip("pandas")
+    whole = pd.DataFrame(X, columns=list("abcdef"))[list(columns)]
+    return [whole[start : start + 50] for start in range(0, len(X), 50)]
+
+
+def test_frames_keep_the_names_of_their_columns():
+    vae = GaussianVAETransformer(**FAST).fit(Stream(frames()))
+    assert vae.feature_names_in_.tolist() == list("abcdef")
+    codes = [vae.transform(frame) for frame in frames()]
+    assert np.array_equal(vae.transform(Stream(frames())), np.concatenate(codes))
+    turned = Stream(frames("fedcba"))
+    for method in (vae.transform, vae.score_samples, vae.partial_fit):
+        with pytest.raises(ValueError, match="feature names should match"):
+            method(turned)
+    mixed = [frames()[0], frames("bacdef")[1]]
+    with pytest.raises(ValueError, match=r"Item 1 of Stream: its columns are \['b', 'a'"):
+        GaussianVAETransformer(**FAST).fit(Stream(mixed))
+    with pytest.raises(ValueError, match="its columns are without names"):
+        vae.transform(Stream([frames()[0], X[:50]]))
+
+
+def test_batches_without_rows_are_passed_over():
+    batches = in_batches(X)
+    holed = [batches[0][:0], batches[0], batches[1][:0], *batches[1:], batches[0][:0]]
+    vae = GaussianVAETransformer(**FAST).fit(Stream(holed))
+    whole = GaussianVAETransformer(**FAST).fit(Stream(batches))
+    assert np.array_equal(vae.transform(Stream(holed)), whole.transform(X))
+
+
+class Buffer(IterableDataset):
+    """Writes each batch, or each row, into the array that has held the one before."""
+
+    def __init__(self, rows, kind):
+        self.rows, self.kind = rows, kind
+
+    def __iter__(self):
+        buffer = np.empty((50, 6))
+        for batch in in_batches(X):
+            buffer[: len(batch)] = batch
+            item = buffer[: len(batch)]
+            if self.rows:
+                for row in batch:
+                    buffer[0] = row
+                    yield self.kind(buffer[0])
+            else:
+                yield self.kind(item)
+
+
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_a_stream_may_reuse_its_memory(rows, kind):
+    found = GaussianVAETransformer(batch_size=50, **FAST).fit(Buffer(rows, kind))
+    wanted = GaussianVAETransformer(batch_size=50, **FAST).fit(Stream(in_batches(X)))
+    assert np.array_equal(found.transform(Buffer(rows, kind)), wanted.transform(X))
+
+
+def test_batches_in_batches_of_one():
+    with pytest.raises(ValueError, match=r"batch of shape \(50, 6\).*batch_size=None"):
+        GaussianVAETransformer(**FAST).fit(DataLoader(Stream(in_batches(X))))
+    images = GaussianVAETransformer(image_shape=(2, 3), **FAST)
+    images.fit(DataLoader(Stream(X.reshape(-1, 2, 3)[:20])))
+
+
+def test_a_loader_that_shuffles_warns_where_rows_have_results():
+    vae = GaussianVAETransformer(**FAST).fit(X)
+    loader = DataLoader(torch.from_numpy(X), batch_size=50, shuffle=True)
+    for method in (vae.transform, vae.score_samples):
+        with pytest.warns(UserWarning, match="shuffles"):
+            method(loader)
+    assert vae.score(loader) == pytest.approx(vae.score(X))
+
+
 class Once(IterableDataset):
     """A stream that, like a generator, can be read only once."""
 
