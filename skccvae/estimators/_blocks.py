@@ -77,8 +77,8 @@ def _refuse_identifiers(name: Any, column: Any) -> None:
     n_levels = column.nunique()
     if n_levels > _SURELY_LEVELS and 2 * n_levels > len(column):
         raise ValueError(
-            f"Column {name!r} of X holds {n_levels} different texts in {len(column)} rows. It looks "
-            "like an identifier, of which nothing can be learned. Leave it out, or make its dtype "
+            f"Column {name!r} of X holds {n_levels} different texts in {len(column)} rows. It "
+            "looks like an identifier, of which nothing can be learned. Leave it out, or make its dtype "
             f"'category' if it is none: X.astype({{{name!r}: 'category'}})."
         )
 
