@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from skccvae._sklearn import get_column_indices
-from skccvae.estimators._columns import MixedColumns, holds_bools, holds_text
+from skccvae.estimators._columns import MixedColumns, holds_text
+from skccvae.estimators._frame_dtypes import holds_bools
 from skccvae.estimators._molecules import molecular_graph
 from skccvae.estimators._units import check_support, check_units, choose_likelihood, make_scaling
 from skccvae.nn import (
@@ -78,8 +79,8 @@ def _refuse_identifiers(name: Any, column: Any) -> None:
     if n_levels > _SURELY_LEVELS and 2 * n_levels > len(column):
         raise ValueError(
             f"Column {name!r} of X holds {n_levels} different texts in {len(column)} rows. It "
-            "looks like an identifier, of which nothing can be learned. Leave it out, or make its dtype "
-            f"'category' if it is none: X.astype({{{name!r}: 'category'}})."
+            "looks like an identifier, of which nothing can be learned. Leave it out, or make its "
+            f"dtype 'category' if it is none: X.astype({{{name!r}: 'category'}})."
         )
 
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from skccvae._labels import is_missing
+from skccvae.estimators._frame_dtypes import dtype_of, dtype_text, is_category, numbers_of
 
 # A level has an input and an output of the networks, and a column of more levels than this is
 # mostly one of names and numbers of rows, of which nothing can be learned.
@@ -66,7 +67,9 @@ class MixedColumns:
             _levels_of(X, place, _label(X, place)) if names[block[place]] == "categorical" else ()
             for place in range(p)
         )
-        dtypes = tuple(_dtype_text(dtype) for dtype in X.dtypes) if hasattr(X, "iloc") else ()
+        dtypes: tuple[str, ...] = ()
+        if hasattr(X, "iloc"):
+            dtypes = tuple(dtype_text(X.iloc[:, place]) for place in range(p))
         empty = np.zeros(sum(map(len, levels)))
         return cls(tuple(names), block, levels, dtypes, empty, np.ones(p))
 
@@ -153,7 +156,7 @@ class MixedColumns:
         """
         rows, levels = rows.copy(), list(self.levels)
         for place in self.categorical:
-            if self.dtypes and _is_category(self.dtypes[place]):
+            if self.dtypes and is_category(self.dtypes[place]):
                 continue
             known = ~np.isnan(rows[:, place])
             kept, codes = np.unique(rows[known, place], return_inverse=True)
@@ -191,20 +194,22 @@ class MixedColumns:
 
         names = range(rows.shape[1]) if column_names is None else column_names
         columns = [
-            pd.Series(self._of_dtype(rows[:, place], place, self.dtypes[place]))
+            self._column(rows[:, place], place, self.dtypes[place])
             for place in range(rows.shape[1])
         ]
         frame = pd.concat(columns, axis=1)
         frame.columns = pd.Index(list(names))
         return frame
 
-    def _of_dtype(self, values: NDArray[Any], place: int, text: str) -> Any:
+    def _column(self, values: NDArray[Any], place: int, text: str) -> Any:
         import pandas as pd
 
-        dtype = _dtype(text, self.levels[place])
+        dtype = dtype_of(text, self.levels[place])
         if self.levels[place]:
-            return pd.array(self._levels(values, place), dtype=dtype)
-        return pd.array(_numbers(values, dtype), dtype=dtype)
+            values = self._levels(values, place)
+        else:
+            values = numbers_of(values, dtype, text)
+        return pd.Series(pd.array(values, dtype=dtype), dtype=dtype)
 
     def filled(self, X: Any, rows: NDArray[Any], values: NDArray[np.float64]) -> Any:
         """A copy of X in its container and dtypes, with values in place of what is missing.
@@ -244,7 +249,7 @@ class MixedColumns:
                         [level for level in dict.fromkeys(new.tolist()) if level not in known]
                     )
             else:
-                new = _numbers(found[empty, place], column.dtype)
+                new = numbers_of(found[empty, place], column.dtype, self.dtypes[place])
             column.iloc[empty] = new
             out.isetitem(place, column)
         return out
@@ -272,16 +277,6 @@ def holds_text(column: Any) -> bool:
     if getattr(column.dtype, "kind", "O") not in "OUS":  # Arrow's text is of kind "U"
         return False
     return any(isinstance(entry, str) for entry in column)
-
-
-def holds_bools(column: Any) -> bool:
-    """Whether a column of a frame holds True and False alone."""
-    if getattr(column.dtype, "kind", "O") == "b":
-        return True
-    if column.dtype != np.dtype(object):
-        return False
-    known = [entry for entry in column if not is_missing(entry)]
-    return bool(known) and all(isinstance(entry, bool | np.bool_) for entry in known)
 
 
 def _label(X: Any, place: int) -> str:
@@ -339,51 +334,3 @@ def _kind_of_level(level: Any) -> Any:
 def _listed(levels: Sequence[Any]) -> str:
     shown = ", ".join(map(repr, levels[:10]))
     return shown + f" and {len(levels) - 10} more" * (len(levels) > 10)
-
-
-# --- dtypes of pandas as text ---------------------------------------------------------------------
-
-
-def _dtype_text(dtype: Any) -> str:
-    if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
-        order = "ordered" if dtype.ordered else "unordered"
-        return f"category {order} {_dtype_text(dtype.categories.dtype)}"
-    if hasattr(dtype, "storage") and dtype.name == "string":
-        return f"string[{dtype.storage}]"
-    if hasattr(dtype, "subtype") and hasattr(dtype, "fill_value"):  # sparse; what comes out is not
-        return str(dtype.subtype)
-    import pandas as pd  # there, since this is a dtype of its frames
-
-    try:
-        pd.api.types.pandas_dtype(str(dtype))
-    except (TypeError, NotImplementedError):  # such as Arrow's dictionaries
-        return "object"
-    return str(dtype)
-
-
-def _is_category(text: str) -> bool:
-    return text.startswith("category ")
-
-
-def _dtype(text: str, levels: Sequence[Any]) -> Any:
-    import pandas as pd
-
-    if _is_category(text):
-        _, order, inner = text.split(" ", 2)
-        categories = pd.Index(list(levels), dtype=_dtype(inner, ()))
-        return pd.CategoricalDtype(categories, ordered=order == "ordered")
-    return pd.api.types.pandas_dtype(text)
-
-
-def _numbers(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Numbers as a dtype of numbers takes them: rounded, and inside of its range."""
-    kind = getattr(dtype, "kind", "O")
-    if kind == "b":
-        return values > 0.5
-    if kind in "iu":
-        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
-        whole = np.rint(values.astype(np.float64))
-        low, high = float(limits.min), np.nextafter(float(limits.max), 0.0)
-        high = high if limits.bits > 32 else float(limits.max)
-        return whole.clip(low, high).astype(limits.dtype)
-    return values.astype(getattr(dtype, "numpy_dtype", dtype)) if kind == "f" else values

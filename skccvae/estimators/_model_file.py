@@ -174,5 +174,6 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the description, which lists the tensors, and of the numbers in its order."""
     sha = hashlib.sha256(text.encode())
     for _, tensor in sorted(tensors.items()):
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel():  # an empty one may have no stride
+            sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()

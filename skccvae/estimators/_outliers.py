@@ -239,7 +239,16 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         folds = KFold(min(_FOLDS, n_rows), shuffle=True, random_state=0)
         for train, held_out in folds.split(np.empty(n_rows)):
             model = clone(unfitted).fit(_rows(X, train))
-            found = as_numpy(self._scores(model, _rows(X, held_out)))
+            try:
+                found = as_numpy(self._scores(model, _rows(X, held_out)))
+            except ValueError as error:
+                if columns is None or "was not fitted on" not in str(error):
+                    raise
+                raise ValueError(
+                    "contamination='auto' scores a part of the rows by a model of the others, and "
+                    "a level occurs in one part alone. Give the column a category dtype, which "
+                    f"names all levels, or set contamination to a number. ({error})"
+                ) from error
             scores = np.append(scores, found)
             if len(scores) >= _ENOUGH_SCORES:
                 break

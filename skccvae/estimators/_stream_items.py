@@ -96,7 +96,7 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
         is_row = isinstance(X, str) or not hasattr(X, "__len__")
         X = _column([X] if is_row else list(X))
     else:
-        X = _numbers(X)
+        X = _numbers(_plain_frame(X) if names else X)
         is_row = X.ndim == 1 or (shape is not None and X.shape == tuple(shape))
         if X.ndim == 0 or (is_row and not rows_too):
             raise TypeError(
@@ -131,6 +131,15 @@ def _parted(item: Any, molecules: bool) -> tuple[Any, Any]:
         f"it is a {type(item).__name__} of {len(item)}; expected a tensor, an array or a sparse "
         "matrix, or a tuple (batch, labels)."
     )
+
+
+def _plain_frame(X: Any) -> Any:
+    """A frame; pandas' own and Arrow's numbers become float64, and NaN where they are missing."""
+    try:
+        own = [not isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in X.dtypes]
+        return X.to_numpy(np.float64, na_value=np.nan) if any(own) else X
+    except (TypeError, ValueError):  # of more than numbers
+        return X
 
 
 def _numbers(X: Any) -> Any:

@@ -281,6 +281,39 @@ def test_identifiers_are_refused_unless_they_are_declared():
     GaussianVAETransformer(**FAST).fit(named.astype({"name": "category"}))
 
 
+@pytest.mark.parametrize("columns", [["size", "flag"], ["size", "count"]])
+def test_files_of_tables_without_levels(columns, tmp_path):
+    blocks = [("gaussian", ["size"]), ("poisson", ["count"])] if "count" in columns else "auto"
+    vae = GaussianVAETransformer(likelihood=blocks, **FAST).fit(FRAME[columns])
+    vae.save(tmp_path / "model")
+    again = skccvae.load(tmp_path / "model")
+    assert np.array_equal(again.transform(FRAME[columns]), vae.transform(FRAME[columns]))
+
+
+def test_columns_of_objects_come_back_as_they_were():
+    """Bools with None in them, whole numbers and text, which pandas would make text of its own."""
+    objects = FRAME.astype({"flag": object, "count": object, "place": object})
+    holes = objects.copy()
+    holes.loc[::3, ["flag", "count", "place"]] = None
+    vae = GaussianVAETransformer(missing="mask", **FAST).fit(holes)
+    vae.set_output(transform="pandas")
+    for frame in (vae.impute(holes), vae.sample(20), vae.inverse_transform(vae.transform(holes))):
+        assert (frame.dtypes[["flag", "count", "place"]] == object).all()
+        assert set(map(type, frame["flag"])) == {bool}
+        assert set(map(type, frame["count"])) == {int}
+        assert set(map(type, frame["place"])) == {str}
+
+
+def test_the_outlier_detector_says_that_a_part_lacks_a_level():
+    rows = FRAME[["size", "place"]].to_numpy(dtype=object)
+    rows[3, 1] = "once"
+    blocks = [("gaussian", [0]), ("categorical", [1])]
+    vae = GaussianVAETransformer(likelihood=blocks, **FAST)
+    with pytest.raises(ValueError, match="a level occurs in one part alone"):
+        LatentOutlierDetector(vae).fit(rows)
+    LatentOutlierDetector(vae, contamination=0.1).fit(rows)
+
+
 @pytest.mark.parametrize("dictionary", [False, True])
 def test_text_of_arrow(dictionary):
     pa = pytest.importorskip("pyarrow")

@@ -212,6 +212,14 @@ def test_frames_keep_the_names_of_their_columns():
         vae.transform(Stream([frames()[0], X[:50]]))
 
 
+@pytest.mark.parametrize("dtype", ["Float64", "float64[pyarrow]"])
+def test_frames_of_numbers_of_any_dtype(dtype):
+    pytest.importorskip("pyarrow")
+    vae = GaussianVAETransformer(**FAST).fit(Stream([f.astype(dtype) for f in frames()]))
+    plain = GaussianVAETransformer(**FAST).fit(Stream(frames()))
+    assert np.array_equal(vae.transform(frames()[0]), plain.transform(frames()[0]))
+
+
 def test_batches_without_rows_are_passed_over():
     batches = in_batches(X)
     holed = [batches[0][:0], batches[0], batches[1][:0], *batches[1:], batches[0][:0]]
