@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skccvae.plotting._style import COLOUR_MAP, class_style, make_axes, merge_style
+from skccvae.plotting._style import make_axes, merge_style
+from skccvae.plotting._theme import class_style, colour_map, shade
 
 
 class CurvatureSearchDisplay:
@@ -220,7 +221,7 @@ class CurvatureSearchDisplay:
 
         ax = self.ax_
         if self.curvatures.min() <= 0 <= self.curvatures.max():
-            ax.axvline(0, color="0.8", zorder=0)
+            ax.axvline(0, color=shade(0.8), zorder=0)
         # The curves are shifted slightly, so that their error bars do not overlap.
         span = float(np.ptp(self.curvatures)) or 1.0
         n = self.n_components.size
@@ -239,7 +240,7 @@ class CurvatureSearchDisplay:
             marker="*",
             markersize=20,
             linestyle="",
-            markerfacecolor="white",
+            markerfacecolor=shade(1),
             markeredgecolor=class_style(j)["color"],
             markeredgewidth=2,
             zorder=5,
@@ -247,13 +248,13 @@ class CurvatureSearchDisplay:
         )
         ax.set_xlabel("curvature K", fontsize=12)
         ax.set_ylabel(self.score_name, fontsize=12)
-        ax.grid(color="0.92", linewidth=0.8)
+        ax.grid(color=shade(0.92), linewidth=0.8)
         ax.spines[["right", "top"]].set_visible(False)
         ax.legend(frameon=False, fontsize=11, loc="center left", bbox_to_anchor=(1, 0.5))
 
     def _heatmap(self, kwargs: dict[str, Any]) -> None:
         ax = self.ax_
-        image = ax.imshow(self.scores.T, **{"cmap": COLOUR_MAP, "aspect": "auto"} | kwargs)
+        image = ax.imshow(self.scores.T, **{"cmap": colour_map(), "aspect": "auto"} | kwargs)
         for (i, j), score in np.ndenumerate(self.scores):
             if np.isnan(score):
                 continue

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from skccvae.plotting._model import find_model
-from skccvae.plotting._style import COLOURS, make_axes, merge_style
+from skccvae.plotting._style import make_axes, merge_style
+from skccvae.plotting._theme import class_style, shade
 
 _NAMES = {
     "elbo": "ELBO (nats per row)",
@@ -145,7 +146,7 @@ class TrainingDisplay:
             for index, (label, column, dashed) in enumerate(lines):
                 # The validation curve is dashed as well as coloured, for prints in grey.
                 style = {
-                    "color": COLOURS[index % len(COLOURS)],
+                    "color": class_style(index)["color"],
                     "linestyle": "--" if dashed else "-",
                     "linewidth": 2,
                     "marker": "o" if n == 1 else "",
@@ -154,7 +155,7 @@ class TrainingDisplay:
                 panel.plot(epochs, self.history[column], **merge_style(style, kwargs, Line2D))
             panel.set_xlabel("epoch", fontsize=12)
             panel.set_ylabel(_NAMES.get(name, name), fontsize=12)
-            panel.grid(color="0.9", linewidth=0.8)
+            panel.grid(color=shade(0.9), linewidth=0.8)
             panel.spines[["right", "top"]].set_visible(False)
             if len(lines) > 1:
                 panel.legend(frameon=False, fontsize=11)
