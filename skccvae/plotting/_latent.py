@@ -13,6 +13,7 @@ from skccvae.manifolds import ConstantCurvature, Manifold, Product
 from skccvae.plotting import _maps as maps
 from skccvae.plotting import _regions as regions
 from skccvae.plotting._classes import draw_legend, name_classes, note_outside, where_to_name
+from skccvae.plotting._interactive import InteractiveMap
 from skccvae.plotting._model import ambient_points, find_model, posterior_of
 from skccvae.plotting._panels import at_the_edge, check_view, draw_map, map_of, title_of
 from skccvae.plotting._scatter import draw_regions, scatter
@@ -21,7 +22,7 @@ from skccvae.plotting._style import as_labels, colour_values, make_axes
 KINDS = ("auto", "plane", "hammer", "3d", "disk")
 
 
-class LatentDisplay:
+class LatentDisplay(InteractiveMap):
     """Points of a latent space of constant curvature, on a map that suits its geometry.
 
     A plane has rings at round distances from the origin. A sphere is shown in Hammer's equal-area

@@ -26,6 +26,18 @@ def require_pyplot() -> Any:
     return plt
 
 
+def require_plotly() -> Any:
+    """Import ``plotly.graph_objects``; the ImportError names the extra that installs it."""
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise ImportError(
+            "Interactive figures need plotly, which is not installed. Install the extra "
+            "'interactive': pip install 'skccvae[interactive]'."
+        ) from error
+    return go
+
+
 def make_axes(
     ax: Any,
     n: int,
