@@ -14,7 +14,7 @@ from skccvae.manifolds import ConstantCurvature, Manifold, Product, constant_cur
 from skccvae.plotting import _maps as maps
 from skccvae.plotting._images import as_images, find_image_shape, to_unit, value_range
 from skccvae.plotting._model import ambient_points, decode, find_model
-from skccvae.plotting._panels import natural_map
+from skccvae.plotting._panels import natural_map, title_of
 from skccvae.plotting._style import make_axes, merge_style, require_pyplot
 
 Array = NDArray[np.float64]
@@ -47,6 +47,8 @@ class ManifoldGridDisplay:
         Two-dimensional space that the map shows.
     scales : tuple of float, default=(1.0, 1.0)
         Scales of the prior along the two axes of a plane, for the labels of the axes.
+    title : str, default=None
+        Title of the plot. The default names the map and the curvature.
 
     Attributes
     ----------
@@ -89,6 +91,7 @@ class ManifoldGridDisplay:
         sizes: ArrayLike,
         space: ConstantCurvature,
         scales: tuple[float, float] = (1.0, 1.0),
+        title: str | None = None,
     ) -> None:
         self.tiles = np.asarray(tiles, dtype=np.float64)
         self.places = np.asarray(places, dtype=np.float64)
@@ -102,6 +105,7 @@ class ManifoldGridDisplay:
         if not isinstance(space, ConstantCurvature) or space.dim != 2:
             raise ValueError(f"space must be two-dimensional; got {space!r}.")
         self.space, self.scales = space, scales
+        self.title = _title(space) if title is None else title
 
     @classmethod
     def from_estimator(
@@ -203,7 +207,11 @@ class ManifoldGridDisplay:
         if image_shape is None and decoded.ndim == 2:
             image_shape = getattr(vae, "image_shape", None)
         shape = find_image_shape(decoded[0].size, decoded.shape[1:], image_shape)
-        return cls(as_images(decoded, shape), places, sizes, plane, scales).plot(ax, **kwargs)
+        title = _title(whole, directions)
+        if len(manifold.factors) > 1:
+            title += f"\nfactor {index} of {len(manifold.factors)}"
+        display = cls(as_images(decoded, shape), places, sizes, plane, scales, title)
+        return display.plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, *, cmap: str = "gray", **kwargs: Any) -> ManifoldGridDisplay:
         """Draw the tiles.
@@ -244,14 +252,12 @@ class ManifoldGridDisplay:
                 image.set_clip_path(outline)
         if name == "plane":
             self._quantile_axes(edges)
-            ax.set_title("Plane (equal steps of probability)", fontsize=13)
         elif name == "hammer":
             maps.draw_hammer_outline(ax)
-            ax.set_title("Sphere (Hammer projection)", fontsize=13)
         else:
             reach = float(np.abs(np.concatenate(edges)).max())
             maps.draw_disk_grid(ax, 1.0 if reach > 0.5 else 1.05 * reach, self.space, labels=False)
-            ax.set_title("Poincaré disk", fontsize=13)
+        ax.set_title(self.title, fontsize=13)
         return self
 
     def _map_outline(self) -> Any:
@@ -274,6 +280,13 @@ class ManifoldGridDisplay:
         self.ax_.set_xlabel("first latent coordinate", fontsize=12)
         self.ax_.set_ylabel("second latent coordinate", fontsize=12)
         self.ax_.spines[:].set_visible(False)
+
+
+def _title(space: ConstantCurvature, dims: tuple[int, int] | None = None) -> str:
+    title = title_of(
+        space, {0: "plane", 1: "hammer", -1: "disk"}[int(np.sign(space.curvature))], dims
+    )
+    return title.replace("Plane", "Plane (equal steps of probability)")
 
 
 def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:

@@ -93,6 +93,12 @@ def text_outline(width: float = 3.5) -> list[Any]:
     return [withStroke(linewidth=width, foreground=shade(1))]
 
 
+def text_on(colour: Any) -> str:
+    """Black or white, whichever is easier to read on a colour."""
+    # The ratios of luminances to black and to white are equal at 0.18.
+    return "black" if _luminance(np.array(colour[:3])) > 0.18 else "white"
+
+
 def _luminance(colour: np.ndarray) -> float:
     """Relative luminance of sRGB, WCAG 2.1."""
     linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
