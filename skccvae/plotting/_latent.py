@@ -12,11 +12,11 @@ from skccvae._array_api import as_numpy
 from skccvae.manifolds import ConstantCurvature, Manifold, Product
 from skccvae.plotting import _maps as maps
 from skccvae.plotting import _regions as regions
-from skccvae.plotting._classes import draw_legend, name_classes, note_outside, where_to_name
+from skccvae.plotting._classes import draw_legend, where_to_name
 from skccvae.plotting._interactive import InteractiveMap
+from skccvae.plotting._latent_panel import Regions, draw_panel
 from skccvae.plotting._model import ambient_points, find_model, posterior_of
-from skccvae.plotting._panels import at_the_edge, check_view, draw_map, map_of, title_of
-from skccvae.plotting._scatter import draw_regions, scatter
+from skccvae.plotting._panels import check_view, map_of, title_of
 from skccvae.plotting._style import as_labels, colour_values, make_axes
 
 KINDS = ("auto", "plane", "hammer", "3d", "disk")
@@ -273,7 +273,7 @@ class LatentDisplay(InteractiveMap):
         panels = [maps.two_dimensional(*part, dims) for part in parts]
         kinds = [map_of(space, kind, product) for space, _ in panels]
         view = check_view(view, kinds)
-        rows, outlines = self._outlines(regions.as_share(uncertainty), n_regions, dims)
+        around = self._around(regions.as_share(uncertainty), n_regions, dims)
         self.figure_, axes = make_axes(
             ax,
             len(panels),
@@ -281,36 +281,20 @@ class LatentDisplay(InteractiveMap):
             three_d=[k == "3d" for k in kinds],
             widths=[1.75 if k == "hammer" else 1.0 for k in kinds],
         )
-        names: Any = None
-        values: Any = None
-        if self.y is not None:
-            names, values = colour_values(self.y, y_kind)
+        names, values = (None, None) if self.y is None else colour_values(self.y, y_kind)
         class_labels = where_to_name(class_labels, names)
+        options: Any = {"view": view, "clip": clip_outliers, "style": kwargs}
+        options["name_on_map"] = class_labels == "map"
         self.places_, self.regions_, self.colorbar_ = [], [], None
         drawn: Any = None
-        for number, (panel, (space, points), name) in enumerate(
-            zip(axes, panels, kinds, strict=True)
-        ):
-            outline = outlines[number] if outlines else None
-            around = None if outline is None else outline.reshape(-1, outline.shape[-1])
-            options: Any = {"view": view, "clip": clip_outliers, "around": around}
-            shown = draw_map(panel, space, points, name, **options)
-            places = shown.project(points, np.arange(len(points)))
+        for number, panel in enumerate(axes):
+            outlines = None if around is None else around[number]
+            shown = (*panels[number], kinds[number], (names, values))
+            places, lines, drawn = draw_panel(panel, *shown, regions=outlines, **options)
             self.places_.append(places)
-            if around is not None and outline is not None:
-                steps = outline.shape[1]
-                lines = shown.project(around, np.repeat(rows, steps))
-                self.regions_.append(lines.reshape(len(rows), steps, -1))
-                draw_regions(panel, self.regions_[-1], names, values, rows)
-            outside, places = at_the_edge(places, shown, name)
-            drawn = scatter(panel, places, names, values, kwargs, outside)
-            if outside.any():
-                note_outside(panel, int(outside.sum()))
-            if class_labels == "map" and names is not None and name != "3d":
-                name_classes(panel, space, points, places, names, values)
-            panel.set_title(title_of(parts[number][0], name, dims), fontsize=13)
-            if name in ("plane", "hammer", "disk", "circle"):
-                panel.set_anchor("N")  # aligns the titles of panels side by side
+            if lines is not None:
+                self.regions_.append(lines)
+            panel.set_title(title_of(parts[number][0], kinds[number], dims), fontsize=13)
         if values is not None and names is None and colorbar:
             bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02, panchor=False)
             self.colorbar_ = bar
@@ -321,10 +305,10 @@ class LatentDisplay(InteractiveMap):
         self.ax_ = np.array(axes, dtype=object) if product else axes[0]
         return self
 
-    def _outlines(self, share: float | None, n: int, dims: Any) -> tuple[Any, Any]:
-        """Rows of the points with a region, and for each panel the outlines in its space."""
+    def _around(self, share: float | None, n: int, dims: Any) -> list[Regions] | None:
+        """For each panel the regions in its space, or None if there are none."""
         if share is None:
-            return None, None
+            return None
         if self.posterior is None:
             raise ValueError(
                 "uncertainty needs the posteriors of the points: pass uncertainty to "
@@ -338,8 +322,8 @@ class LatentDisplay(InteractiveMap):
         for (factor, points), (_, z) in zip(self._parts(self.points[rows]), drawn, strict=True):
             space, at = maps.two_dimensional(factor, points, dims)
             z = maps.two_dimensional(factor, z, dims)[1].reshape(len(draws), *at.shape)
-            found.append(regions.region_outlines(space, at, z, share))
-        return rows, found
+            found.append(Regions(rows, regions.region_outlines(space, at, z, share)))
+        return found
 
     def _parts(
         self, points: NDArray[np.float64]
