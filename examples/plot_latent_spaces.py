@@ -52,7 +52,7 @@ for ax, vae in zip(axes, (plane, sphere, disk), strict=True):
     LatentDisplay.from_estimator(vae, X, y, ax=ax)
 
 # %%
-# A code is not a point but a distribution. Ellipses hold 90 % of the posterior of a hundred digits.
+# A code is not a point but a distribution. Ellipses hold 90 % of the posterior of some digits.
 
 fig = plt.figure(figsize=(11, 3.4), layout="constrained")
 axes = fig.subplots(1, 3, width_ratios=[1, 1.75, 1])

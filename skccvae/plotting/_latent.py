@@ -128,7 +128,7 @@ class LatentDisplay(InteractiveMap):
         kind: str = "auto",
         dims: tuple[int, int] | None = None,
         uncertainty: bool | float = False,
-        n_regions: int = 100,
+        n_regions: int | str = "auto",
         ax: Any = None,
         **kwargs: Any,
     ) -> LatentDisplay:
@@ -149,8 +149,8 @@ class LatentDisplay(InteractiveMap):
             See :meth:`plot`.
         uncertainty : bool or float, default=False
             Whether to draw regions that hold a share of the posteriors, see :meth:`plot`.
-        n_regions : int, default=100
-            Number of points with a region, which are spread over the map.
+        n_regions : "auto" or int, default="auto"
+            Number of points with a region, see :meth:`plot`.
         ax : matplotlib Axes or sequence of Axes, default=None
             See :meth:`plot`.
         **kwargs : dict
@@ -183,8 +183,8 @@ class LatentDisplay(InteractiveMap):
         >>> display = LatentDisplay.from_estimator(vae, X[:200] / 16, y[:200], uncertainty=True)
         >>> display.ax_.get_title()
         'Sphere (Hammer projection), K = 1'
-        >>> display.regions_[0].shape  # outlines on the map that hold 90 % of a posterior each
-        (100, 121, 2)
+        >>> display.regions_[0].shape[1:]  # outlines on the map, each of 90 % of a posterior
+        (121, 2)
         """
         manifold = find_model(estimator)[0].manifold_
         points = ambient_points(estimator, X)
@@ -205,7 +205,7 @@ class LatentDisplay(InteractiveMap):
         class_labels: str = "auto",
         y_kind: str = "auto",
         uncertainty: bool | float = False,
-        n_regions: int = 100,
+        n_regions: int | str = "auto",
         view: tuple[float, float] | None = None,
         clip_outliers: bool = True,
         colorbar: bool = True,
@@ -237,8 +237,9 @@ class LatentDisplay(InteractiveMap):
             A region is an ellipse in the tangent space at the point, brought to the map by the
             exponential map, or an interval in one dimension. One of a normal in the plane has
             semi-axes of 2.15 standard deviations for 0.9, and of one for 0.39.
-        n_regions : int, default=100
-            Number of points with a region, which are spread over the map.
+        n_regions : "auto" or int, default="auto"
+            Number of points with a region, which are spread over the map. ``"auto"`` is at most
+            100, and fewer where wide regions would lie on top of each other.
         view : tuple of two float, default=None
             Elevation and azimuth in degrees from which a globe is seen. The default is the mean
             direction of the points, or, if they are all around it, a side with many of them.
@@ -305,7 +306,7 @@ class LatentDisplay(InteractiveMap):
         self.ax_ = np.array(axes, dtype=object) if product else axes[0]
         return self
 
-    def _around(self, share: float | None, n: int, dims: Any) -> list[Regions] | None:
+    def _around(self, share: float | None, n: Any, dims: Any) -> list[Regions] | None:
         """For each panel the regions in its space, or None if there are none."""
         if share is None:
             return None
@@ -322,7 +323,9 @@ class LatentDisplay(InteractiveMap):
         for (factor, points), (_, z) in zip(self._parts(self.points[rows]), drawn, strict=True):
             space, at = maps.two_dimensional(factor, points, dims)
             z = maps.two_dimensional(factor, z, dims)[1].reshape(len(draws), *at.shape)
-            found.append(Regions(rows, regions.region_outlines(space, at, z, share)))
+            lines = regions.region_outlines(space, at, z, share)
+            kept = regions.thinned(space, at, lines) if n == "auto" else np.arange(len(lines))
+            found.append(Regions(rows[kept], lines[kept]))
         return found
 
     def _parts(

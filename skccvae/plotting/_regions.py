@@ -17,6 +17,10 @@ Array = NDArray[np.float64]
 N_DRAWS = 4000
 #: Share of a posterior that a region holds unless the user says otherwise.
 SHARE = 0.9
+#: Most regions that are drawn unless the user gives a number.
+MOST = 100
+# Regions drawn are apart by this share of the larger of their two radii.
+_APART = 0.7
 # Numbers of one block of draws in memory.
 _BLOCK = 8_000_000
 # Candidates for each row that is chosen.
@@ -70,14 +74,16 @@ def check_posterior(posterior: Any, rows: Any, points: Array) -> NDArray[np.int6
     return chosen.astype(np.int64)
 
 
-def spread_rows(manifold: Manifold, points: Array, n: int) -> NDArray[np.int64]:
-    """Numbers of at most n rows that cover the cloud of points, in increasing order.
+def spread_rows(manifold: Manifold, points: Array, n: int | str) -> NDArray[np.int64]:
+    """Numbers of at most n different rows that cover the cloud of points.
 
     Each row is the farthest from those chosen before, among a random part of the points
     (Gonzalez (1985), "Clustering to minimize the maximum intercluster distance").
     """
+    if n == "auto":
+        n = MOST
     if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n_regions must be an integer of at least 1; got {n!r}.")
+        raise ValueError(f"n_regions must be 'auto' or an integer of at least 1; got {n!r}.")
     if len(points) <= n:
         return np.arange(len(points))
     random = np.random.default_rng(0)
@@ -88,7 +94,26 @@ def spread_rows(manifold: Manifold, points: Array, n: int) -> NDArray[np.int64]:
     while len(chosen) < n:
         chosen.append(int(nearest.argmax()))
         nearest = torch.minimum(nearest, manifold.dist(candidates, candidates[chosen[-1:]]))
-    return np.unique(pool[chosen])
+    return np.asarray(pool[list(dict.fromkeys(chosen))])
+
+
+def thinned(space: ConstantCurvature, points: Array, outlines: Array) -> NDArray[np.int64]:
+    """Numbers of the regions to keep, so that they do not lie on top of each other.
+
+    A region is kept if its point is far from those of the regions kept before, compared with the
+    distance of its outline from its point.
+    """
+    if space.dim == 1:  # each point has its own place across the line
+        return np.arange(len(points))
+    p, edges = torch.from_numpy(points), torch.from_numpy(outlines)
+    radii = space.dist(edges, p[:, None].expand_as(edges)).mean(dim=1)
+    apart = space.pairwise(p)
+    kept: list[int] = []
+    for number in range(len(p)):
+        limits = _APART * torch.maximum(radii[number], radii[kept])
+        if (apart[number, kept] > limits).all():
+            kept.append(number)
+    return np.array(kept, dtype=np.int64)
 
 
 def draw_posterior(posterior: Distribution, manifold: Manifold, entries: Any) -> Array:

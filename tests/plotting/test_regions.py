@@ -137,10 +137,20 @@ def test_spread_rows_are_few_and_far_apart() -> None:
     u[:2990] *= 0.01
     rows = regions.spread_rows(Euclidean(2), u.numpy(), 30)
     assert len(np.unique(rows)) == 30
-    assert (np.diff(rows) > 0).all()
     np.testing.assert_array_equal(regions.spread_rows(Euclidean(2), u[:7].numpy(), 30), range(7))
     some = regions.spread_rows(Euclidean(2), u[2900:].numpy(), 12)
     assert set(range(90, 100)) <= set(some.tolist())
+
+
+def test_wide_regions_are_few_and_a_number_is_a_number() -> None:
+    u = numbers(200, 2)
+    counts = []
+    for scale in (0.01, 0.3, 10.0):
+        posterior = normal(u, torch.tensor(scale).double())
+        display = LatentDisplay(u, Euclidean(2), posterior=posterior).plot(uncertainty=True)
+        counts.append(len(display.regions_[0]))
+    assert counts[0] == 100 > counts[1] > counts[2] == 1
+    assert len(display.plot(uncertainty=True, n_regions=30).regions_[0]) == 30
 
 
 def test_the_global_generator_is_left_alone() -> None:
@@ -192,7 +202,7 @@ def test_what_has_no_posterior(digits) -> None:
     for bad in (1, 0.0, 1.0, "yes", float("nan")):
         with pytest.raises(ValueError, match="between 0 and 1, such as 0.9"):
             LatentDisplay.from_estimator(vae, X, uncertainty=bad)
-    with pytest.raises(ValueError, match="n_regions must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="'auto' or an integer of at least 1"):
         LatentDisplay.from_estimator(vae, X, uncertainty=True, n_regions=0)
     space, loc, posterior = FAMILIES[0]
     with pytest.raises(TypeError, match="torch Distribution.*got str"):
