@@ -14,7 +14,7 @@ from skccvae.plotting import _maps as maps
 from skccvae.plotting import _regions as regions
 from skccvae.plotting._classes import draw_legend, where_to_name
 from skccvae.plotting._interactive import InteractiveMap
-from skccvae.plotting._latent_panel import Regions, draw_panel
+from skccvae.plotting._latent_panel import Regions, draw_panel, regions_of
 from skccvae.plotting._model import ambient_points, find_model, posterior_of
 from skccvae.plotting._panels import check_view, map_of, title_of
 from skccvae.plotting._style import as_labels, colour_values, make_axes
@@ -244,8 +244,8 @@ class LatentDisplay(InteractiveMap):
             Elevation and azimuth in degrees from which a globe is seen. The default is the mean
             direction of the points, or, if they are all around it, a side with many of them.
         clip_outliers : bool, default=True
-            Whether a plane or line may leave out points more than twice as far from the origin as
-            95 % of all points. They are hollow at its edge.
+            Whether a plane, a line or an enlarged disk may leave out points more than twice as far
+            from the origin as 95 % of all points. They are hollow at its edge.
         colorbar, legend : bool, default=True
             Whether there is a colour bar for numbers, and a legend for classes.
         **kwargs : dict
@@ -318,15 +318,12 @@ class LatentDisplay(InteractiveMap):
         known = np.asarray(self.posterior_rows)
         entries = regions.spread_rows(self.manifold, self.points[known], n)
         draws = regions.draw_posterior(self.posterior, self.manifold, entries)
-        rows, found = known[entries], []
-        drawn = self._parts(draws.reshape(-1, draws.shape[-1]))
-        for (factor, points), (_, z) in zip(self._parts(self.points[rows]), drawn, strict=True):
-            space, at = maps.two_dimensional(factor, points, dims)
-            z = maps.two_dimensional(factor, z, dims)[1].reshape(len(draws), *at.shape)
-            lines = regions.region_outlines(space, at, z, share)
-            kept = regions.thinned(space, at, lines) if n == "auto" else np.arange(len(lines))
-            found.append(Regions(rows[kept], lines[kept]))
-        return found
+        rows = known[entries]
+        at, drawn = self._parts(self.points[rows]), self._parts(draws.reshape(-1, draws.shape[-1]))
+        return [
+            regions_of(factor, rows, points, z.reshape(len(draws), *points.shape), dims, share, n)
+            for (factor, points), (_, z) in zip(at, drawn, strict=True)
+        ]
 
     def _parts(
         self, points: NDArray[np.float64]

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skccvae.manifolds import ConstantCurvature
+from skccvae.plotting import _maps as maps
+from skccvae.plotting import _regions as posterior
 from skccvae.plotting._classes import name_classes, note_outside
 from skccvae.plotting._panels import at_the_edge, draw_map
 from skccvae.plotting._scatter import draw_regions, scatter
@@ -28,6 +30,37 @@ class Regions(NamedTuple):
 
     rows: NDArray[np.int64]
     outlines: Array
+
+
+def regions_of(
+    factor: ConstantCurvature,
+    rows: NDArray[np.int64],
+    points: Array,
+    draws: Array,
+    dims: tuple[int, int] | None,
+    share: float,
+    n: int | str,
+) -> Regions:
+    """Regions of one factor, in the directions shown.
+
+    Parameters
+    ----------
+    factor : ConstantCurvature
+        The factor.
+    rows : ndarray of shape (n_regions,)
+        Numbers of the points.
+    points : ndarray of shape (n_regions, ambient_dim)
+        The points.
+    draws : ndarray of shape (n_draws, n_regions, ambient_dim)
+        Draws from their posteriors.
+    dims, share, n
+        See `LatentDisplay.plot`.
+    """
+    space, at = maps.two_dimensional(factor, points, dims)
+    z = maps.two_dimensional(factor, draws.reshape(-1, draws.shape[-1]), dims)[1]
+    lines = posterior.region_outlines(space, at, z.reshape(len(draws), *at.shape), share)
+    kept = posterior.thinned(space, at, lines) if n == "auto" else np.arange(len(lines))
+    return Regions(rows[kept], lines[kept])
 
 
 def draw_panel(

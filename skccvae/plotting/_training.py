@@ -107,7 +107,12 @@ class TrainingDisplay:
         return cls(find_model(estimator)[0].history_).plot(ax, curves=curves, **kwargs)
 
     def plot(
-        self, ax: Any = None, *, curves: str | Sequence[str] | None = None, **kwargs: Any
+        self,
+        ax: Any = None,
+        *,
+        curves: str | Sequence[str] | None = None,
+        legend: bool = True,
+        **kwargs: Any,
     ) -> TrainingDisplay:
         """Draw the curves.
 
@@ -118,6 +123,8 @@ class TrainingDisplay:
         curves : str or sequence of str, default=None
             Names in the history, one for each panel. The default is the ELBO, the reconstruction,
             the KL and, if it was learned, the curvature.
+        legend : bool, default=True
+            Whether panels with several curves have a legend.
         **kwargs : dict
             Passed to ``plot`` of the axes.
 
@@ -157,7 +164,7 @@ class TrainingDisplay:
             panel.set_ylabel(_NAMES.get(name, name), fontsize=12)
             panel.grid(color=shade(0.9), linewidth=0.8)
             panel.spines[["right", "top"]].set_visible(False)
-            if len(lines) > 1:
+            if legend and len(lines) > 1:
                 panel.legend(frameon=False, fontsize=11)
             panel.xaxis.get_major_locator().set_params(integer=True)
         self.ax_ = np.array(axes, dtype=object)

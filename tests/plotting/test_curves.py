@@ -39,6 +39,8 @@ def test_training_curves_with_validation_factors_and_curvature(digits) -> None:
     np.testing.assert_array_equal(validation.get_ydata(), vae.history_["valid_elbo"])
     assert (training.get_linestyle(), validation.get_linestyle()) == ("-", "--")
     assert len(by_label["KL"].lines) == 4
+    assert by_label["KL"].get_legend() is not None
+    assert all(ax.get_legend() is None for ax in display.plot(legend=False).ax_)
 
 
 def test_chosen_curves_and_bad_histories(digits) -> None:

@@ -82,6 +82,14 @@ def test_outliers_do_not_rule_the_map(dim, y) -> None:
     assert not [t for t in display.ax_.texts if "outlying" in t.get_text()]
 
 
+def test_an_outlier_does_not_shrink_a_small_cloud_in_the_disk() -> None:
+    space, u = Hyperbolic(2), 0.05 * numbers(100, 2)
+    u[3] = 4.0
+    display = LatentDisplay(space.exp0(u), space).plot()
+    assert display.ax_.get_xlim()[1] < 0.2
+    assert [t.get_text()[:10] for t in display.ax_.texts][-1] == "1 outlying"
+
+
 def test_points_in_bulk_are_no_outliers() -> None:
     display = LatentDisplay(numbers(20000, 2), Euclidean(2)).plot()
     assert not [t for t in display.ax_.texts if "outlying" in t.get_text()]
