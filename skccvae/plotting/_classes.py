@@ -138,17 +138,19 @@ def draw_legend(ax: Any, names: Any, values: Any, *, widen: bool) -> None:
 
 
 def note_outside(ax: Any, n_outside: int) -> None:
-    """Say below a map how many points it does not reach."""
+    """Say at the bottom of a map how many points it does not reach."""
     ax.annotate(
         f"{n_outside} outlying point{'s' if n_outside > 1 else ''} at the edge (hollow)",
         (0.5, 0),
-        (0, -3),
+        (0, 3),
         xycoords="axes fraction",
         textcoords="offset points",
         color=shade(0.3),
         fontsize=9,
         ha="center",
-        va="top",
+        va="bottom",
+        path_effects=text_outline(3.0),
+        zorder=4,
     )
 
 
