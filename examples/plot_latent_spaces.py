@@ -52,7 +52,17 @@ for ax, vae in zip(axes, (plane, sphere, disk), strict=True):
     LatentDisplay.from_estimator(vae, X, y, ax=ax)
 
 # %%
-# The sphere once more, as a globe.
+# A code is not a point but a distribution. Ellipses hold 90 % of the posterior of some digits.
+
+fig = plt.figure(figsize=(11, 3.4), layout="constrained")
+axes = fig.subplots(1, 3, width_ratios=[1, 1.75, 1])
+for ax, vae in zip(axes, (plane, sphere, disk), strict=True):
+    LatentDisplay.from_estimator(vae, X, y, ax=ax, uncertainty=True)
+
+# %%
+# The sphere once more, as a globe that turns its side with the most digits to you (``view`` turns
+# it otherwise). With the extra ``skccvae[interactive]``, ``interactive()`` of this display is a
+# globe of plotly that you turn yourself, with the label of the digit under the pointer.
 
 LatentDisplay.from_estimator(sphere, X, y, kind="3d")
 

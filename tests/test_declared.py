@@ -13,7 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = sorted(
     set(PROJECT["dependencies"]).union(
-        *(EXTRAS[name] for name in ("molecules", "images", "plot", "test"))
+        *(EXTRAS[name] for name in ("molecules", "images", "plot", "interactive", "test"))
     )
 )
 LOWEST = dict(

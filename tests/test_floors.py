@@ -49,7 +49,7 @@ THIRD_PARTY = {
     "estimators": AROUND_IT | {"pandas"},  # optional: frames of its users
     "model_selection": {"numpy", "scipy", "sklearn", "joblib", "pandas"},
     "datasets": {"torch", "numpy", "scipy", "sklearn", "joblib", "tqdm", "pandas", "PIL", "rdkit"},
-    "plotting": {"torch", "numpy", "scipy", "sklearn", "matplotlib", "pandas", "rdkit"},
+    "plotting": {"torch", "numpy", "scipy", "sklearn", "matplotlib", "plotly", "pandas", "rdkit"},
     "metrics": {"torch", "numpy", "scipy", "sklearn"},
     "molecules": {"numpy", "scipy", "sklearn", "joblib", "rdkit", "pandas"},
     SKLEARN: {"sklearn"},

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from skccvae.plotting._style import COLOUR_MAP, COLOURS
+from skccvae.plotting._theme import COLOUR_MAP, COLOURS
 
 __all__ = [
     "BLUE",

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skccvae.plotting._style import class_style, make_axes, merge_style
+from skccvae.plotting._style import make_axes, merge_style
+from skccvae.plotting._theme import class_style, shade
 
 # Axis labels of the criteria of `compare_geometries`; others have their own name.
 LABELS = {
@@ -155,9 +156,9 @@ class GeometryComparisonDisplay:
             spread = own.std(ddof=1) if len(own) > 1 else None
             ax.errorbar(place, own.mean(), spread, **style)
             beside = np.full(len(own), place + 0.22)
-            ax.plot(beside, own, linestyle="", marker=".", color="0.6", zorder=1)
+            ax.plot(beside, own, linestyle="", marker=".", color=shade(0.6), zorder=1)
         ax.set_xticks(places, self.geometries, rotation=30, ha="right")
         ax.set_xlim(-0.5, len(places) - 0.5)
         ax.set_ylabel(LABELS.get(name, name))
-        ax.grid(axis="y", color="0.92", linewidth=0.8)
+        ax.grid(axis="y", color=shade(0.92), linewidth=0.8)
         ax.spines[["right", "top"]].set_visible(False)

@@ -12,17 +12,13 @@ from scipy.stats import norm
 
 from skccvae.manifolds import ConstantCurvature, Manifold, Product, constant_curvature
 from skccvae.plotting import _maps as maps
+from skccvae.plotting._grid_layout import check_n_tiles, layout
 from skccvae.plotting._images import as_images, find_image_shape, to_unit, value_range
 from skccvae.plotting._model import ambient_points, decode, find_model
-from skccvae.plotting._panels import natural_map
+from skccvae.plotting._panels import natural_map, title_of
 from skccvae.plotting._style import make_axes, merge_style, require_pyplot
 
 Array = NDArray[np.float64]
-
-#: Largest default distance of a tile from the origin of the Poincare disk, in units of R.
-_DISK_REACH = 3.5
-#: Size of a tile on a square grid, relative to the grid spacing.
-_TILE_SIZE = 0.93
 
 
 class ManifoldGridDisplay:
@@ -47,6 +43,8 @@ class ManifoldGridDisplay:
         Two-dimensional space that the map shows.
     scales : tuple of float, default=(1.0, 1.0)
         Scales of the prior along the two axes of a plane, for the labels of the axes.
+    title : str, default=None
+        Title of the plot. The default names the map and the curvature.
 
     Attributes
     ----------
@@ -89,6 +87,7 @@ class ManifoldGridDisplay:
         sizes: ArrayLike,
         space: ConstantCurvature,
         scales: tuple[float, float] = (1.0, 1.0),
+        title: str | None = None,
     ) -> None:
         self.tiles = np.asarray(tiles, dtype=np.float64)
         self.places = np.asarray(places, dtype=np.float64)
@@ -102,6 +101,7 @@ class ManifoldGridDisplay:
         if not isinstance(space, ConstantCurvature) or space.dim != 2:
             raise ValueError(f"space must be two-dimensional; got {space!r}.")
         self.space, self.scales = space, scales
+        self.title = _title(space) if title is None else title
 
     @classmethod
     def from_estimator(
@@ -178,7 +178,7 @@ class ManifoldGridDisplay:
         whole, index = _chosen_factor(manifold, factor)
         directions = _directions(whole, dims)
         plane = constant_curvature(2, whole.curvature)
-        n = _n_tiles(plane, n_tiles)
+        n = check_n_tiles(plane, n_tiles)
         shown_map = natural_map(plane)
         if radius is not None and (shown_map != "disk" or not 0 < radius < math.inf):
             raise ValueError(
@@ -186,7 +186,7 @@ class ManifoldGridDisplay:
                 f"{plane!r}."
             )
         scales = _prior_scales(vae, index, directions)
-        points, places, sizes = _layout(plane, n, radius, scales)
+        points, places, sizes = layout(plane, n, radius, scales)
         if X is not None and shown_map == "hammer":
             points = points @ torch.from_numpy(_map_rotation(estimator, X, whole, index, dims))
 
@@ -203,7 +203,11 @@ class ManifoldGridDisplay:
         if image_shape is None and decoded.ndim == 2:
             image_shape = getattr(vae, "image_shape", None)
         shape = find_image_shape(decoded[0].size, decoded.shape[1:], image_shape)
-        return cls(as_images(decoded, shape), places, sizes, plane, scales).plot(ax, **kwargs)
+        title = _title(whole, directions)
+        if len(manifold.factors) > 1:
+            title += f"\nfactor {index} of {len(manifold.factors)}"
+        display = cls(as_images(decoded, shape), places, sizes, plane, scales, title)
+        return display.plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, *, cmap: str = "gray", **kwargs: Any) -> ManifoldGridDisplay:
         """Draw the tiles.
@@ -244,14 +248,12 @@ class ManifoldGridDisplay:
                 image.set_clip_path(outline)
         if name == "plane":
             self._quantile_axes(edges)
-            ax.set_title("Plane (equal steps of probability)", fontsize=13)
         elif name == "hammer":
             maps.draw_hammer_outline(ax)
-            ax.set_title("Sphere (Hammer projection)", fontsize=13)
         else:
             reach = float(np.abs(np.concatenate(edges)).max())
             maps.draw_disk_grid(ax, 1.0 if reach > 0.5 else 1.05 * reach, self.space, labels=False)
-            ax.set_title("Poincaré disk", fontsize=13)
+        ax.set_title(self.title, fontsize=13)
         return self
 
     def _map_outline(self) -> Any:
@@ -274,6 +276,13 @@ class ManifoldGridDisplay:
         self.ax_.set_xlabel("first latent coordinate", fontsize=12)
         self.ax_.set_ylabel("second latent coordinate", fontsize=12)
         self.ax_.spines[:].set_visible(False)
+
+
+def _title(space: ConstantCurvature, dims: tuple[int, int] | None = None) -> str:
+    title = title_of(
+        space, {0: "plane", 1: "hammer", -1: "disk"}[int(np.sign(space.curvature))], dims
+    )
+    return title.replace("Plane", "Plane (equal steps of probability)")
 
 
 def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:
@@ -333,59 +342,3 @@ def _prior_scales(vae: Any, index: int, directions: tuple[int, int]) -> tuple[fl
         return 1.0, 1.0  # no normal in the tangent space
     scale = torch.as_tensor(scale).detach().cpu().double().expand(latent.dim)
     return float(scale[directions[0]]), float(scale[directions[1]])
-
-
-def _n_tiles(plane: ConstantCurvature, n_tiles: int | None) -> int:
-    if n_tiles is None:
-        return {"plane": 15, "hammer": 24, "disk": 5}[natural_map(plane)]
-    if n_tiles < 1:
-        raise ValueError(f"n_tiles must be at least 1; got {n_tiles!r}.")
-    return int(n_tiles)
-
-
-def _layout(
-    plane: ConstantCurvature, n: int, radius: float | None, scales: tuple[float, float]
-) -> tuple[torch.Tensor, Array, Array]:
-    """Ambient points of the tiles, and their centres and sizes on the map."""
-    if natural_map(plane) == "plane":
-        steps = (np.arange(n) + 0.5) / n
-        places = np.stack(np.meshgrid(steps, steps[::-1]), -1).reshape(-1, 2)
-        points = torch.from_numpy(norm.ppf(places) * scales)
-        return points, places, np.full(n * n, _TILE_SIZE / n)
-    if natural_map(plane) == "hammer":
-        wide, high = maps.HAMMER_AXES
-        side = 2 * wide / n
-        x = (np.arange(n) - (n - 1) / 2) * side
-        m = max(1, round(2 * high / side))
-        y = (np.arange(m) - (m - 1) / 2) * side
-        places = np.stack(np.meshgrid(x, y[::-1]), -1).reshape(-1, 2)
-        # Keep tiles with their centre on the map, and not too close to its edge.
-        places = places[((places / [wide, high]) ** 2).sum(-1) < 0.98]
-        points = torch.from_numpy(maps.hammer_inverse(places)) * plane.radius_
-        return points, places, np.full(len(places), _TILE_SIZE * side)
-    if radius is None:
-        # The radius sqrt(-2 log 0.05) contains 95 % of a standard normal in two dimensions.
-        radius = min(math.sqrt(-2 * math.log(0.05)) * max(scales), _DISK_REACH * plane.radius_)
-    return _disk_layout(plane, n, radius)
-
-
-def _disk_layout(
-    plane: ConstantCurvature, n: int, radius: float
-) -> tuple[torch.Tensor, Array, Array]:
-    """Geodesic polar grid: circles at equal steps, and tiles at equal steps on each circle."""
-    R = plane.radius_
-    step = radius / R / n
-    tangent = [np.zeros((1, 2))]
-    for ring in range(1, n + 1):
-        count = max(4, int(2 * math.pi * math.sinh(ring * step) / (1.02 * step)))
-        angles = 2 * math.pi * (np.arange(count) + 0.5 * (ring % 2)) / count
-        tangent.append(ring * step * R * np.column_stack([np.cos(angles), np.sin(angles)]))
-    points = plane.exp0(torch.from_numpy(np.concatenate(tangent)))
-    places = maps.disk_places(plane, points.numpy())
-    # In the disk lengths shrink by this factor. All tiles get the same hyperbolic size, the largest
-    # for which no two of the upright squares overlap.
-    shrink = (1 - (places**2).sum(-1)) / 2
-    apart = np.abs(places[:, None] - places[None]).max(axis=-1)
-    np.fill_diagonal(apart, np.inf)
-    size = float((2 * apart / (shrink[:, None] + shrink[None])).min())
-    return points, places, size * shrink

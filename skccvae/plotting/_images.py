@@ -68,7 +68,7 @@ def value_range(images: NDArray[np.float64]) -> tuple[float, float]:
     return 0.0, 255.0 if 16 < high <= 255 else high
 
 
-def mosaic(images: NDArray[np.float64], n_columns: int, gap: int, fill: float) -> NDArray[Any]:
+def mosaic(images: NDArray[np.float64], n_columns: int, gap: int, fill: Any) -> NDArray[Any]:
     """Arrange images in rows of n_columns, with gap pixels of the value fill between them."""
     n, height, width = images.shape[:3]
     n_rows = math.ceil(n / n_columns)

@@ -11,30 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from skccvae._array_api import as_numpy
 from skccvae.manifolds import ConstantCurvature, Manifold, Product
 from skccvae.plotting import _maps as maps
-from skccvae.plotting._model import ambient_points, find_model
-from skccvae.plotting._panels import draw_map, map_of, title_of
-from skccvae.plotting._style import (
-    COLOUR_MAP,
-    COLOURS,
-    UNLABELLED,
-    as_labels,
-    class_style,
-    colour_values,
-    make_axes,
-    merge_style,
-    text_outline,
-)
-
-Places = NDArray[np.float64]
+from skccvae.plotting import _regions as regions
+from skccvae.plotting._classes import draw_legend, where_to_name
+from skccvae.plotting._interactive import InteractiveMap
+from skccvae.plotting._latent_panel import Regions, draw_panel, regions_of
+from skccvae.plotting._model import ambient_points, find_model, posterior_of
+from skccvae.plotting._panels import check_view, map_of, title_of
+from skccvae.plotting._style import as_labels, colour_values, make_axes
 
 KINDS = ("auto", "plane", "hammer", "3d", "disk")
-# Arguments of scatter that may have an entry for each point.
-_PER_POINT = {"s", "c", "color", "alpha", "linewidth", "edgecolor", "facecolor"}
-# Number of rows of a class from which the position of its name is computed.
-_LABEL_ROWS = 400
 
 
-class LatentDisplay:
+class LatentDisplay(InteractiveMap):
     """Points of a latent space of constant curvature, on a map that suits its geometry.
 
     A plane has rings at round distances from the origin. A sphere is shown in Hammer's equal-area
@@ -54,6 +42,12 @@ class LatentDisplay:
     y : array-like of shape (n_points,), default=None
         Classes or numbers that colour the points. Those of missing labels (NaN, None,
         ``pandas.NA``) and infinite numbers are grey.
+    posterior : torch Distribution, default=None
+        Posteriors of some of the points, as ``posterior_distribution`` of an estimator gives them,
+        for ``plot(uncertainty=True)``: batch shape (n_rows,), event shape (ambient_dim,).
+        Distributions on the unit sphere are brought to the sphere of the space.
+    posterior_rows : array-like of shape (n_rows,), default=None
+        Numbers of these points. The default is all points.
 
     Attributes
     ----------
@@ -65,11 +59,14 @@ class LatentDisplay:
         The colour bar, if y holds numbers.
     places_ : list of ndarray of shape (n_points, 2) or (n_points, 3)
         For each panel, the coordinates of the points in its axes.
+    regions_ : list of ndarray of shape (n_regions, n_steps, 2) or (n_regions, n_steps, 3)
+        For each panel, the outlines of the regions in its axes; empty without ``uncertainty``.
 
     Raises
     ------
     ValueError
-        If points are not in the space, or y has another length or holds dates or mixed kinds.
+        If points are not in the space, y has another length or holds dates or mixed kinds, or the
+        posterior does not fit the points.
 
     See Also
     --------
@@ -79,7 +76,11 @@ class LatentDisplay:
     -----
     A sphere has no natural north pole, so the map is rotated to keep points away from its edge.
 
-    If all points are in the inner half of the Poincare disk, the plot shows only that half.
+    If all points are in the inner half of the Poincare disk, the plot shows only that half. A few
+    points far from all others do not rule the scale: they are hollow at the edge of the map, and a
+    note below it counts them.
+
+    Lines and letters take their colours from matplotlib's settings, for dark backgrounds too.
 
     Examples
     --------
@@ -95,7 +96,13 @@ class LatentDisplay:
     """
 
     def __init__(
-        self, points: ArrayLike, manifold: Manifold, *, y: ArrayLike | None = None
+        self,
+        points: ArrayLike,
+        manifold: Manifold,
+        *,
+        y: ArrayLike | None = None,
+        posterior: Any = None,
+        posterior_rows: ArrayLike | None = None,
     ) -> None:
         if not isinstance(manifold, Manifold):
             raise TypeError(
@@ -107,6 +114,9 @@ class LatentDisplay:
         self.points = np.asarray(manifold.from_chart(torch.from_numpy(array), "ambient").numpy())
         self.manifold = manifold
         self.y = as_labels(y, len(array))
+        self.posterior, self.posterior_rows = posterior, posterior_rows
+        if posterior is not None:
+            self.posterior_rows = regions.check_posterior(posterior, posterior_rows, self.points)
 
     @classmethod
     def from_estimator(
@@ -117,6 +127,8 @@ class LatentDisplay:
         *,
         kind: str = "auto",
         dims: tuple[int, int] | None = None,
+        uncertainty: bool | float = False,
+        n_regions: int | str = "auto",
         ax: Any = None,
         **kwargs: Any,
     ) -> LatentDisplay:
@@ -135,6 +147,10 @@ class LatentDisplay:
             See :meth:`plot`.
         dims : tuple of two int, default=None
             See :meth:`plot`.
+        uncertainty : bool or float, default=False
+            Whether to draw regions that hold a share of the posteriors, see :meth:`plot`.
+        n_regions : "auto" or int, default="auto"
+            Number of points with a region, see :meth:`plot`.
         ax : matplotlib Axes or sequence of Axes, default=None
             See :meth:`plot`.
         **kwargs : dict
@@ -147,11 +163,13 @@ class LatentDisplay:
         Raises
         ------
         ValueError
-            If the space has more than two dimensions and dims is None.
+            If the space has more than two dimensions and dims is None, or uncertainty or n_regions
+            is out of range.
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If there is no transformer of skccvae in it.
+            If there is no transformer of skccvae in it, or uncertainty asks for posteriors that it
+            does not have.
 
         Examples
         --------
@@ -162,14 +180,21 @@ class LatentDisplay:
         >>> from skccvae.plotting import LatentDisplay
         >>> X, y = load_digits(return_X_y=True)
         >>> vae = SphericalVAETransformer(2, max_epochs=1, random_state=0).fit(X[:200] / 16)
-        >>> display = LatentDisplay.from_estimator(vae, X[:200] / 16, y[:200])
+        >>> display = LatentDisplay.from_estimator(vae, X[:200] / 16, y[:200], uncertainty=True)
         >>> display.ax_.get_title()
-        'Sphere (Hammer projection)'
+        'Sphere (Hammer projection), K = 1'
+        >>> display.regions_[0].shape[1:]  # outlines on the map, each of 90 % of a posterior
+        (121, 2)
         """
         manifold = find_model(estimator)[0].manifold_
-        return cls(ambient_points(estimator, X), manifold, y=y).plot(
-            ax, kind=kind, dims=dims, **kwargs
-        )
+        points = ambient_points(estimator, X)
+        posterior = rows = None
+        if regions.as_share(uncertainty) is not None:
+            rows = regions.spread_rows(manifold, points, n_regions)
+            posterior = posterior_of(estimator, X, rows)
+        display = cls(points, manifold, y=y, posterior=posterior, posterior_rows=rows)
+        arguments = {"kind": kind, "dims": dims, "uncertainty": uncertainty} | kwargs
+        return display.plot(ax, n_regions=n_regions, **arguments)
 
     def plot(
         self,
@@ -178,6 +203,13 @@ class LatentDisplay:
         kind: str = "auto",
         dims: tuple[int, int] | None = None,
         class_labels: str = "auto",
+        y_kind: str = "auto",
+        uncertainty: bool | float = False,
+        n_regions: int | str = "auto",
+        view: tuple[float, float] | None = None,
+        clip_outliers: bool = True,
+        colorbar: bool = True,
+        legend: bool = True,
         **kwargs: Any,
     ) -> LatentDisplay:
         """Draw the points.
@@ -197,6 +229,25 @@ class LatentDisplay:
         class_labels : {"auto", "map", "legend", "none"}, default="auto"
             Where to write the names of the classes: on the map, where each class is densest, or in
             a legend. ``"auto"`` writes short names on the map. 3-D axes always use a legend.
+        y_kind : {"auto", "classes", "numbers"}, default="auto"
+            How to read y. ``"auto"`` reads text, bools and up to 20 different whole numbers as
+            classes, and other numbers as quantities on a scale of colours.
+        uncertainty : bool or float, default=False
+            Draw the regions that hold this share of the posterior of some points; True means 0.9.
+            A region is an ellipse in the tangent space at the point, brought to the map by the
+            exponential map, or an interval in one dimension. One of a normal in the plane has
+            semi-axes of 2.15 standard deviations for 0.9, and of one for 0.39.
+        n_regions : "auto" or int, default="auto"
+            Number of points with a region, which are spread over the map. ``"auto"`` is at most
+            100, and fewer where wide regions would lie on top of each other.
+        view : tuple of two float, default=None
+            Elevation and azimuth in degrees from which a globe is seen. The default is the mean
+            direction of the points, or, if they are all around it, a side with many of them.
+        clip_outliers : bool, default=True
+            Whether a plane, a line or an enlarged disk may leave out points more than twice as far
+            from the origin as 95 % of all points. They are hollow at its edge.
+        colorbar, legend : bool, default=True
+            Whether there is a colour bar for numbers, and a legend for classes.
         **kwargs : dict
             Passed to ``scatter``, such as ``s=20`` or ``alpha=0.5``.
 
@@ -209,7 +260,8 @@ class LatentDisplay:
         ------
         ValueError
             If kind does not fit the space, the space has more than two dimensions and dims is
-            None, or the number of axes differs from the number of factors.
+            None, the number of axes differs from the number of factors, uncertainty asks for a
+            posterior that the display does not have, or another argument is out of range.
         """
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}; got {kind!r}.")
@@ -217,151 +269,65 @@ class LatentDisplay:
             raise ValueError(
                 f"class_labels must be 'auto', 'map', 'legend' or 'none'; got {class_labels!r}."
             )
-        panels = [maps.two_dimensional(*part, dims) for part in self._parts()]
         product = isinstance(self.manifold, Product)
+        parts = self._parts(self.points)
+        panels = [maps.two_dimensional(*part, dims) for part in parts]
         kinds = [map_of(space, kind, product) for space, _ in panels]
+        view = check_view(view, kinds)
+        around = self._around(regions.as_share(uncertainty), n_regions, dims)
         self.figure_, axes = make_axes(
             ax,
             len(panels),
             panel_size=(4.0, 4.3),
             three_d=[k == "3d" for k in kinds],
-            widths=[1.75 if k == "hammer" else 1.2 if k == "3d" else 1 for k in kinds],
+            widths=[1.75 if k == "hammer" else 1.0 for k in kinds],
         )
-        names: Any = None
-        values: Any = None
-        if self.y is not None:
-            names, values = colour_values(self.y)
-        if class_labels == "auto":
-            short = names is not None and all(len(str(name)) <= 3 for name in names)
-            class_labels = "map" if short else "legend"
-        self.places_, self.colorbar_ = [], None
-        drawn = None
-        for panel, (space, points), name in zip(axes, panels, kinds, strict=True):
-            places = draw_map(panel, space, points, name)
+        names, values = (None, None) if self.y is None else colour_values(self.y, y_kind)
+        class_labels = where_to_name(class_labels, names)
+        options: Any = {"view": view, "clip": clip_outliers, "style": kwargs}
+        options["name_on_map"] = class_labels == "map"
+        self.places_, self.regions_, self.colorbar_ = [], [], None
+        drawn: Any = None
+        for number, panel in enumerate(axes):
+            outlines = None if around is None else around[number]
+            shown = (*panels[number], kinds[number], (names, values))
+            places, lines, drawn = draw_panel(panel, *shown, regions=outlines, **options)
             self.places_.append(places)
-            drawn = self._scatter(panel, places, names, values, kwargs)
-            if class_labels == "map" and names is not None and name != "3d":
-                self._name_classes(panel, space, points, places, names, values)
-            panel.set_title(title_of(space, name, product), fontsize=13)
-            if name in ("plane", "hammer", "disk", "circle"):
-                panel.set_anchor("N")  # aligns the titles of panels side by side
-        if values is not None and names is None:
+            if lines is not None:
+                self.regions_.append(lines)
+            panel.set_title(title_of(parts[number][0], kinds[number], dims), fontsize=13)
+        if values is not None and names is None and colorbar:
             bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02, panchor=False)
             self.colorbar_ = bar
             bar.solids.set_alpha(1)
-        elif names is not None and (
-            class_labels == "legend" or class_labels == "map" and "3d" in kinds
-        ):
-            self._legend(axes[-1], names, unlabelled=bool(np.isnan(values).any()))
+        wanted = class_labels == "legend" or class_labels == "map" and "3d" in kinds
+        if names is not None and legend and wanted:
+            draw_legend(axes[-1], names, values, widen=ax is None)
         self.ax_ = np.array(axes, dtype=object) if product else axes[0]
         return self
 
-    def _parts(self) -> list[tuple[ConstantCurvature, NDArray[np.float64]]]:
-        """Each factor of the space and the points in it."""
-        parts = self.manifold.split(torch.from_numpy(self.points))
-        return [(f, p.numpy()) for f, p in zip(self.manifold.factors, parts, strict=True)]
-
-    def _scatter(
-        self, ax: Any, places: Places, names: Any, values: Any, kwargs: dict[str, Any]
-    ) -> Any:
-        from matplotlib.collections import PathCollection
-        from matplotlib.colors import Normalize
-
-        # Hundreds of points or tens of thousands should both remain distinguishable.
-        size = float(np.clip(18000 / len(places), 4, 24))
-        style: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidth": 0, "zorder": 2}
-        if values is not None and names is None:
-            # One scale of colours for all panels, whichever points these show.
-            style |= {"cmap": COLOUR_MAP, "vmin": np.nanmin(values), "vmax": np.nanmax(values)}
-            if isinstance(kwargs.get("norm"), Normalize):
-                kwargs["norm"].autoscale_None(values[~np.isnan(values)])
-        style = merge_style(style, kwargs, PathCollection)
-        # In random order, so that the last class does not cover the others.
-        order = np.random.default_rng(0).permutation(len(places))
-        if places.shape[1] == 2:
-            return _scatter_rows(ax, places, order, names, values, style)
-        # Points on the far side of the globe are faint.
-        near = places[order] @ maps.direction(ax.elev, ax.azim) > 0
-        faint = np.multiply(0.15, 1.0 if style["alpha"] is None else style["alpha"])
-        far = style | {"alpha": faint, "zorder": 1, "depthshade": False}
-        _scatter_rows(ax, places, order[~near], names, values, far)
-        near_style = {"depthshade": False} | style
-        return _scatter_rows(ax, places, order[near], names, values, near_style)
-
-    def _name_classes(
-        self, ax: Any, space: ConstantCurvature, points: Any, places: Any, names: Any, values: Any
-    ) -> None:
-        """Write the name of each class where it is densest in geodesic distance."""
-        for index, name in enumerate(names):
-            own = np.flatnonzero(values == index)
-            if len(own) > _LABEL_ROWS:
-                own = own[np.linspace(0, len(own) - 1, _LABEL_ROWS).astype(int)]
-            p = torch.from_numpy(points[own])
-            ranked = np.sort(space.pairwise(p).numpy(), axis=1)
-            ax.annotate(
-                str(name),
-                places[own[ranked[:, len(own) // 3].argmin()]],
-                color=class_style(index)["color"],
-                fontsize=17,
-                fontweight="bold",
-                ha="center",
-                va="center",
-                path_effects=text_outline(),
-                zorder=3,
+    def _around(self, share: float | None, n: Any, dims: Any) -> list[Regions] | None:
+        """For each panel the regions in its space, or None if there are none."""
+        if share is None:
+            return None
+        if self.posterior is None:
+            raise ValueError(
+                "uncertainty needs the posteriors of the points: pass uncertainty to "
+                "from_estimator, or posterior to the display."
             )
-
-    def _legend(self, ax: Any, names: Any, unlabelled: bool) -> None:
-        from matplotlib.lines import Line2D
-
-        looks = [(str(name), class_style(index)) for index, name in enumerate(names)]
-        looks += [("no label", UNLABELLED)] * unlabelled
-        handles = [
-            Line2D([], [], linestyle="", markersize=7, label=name, **look) for name, look in looks
+        known = np.asarray(self.posterior_rows)
+        entries = regions.spread_rows(self.manifold, self.points[known], n)
+        draws = regions.draw_posterior(self.posterior, self.manifold, entries)
+        rows = known[entries]
+        at, drawn = self._parts(self.points[rows]), self._parts(draws.reshape(-1, draws.shape[-1]))
+        return [
+            regions_of(factor, rows, points, z.reshape(len(draws), *points.shape), dims, share, n)
+            for (factor, points), (_, z) in zip(at, drawn, strict=True)
         ]
-        ax.legend(
-            handles=handles,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            fontsize=11,
-            ncols=1 + (len(looks) - 1) // 12,
-            handletextpad=0.2,
-        )
 
-
-def _scatter_rows(
-    ax: Any, places: Places, rows: Any, names: Any, values: Any, style: dict[str, Any]
-) -> Any:
-    """Draw some of the points: first those without label, then the others in their colours."""
-    if values is None:
-        return _draw(ax, places, rows, {"color": COLOURS[0]}, style)
-    missing = np.isnan(values[rows])
-    if missing.any():
-        grey = {name: style[name] for name in style if name not in ("cmap", "norm", "vmin", "vmax")}
-        _draw(ax, places, rows[missing], UNLABELLED, grey)
-        rows = rows[~missing]
-    if names is None:
-        return _draw(ax, places, rows, {"c": values[rows]}, style)
-    looks = [class_style(i) for i in range(len(names))]
-    marks = np.array([looks[int(i)]["marker"] for i in values[rows]])
-    drawn = None
-    for marker in np.unique(marks).tolist():
-        own = rows[marks == marker]
-        colours = [looks[int(i)]["color"] for i in values[own]]
-        drawn = _draw(ax, places, own, {"color": colours, "marker": marker}, style)
-    return drawn
-
-
-def _draw(ax: Any, places: Places, rows: Any, look: dict[str, Any], style: dict[str, Any]) -> Any:
-    """Scatter rows; arguments with one entry for each place are taken at the rows."""
-    from matplotlib.colors import is_color_like
-
-    if {"c", "color"} & set(style):
-        look = {name: look[name] for name in look if name not in ("c", "color")}
-    for name in _PER_POINT & set(style):
-        value = style[name]
-        if np.ndim(value) and len(value) == len(places):
-            if not ("color" in name and is_color_like(value)):
-                each = list(value)
-                style = style | {name: [each[row] for row in rows]}
-    return ax.scatter(*places[rows].T, **look | style)
+    def _parts(
+        self, points: NDArray[np.float64]
+    ) -> list[tuple[ConstantCurvature, NDArray[np.float64]]]:
+        """Each factor of the space, and the points in it."""
+        parts = self.manifold.split(torch.from_numpy(points))
+        return [(f, p.numpy()) for f, p in zip(self.manifold.factors, parts, strict=True)]

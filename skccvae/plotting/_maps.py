@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from skccvae.manifolds import ConstantCurvature, constant_curvature
-from skccvae.plotting._style import GRID, text_outline
+from skccvae.plotting._theme import grid_style, shade, text_outline
 
 Array = NDArray[np.float64]
 
@@ -134,7 +134,7 @@ def draw_plane_grid(ax: Any, edge: float) -> None:
 
     step = nice_step(edge, 4)
     for radius in np.arange(1, 1 + int(edge / step + 1e-9)) * step:
-        ax.add_patch(Circle((0, 0), radius, fill=False, **GRID))
+        ax.add_patch(Circle((0, 0), radius, fill=False, **grid_style()))
         _ring_label(ax, radius, radius)
     ax.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
     ax.axis("off")
@@ -148,14 +148,14 @@ def draw_disk_grid(ax: Any, edge: float, space: ConstantCurvature, *, labels: bo
     shown = 2 * math.atanh(min(edge, 0.985))  # largest distance shown, in units of R
     step = nice_step(shown * R, 5) / R
     distances = np.arange(1, 1 + int(shown / step + 1e-9)) * step
-    rim = Circle((0, 0), 1, fill=False, linewidth=1.3, edgecolor="0.2", zorder=1)
+    rim = Circle((0, 0), 1, fill=False, linewidth=1.3, edgecolor=shade(0.2), zorder=1)
     ax.add_patch(rim)
     for distance in [0.0, *distances]:
         for angle in np.arange(4) * (math.pi / 2):
-            ax.plot(*geodesic_across(distance, angle).T, **GRID | {"color": "0.85"})
+            ax.plot(*geodesic_across(distance, angle).T, **grid_style() | {"color": shade(0.85)})
     for number, distance in enumerate(distances, start=1):
         radius = math.tanh(distance / 2)
-        ax.add_patch(Circle((0, 0), radius, fill=False, linestyle=(0, (4, 3)), **GRID))
+        ax.add_patch(Circle((0, 0), radius, fill=False, linestyle=(0, (4, 3)), **grid_style()))
         if labels and number <= 3:
             _ring_label(ax, radius, distance * R)
     limit = 1.03 * edge if edge >= 1 else edge
@@ -165,18 +165,20 @@ def draw_disk_grid(ax: Any, edge: float, space: ConstantCurvature, *, labels: bo
 
 def _ring_label(ax: Any, radius: float, value: float) -> None:
     place = radius * math.cos(math.pi / 4)
-    style = {"color": "0.25", "fontsize": 10, "ha": "center", "va": "center", "zorder": 2.5}
+    style = {"color": shade(0.25), "fontsize": 10, "ha": "center", "va": "center", "zorder": 2.5}
     # A ring that leaves the plot has its label outside, so the label is clipped.
     ax.text(place, -place, f"{value:g}", path_effects=text_outline(), clip_on=True, **style)
 
 
 def draw_hammer_grid(ax: Any) -> None:
     """Draw meridians and parallels every 30 degrees, and the outline of the map."""
-    t = np.linspace(-1, 1, 181)
+    t, style = np.linspace(-1, 1, 181), grid_style()
     for degrees in range(-150, 180, 30):
-        ax.plot(*hammer_angles(np.full_like(t, math.radians(degrees)), t * math.pi / 2).T, **GRID)
+        meridian = hammer_angles(np.full_like(t, math.radians(degrees)), t * math.pi / 2)
+        ax.plot(*meridian.T, **style)
     for degrees in range(-60, 90, 30):
-        ax.plot(*hammer_angles(t * math.pi, np.full_like(t, math.radians(degrees))).T, **GRID)
+        parallel = hammer_angles(t * math.pi, np.full_like(t, math.radians(degrees)))
+        ax.plot(*parallel.T, **style)
     draw_hammer_outline(ax)
 
 
@@ -185,7 +187,7 @@ def draw_hammer_outline(ax: Any) -> None:
     from matplotlib.patches import Ellipse
 
     wide, high = HAMMER_AXES
-    style: dict[str, Any] = {"fill": False, "linewidth": 1.3, "edgecolor": "0.2", "zorder": 1}
+    style: dict[str, Any] = {"fill": False, "linewidth": 1.3, "edgecolor": shade(0.2), "zorder": 1}
     ax.add_patch(Ellipse((0, 0), 2 * wide, 2 * high, **style))
     limits = {"xlim": (-1.02 * wide, 1.02 * wide), "ylim": (-1.03 * high, 1.03 * high)}
     ax.set(**limits, aspect="equal")
@@ -210,7 +212,7 @@ def draw_globe(ax: Any, facing: Array) -> None:
     ]
     for circle in circles:
         front = facing @ circle > 0
-        for side, colour in ((~front, "0.92"), (front, "0.72")):
+        for side, colour in ((~front, shade(0.92)), (front, shade(0.72))):
             ax.plot(*np.where(side, circle, np.nan), color=colour, linewidth=0.8, zorder=0)
     elevation = math.degrees(math.asin(np.clip(facing[2], -1, 1)))
     ax.view_init(elev=elevation, azim=math.degrees(math.atan2(facing[1], facing[0])))

@@ -75,3 +75,35 @@ def ambient_points(estimator: Any, X: Any) -> NDArray[np.float64]:
     model, transformer = find_model(estimator)
     Z = torch.from_numpy(np.array(as_numpy(transformer.transform(X)), dtype=np.float64))
     return np.asarray(model.manifold_.from_chart(Z, model.coordinates).numpy())
+
+
+def posterior_of(estimator: Any, X: Any, rows: NDArray[np.int64]) -> Any:
+    """Posterior of some rows of X; TypeError if the model or X has none to give."""
+    model, transformer = find_model(estimator)
+    if not hasattr(model, "posterior_distribution"):
+        raise TypeError(
+            f"uncertainty shows posteriors, and {type(model).__name__} has none: its code is a "
+            "point. Use a variational autoencoder, or uncertainty=False."
+        )
+    chosen = _take(X, rows)
+    if transformer is not model:
+        chosen = transformer[:-1].transform(chosen)
+    return model.posterior_distribution(chosen)
+
+
+def _take(X: Any, rows: NDArray[np.int64]) -> Any:
+    """Some rows of what a user passes as X."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if hasattr(X, "tocsr"):
+        return X.tocsr()[rows]
+    if isinstance(X, list | tuple):
+        return [X[row] for row in rows]
+    if isinstance(X, torch.utils.data.Dataset) and hasattr(X, "__getitem__"):
+        return torch.utils.data.Subset(X, rows.tolist())
+    if hasattr(X, "__getitem__"):
+        return X[rows]
+    raise TypeError(
+        f"uncertainty reads some rows of X again, which a {type(X).__name__} cannot give. Pass "
+        "rows in memory or a Dataset."
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +12,29 @@ from numpy.typing import NDArray
 
 from skccvae.manifolds import ConstantCurvature
 from skccvae.plotting import _maps as maps
+from skccvae.plotting._theme import shade
+
+Array = NDArray[np.float64]
+
+# A map reaches this many times as far as 95 % of its points, unless all points are nearer.
+_ROBUST_REACH = 2.0
+
+
+class DrawnMap(NamedTuple):
+    """A map on axes.
+
+    Attributes
+    ----------
+    project : callable
+        From ambient points (n, ambient_dim) and the rows that they belong to, (n,), to positions on
+        the axes, (n, 2) or (n, 3). The rows matter on a line or circle only, where each has its
+        own place across the width.
+    limit : float or None
+        Distance from the middle beyond which positions are outside, or None if none can be.
+    """
+
+    project: Callable[[Array, NDArray[np.int64]], Array]
+    limit: float | None
 
 
 def natural_map(space: ConstantCurvature) -> str:
@@ -33,60 +58,158 @@ def map_of(space: ConstantCurvature, kind: str, in_product: bool) -> str:
 
 
 def draw_map(
-    ax: Any, space: ConstantCurvature, points: NDArray[np.float64], kind: str
-) -> NDArray[np.float64]:
-    """Draw the grid, and return the positions of the points on the map."""
-    if kind == "plane":
-        maps.draw_plane_grid(ax, 1.04 * float(np.linalg.norm(points, axis=1).max()) or 1.0)
-        return points
-    if kind == "disk":
-        places = maps.disk_places(space, points)
-        reach = float(np.linalg.norm(places, axis=1).max())
-        maps.draw_disk_grid(ax, 1.0 if reach > 0.5 or reach == 0 else 1.1 * reach, space)
-        return places
+    ax: Any,
+    space: ConstantCurvature,
+    points: Array,
+    kind: str,
+    *,
+    view: tuple[float, float] | None = None,
+    clip: bool = False,
+    around: Array | None = None,
+) -> DrawnMap:
+    """Draw the grid of a map that suits some points.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    space : ConstantCurvature
+        Space of one or two dimensions.
+    points : ndarray of shape (n, ambient_dim)
+        The points.
+    kind : str
+        Name of the map.
+    view : tuple of two float, optional
+        Elevation and azimuth in degrees from which a globe is seen.
+    clip : bool
+        Whether the map may leave outlying points outside.
+    around : ndarray of shape (m, ambient_dim), optional
+        Outlines around the points, for which the map should have room.
+    """
     if kind in ("hammer", "3d"):
         directions = points / space.radius_
         if kind == "3d":
-            maps.draw_globe(ax, _facing(directions))
-            return directions
+            maps.draw_globe(ax, facing(directions) if view is None else maps.direction(*view))
+            return DrawnMap(lambda p, rows: p / space.radius_, None)
         maps.draw_hammer_grid(ax)
-        return maps.hammer(directions @ maps.centring_rotation(directions).T)
-    return _draw_one_dimensional(ax, space, points, kind)
+        turn = maps.centring_rotation(directions).T / space.radius_
+        return DrawnMap(lambda p, rows: maps.hammer(p @ turn), None)
+    if kind == "circle":
+        return _draw_circle(ax, space)
+
+    def project(p: Array, rows: NDArray[np.int64]) -> Array:
+        if kind == "line":
+            along = space.log0(torch.from_numpy(p)).numpy()[:, 0]
+            return np.column_stack([along, _across(rows)])
+        return p if kind == "plane" else maps.disk_places(space, p)
+
+    limit = _reach(project, kind, points, clip)
+    if around is not None:
+        limit = max(limit, min(1.3 * limit, _reach(project, kind, around, True)))
+    if kind == "plane":
+        limit = 1.04 * limit or 1.0
+        maps.draw_plane_grid(ax, limit)
+    elif kind == "disk":
+        limit = 1.0 if limit > 0.5 or limit == 0 else 1.1 * limit
+        maps.draw_disk_grid(ax, limit, space)
+    else:
+        limit = 1.04 * limit or 1.0
+        ax.axhline(0, color=shade(0.8), linewidth=1.5, zorder=0)
+        ax.set(ylim=(-0.75, 0.75), yticks=[], xlabel="signed distance from the origin")
+        ax.spines[["left", "right", "top"]].set_visible(False)
+        if clip:
+            ax.set_xlim(-limit, limit)
+    return DrawnMap(project, limit)
 
 
-def _facing(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Viewing direction, away from the poles, from which most of the points are visible."""
+def _reach(project: Any, kind: str, points: Array, clip: bool) -> float:
+    """Distance from the middle of the map to its farthest point that is no outlier."""
+    places = project(points, np.zeros(len(points), dtype=np.int64))
+    away = np.abs(places[:, 0]) if kind == "line" else np.linalg.norm(places, axis=1)
+    if clip:
+        usual = float(np.quantile(away, 0.95))
+        # 95 % of the points may be at the origin itself, and then nothing is clipped.
+        return float(away[away <= _ROBUST_REACH * usual].max()) if usual > 0 else float(away.max())
+    return float(away.max())
+
+
+def at_the_edge(places: Array, drawn: DrawnMap, kind: str) -> tuple[NDArray[np.bool_], Array]:
+    """Which positions are outside of the map, and all positions moved onto it."""
+    if drawn.limit is None:
+        return np.zeros(len(places), dtype=bool), places
+    if kind == "line":
+        inside = np.clip(places[:, 0], -0.99 * drawn.limit, 0.99 * drawn.limit)
+        return np.abs(places[:, 0]) > drawn.limit, np.column_stack([inside, places[:, 1]])
+    away = np.linalg.norm(places, axis=1)
+    outside = away > drawn.limit
+    shrink = np.where(outside, 0.98 * drawn.limit / np.maximum(away, 1e-300), 1.0)
+    return outside, places * shrink[:, None]
+
+
+def facing(directions: Array) -> Array:
+    """Unit vector towards the viewer of a globe.
+
+    It is the mean direction of the points if they are on one side of the globe. Otherwise it is
+    the direction, of a grid, that faces most of them, each weighted by the cosine of its angle.
+    """
     lon = np.radians(np.arange(0, 360, 10))[:, None]
-    lat = np.radians([-40.0, -20.0, 0.0, 20.0, 40.0])
-    views = np.stack(
+    lat = np.radians(np.arange(-60.0, 61.0, 10.0))
+    grid = np.stack(
         [np.cos(lon) * np.cos(lat), np.sin(lon) * np.cos(lat), np.sin(lat) + 0 * lon], -1
     ).reshape(-1, 3)
-    return np.asarray(views[int(np.argmax((directions @ views.T > 0).sum(axis=0)))])
+    mean = directions.mean(axis=0)
+    length = float(np.linalg.norm(mean))
+    views = np.concatenate([mean[None] / length, grid]) if length > 1e-9 else grid
+    return np.asarray(views[int(np.argmax(np.maximum(directions @ views.T, 0).sum(axis=0)))])
 
 
-def _draw_one_dimensional(
-    ax: Any, space: ConstantCurvature, points: NDArray[np.float64], kind: str
-) -> NDArray[np.float64]:
-    """Draw a line or a circle, and spread the points evenly across its width."""
-    along = space.log0(torch.from_numpy(points)).numpy()[:, 0]
+def check_view(view: Any, kinds: list[str]) -> tuple[float, float] | None:
+    """Elevation and azimuth in degrees, or None.
+
+    Raises
+    ------
+    ValueError
+        If they are not two finite numbers, or no panel is a globe.
+    """
+    if view is None:
+        return None
+    try:
+        elevation, azimuth = (float(angle) for angle in view)
+    except (TypeError, ValueError):
+        elevation = azimuth = math.nan
+    if not (math.isfinite(azimuth) and -90 <= elevation <= 90):
+        raise ValueError(
+            "view must be (elevation, azimuth) in degrees, with an elevation from -90 to 90; got "
+            f"{view!r}."
+        )
+    if "3d" not in kinds:
+        raise ValueError("view turns a globe; pass kind='3d' with it.")
+    return elevation, azimuth
+
+
+def _across(rows: NDArray[np.int64]) -> Array:
+    """Positions across the width of a line, in [-0.5, 0.5)."""
     # Multiples of the golden ratio modulo 1 are evenly spread and reproducible.
-    across = (np.arange(len(points)) * 0.6180339887498949) % 1 - 0.5
-    if kind == "line":
-        ax.axhline(0, color="0.8", zorder=0)
-        ax.set(ylim=(-1.5, 1.5), yticks=[], xlabel="signed distance from the origin")
-        ax.spines[["left", "right", "top"]].set_visible(False)
-        return np.column_stack([along, across])
+    return np.asarray((rows * 0.6180339887498949) % 1 - 0.5)
+
+
+def _draw_circle(ax: Any, space: ConstantCurvature) -> DrawnMap:
     from matplotlib.patches import Circle
 
-    ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor="0.8"))
+    ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor=shade(0.8)))
     ax.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
     ax.axis("off")
-    angle, radius = along / space.radius_, 1 + 0.25 * across
-    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+
+    def project(p: Array, rows: NDArray[np.int64]) -> Array:
+        angle = space.log0(torch.from_numpy(p)).numpy()[:, 0] / space.radius_
+        radius = 1 + 0.25 * _across(rows)
+        return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+
+    return DrawnMap(project, None)
 
 
-def title_of(space: ConstantCurvature, kind: str, with_curvature: bool) -> str:
-    """Title of a panel."""
+def title_of(space: ConstantCurvature, kind: str, dims: tuple[int, int] | None = None) -> str:
+    """Title of a panel: the map, the curvature, and the directions shown of a larger space."""
     name = {
         "plane": "Plane",
         "hammer": "Sphere (Hammer projection)",
@@ -95,5 +218,8 @@ def title_of(space: ConstantCurvature, kind: str, with_curvature: bool) -> str:
         "line": "Line",
         "circle": "Circle",
     }[kind]
-    K = f"{space.curvature:.3g}".replace("-", "\N{MINUS SIGN}")
-    return f"{name}, K = {K}" if with_curvature and space.curvature else name
+    if space.curvature:
+        name += f", K = {space.curvature:.3g}".replace("-", "\N{MINUS SIGN}")
+    if space.dim > 2 and dims is not None:
+        name += f"\ndirections {dims[0]} and {dims[1]} of {space.dim}"
+    return name

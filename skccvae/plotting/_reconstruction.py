@@ -11,6 +11,7 @@ from skccvae._array_api import as_numpy
 from skccvae.plotting._images import as_images, find_image_shape, mosaic, to_unit, value_range
 from skccvae.plotting._model import decode, find_model
 from skccvae.plotting._style import make_axes, merge_style, require_pyplot
+from skccvae.plotting._theme import shade
 
 
 class ReconstructionDisplay:
@@ -172,17 +173,19 @@ class ReconstructionDisplay:
         columns = min(n, n_columns)
         low, high = value_range(self.originals)
         gap = max(1, height // 16)
+        # Between the images is the background. NaN leaves it free, but in colour images it cannot.
+        paper: Any = np.nan if self.originals.ndim == 3 else shade(1)
         bands: list[NDArray[np.float64]] = []
         ticks: list[float] = []
         top = 0
         for start in range(0, n, columns):
             part = slice(start, start + columns)
             if bands:  # a wider gap between lines of pairs
-                bands.append(np.ones((2 * gap, *bands[0].shape[1:])))
+                bands.append(np.broadcast_to(paper, (2 * gap, *bands[0].shape[1:])))
                 top += 2 * gap
             for images in (self.originals, self.reconstructions):
-                band = mosaic(to_unit(images[part], low, high), columns, gap, 1.0)
-                below = np.ones((gap, *band.shape[1:]))
+                band = mosaic(to_unit(images[part], low, high), columns, gap, paper)
+                below = np.broadcast_to(paper, (gap, *band.shape[1:]))
                 bands += [band, below]
                 ticks.append(top + height / 2 - 0.5)
                 top += height + gap

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skccvae.plotting._style import COLOUR_MAP, class_style, make_axes, merge_style
+from skccvae.plotting._search_drawing import draw_curves, draw_heatmap
+from skccvae.plotting._style import make_axes
 
 
 class CurvatureSearchDisplay:
@@ -183,7 +184,13 @@ class CurvatureSearchDisplay:
         return display.plot(ax, kind=kind, **kwargs)
 
     def plot(
-        self, ax: Any = None, *, kind: str = "curves", **kwargs: Any
+        self,
+        ax: Any = None,
+        *,
+        kind: str = "curves",
+        colorbar: bool = True,
+        legend: bool = True,
+        **kwargs: Any,
     ) -> CurvatureSearchDisplay:
         """Draw the scores.
 
@@ -192,7 +199,10 @@ class CurvatureSearchDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on. The default is a new figure.
         kind : {"curves", "heatmap"}, default="curves"
-            Curves with error bars of one standard deviation over the splits, or a coloured table.
+            Curves with error bars of one standard deviation over the splits, or a coloured table
+            with the mean and the standard deviation.
+        colorbar, legend : bool, default=True
+            Whether the table has a colour bar, and the curves a legend.
         **kwargs : dict
             Passed to ``errorbar`` or ``imshow``.
 
@@ -208,74 +218,16 @@ class CurvatureSearchDisplay:
         """
         if kind not in ("curves", "heatmap"):
             raise ValueError(f"kind must be 'curves' or 'heatmap'; got {kind!r}.")
-        self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=(6.4, 4.2))
+        n_curvatures, n_dimensions = self.scores.shape
+        size = (6.4, 4.2)
+        if kind == "heatmap":  # cells of one size, however many
+            size = (2.2 + 0.85 * max(n_curvatures, 3), 1.2 + 0.65 * n_dimensions)
+        self.figure_, (self.ax_,) = make_axes(ax, 1, panel_size=size)
         if kind == "curves":
-            self._curves(kwargs)
+            draw_curves(self, kwargs, legend)
         else:
-            self._heatmap(kwargs)
+            draw_heatmap(self, kwargs, colorbar)
         return self
-
-    def _curves(self, kwargs: dict[str, Any]) -> None:
-        from matplotlib.lines import Line2D
-
-        ax = self.ax_
-        if self.curvatures.min() <= 0 <= self.curvatures.max():
-            ax.axvline(0, color="0.8", zorder=0)
-        # The curves are shifted slightly, so that their error bars do not overlap.
-        span = float(np.ptp(self.curvatures)) or 1.0
-        n = self.n_components.size
-        for j, d in enumerate(self.n_components):
-            own = ~np.isnan(self.scores[:, j])
-            shift = span * 0.006 * (j - (n - 1) / 2)
-            bars = None if self.deviations is None else self.deviations[own, j]
-            style = {"capsize": 3, "linewidth": 2, "elinewidth": 1, "label": f"d = {d}"}
-            style = merge_style(class_style(j) | style, kwargs, Line2D)
-            ax.errorbar(self.curvatures[own] + shift, self.scores[own, j], bars, **style)
-        K, d = self.best_
-        j = int(np.flatnonzero(self.n_components == d)[0])
-        ax.plot(
-            K + span * 0.006 * (j - (n - 1) / 2),
-            np.nanmax(self.scores),
-            marker="*",
-            markersize=20,
-            linestyle="",
-            markerfacecolor="white",
-            markeredgecolor=class_style(j)["color"],
-            markeredgewidth=2,
-            zorder=5,
-            label="best",
-        )
-        ax.set_xlabel("curvature K", fontsize=12)
-        ax.set_ylabel(self.score_name, fontsize=12)
-        ax.grid(color="0.92", linewidth=0.8)
-        ax.spines[["right", "top"]].set_visible(False)
-        ax.legend(frameon=False, fontsize=11, loc="center left", bbox_to_anchor=(1, 0.5))
-
-    def _heatmap(self, kwargs: dict[str, Any]) -> None:
-        ax = self.ax_
-        image = ax.imshow(self.scores.T, **{"cmap": COLOUR_MAP, "aspect": "auto"} | kwargs)
-        for (i, j), score in np.ndenumerate(self.scores):
-            if np.isnan(score):
-                continue
-            dark = image.norm(score) < 0.5
-            best = score == np.nanmax(self.scores)
-            ax.text(
-                i,
-                j,
-                f"{score:.3g}",
-                ha="center",
-                va="center",
-                fontsize=12,
-                fontweight="bold" if best else "normal",
-                color="white" if dark else "black",
-            )
-        minus = "\N{MINUS SIGN}"
-        names = [f"{K:g}".replace("-", minus) for K in self.curvatures]
-        ax.set_xticks(range(len(names)), names, fontsize=11)
-        ax.set_yticks(range(self.n_components.size), map(str, self.n_components), fontsize=11)
-        ax.set_xlabel("curvature K", fontsize=12)
-        ax.set_ylabel("dimension d", fontsize=12)
-        self.figure_.colorbar(image, ax=ax, label=self.score_name)
 
 
 def _parameter(given: str | None, ending: str, tried: list[str]) -> str | None:

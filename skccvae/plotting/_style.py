@@ -10,16 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from skccvae._labels import read_labels, warn_of_many_classes
 
-#: Tol's muted scheme with orange and grey, which suits all common colour vision deficiencies.
-COLOURS = tuple(
-    "#332288 #ee7733 #44aa99 #cc6677 #999933 #88ccee #882255 #117733 #aa4499 #666666".split()
-)
-MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
-#: Uniform in lightness, and readable with red-green colour blindness.
-COLOUR_MAP = "cividis"
-GRID = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
-#: Points without label.
-UNLABELLED = {"color": "0.75", "marker": "o"}
 #: y with more distinct numbers than this holds quantities, not classes.
 _MOST_CLASSES = 20
 
@@ -34,6 +24,18 @@ def require_pyplot() -> Any:
             "pip install 'skccvae[plot]'."
         ) from error
     return plt
+
+
+def require_plotly() -> Any:
+    """Import ``plotly.graph_objects``; the ImportError names the extra that installs it."""
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise ImportError(
+            "Interactive figures need plotly, which is not installed. Install the extra "
+            "'interactive': pip install 'skccvae[interactive]'."
+        ) from error
+    return go
 
 
 def make_axes(
@@ -87,19 +89,6 @@ def make_axes(
     return axes[0].figure, axes
 
 
-def class_style(index: int) -> dict[str, Any]:
-    """Colour and marker of a class; the marker changes after every ten classes."""
-    n = len(COLOURS)
-    return {"color": COLOURS[index % n], "marker": MARKERS[(index // n) % len(MARKERS)]}
-
-
-def text_outline() -> list[Any]:
-    """White outline that keeps a label readable on top of points."""
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=3.5, foreground="white")]
-
-
 def merge_style(defaults: dict[str, Any], given: dict[str, Any], artist: type) -> dict[str, Any]:
     """Defaults with the arguments of the user instead, under whatever alias these are given.
 
@@ -145,10 +134,19 @@ def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
     return labels
 
 
-def colour_values(y: NDArray[Any]) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
+def colour_values(
+    y: NDArray[Any], kind: str = "auto"
+) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
     """Read the result of `as_labels` as classes or as numbers.
 
-    Classes are bools, text, or few distinct whole numbers.
+    Classes are bools, text, or whole numbers, with at most 20 different ones for kind "auto".
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Labels.
+    kind : {"auto", "classes", "numbers"}
+        How to read them.
 
     Returns
     -------
@@ -157,16 +155,27 @@ def colour_values(y: NDArray[Any]) -> tuple[NDArray[Any] | None, NDArray[np.floa
     values : ndarray of shape (n,)
         The place of each row's class in `names`, or its number. NaN for rows without label and for
         infinite numbers, which have no place on a scale of colours.
+
+    Raises
+    ------
+    ValueError
+        If kind is unknown, or is "numbers" and y holds text.
     """
+    if kind not in ("auto", "classes", "numbers"):
+        raise ValueError(f"y_kind must be 'auto', 'classes' or 'numbers'; got {kind!r}.")
     ((found, known),) = read_labels(y, len(y))
     values = np.full(len(y), np.nan)
-    if found.dtype.kind in "iuf":
+    if found.dtype.kind not in "iufb" and kind == "numbers":
+        raise ValueError("y_kind='numbers' needs numbers in y, which holds text.")
+    if found.dtype.kind in "iuf" or kind == "numbers":
         known[known] = np.isfinite(found)
         found = found[np.isfinite(found)]
         names = np.unique(found)
-        if len(names) > _MOST_CLASSES or (names != np.round(names)).any():
+        whole = bool((names == np.round(names)).all())
+        measured = not whole or len(names) > _MOST_CLASSES
+        if kind == "numbers" or kind == "auto" and measured:
             values[known] = found
             return None, values
-        found = found.astype(np.int64)  # for names without decimals
+        found = found.astype(np.int64) if whole else found  # for names without decimals
     names, values[known] = np.unique(found, return_inverse=True)
     return names, values

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from skccvae.plotting._model import find_model
-from skccvae.plotting._style import COLOURS, make_axes, merge_style
+from skccvae.plotting._style import make_axes, merge_style
+from skccvae.plotting._theme import class_style, shade
 
 _NAMES = {
     "elbo": "ELBO (nats per row)",
@@ -106,7 +107,12 @@ class TrainingDisplay:
         return cls(find_model(estimator)[0].history_).plot(ax, curves=curves, **kwargs)
 
     def plot(
-        self, ax: Any = None, *, curves: str | Sequence[str] | None = None, **kwargs: Any
+        self,
+        ax: Any = None,
+        *,
+        curves: str | Sequence[str] | None = None,
+        legend: bool = True,
+        **kwargs: Any,
     ) -> TrainingDisplay:
         """Draw the curves.
 
@@ -117,6 +123,8 @@ class TrainingDisplay:
         curves : str or sequence of str, default=None
             Names in the history, one for each panel. The default is the ELBO, the reconstruction,
             the KL and, if it was learned, the curvature.
+        legend : bool, default=True
+            Whether panels with several curves have a legend.
         **kwargs : dict
             Passed to ``plot`` of the axes.
 
@@ -145,7 +153,7 @@ class TrainingDisplay:
             for index, (label, column, dashed) in enumerate(lines):
                 # The validation curve is dashed as well as coloured, for prints in grey.
                 style = {
-                    "color": COLOURS[index % len(COLOURS)],
+                    "color": class_style(index)["color"],
                     "linestyle": "--" if dashed else "-",
                     "linewidth": 2,
                     "marker": "o" if n == 1 else "",
@@ -154,9 +162,9 @@ class TrainingDisplay:
                 panel.plot(epochs, self.history[column], **merge_style(style, kwargs, Line2D))
             panel.set_xlabel("epoch", fontsize=12)
             panel.set_ylabel(_NAMES.get(name, name), fontsize=12)
-            panel.grid(color="0.9", linewidth=0.8)
+            panel.grid(color=shade(0.9), linewidth=0.8)
             panel.spines[["right", "top"]].set_visible(False)
-            if len(lines) > 1:
+            if legend and len(lines) > 1:
                 panel.legend(frameon=False, fontsize=11)
             panel.xaxis.get_major_locator().set_params(integer=True)
         self.ax_ = np.array(axes, dtype=object)

@@ -19,19 +19,23 @@ FAST = {"max_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0, "device"
 MODELS = {
     "autoencoder": (AutoencoderTransformer, {}, "Plane"),
     "gaussian": (GaussianVAETransformer, {}, "Plane"),
-    "sphere": (SphericalVAETransformer, {}, "Sphere (Hammer projection)"),
+    "sphere": (SphericalVAETransformer, {}, "Sphere (Hammer projection), K = 1"),
     "sphere_K4": (
         SphericalVAETransformer,
         {"curvature": 4.0, "coordinates": "tangent"},
-        "Sphere (Hammer projection)",
+        "Sphere (Hammer projection), K = 4",
     ),
-    "hyperbolic": (HyperbolicVAETransformer, {}, "Poincaré disk"),
+    "hyperbolic": (HyperbolicVAETransformer, {}, "Poincaré disk, K = −1"),
     "hyperbolic_ball": (
         HyperbolicVAETransformer,
         {"curvature": -0.3, "coordinates": "stereographic"},
-        "Poincaré disk",
+        "Poincaré disk, K = −0.3",
     ),
-    "any_curvature": (ConstantCurvatureVAETransformer, {"curvature": -0.5}, "Poincaré disk"),
+    "any_curvature": (
+        ConstantCurvatureVAETransformer,
+        {"curvature": -0.5},
+        "Poincaré disk, K = −0.5",
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from skccvae.plotting import (
     CurvatureSearchDisplay,
     TrainingDisplay,
 )
+from skccvae.plotting._search_drawing import decimals_that_differ
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="of the extra 'plot'")
 
@@ -38,6 +39,8 @@ def test_training_curves_with_validation_factors_and_curvature(digits) -> None:
     np.testing.assert_array_equal(validation.get_ydata(), vae.history_["valid_elbo"])
     assert (training.get_linestyle(), validation.get_linestyle()) == ("-", "--")
     assert len(by_label["KL"].lines) == 4
+    assert by_label["KL"].get_legend() is not None
+    assert all(ax.get_legend() is None for ax in display.plot(legend=False).ax_)
 
 
 def test_chosen_curves_and_bad_histories(digits) -> None:
@@ -121,3 +124,40 @@ for draw in (
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([-90.512, -89.2], 1),
+        ([-90.512, -90.486, -89.2], 2),
+        ([0.91, 0.93], 3),
+        ([0.912, 0.9141, 0.91412], 5),
+        ([1e5, 3e5], 0),
+        ([1e5, 1e5 + 0.25, 3e5], 0),
+        ([1.0, 1.0001, 2.0], 2),  # three digits of the range are enough
+        ([0.5, np.nan], 2),
+        ([0.5, 0.5], 2),
+    ],
+)
+def test_a_table_shows_the_digits_that_differ(scores, expected) -> None:
+    assert decimals_that_differ(scores) == expected
+
+
+def test_a_table_shows_means_and_deviations_that_can_be_read() -> None:
+    scores, deviations = [[-90.51, -89.43], [-90.47, np.nan]], [[0.02, 0.3], [np.nan, np.nan]]
+    display = CurvatureSearchDisplay([-1, 0.123456], [2, 3], scores, deviations)
+    display.plot(kind="heatmap")
+    assert [text.get_text() for text in display.ax_.texts] == [
+        "−90.51\n± 0.02",
+        "−89.43\n± 0.30",
+        "−90.47",
+    ]
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["−1", "0.123"]
+    assert [text.get_color() for text in display.ax_.texts] == ["white", "black", "white"]
+    assert len(display.figure_.axes) == 2
+    assert len(display.plot(kind="heatmap", colorbar=False).figure_.axes) == 1
+    assert display.plot().ax_.get_ylabel() == "score\n(bars: one std over the splits)"
+    assert display.plot(legend=False).ax_.get_legend() is None
+    plain = CurvatureSearchDisplay([-1, 0], [2], [[1.0], [2.0]]).plot()
+    assert plain.ax_.get_ylabel() == "score"

@@ -176,3 +176,24 @@ def test_bad_reconstructions(digits) -> None:
         ReconstructionDisplay(X, X, image_shape=(4, 4, 4))
     with pytest.raises(ValueError, match="n_columns"):
         ReconstructionDisplay(X, X).plot(n_columns=0)
+
+
+def test_the_title_of_a_grid_says_the_curvature_and_the_section(product, digits) -> None:
+    grid = ManifoldGridDisplay.from_estimator(product, n_tiles=2, factor=1)
+    assert grid.ax_.get_title() == "Sphere (Hammer projection), K = 1\nfactor 1 of 3"
+    vae = GaussianVAETransformer(4, **FAST).fit(digits[0])
+    grid = ManifoldGridDisplay.from_estimator(vae, n_tiles=2, dims=(3, 1))
+    expected = "Plane (equal steps of probability)\ndirections 3 and 1 of 4"
+    assert grid.ax_.get_title() == expected == grid.title
+    own = ManifoldGridDisplay(grid.tiles, grid.places, grid.sizes, grid.space, title="mine")
+    assert own.plot().ax_.get_title() == "mine"
+
+
+def test_the_background_is_between_images() -> None:
+    grey = ReconstructionDisplay(np.ones((2, 4, 4)), np.ones((2, 4, 4))).plot()
+    shown = np.ma.filled(grey.ax_.images[0].get_array(), np.nan)
+    assert np.isnan(shown[:4, 4]).all()
+    assert np.isfinite(shown[:4, :4]).all()
+    with plt.style.context("dark_background"):
+        colour = ReconstructionDisplay(np.ones((2, 4, 4, 3)), np.ones((2, 4, 4, 3))).plot()
+        assert (colour.ax_.images[0].get_array()[:4, 4] == 0).all()

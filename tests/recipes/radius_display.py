@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from skccvae.plotting._latent import ambient_points
-from skccvae.plotting._style import COLOURS, make_axes
+from skccvae.plotting._style import make_axes
+from skccvae.plotting._theme import class_style
 
 
 class RadiusDisplay:
@@ -36,6 +37,6 @@ class RadiusDisplay:
     def plot(self, ax=None, *, bins=30):
         """Draw on the given axes, or on new ones."""
         self.figure_, (self.ax_,) = make_axes(ax, 1)
-        self.counts_, _, _ = self.ax_.hist(self.radii, bins=bins, color=COLOURS[0])
+        self.counts_, _, _ = self.ax_.hist(self.radii, bins=bins, color=class_style(0)["color"])
         self.ax_.set(xlabel="distance from the origin", ylabel="rows")
         return self
