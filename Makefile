@@ -61,7 +61,7 @@ dist: $(VENV)/.installed-dev
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) .venv-lowest build dist *.egg-info docs/_build docs/auto_examples docs/reference/generated
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info docs/_build docs/auto_examples docs/reference/generated docs/reference/backreferences
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, installed once per state of pyproject.toml and constraints.txt.

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from links import find_in_package, inventories  # noqa: E402
 
 project = "skccvae"
 author = "The skccvae developers"
@@ -14,13 +20,30 @@ version = ".".join(release.split(".")[:2])
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "auto_examples/**/*.ipynb", "**/GALLERY_HEADER.rst"]
-default_role = "code"
+exclude_patterns = [
+    "_build",
+    "auto_examples/**/*.ipynb",
+    "**/GALLERY_HEADER.rst",
+    "**/backreferences/**",
+]
+source_suffix = {".rst": "restructuredtext"}
+# Single backticks link to what they name, if the reference has it, and are code otherwise.
+default_role = "obj"
+intersphinx_mapping = inventories(HERE / "_build" / "inventories")
+intersphinx_disabled_reftypes: list[str] = []
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 # The reference is generated from each module's __all__, so that it cannot forget a name.
 autosummary_generate = True
@@ -39,19 +62,28 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "abort_on_example_error": True,
+    # Lists of the examples that use an object, for its page in the reference.
+    "backreferences_dir": "reference/backreferences",
+    "doc_module": ("skccvae",),
+    "reference_url": {"skccvae": None},
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skccvae"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
+toc_object_entries_show_parents = "hide"
 html_show_sourcelink = False
 html_theme_options = {
     "show_toc_level": 2,
+    "header_links_before_dropdown": 7,
+    "navbar_align": "left",
+    "back_to_top_button": False,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
-html_sidebars = {"quickstart": []}
+html_sidebars = {"quickstart": [], "results": [], "changelog": []}
 
 
 def plain_roles(app, what, name, obj, options, lines):
@@ -63,3 +95,5 @@ def plain_roles(app, what, name, obj, options, lines):
 
 def setup(app):
     app.connect("autodoc-process-docstring", plain_roles)
+    # After intersphinx, which comes first with its own names.
+    app.connect("missing-reference", find_in_package, priority=900)
