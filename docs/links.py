@@ -119,7 +119,10 @@ def find_in_package(app, env, node, contnode):
         found = [
             name
             for name, entry in domain.objects.items()
-            if name.rpartition(".")[2] == target and entry.objtype in kinds
+            if name.rpartition(".")[2] == target
+            and entry.objtype in kinds
+            # Where an object is defined is another name of it.
+            and not entry.aliased
         ]
     if len(found) != 1:
         return None
