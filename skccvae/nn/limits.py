@@ -267,8 +267,8 @@ def limited_parameters(
         limits = limits or posterior_limits(K, dim, prior_scale, riemannian)
         return limit_size(raw, limits.location), limit_log_scale(log_scale, limits.scale)
     if limits is None and K.device.type != "cpu":
-        location, scale = limits_on_device(K, dim, prior_scale, riemannian)
-        return limit_size(raw, location), limit_log_scale(log_scale, scale)
+        size, width = limits_on_device(K, dim, prior_scale, riemannian)
+        return limit_size(raw, size), limit_log_scale(log_scale, width)
     limits = limits or learned_limits(float(K.detach()), dim, prior_scale, riemannian)
     # A limit is constant or proportional to K.
     if limits.location_slope:
