@@ -22,6 +22,7 @@ from skccvae.molecules import MolecularGraph
 from skccvae.nn import Likelihood, likelihood_class
 from skccvae.nn.networks import ZeroColumns
 from skccvae.training import NegativeELBO, RandomStream
+from skccvae.training.fused_adam import FusedAdam
 from skccvae.vae import VAE
 
 # The parameters that may hold code of the user's, which the model is then made of.
@@ -118,7 +119,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
             module,
             NegativeELBO,
             **self._net_settings(),
-            optimizer=torch.optim.Adam,
+            optimizer=FusedAdam,
             train_split=None,
             device=self.device_,
             verbose=0,
