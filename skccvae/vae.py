@@ -46,6 +46,10 @@ from skccvae.nn.evidence import (
 from skccvae.nn.missing import encoder_rows, row_content
 from skccvae.nn.precision import RoundedWeights
 
+# Numbers that a decoder returns at once for scoring on a CPU, where densities in float64 take ten
+# times as long from memory as from its cache.
+_NUMBERS_IN_CACHE = 2**18
+
 
 class VAE(nn.Module):
     """Variational autoencoder with any latent space and likelihood.
@@ -386,8 +390,7 @@ class VAE(nn.Module):
             counts.append(min(draws_at_once or n_samples, n_samples - first))
             noise = normal_noise(keys, counts[-1], latent.noise_dim, torch.float64, first=first)
             features, log_ratio = latent.weighted(params, noise)
-            outputs = self.decode(features.to(x.dtype)).double()
-            log_lik = self.log_prob(outputs, x.double())
+            log_lik = self._log_prob_of_draws(features.to(x.dtype), x)
             bound = torch.logsumexp(log_lik + log_ratio, dim=0) - math.log(counts[-1])
             step = latent.step(params, noise)
             parts: tuple[Tensor, ...] = ()
@@ -398,6 +401,19 @@ class VAE(nn.Module):
                 supervised = self.predictor.log_prob_terms(features.to(x.dtype), targets).double()
             pieces.append(Evidence(log_lik.mean(0), over_draws(step.kl), bound, parts, supervised))
         return combined(pieces, counts)
+
+    def _log_prob_of_draws(self, features: Tensor, x: Tensor) -> Tensor:
+        """Log-likelihood of rows (n, p) at draws (k, n, f), in float64, shape (k, n)."""
+        n_draws, n_rows = features.shape[:2]
+        if x.device.type == "cpu":
+            fit = max(_NUMBERS_IN_CACHE // self.likelihood.n_outputs, 1)
+            n_rows = min(fit, n_rows)
+            n_draws = fit // n_rows
+        found = []
+        for own, rows in zip(features.split(n_rows, dim=1), x.double().split(n_rows), strict=True):
+            outputs = (self.decode(draws).double() for draws in own.split(n_draws))
+            found.append(torch.cat([self.log_prob(part, rows) for part in outputs]))
+        return torch.cat(found, dim=1)
 
 
 def _euclidean_of_inputs(inputs: Tensor, x: Tensor) -> Tensor:

@@ -83,6 +83,18 @@ def test_evidence_is_repeatable_and_belongs_to_the_row(model, x):
         assert not torch.equal(first.reconstruction, other.reconstruction)
 
 
+@pytest.mark.parametrize("numbers", [1, 5 * P, 23 * P, 45 * P])
+def test_evidence_does_not_depend_on_how_many_draws_are_decoded_at_once(
+    model, x, numbers, monkeypatch
+):
+    with torch.no_grad():
+        whole = model.evidence(x, 6, seed=0)
+        monkeypatch.setattr("skccvae.vae._NUMBERS_IN_CACHE", numbers)
+        pieces = model.evidence(x, 6, seed=0)
+    for a, b in zip(whole[:3], pieces[:3], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)  # outputs are float32
+
+
 def test_the_bound_is_above_the_elbo_of_the_same_draws(model, x):
     """Jensen: log mean w >= mean log w, and the mean of log w has the KL as its expectation."""
     with torch.no_grad():

@@ -228,6 +228,7 @@ def step(parts: Sequence[tuple[Tensor | None, Tensor, float | Tensor]], wanted: 
             form = _Form(None)
         # Otherwise the cosine is the one that belongs to s in float64: far out in hyperbolic space
         # the last digit of c would be a distance.
-        tensors += [s, K if isinstance(K, Tensor) else s.new_tensor(K)]
+        # A number stays on the CPU, where reading it waits for nothing.
+        tensors += [s, K if isinstance(K, Tensor) else torch.tensor(K, dtype=s.dtype)]
         forms.append(form)
     return _Stress.apply(wanted, forms, *tensors)

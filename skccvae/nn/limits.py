@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from skccvae.special.smooth_limit import limit_log_scale, limit_size, soft_bound
@@ -21,6 +22,7 @@ __all__ = [
     "Limits",
     "draw_reach",
     "limited_parameters",
+    "limits_on_device",
     "posterior_limits",
     "riemannian_prior_fits",
     "scale_limit",
@@ -174,6 +176,45 @@ def learned_limits(K: float, dim: int, prior_scale: float, riemannian: bool) -> 
         return _hyperbolic_limits(K, dim, riemannian, REACH - 2)
 
 
+def limits_on_device(
+    K: Tensor, dim: int, prior_scale: float, riemannian: bool
+) -> tuple[Tensor, Tensor]:
+    """`learned_limits` where reading K would wait for its device.
+
+    Parameters
+    ----------
+    K : Tensor of shape ()
+        Curvature of any sign.
+    dim, prior_scale, riemannian
+        As for `draw_reach`.
+
+    Returns
+    -------
+    location, scale : Tensor of shape ()
+        Inverse squares of the limits, with a gradient in K.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn.limits import limits_on_device
+    >>> location, scale = limits_on_device(torch.tensor(4.0), 2, 0.5, False)
+    >>> float(location), float(scale.rsqrt())  # no limit, and two radii of a sphere
+    (0.0, 1.0)
+    """
+    unit_scale = 1.1 * prior_scale * (-K.detach()).clamp(min=0).sqrt()
+    needed = unit_scale * (math.sqrt(dim) + 5)
+    if riemannian:
+        needed = (dim - 1) * unit_scale.square() + 6 * unit_scale
+    reach = needed.clamp(0.55 * REACH, REACH - 2)
+    if riemannian and dim > 1:
+        largest = ((9 + (dim - 1) * reach).sqrt() - 3) / (dim - 1)
+    else:
+        largest = reach / (6 if riemannian else math.sqrt(dim) + 5)
+    location = torch.where(K < 0, -K * dim / (REACH - reach).square(), 0.0)
+    on_sphere = (K / 4).clamp(max=prior_scale**-2)
+    return location, torch.where(K < 0, -K / largest.square(), on_sphere)
+
+
 def scale_limit(K: float, dim: int, prior_scale: float, riemannian: bool = False) -> float:
     """Largest scale of a posterior at a curvature, infinite for K = 0.
 
@@ -225,6 +266,9 @@ def limited_parameters(
     if not isinstance(K, Tensor):
         limits = limits or posterior_limits(K, dim, prior_scale, riemannian)
         return limit_size(raw, limits.location), limit_log_scale(log_scale, limits.scale)
+    if limits is None and K.device.type != "cpu":
+        size, width = limits_on_device(K, dim, prior_scale, riemannian)
+        return limit_size(raw, size), limit_log_scale(log_scale, width)
     limits = limits or learned_limits(float(K.detach()), dim, prior_scale, riemannian)
     # A limit is constant or proportional to K.
     if limits.location_slope:

@@ -66,10 +66,15 @@ def locate(position: Tensor, n_cells: int) -> tuple[Tensor, Tensor]:
     return index, position - index
 
 
+def cells_at(table: Tensor, index: Tensor) -> Tensor:
+    """``table[index]``; of a single index torch would read the value, and wait for its device."""
+    return table[index] if index.dim() else table[index[None]].squeeze(0)
+
+
 def read_curves(table: Tensor, index: Tensor, t: Tensor) -> tuple[Tensor, ...]:
     """Values at (index, t) of all curves in a `fit_curves` table, each of the shape of index."""
     n_coefficients, n_curves = table.shape[1:]
-    rows = table[index].unbind(-2)
+    rows = cells_at(table, index).unbind(-2)
     t = t.unsqueeze(-1) if n_curves > 1 else t
     value = rows[-1] if n_curves > 1 else rows[-1].squeeze(-1)
     for k in range(n_coefficients - 2, -1, -1):
@@ -83,7 +88,7 @@ def read_surface(table: Tensor, index: Tensor, t0: Tensor, t1: Tensor) -> tuple[
     The index counts the cells row by row; index, t0 and t1 have equal shapes.
     """
     degree = table.shape[-1] - 1
-    rows = table[index].unbind(-2)
+    rows = cells_at(table, index).unbind(-2)
     t0 = t0.unsqueeze(-1)
     section = rows[degree]
     for k in range(degree - 1, -1, -1):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skccvae.special._autograd import with_derivative
 from skccvae.special.bessel import working_dtype
-from skccvae.special.piecewise_polynomial import locate
+from skccvae.special.piecewise_polynomial import cells_at, locate
 from skccvae.special.quantile import SCORE_LIMIT
 from skccvae.special.riemannian_quadrature import (
     LARGEST_W,
@@ -80,7 +80,7 @@ def _read(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor, Tensor]
     n_cells, n_coefficients = table.shape[:2]
     per_x = n_cells / (negative_end() if sign < 0 else 1.0)
     index, local = locate(x * per_x, n_cells)
-    rows = table[index]
+    rows = cells_at(table, index)
     t = local.unsqueeze(-1)
     value, derivative = rows[..., -1, :], torch.zeros_like(rows[..., -1, :])
     for k in range(n_coefficients - 2, -1, -1):

@@ -8,7 +8,9 @@ import torch
 from skccvae.nn.limits import (
     Limits,
     draw_reach,
+    learned_limits,
     limited_parameters,
+    limits_on_device,
     posterior_limits,
     riemannian_prior_fits,
 )
@@ -115,3 +117,18 @@ def test_a_learned_curvature_far_out_leaves_room_for_a_location(riemannian):
     assert torch.linalg.vector_norm(tangent, dim=-1).max() < 2 / 40**0.5 * 1.001
     for g in torch.autograd.grad(tangent.sum() + log_scale.sum(), (raw, K)):
         assert torch.isfinite(g).all()
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+@pytest.mark.parametrize("riemannian", [False, True])
+@pytest.mark.parametrize("curvature", [-100.0, -8.0, -0.5, -1e-6, 0.0, 1e-6, 0.5, 100.0])
+def test_limits_on_a_device_are_those_of_the_host(curvature, riemannian, dim):
+    K = torch.tensor(curvature, dtype=torch.float64, requires_grad=True)
+    for prior_scale in (0.1, 0.7, 5.0):
+        host = learned_limits(curvature, dim, prior_scale, riemannian)
+        values = limits_on_device(K, dim, prior_scale, riemannian)
+        expected = torch.tensor([host.location, host.scale], dtype=torch.float64)
+        torch.testing.assert_close(torch.stack(values).detach(), expected, rtol=1e-12, atol=0)
+        slopes = [torch.autograd.grad(value, K)[0] for value in values]
+        expected = torch.tensor([host.location_slope, host.scale_slope], dtype=torch.float64)
+        torch.testing.assert_close(torch.stack(slopes), expected, rtol=1e-12, atol=0)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skccvae.nn import BernoulliLikelihood, mlp
-from skccvae.nn.likelihoods._cross_entropy import total_cross_entropy
+from skccvae.nn.likelihoods._cross_entropy import cross_entropy_in_double, total_cross_entropy
 from skccvae.nn.precision import RoundedWeights, knows_bfloat16, matrix_layers
 
 # Half a unit in the last place of bfloat16, relative.
@@ -113,9 +113,27 @@ def test_cross_entropy_is_that_of_torch(shape):
         assert logits.grad.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("width", [1, 784, 1500])
+def test_cross_entropy_in_double_is_that_of_torch(width):
+    torch.manual_seed(0)
+    x = torch.rand(4, width)
+    x[0], x[1] = 0.0, 1.0
+    for size in (0.0, 1e-9, 1.0, 30.0, 1e4):
+        logits = (size * torch.randn(3, 4, width).double()).requires_grad_()
+        found = cross_entropy_in_double(logits, x)
+        each = x.double().expand_as(logits)
+        exact = F.binary_cross_entropy_with_logits(logits, each, reduction="none").sum(-1)
+        # A unit in the last place for each logit and each factor of the product.
+        scale = logits.detach().abs().sum(-1) + width
+        assert ((found - exact).abs() <= 2.0**-52 * scale).all()
+        (got,), (wanted,) = (torch.autograd.grad(f.sum(), logits) for f in (found, exact))
+        assert (got - wanted).abs().max() < 1e-13
+
+
 def test_no_nan_passes_silently():
     logits = torch.tensor([[float("nan"), 0.0]], dtype=torch.bfloat16)
     assert total_cross_entropy(logits, torch.zeros(1, 2)).isnan()
+    assert cross_entropy_in_double(logits.double(), torch.zeros(1, 2)).isnan().all()
 
 
 def test_a_likelihood_of_the_users_is_not_bypassed():
@@ -126,3 +144,4 @@ def test_a_likelihood_of_the_users_is_not_bypassed():
     logits, x = torch.zeros(1, 2, dtype=torch.bfloat16), torch.zeros(1, 2)
     whole = BernoulliLikelihood(2).total_log_prob_of_rounded(logits, x)
     assert float(Halved(2).total_log_prob_of_rounded(logits, x)) == pytest.approx(float(whole) / 2)
+    assert float(Halved(2).log_prob(logits.double(), x)) == pytest.approx(float(whole) / 2)

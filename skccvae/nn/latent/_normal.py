@@ -25,6 +25,7 @@ from skccvae.nn.latent._posterior_scale import PosteriorScale
 from skccvae.nn.limits import (
     learned_limits,
     limited_parameters,
+    limits_on_device,
     posterior_limits,
     scale_limit,
 )
@@ -226,14 +227,18 @@ class NormalLatent(Latent):
                 log_scale = log_scale + self.axes.log()
         if isinstance(scale.value, float):
             log_scale = scale.log
-            if self.learned is not None:
-                largest = scale_limit(
-                    self.curvature(), self.dim, self.prior_scale, self._riemannian
-                )
-                log_scale = log_scale.clamp(max=math.log(largest))
+            if isinstance(K, Tensor):
+                log_scale = log_scale.clamp(max=self._log_scale_limit(K))
         if not scale.free:
             log_scale = log_scale.expand(*tangent.shape[:-1], self._n_scales)
         return tangent, log_scale
+
+    def _log_scale_limit(self, K: Tensor) -> float | Tensor:
+        """Logarithm of the largest scale at a learned curvature."""
+        law = (self.dim, self.prior_scale, self._riemannian)
+        if K.device.type == "cpu":
+            return math.log(scale_limit(self.curvature(), *law))
+        return -0.5 * limits_on_device(K.detach(), *law)[1].log()
 
     def _posterior_at(
         self, tangent: Tensor, log_scale: Tensor, space: ConstantCurvature | PolarSpace

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from skccvae.nn.likelihoods._base import UnitIntervalLikelihood
-from skccvae.nn.likelihoods._cross_entropy import total_cross_entropy
+from skccvae.nn.likelihoods._cross_entropy import cross_entropy_in_double, total_cross_entropy
 
 
 class BernoulliLikelihood(UnitIntervalLikelihood, name="bernoulli"):
@@ -38,6 +38,11 @@ class BernoulliLikelihood(UnitIntervalLikelihood, name="bernoulli"):
     def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
         outputs, x = torch.broadcast_tensors(outputs, x)
         return -F.binary_cross_entropy_with_logits(outputs, x, reduction="none")
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        if outputs.dtype == torch.float64:
+            return -cross_entropy_in_double(outputs, x)
+        return super().log_prob(outputs, x)
 
     def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         # One fused sum, without the terms in memory.

@@ -1,0 +1,159 @@
+"""Cost of a training step of a small table, against a bare torch loop and another checkout.
+
+64 inputs, layers 256-128, batches of 32 rows, 5 dimensions, one thread. There most of a step goes
+into launching operations and not into arithmetic. The bare loop has the same layers and likelihood,
+torch's fused Adam, and nothing else: no linear path from PCA, no history.
+
+Every version of the package trains in a process of its own, one epoch at a time, in turn with the
+bare loop and with the others. A figure is the median over rounds of the ratio within a round, with
+the quartiles; below 1, this checkout is faster.
+
+    python benchmarks/small_fits.py
+    python benchmarks/small_fits.py --checkout ../other
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+N_FEATURES, BATCH, DIM, HIDDEN = 64, 32, 5, (256, 128)
+
+
+def layers(*widths: int) -> nn.Sequential:
+    pairs = [(nn.Linear(a, b), nn.ReLU()) for a, b in zip(widths, widths[1:], strict=False)]
+    return nn.Sequential(*(layer for pair in pairs for layer in pair))
+
+
+class Bare:
+    """Gaussian VAE and its training loop in plain torch."""
+
+    def __init__(self) -> None:
+        self.encoder = nn.Sequential(layers(N_FEATURES, *HIDDEN), nn.Linear(HIDDEN[-1], 2 * DIM))
+        self.decoder = nn.Sequential(layers(DIM, *HIDDEN[::-1]), nn.Linear(HIDDEN[0], N_FEATURES))
+        weights = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.optimizer = torch.optim.Adam(weights, lr=1e-3, fused=True)
+
+    def epoch(self, x: torch.Tensor) -> float:
+        """Train on all rows once; the seconds."""
+        start = time.perf_counter()
+        for batch in x[torch.randperm(len(x))].split(BATCH):
+            mean, log_scale = self.encoder(batch).chunk(2, dim=-1)
+            scale = log_scale.exp()
+            logits = self.decoder(mean + scale * torch.randn_like(mean))
+            cost = F.binary_cross_entropy_with_logits(logits, batch, reduction="sum")
+            kl = (0.5 * (mean.square() + scale.square() - 1) - log_scale).sum()
+            self.optimizer.zero_grad()
+            ((cost + kl) / len(batch)).backward()
+            self.optimizer.step()
+        return time.perf_counter() - start
+
+
+def models() -> dict:
+    """The estimators that are timed, by name."""
+    import skccvae
+
+    settings = {
+        "n_components": DIM,
+        "hidden_layer_sizes": HIDDEN,
+        "likelihood": "bernoulli",
+        "batch_size": BATCH,
+        "max_epochs": 1,
+        "warm_start": True,
+        "random_state": 0,
+        "device": "cpu",
+    }
+    return {
+        "random start": skccvae.GaussianVAETransformer(init="random", **settings),
+        "gaussian": skccvae.GaussianVAETransformer(**settings),
+        "spherical": skccvae.SphericalVAETransformer(**settings),
+        "hyperbolic": skccvae.HyperbolicVAETransformer(**settings),
+    }
+
+
+def work(rows: int) -> None:
+    """Train one epoch of the model named on each line of standard input, and answer the seconds."""
+    torch.set_num_threads(1)
+    X = np.random.default_rng(0).random((rows, N_FEATURES), dtype=np.float32)
+    found, bare = models(), Bare()
+    for line in sys.stdin:
+        name = line.strip()
+        if name == "bare":
+            print(bare.epoch(torch.from_numpy(X)), flush=True)
+            continue
+        found[name].fit(X)
+        # Of the epoch alone: a fit also validates X and keeps the model before.
+        print(found[name].net_.history[-1]["dur"], flush=True)
+
+
+def start(path: Path, rows: int) -> subprocess.Popen:
+    command = [sys.executable, __file__, "--work", "--rows", str(rows)]
+    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def ask(process: subprocess.Popen, name: str) -> float:
+    process.stdin.write(name + "\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def described(ratios: list[float]) -> str:
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.3f} ({low:.3f} .. {high:.3f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkout", type=Path, help="folder of another version of the package")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=6400)
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.rows)
+        return
+    paths = [Path(__file__).resolve().parents[1]]
+    if options.checkout is not None:
+        paths.append(options.checkout.resolve())
+    processes = [start(path, options.rows) for path in paths]
+    steps = options.rows // BATCH
+    names = ["random start", "gaussian", "spherical", "hyperbolic"]
+    for process in processes:  # builds models and tables
+        for name in ("bare", *names):
+            ask(process, name)
+    print(f"{steps} steps of {BATCH} rows an epoch, {options.rounds} rounds")
+    print("microseconds a step, this / bare (quartiles), this / other (quartiles)")
+    for name in names:
+        seconds: dict[str, list[float]] = {"bare": [], "this": [], "other": []}
+        for number in range(options.rounds):
+            turns = [("bare", processes[0], "bare"), ("this", processes[0], name)]
+            turns += [("other", process, name) for process in processes[1:]]
+            for key, process, what in turns if number % 2 else turns[::-1]:
+                seconds[key].append(ask(process, what))
+        own = statistics.median(seconds["this"]) / steps * 1e6
+        line = f"  {name:<13} {own:5.0f}"
+        for key in ("bare", "other"):
+            if seconds[key]:
+                pairs = zip(seconds["this"], seconds[key], strict=True)
+                line += f"   {described([a / b for a, b in pairs])}"
+        print(line, flush=True)
+    for process in processes:
+        process.stdin.close()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()
