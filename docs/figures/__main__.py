@@ -1,4 +1,4 @@
-"""Draw the figures of the tutorials: ``python -m figures [--data FOLDER] [--only STEM ...]``.
+"""Draw the figures of the pages: ``python -m figures [--data FOLDER] [--only STEM ...]``.
 
 Run in docs/. The images go to docs/_static/figures.
 """

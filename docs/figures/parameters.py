@@ -1,164 +1,200 @@
-"""What parameters do to one and the same data: scikit-learn's handwritten digits."""
+"""Guide: what one parameter does to the same data. Digits of scikit-learn, and a tree."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
-from sklearn.neighbors import KNeighborsClassifier
 
-from figures._style import BLUE, CLASSES, GREEN, ORANGE, legend, new
+from figures._drawing import disk
+from figures._style import BLUE, CLASSES, GREEN, ORANGE, PURPLE, legend, new
 from skccvae import (
     ConstantCurvatureVAETransformer,
     GaussianVAETransformer,
     HyperbolicVAETransformer,
 )
+from skccvae.datasets import make_branching_diffusion
 
-__all__ = ["FIGURES", "fitted", "histories", "reconstructions"]
+__all__ = ["FIGURES", "digits", "fitted", "tree_by_input", "warmup_curves", "widths"]
 
 Array = NDArray[np.float64]
-N_TRAIN = 1300
 
 
-def digits() -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Training and held-out rows between 0 and 1, and their labels."""
+def digits() -> tuple[Array, Array, Array]:
+    """1200 digits to train on, 597 others, and the labels of these."""
     X, y = load_digits(return_X_y=True)
-    return X[:N_TRAIN] / 16, X[N_TRAIN:] / 16, y[:N_TRAIN], y[N_TRAIN:]
+    return X[:1200] / 16, X[1200:] / 16, y[1200:]
 
 
-def fitted(models: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Codes of held-out rows of some models, their mean ELBO and KL, and what neighbours know.
+def fitted(make: Any, *args: Any, epochs: int | str = "auto", **settings: Any) -> dict[str, Any]:
+    """A model of the digits, the codes of the held-out ones, and what `evaluate` says of them."""
+    train, held_out, labels = digits()
+    model = make(*args, max_epochs=epochs, random_state=0, **settings).fit(train)
+    codes = np.asarray(model.transform(held_out), dtype=float)
+    return {"model": model, "codes": codes, "labels": labels, **model.evaluate(held_out)}
 
-    Codes are in the tangent chart, whose distances from the origin are true.
-    """
-    train, test, y_train, y_test = digits()
-    found = []
-    for name, model in models.items():
-        model.set_params(random_state=0, coordinates="tangent").fit(train)
-        codes = model.transform(test)
-        nearest = KNeighborsClassifier(5).fit(model.transform(train), y_train)
-        means = model.evaluate(test)
-        found.append(
-            {
-                "name": name,
-                "codes": codes,
-                "elbo": means["elbo"],
-                "kl": means["kl"],
-                "neighbours": nearest.score(codes, y_test),
-                "labels": y_test,
-            }
+
+def warmup_curves(warmups: Sequence[int], epochs: int = 40) -> dict[int, dict[str, list[float]]]:
+    """History of a model of six numbers from a random start, for several lengths of the warm-up."""
+    train, _, _ = digits()
+    found = {}
+    for n in warmups:
+        model = GaussianVAETransformer(
+            6, init="random", kl_warmup_epochs=n, max_epochs=epochs, random_state=0
         )
+        found[n] = model.fit(train).history_
     return found
 
 
-def _maps(models: Mapping[str, Any], **settings: Any) -> Figure:
-    rows = fitted({name: model.set_params(**settings) for name, model in models.items()})
-    figure, axes = new(1, len(rows), height=9.0 / len(rows) + 0.75)
-    for ax, row in zip(axes[0], rows, strict=True):
-        for digit in range(10):
-            own = row["codes"][row["labels"] == digit]
-            ax.plot(*own.T, ".", markersize=4, color=CLASSES[digit], alpha=0.8, markeredgewidth=0)
-            ax.text(*np.median(own, axis=0), str(digit), color=CLASSES[digit], fontweight="bold")
-        edge = 1.05 * np.quantile(np.abs(row["codes"]), 0.995)
-        ax.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
-        ax.tick_params(labelsize=8)
-        ax.set_title(row["name"])
-        text = f"ELBO {row['elbo']:.1f}, KL {row['kl']:.1f}\n5-NN {row['neighbours']:.2f}"
-        ax.set_xlabel(text.replace("-", "\N{MINUS SIGN}", 1) if row["elbo"] < 0 else text)
-    return figure
+def widths(posterior_scale: str | float, epochs: int | str = "auto") -> dict[str, Any]:
+    """A flat model, with the means and scales of the posteriors of the held-out digits."""
+    found = fitted(GaussianVAETransformer, posterior_scale=posterior_scale, epochs=epochs)
+    law = found["model"].posterior_distribution(digits()[1])
+    return {**found, "means": law.mean.numpy(), "scales": law.stddev.numpy()}
+
+
+def tree_by_input(decoder_input: str, epochs: int = 60) -> dict[str, Any]:
+    """Codes of a tree's nodes in the Poincare disk, and the log-likelihood of those held out."""
+    tree = make_branching_diffusion(random_state=0)
+    test = np.random.default_rng(0).random(len(tree.data)) < 0.2
+    model = HyperbolicVAETransformer(
+        coordinates="stereographic",
+        decoder_input=decoder_input,
+        max_epochs=epochs,
+        random_state=0,
+    ).fit(tree.data[~test])
+    codes = np.asarray(model.transform(tree.data), dtype=float)
+    return {"codes": codes, "depth": tree.target, "score": model.score(tree.data[test])}
+
+
+def _scatter(ax: Any, found: dict[str, Any], size: float = 3) -> None:
+    for digit in range(10):
+        own = found["codes"][found["labels"] == digit]
+        look = {"markersize": size, "color": CLASSES[digit], "markeredgewidth": 0}
+        ax.plot(*own[:, :2].T, ".", **look)
+        ax.text(*np.median(own[:, :2], axis=0), str(digit), fontweight="bold")
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def _number(value: float, digits_after: int = 1) -> str:
+    return f"{value:.{digits_after}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _edges(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+    edge = 1.05 * max(np.pi, *(np.abs(row["codes"]).max() for row in rows))
+    for ax in axes:
+        ax.set(xlim=(-edge, edge), ylim=(-edge, edge))
 
 
 def draw_curvature(**settings: Any) -> Figure:
-    """The same model at four curvatures."""
-    models = {
-        f"K = {K:g}".replace("-", "\N{MINUS SIGN}"): ConstantCurvatureVAETransformer(2, curvature=K)
-        for K in (-4.0, -1.0, 0.0, 0.5)
-    }
-    return _maps(models, **settings)
-
-
-def draw_beta(**settings: Any) -> Figure:
-    """Four weights of the KL."""
-    return _maps(
-        {f"beta = {b:g}": GaussianVAETransformer(2, beta=b) for b in (0.1, 0.5, 1.0, 4.0)},
-        **settings,
-    )
-
-
-def draw_scale(**settings: Any) -> Figure:
-    """Posteriors with scales of their own, with one for all, and with given ones."""
-    models = {
-        f"posterior_scale = {s!r}": GaussianVAETransformer(2, posterior_scale=s)
-        for s in ("free", "shared", 0.1, 1.0)
-    }
-    return _maps(models, **settings)
-
-
-def draw_decoder_input(**settings: Any) -> Figure:
-    """What the decoder reads of a hyperbolic plane."""
-    models = {
-        name: HyperbolicVAETransformer(2, decoder_input=name)
-        for name in ("tangent", "coordinates", "gyroplane")
-    }
-    return _maps(models, **settings)
-
-
-def reconstructions(dims: tuple[int, ...] = (1, 2, 5, 10, 30), **settings: Any) -> list[Array]:
-    """Ten held-out digits, and what is left of them at each number of dimensions."""
-    train, test, _, labels = digits()
-    shown = test[[int(np.argmax(labels == digit)) for digit in range(10)]]
-    found = [shown]
-    for d in dims:
-        model = GaussianVAETransformer(d, random_state=0, **settings).fit(train)
-        found.append(model.inverse_transform(model.transform(shown)))
-    return found
-
-
-def draw_dimension(dims: tuple[int, ...] = (1, 2, 5, 10, 30), **settings: Any) -> Figure:
-    """Digits and their reconstructions."""
-    rows = reconstructions(dims, **settings)
-    figure, axes = new(len(rows), 10, height=9.0 * len(rows) / 10 + 0.2)
-    for line, images, name in zip(axes, rows, ["rows", *(f"d = {d}" for d in dims)], strict=True):
-        for ax, image in zip(line, images, strict=True):
-            ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-        line[0].set_ylabel(name)
+    """The same digits in spaces of five curvatures, tangent chart, equal scales."""
+    figure, axes = new(1, 5, height=2.5)
+    rows = []
+    for ax, K in zip(axes[0], (-4.0, -1.0, 0.0, 1.0, 4.0), strict=True):
+        rows.append(fitted(ConstantCurvatureVAETransformer, curvature=K, **settings))
+        _scatter(ax, rows[-1])
+        if K > 0:
+            turn = np.linspace(0, 2 * np.pi, 181)
+            far = np.pi / np.sqrt(K)
+            ax.plot(far * np.cos(turn), far * np.sin(turn), color=ORANGE, linewidth=1)
+        ax.set_title("K = " + _number(K, 0))
+        ax.set_xlabel("log-likelihood " + _number(rows[-1]["log_likelihood"]))
+    _edges(axes[0], rows)
     return figure
 
 
-def histories(epochs: int = 60) -> dict[str, dict[str, list[float]]]:
-    """Histories of three starts."""
-    train, *_ = digits()
-    starts = {
-        "start at components": {"init": "pca"},
-        "random, with warm-up": {"init": "random"},
-        "random, without": {"init": "random", "kl_warmup_epochs": 0},
-    }
-    return {
-        name: GaussianVAETransformer(10, max_epochs=epochs, random_state=0, **options)
-        .fit(train)
-        .history_
-        for name, options in starts.items()
-    }
+def draw_dimension(dims: Sequence[int] = (1, 2, 5, 10, 20, 40), **settings: Any) -> Figure:
+    """Terms of the bound against d, and four digits as models of several d decode them."""
+    rows = [fitted(GaussianVAETransformer, d, **settings) for d in dims]
+    figure, axes = new(1, 2, height=3.2, width_ratios=[1, 1.3])
+    ax = axes[0, 0]
+    for name, colour in [("log_likelihood", BLUE), ("elbo", GREEN), ("kl", ORANGE)]:
+        label = {"elbo": "ELBO", "kl": "KL"}.get(name, "log-likelihood")
+        ax.plot(dims, [row[name] for row in rows], "o-", color=colour, label=label)
+    ax.set(xscale="log", xticks=list(dims), xlabel="dimensions d", ylabel="nats a held-out digit")
+    ax.set_xticklabels([str(d) for d in dims])
+    ax.minorticks_off()
+    legend(ax)
+    held_out = digits()[1]
+    chosen = [int(np.flatnonzero(digits()[2] == digit)[0]) for digit in (0, 2, 4, 9)]
+    tiles = [held_out[chosen]]
+    tiles += [row["model"].inverse_transform(row["codes"][chosen]) for row in rows]
+    padded = [np.pad(np.reshape(t, (-1, 8, 8)), ((0, 0), (1, 1), (1, 1))) for t in tiles]
+    image = np.concatenate([np.concatenate(t) for t in padded], axis=1)
+    axes[0, 1].imshow(image, cmap="gray_r", vmin=0, vmax=1)
+    axes[0, 1].set_xticks(10 * np.arange(len(tiles)) + 4.5, ["digit", *[f"d = {d}" for d in dims]])
+    axes[0, 1].set_yticks([])
+    axes[0, 1].spines[:].set_visible(False)
+    return figure
 
 
-def draw_warmup(epochs: int = 60) -> Figure:
-    """ELBO and KL by epoch, for three starts."""
-    figure, axes = new(1, 2, height=3.2)
-    found = histories(epochs)
-    for (name, history), colour in zip(found.items(), (BLUE, ORANGE, GREEN), strict=True):
-        for ax, key in zip(axes[0], ("elbo", "kl"), strict=True):
-            ax.plot(np.arange(1, epochs + 1), history[key], color=colour, label=name)
-    axes[0, 0].set(title="ELBO of the training rows", xlabel="epoch", ylabel="nats")
-    last = [history["elbo"][-1] for history in found.values()]
-    axes[0, 0].set_ylim(min(last) - 40, max(last) + 5)
-    axes[0, 1].set(title="KL", xlabel="epoch", ylabel="nats")
-    legend(axes[0, 0], loc="lower right")
+def draw_beta(**settings: Any) -> Figure:
+    """Maps of the digits for five weights of the KL, at one scale."""
+    figure, axes = new(1, 5, height=2.6)
+    rows = []
+    for ax, beta in zip(axes[0], (0.1, 0.5, 1.0, 4.0, 16.0), strict=True):
+        row = fitted(GaussianVAETransformer, prior_scale=1.0, beta=beta, **settings)
+        rows.append(row)
+        _scatter(ax, row)
+        ax.set_title(f"beta = {beta:g}")
+        ax.set_xlabel(f"KL {row['kl']:.1f}\nlog-lik. {_number(row['log_likelihood'])}")
+    _edges(axes[0], rows)
+    return figure
+
+
+def draw_warmup(warmups: Sequence[int] = (0, 10, 30), epochs: int = 40) -> Figure:
+    """KL and reconstruction by epoch."""
+    figure, axes = new(1, 2, height=2.9)
+    curves = warmup_curves(warmups, epochs)
+    for (n, history), colour in zip(curves.items(), (BLUE, ORANGE, PURPLE), strict=False):
+        for ax, name in zip(axes[0], ("kl", "elbo"), strict=True):
+            label = f"warm-up over {n} epochs" if n else "no warm-up"
+            ax.plot(history["epoch"], history[name], color=colour, label=label)
+    axes[0, 0].set(xlabel="epoch", ylabel="KL, nats a digit", title="KL")
+    axes[0, 1].set(xlabel="epoch", ylabel="nats a digit", title="ELBO with the full KL")
+    legend(axes[0, 0])
+    return figure
+
+
+def draw_posterior_scale(**settings: Any) -> Figure:
+    """Posteriors of 200 digits as ellipses of one standard deviation."""
+    figure, axes = new(1, 4, height=3.0)
+    for ax, scale in zip(axes[0], ("free", "shared", 0.3, 1.0), strict=True):
+        row = widths(scale, **settings)
+        _scatter(ax, row, size=0)
+        means, scales = row["means"][:200], row["scales"][:200]
+        colours = [CLASSES[label] for label in row["labels"][:200]]
+        clouds = EllipseCollection(
+            2 * scales[:, 0],
+            2 * scales[:, 1],
+            np.zeros(len(scales)),
+            units="xy",
+            offsets=means,
+            offset_transform=ax.transData,
+            facecolors=colours,
+            alpha=0.35,
+        )
+        ax.add_collection(clouds)
+        ax.set_title(f'"{scale}"' if isinstance(scale, str) else f"{scale:g}")
+        ax.set_xlabel(f"KL {row['kl']:.1f}\nlog-lik. {_number(row['log_likelihood'])}")
+    return figure
+
+
+def draw_decoder_input(**settings: Any) -> Figure:
+    """Nodes of a tree in the disk, coloured by depth."""
+    figure, axes = new(1, 3, height=3.3)
+    for ax, name in zip(axes[0], ("coordinates", "tangent", "gyroplane"), strict=True):
+        row = tree_by_input(name, **settings)
+        disk(ax)
+        ax.scatter(*row["codes"].T, c=row["depth"], s=5, cmap="viridis", linewidths=0)
+        ax.set_title(f'"{name}"')
+        ax.set_xlabel("log-likelihood " + _number(row["score"]))
     return figure
 
 
@@ -167,6 +203,6 @@ FIGURES = {
     "p_dimension": draw_dimension,
     "p_beta": draw_beta,
     "p_warmup": draw_warmup,
-    "p_scale": draw_scale,
+    "p_posterior_scale": draw_posterior_scale,
     "p_decoder_input": draw_decoder_input,
 }

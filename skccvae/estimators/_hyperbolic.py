@@ -56,8 +56,8 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
         What the decoder reads at a latent point: coordinates of the Poincare ball (times 2), the
         log map at the origin, or signed geodesic distances to learned hyperplanes, which take the
-        place of its first layer. ``"auto"`` is ``"tangent"``, the cheapest; trees are fitted better
-        with ``"gyroplane"``.
+        place of its first layer. ``"auto"`` is ``"tangent"``, the cheapest; with ``init="random"``
+        trees are fitted better with ``"gyroplane"``.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points: d numbers of the log map at the origin (what a linear model
         reads best; ``"natural"`` is the same), d numbers in the Poincare ball of radius

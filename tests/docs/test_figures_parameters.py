@@ -1,41 +1,53 @@
-"""What the parameter guide says of its pictures, and that each of them is drawn."""
+"""What the parameter guide says of its pictures, in numbers."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
-from figures import parameters
-from figures.parameters import FIGURES, fitted, histories, reconstructions
+from figures import parameters as figures
 
 from skccvae import GaussianVAETransformer
 
-FAST = {"max_epochs": 2, "hidden_layer_sizes": (16,)}
+
+def test_a_heavy_kl_leaves_no_code_and_a_light_one_a_larger_code() -> None:
+    light, plain, heavy = (
+        figures.fitted(GaussianVAETransformer, prior_scale=1.0, beta=beta)
+        for beta in (0.1, 1.0, 16.0)
+    )
+    assert heavy["kl"] < 0.1
+    assert light["kl"] > plain["kl"] + 2
+    assert light["codes"].std() > plain["codes"].std() > heavy["codes"].std()
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"p_warmup", "p_dimension"}))
-def test_maps_are_drawn(name):
-    figure = FIGURES[name](**FAST)
-    assert len(figure.axes) in (3, 4)
-    assert all(ax.get_title() and "ELBO" in ax.get_xlabel() for ax in figure.axes)
+def test_forty_numbers_are_too_many_for_1200_digits() -> None:
+    ten, forty = (figures.fitted(GaussianVAETransformer, d) for d in (10, 40))
+    assert ten["log_likelihood"] > forty["log_likelihood"] + 10
 
 
-def test_the_other_figures_are_drawn():
-    assert len(parameters.draw_warmup(2).axes) == 2
-    assert len(parameters.draw_dimension((1, 2), **FAST).axes) == 30
+def test_a_warm_up_lets_the_code_be_used_from_the_start() -> None:
+    curves = figures.warmup_curves((0, 30), epochs=40)
+    assert curves[0]["kl"][4] < curves[30]["kl"][4]
+    assert abs(curves[0]["kl"][-1] - curves[30]["kl"][-1]) < 3
 
 
-def test_a_larger_weight_makes_codes_that_hold_less():
-    weak, strong = fitted({str(b): GaussianVAETransformer(2, beta=b) for b in (0.1, 4.0)})
-    assert weak["kl"] > strong["kl"]
-    assert np.abs(weak["codes"]).mean() > np.abs(strong["codes"]).mean()
+@pytest.mark.parametrize("scale", ["shared", 0.3])
+def test_a_common_scale_is_common(scale: str | float) -> None:
+    scales = figures.widths(scale, epochs=2)["scales"]
+    np.testing.assert_allclose(scales, scales[0, 0], rtol=1e-5)
 
 
-def test_more_dimensions_leave_less_error():
-    shown, *found = reconstructions((1, 2, 10))
-    errors = [float(np.square(images - shown).mean()) for images in found]
-    assert errors == sorted(errors, reverse=True)
-
-
-def test_the_start_at_components_leads_and_the_warm_up_fills_codes_first():
-    found = histories(60)
-    at_components, warm, cold = (found[name] for name in found)
-    assert at_components["elbo"][-1] > max(warm["elbo"][-1], cold["elbo"][-1])
-    assert warm["kl"][9] > 2 * cold["kl"][9]
+@pytest.mark.parametrize(
+    ("stem", "small", "n_axes"),
+    [
+        ("p_curvature", {"epochs": 1}, 5),
+        ("p_dimension", {"dims": (1, 2), "epochs": 1}, 2),
+        ("p_beta", {"epochs": 1}, 5),
+        ("p_warmup", {"warmups": (0, 1), "epochs": 2}, 2),
+        ("p_posterior_scale", {"epochs": 1}, 4),
+        ("p_decoder_input", {"epochs": 1}, 3),
+    ],
+)
+def test_figures_draw(stem: str, small: dict[str, Any], n_axes: int) -> None:
+    assert len(figures.FIGURES[stem](**small).axes) == n_axes
