@@ -36,7 +36,8 @@ def test_every_image_has_code_and_a_page_that_shows_it_with_its_alt_text() -> No
     from figures.__main__ import all_figures
 
     shown = {}
-    for page in (DOCS / "tutorials").glob("*.rst"):
+    pages = [*(DOCS / "tutorials").glob("*.rst"), *(DOCS.parent / "examples").glob("*.py")]
+    for page in pages:
         text = page.read_text()
         for stem, rest in re.findall(r"\.\. figure:: \.\./_static/figures/(.+)\.png\n(.+)", text):
             shown[stem] = rest
