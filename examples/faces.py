@@ -2,8 +2,8 @@ r"""
 Faces on the plane, the sphere and in hyperbolic space
 ======================================================
 
-Small grey crops of photographs, half of them faces: maps, what is left of a face
-after a few numbers, and whether the codes tell faces from the rest, beside PCA and raw pixels.
+Small grey crops of photographs, half of them faces: maps, what is left of a face after a few
+numbers, and whether the codes tell faces from the rest, beside PCA and raw pixels.
 
 .. include:: ../_static/figures/faces_made.txt
 

@@ -71,7 +71,7 @@ def test_faces_run_without_celeba(tmp_path: Path) -> None:
     assert len(list((tmp_path / "pictures").glob("celeba_*.png"))) == 5
 
 
-@pytest.mark.parametrize("name", ["qm9"])
+@pytest.mark.parametrize("name", ["mnist", "qm9"])
 def test_examples_say_which_data_are_missing(tmp_path: Path, name: str) -> None:
     if name == "qm9":
         pytest.importorskip("scikit_mol", reason="molecules need the extra 'molecules'")

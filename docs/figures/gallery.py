@@ -23,6 +23,7 @@ __all__ = ["FIGURES", "STEMS", "run", "texts"]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 #: Figures by the script that draws them.
 STEMS = {
+    "mnist": ("mnist_maps", "mnist_grids", "mnist_samples"),
     "qm9": ("qm9_maps", "qm9_neighbours"),
     "faces": ("faces_maps", "faces_reconstructions"),
 }
