@@ -56,8 +56,11 @@ numpydoc_use_plots = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    # plot_*.py run while the site is built; the others are shown as they are.
+    # plot_*.py run while the site is built; docs/figures/gallery.py runs those that need data.
     "filename_pattern": r"/plot_",
+    # A program with options, which docs/quickstart.rst and README.md show with its table.
+    "ignore_pattern": r"/quickstart\.py",
+    "capture_repr": (),
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,

@@ -59,41 +59,27 @@ def test_quickstart_says_where_it_looked_for_mnist(tmp_path: Path) -> None:
     assert "train-images-idx3-ubyte" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "says", "pictures"),
-    [("mnist", "scikit-learn's 8 x 8 digits instead", 4), ("celeba", "instead", 5)],
-)
-def test_image_examples_run_without_their_data(tmp_path, name, says, pictures) -> None:
-    script = REPOSITORY / "examples" / f"plot_{name}.py"
+def test_faces_run_without_celeba(tmp_path: Path) -> None:
+    script = REPOSITORY / "benchmarks" / "celeba.py"
     empty = {"SKCCVAE_DATA": str(tmp_path), "SCIKIT_LEARN_DATA": str(tmp_path)}
     options = ("--epochs", "1", "--save-to", "pictures")
     done = run(*options, folder=tmp_path, script=script, **empty)
     assert done.returncode == 0, done.stderr
-    assert says in done.stdout
+    assert "instead" in done.stdout
     assert "Warning" not in done.stderr
-    assert re.search(r"hyperbolic +d = 1[06] +0\.\d{3}\n*$", done.stdout)  # to the last line
-    assert len(list((tmp_path / "pictures").glob(f"{name}_*.png"))) == pictures
+    assert re.search(r"hyperbolic +d = 16 +0\.\d{3}\n*$", done.stdout)  # to the last line
+    assert len(list((tmp_path / "pictures").glob("celeba_*.png"))) == 5
 
 
-def test_molecules_example_runs_without_qm9(tmp_path: Path) -> None:
-    pytest.importorskip("scikit_mol", reason="molecules need the extra 'molecules'")
-    script = REPOSITORY / "examples" / "plot_qm9.py"
+@pytest.mark.parametrize("name", ["mnist", "qm9"])
+def test_examples_say_which_data_are_missing(tmp_path: Path, name: str) -> None:
+    if name == "qm9":
+        pytest.importorskip("scikit_mol", reason="molecules need the extra 'molecules'")
+    script = REPOSITORY / "examples" / f"{name}.py"
     empty = {"SKCCVAE_DATA": str(tmp_path), "SCIKIT_LEARN_DATA": str(tmp_path)}
-    options = ("--epochs", "3", "--save-to", "pictures")
-    done = run(*options, folder=tmp_path, script=script, **empty)
-    assert done.returncode == 0, done.stderr
-    assert "molecules put together here instead" in done.stdout
-    assert "Warning" not in done.stderr
-    row = re.compile(r"^(\S+) +(ridge|trees)((?: +\d+\.\d{3}){4}) +\d+\.\d$", re.M)
-    errors = {(name, model): e.split() for name, model, e in row.findall(done.stdout)}
-    assert len(errors) == 8
-    mean = re.search(r"^mean((?: +\d+\.\d{3}){4})", done.stdout, re.M)
-    assert mean is not None
-    for found in errors.values():  # log P is read from any code
-        assert float(found[0]) < float(mean[1].split()[0])
-    assert len(re.findall(r"(?:labels|SVD) +(?:seen)?(?: +\d\.\d{3}){2}$", done.stdout, re.M)) == 7
-    assert re.search(r"molecules as 4 numbers each; loss \d+\.\d nats\n*$", done.stdout)
-    assert len(list((tmp_path / "pictures").glob("qm9_*.png"))) == 3
+    done = run(folder=tmp_path, script=script, **empty)
+    assert done.returncode != 0
+    assert str(tmp_path) in done.stderr
 
 
 def test_notebook_runs_from_top_to_bottom_without_qm9(tmp_path: Path) -> None:

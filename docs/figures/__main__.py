@@ -1,6 +1,6 @@
-"""Draw the figures of the pages: ``python -m figures [--data FOLDER] [--only STEM ...]``.
+"""Draw the figures: ``python -m figures [--data FOLDER] [--only STEM ...]``.
 
-Run in docs/. The images go to docs/_static/figures.
+Run in docs/. Those of the tutorials, the guide and the examples on larger data go to docs/_static/figures.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from matplotlib.figure import Figure
 
 import figures
+from figures import gallery
 from figures._style import save
 
 TARGET = Path(__file__).resolve().parents[1] / "_static" / "figures"
@@ -44,7 +45,9 @@ def mnist(folder: str | None) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
-    parser.add_argument("--data", help="folder of MNIST; otherwise where fetch_mnist finds it")
+    parser.add_argument(
+        "--data", help="folder of MNIST and QM9; otherwise where their fetchers find them"
+    )
     parser.add_argument("--only", nargs="+", metavar="STEM", help="draw these figures only")
     options = parser.parse_args()
     torch.set_num_threads(1)  # sums in the same order on every machine
@@ -61,8 +64,14 @@ def main() -> None:
         if "images" in inspect.signature(draw).parameters:
             data = data or mnist(options.data)
             arguments = data
+        if "data_folder" in inspect.signature(draw).parameters:
+            arguments = {"data_folder": options.data}
         n_bytes = save(draw(**arguments), TARGET / f"{stem}.png")
         print(f"{stem}.png  {n_bytes // 1000} kB  {time.perf_counter() - start:.0f} s", flush=True)
+    for script, stems in gallery.STEMS.items():
+        if set(stems) & set(chosen):
+            for name, text in gallery.texts(script, options.data).items():
+                (TARGET / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ def test_every_image_has_code_and_a_page_that_shows_it_with_its_alt_text() -> No
     from figures.__main__ import all_figures
 
     shown = {}
-    for page in [*(DOCS / "tutorials").glob("*.rst"), *(DOCS / "guide").glob("*.rst")]:
+    folders = (DOCS / "tutorials", DOCS / "guide")
+    pages = [page for folder in folders for page in folder.glob("*.rst")]
+    for page in [*pages, *(DOCS.parent / "examples").glob("*.py")]:
         text = page.read_text()
         for stem, rest in re.findall(r"\.\. figure:: \.\./_static/figures/(.+)\.png\n(.+)", text):
             shown[stem] = rest

@@ -5,13 +5,13 @@ Faces in three geometries
 Colour images of faces through convolutional networks into the plane, the sphere and the hyperbolic
 space, and their attributes read off the codes: forty yes-or-no questions at once.
 
-CelebA may not be passed on, so this example reads the official folder where there is one (its
+CelebA may not be passed on, so this script reads the official folder where there is one (its
 licence is in the documentation of `fetch_celeba`). Where there is none it takes the small grey
 faces that come with scikit-image, and without scikit-image it draws faces of its own; it says
 which. Run it as a script::
 
-    python examples/plot_celeba.py
-    python examples/plot_celeba.py --folder FOLDER --rows 20000 --epochs 10 --save-to PICTURES
+    python benchmarks/celeba.py
+    python benchmarks/celeba.py --folder FOLDER --rows 20000 --epochs 10 --save-to PICTURES
 """
 
 import argparse
