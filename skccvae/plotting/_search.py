@@ -165,7 +165,11 @@ class CurvatureSearchDisplay:
             K = np.array([float(value) for value in values])
         except (TypeError, ValueError) as error:
             raise ValueError(f"The values of {K_name} must be numbers; got {values}.") from error
-        d = [1] * len(K) if d_name is None else list(results[f"param_{d_name}"])
+        if d_name is None:  # one for all, that of the estimator beside the curvature
+            parameters = search.estimator.get_params()
+            d = [parameters.get(K_name.removesuffix("curvature") + "n_components", 1)] * len(K)
+        else:
+            d = list(results[f"param_{d_name}"])
         curvatures, dimensions = sorted(set(K.tolist())), sorted(set(d))
         scores = np.full((len(curvatures), len(dimensions)), np.nan)
         deviations = scores.copy()

@@ -85,6 +85,14 @@ def test_a_search_is_read_right(search, kind) -> None:
     display.figure_.canvas.draw()
 
 
+def test_a_search_over_the_curvature_alone_has_the_dimension_of_its_estimator(digits) -> None:
+    pipe = Pipeline([("vae", ConstantCurvatureVAETransformer(3, **FAST))])
+    search = GridSearchCV(pipe, {"vae__curvature": [-1.0, 0.0]}, cv=2).fit(digits[0])
+    display = CurvatureSearchDisplay.from_search(search)
+    assert display.n_components.tolist() == [3]
+    assert display.best_[1] == 3
+
+
 def test_bad_searches(search, digits) -> None:
     with pytest.raises(ValueError, match="no metric 'accuracy'"):
         CurvatureSearchDisplay.from_search(search, metric="accuracy")
