@@ -1,6 +1,7 @@
 """Draw the figures: ``python -m figures [--data FOLDER] [--only STEM ...]``.
 
-Run in docs/. Those of the tutorials, the guide and the examples on larger data go to docs/_static/figures.
+Run in docs/. Those of the tutorials, the guide and the examples on larger data go to
+docs/_static/figures.
 """
 
 from __future__ import annotations
