@@ -68,7 +68,6 @@ sphinx_gallery_conf = {
     # Lists of the examples that use an object, for its page in the reference.
     "backreferences_dir": "reference/backreferences",
     "doc_module": ("skccvae",),
-    "reference_url": {"skccvae": None},
 }
 
 html_theme = "pydata_sphinx_theme"

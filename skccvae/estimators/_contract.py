@@ -33,6 +33,11 @@ class ContractMixin(ModelMixin, BaseEstimator):
                 raise
             raise InvalidParameterError(f"{error} {hint}") from None
         check_objective(self.objective, self.free_bits)
+        if self.distance_weight > 0 and self.batch_size == 1:
+            raise ValueError(
+                "distance_weight compares the rows of a batch with each other, and batch_size=1 "
+                "leaves none to compare. Use larger batches."
+            )
 
     def _check_structure(self) -> None:
         """Refuse parameters that differ from those the model was built from."""

@@ -82,9 +82,10 @@ def _checked(metric: Callable[[np.ndarray], Any], rows: Tensor) -> Tensor:
         )
     if not np.isfinite(found).all() or found.min() < 0:
         holes = " Rows have NaN where a value is missing." if rows.isnan().any() else ""
+        some = "NaN" if np.isnan(found).any() else f"some from {found.min()} to {found.max()}"
         raise ValueError(
             "distance_metric must return numbers that are finite and not negative; it returned "
-            f"some from {found.min()} to {found.max()}.{holes}"
+            f"{some}.{holes}"
         )
     # Up to what rounding may leave of large distances.
     near = _ROUNDING * found.max()

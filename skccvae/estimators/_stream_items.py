@@ -69,8 +69,7 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
         A batch or a row: a tensor, an array, a sparse matrix, or molecules; alone or in a tuple or
         list ``(batch,)`` or ``(batch, labels)``.
     rows_too : bool
-        Whether the user's code makes the items. They may be single rows then, and share memory with
-        the next ones. The batches of a DataLoader that makes them do neither.
+        Whether an item may be a single row. The batches of a DataLoader that makes them are none.
     molecules : bool
         Whether rows are SMILES strings or RDKit molecules.
     shape : tuple of int or None
@@ -104,10 +103,9 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
                 "for images."
             )
         X = X[None] if is_row else X
-        if rows_too and not sp.issparse(X):
-            X = np.array(X)  # it may be a buffer that the next item is written to
+        X = X.copy()  # it may be a buffer that the next item is written to
     if y is not None:
-        y = _labels([y] if is_row else y)
+        y = _labels([y] if is_row else y).copy()
         if len(y) != X.shape[0]:
             raise ValueError(f"it holds {X.shape[0]} row(s) and {len(y)} label(s).")
     if 0 in X.shape[1:]:

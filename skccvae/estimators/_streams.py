@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
 
 from skccvae.estimators._budget import BATCH
 from skccvae.estimators._molecules import molecular_graph
@@ -208,11 +208,13 @@ def _listed(names: tuple[Any, ...] | None) -> str:
 
 
 def warn_if_shuffled(X: Any) -> None:
-    """Say that results row by row have the order of a DataLoader that shuffles."""
-    if isinstance(getattr(X, "sampler", None), RandomSampler):
+    """Say that results row by row are not those of the rows of a dataset, one by one."""
+    if not isinstance(X, DataLoader) or isinstance(X.dataset, IterableDataset):
+        return
+    if not isinstance(X.sampler, SequentialSampler):
         warnings.warn(
-            "The DataLoader shuffles, so the results have its order, which is not that of its "
-            "dataset. Use shuffle=False for results row by row.",
+            "The DataLoader shuffles or samples, so the results have its order, which is not that "
+            "of its dataset. Use shuffle=False for results row by row.",
             UserWarning,
             stacklevel=3,
         )

@@ -81,7 +81,10 @@ def interactive_map(
 def _section(space: ConstantCurvature, points: Array, dims: Any) -> tuple[ConstantCurvature, Array]:
     """The space to show and the points in it, of two dimensions or, if wanted, of three."""
     if space.dim == 1:
-        raise ValueError(f"{space!r} has one dimension, which plot() draws; choose another factor.")
+        raise ValueError(
+            f"{space!r} has one dimension, which plot() draws; an interactive picture needs a "
+            "space, or a factor of one, with two or more."
+        )
     three = dims is None and space.dim == 3 and space.curvature <= 0
     if three or space.dim > 2 and np.iterable(dims) and len(tuple(dims)) == 3:
         chosen = (0, 1, 2) if dims is None else tuple(dims)
@@ -147,11 +150,12 @@ def _hover_texts(
         raise ValueError(
             f"hover must hold one text for each of {len(points)} points; got {len(hover)}."
         )
+    texts = None if hover is None else list(hover)  # a Series would be read by its labels
     p = torch.from_numpy(points)
     distances = space.dist(p, space.origin(dtype=p.dtype).expand_as(p)).numpy()
     lines = []
     for row, distance in enumerate(distances):
-        parts = [] if hover is None else [str(hover[row])]
+        parts = [] if texts is None else [str(texts[row])]
         if y is not None:
             parts.append("no label" if is_missing(y[row]) else f"y = {y[row]}")
         lines.append("<br>".join([*parts, f"row {row}", f"{distance:.3g} from the origin"]))

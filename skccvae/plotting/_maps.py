@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,8 @@ def two_dimensional(
                 "or reduce the codes first (PCA, t-SNE on geodesic_distances)."
             )
         return space, points
-    if space.dim <= 2:
-        return space, points
+    if space.dim < 2 or space.dim == 2 and set(dims) != {0, 1}:
+        return space, points  # dims are those of another factor
     i, j = check_dims(dims, space.dim)
     plane = constant_curvature(2, space.curvature)
     extra = space.ambient_dim - space.dim  # 1 if the first ambient coordinate is no direction
@@ -93,7 +94,8 @@ def two_dimensional(
 def check_dims(dims: Any, dim: int) -> tuple[int, int]:
     """Return dims if they are two different directions of 0, ..., dim - 1; else ValueError."""
     pair = tuple(dims) if np.iterable(dims) else (dims,)
-    if len(pair) != 2 or pair[0] == pair[1] or not all(d in range(dim) for d in pair):
+    whole = all(isinstance(d, Integral) for d in pair)
+    if len(pair) != 2 or not whole or pair[0] == pair[1] or not all(d in range(dim) for d in pair):
         raise ValueError(
             f"dims must be two different directions from 0, ..., {dim - 1}; got {dims!r}."
         )

@@ -99,9 +99,10 @@ def _take(X: Any, rows: NDArray[np.int64]) -> Any:
         return X.tocsr()[rows]
     if isinstance(X, list | tuple):
         return [X[row] for row in rows]
-    if isinstance(X, torch.utils.data.Dataset) and hasattr(X, "__getitem__"):
+    stream = isinstance(X, torch.utils.data.IterableDataset)
+    if isinstance(X, torch.utils.data.Dataset) and not stream:
         return torch.utils.data.Subset(X, rows.tolist())
-    if hasattr(X, "__getitem__"):
+    if hasattr(X, "__getitem__") and not stream:
         return X[rows]
     raise TypeError(
         f"uncertainty reads some rows of X again, which a {type(X).__name__} cannot give. Pass "

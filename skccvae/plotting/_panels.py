@@ -183,7 +183,7 @@ def check_view(view: Any, kinds: list[str]) -> tuple[float, float] | None:
             f"{view!r}."
         )
     if "3d" not in kinds:
-        raise ValueError("view turns a globe; pass kind='3d' with it.")
+        raise ValueError("view turns a globe, and no panel is one; pass kind='3d' for a sphere.")
     return elevation, azimuth
 
 

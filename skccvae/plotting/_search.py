@@ -160,24 +160,27 @@ class CurvatureSearchDisplay:
         if f"mean_test_{metric}" not in results:
             known = sorted(n.removeprefix("mean_test_") for n in results if "mean_test_" in n)
             raise ValueError(f"The search has no metric {metric!r}; it has {known}.")
-        values = list(results[f"param_{K_name}"])
+        # Grids may differ in their parameters; some candidates have no curvature then.
+        kept = np.flatnonzero(~np.ma.getmaskarray(results[f"param_{K_name}"]))
+        values = [results[f"param_{K_name}"][place] for place in kept]
         try:
             K = np.array([float(value) for value in values])
         except (TypeError, ValueError) as error:
             raise ValueError(f"The values of {K_name} must be numbers; got {values}.") from error
         if d_name is None:  # one for all, that of the estimator beside the curvature
-            parameters = search.estimator.get_params()
-            d = [parameters.get(K_name.removesuffix("curvature") + "n_components", 1)] * len(K)
+            d = [_dimension_beside(search, K_name)] * len(K)
         else:
-            d = list(results[f"param_{d_name}"])
+            column, own = results[f"param_{d_name}"], _dimension_beside(search, K_name)
+            hidden = np.ma.getmaskarray(column)
+            d = [own if hidden[place] else column[place] for place in kept]
         curvatures, dimensions = sorted(set(K.tolist())), sorted(set(d))
         scores = np.full((len(curvatures), len(dimensions)), np.nan)
         deviations = scores.copy()
         for k, dim, mean, std in zip(
             K.tolist(),
             d,
-            results[f"mean_test_{metric}"],
-            results[f"std_test_{metric}"],
+            results[f"mean_test_{metric}"][kept],
+            results[f"std_test_{metric}"][kept],
             strict=True,
         ):
             place = curvatures.index(k), dimensions.index(dim)
@@ -232,6 +235,12 @@ class CurvatureSearchDisplay:
         else:
             draw_heatmap(self, kwargs, colorbar)
         return self
+
+
+def _dimension_beside(search: Any, curvature: str) -> Any:
+    """The ``n_components`` that the estimator of a search has beside a curvature."""
+    name = curvature.removesuffix("curvature") + "n_components"
+    return search.estimator.get_params().get(name, 1)
 
 
 def _parameter(given: str | None, ending: str, tried: list[str]) -> str | None:

@@ -64,7 +64,8 @@ def make_axes(
     Raises
     ------
     ValueError
-        If the number of axes differs from the number of panels, or a panel needs 3-D axes.
+        If the number of axes differs from the number of panels, or a panel needs 3-D axes and has
+        none, or the other way round.
     """
     plt = require_pyplot()
     three_d = [False] * n if three_d is None else list(three_d)
@@ -81,6 +82,8 @@ def make_axes(
     if len(axes) != n:
         raise ValueError(f"The plot has {n} panels, but ax holds {len(axes)} axes.")
     for panel, wants in zip(axes, three_d, strict=True):
+        if not wants and hasattr(panel, "get_zlim"):
+            raise ValueError("The map is flat, but ax holds 3-D axes; pass kind='3d' or flat axes.")
         if wants and not hasattr(panel, "get_zlim"):
             raise ValueError(
                 "kind='3d' needs 3-D axes; make them with plt.subplots(subplot_kw="

@@ -140,6 +140,8 @@ class TrainingDisplay:
             panels.
         """
         wanted = self._default_curves() if curves is None else np.atleast_1d(curves).tolist()
+        if not wanted:
+            raise ValueError(f"curves names none; history has {sorted(self.history)}.")
         for name in wanted:
             if not self._lines(name):
                 raise ValueError(f"history has no {name!r}; it has {sorted(self.history)}.")

@@ -232,6 +232,11 @@ def test_values_out_of_range(parameter, value):
         GaussianVAETransformer(**{parameter: value}).fit(np.eye(10))
 
 
+def test_batches_of_one_row_have_no_distances(tree):
+    with pytest.raises(ValueError, match="batch_size=1 leaves none to compare"):
+        GaussianVAETransformer(distance_weight=1.0, batch_size=1, **FAST).fit(tree.data)
+
+
 def test_a_posterior_of_the_users_has_its_own_scale():
     with pytest.raises(ValueError, match="posterior_scale='shared' cannot be combined"):
         SphericalVAETransformer(posterior=Latent, posterior_scale="shared").fit(np.eye(10))

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 import skccvae
 from skccvae import (
@@ -255,6 +260,27 @@ def test_a_stream_may_reuse_its_memory(rows, kind):
     assert np.array_equal(found.transform(Buffer(rows, kind)), wanted.transform(X))
 
 
+class Sparse(IterableDataset):
+    """Writes each batch into the matrix, and its labels into the array, that held those before."""
+
+    def __iter__(self):
+        matrix, labels = sp.csr_array(np.ones((50, 6))), np.empty(50)
+        for batch in in_batches(X[:200]):
+            matrix.data[:] = np.abs(batch).ravel()
+            labels[:] = batch[:, 0] > 0
+            yield matrix, labels
+
+
+def test_sparse_rows_and_labels_may_share_memory_too():
+    settings = {**FAST, "likelihood": "isotropic_gaussian", "supervised_weight": 5.0}
+    found = GaussianVAETransformer(**settings).fit(Sparse())
+    batches = [(sp.csr_array(np.abs(b)), (b[:, 0] > 0).astype(float)) for b in in_batches(X[:200])]
+    wanted = GaussianVAETransformer(**settings).fit(Stream(batches))
+    assert np.array_equal(
+        found.transform(Sparse()), wanted.transform(sp.csr_array(np.abs(X[:200])))
+    )
+
+
 def test_batches_in_batches_of_one():
     with pytest.raises(ValueError, match=r"batch of shape \(50, 6\).*batch_size=None"):
         GaussianVAETransformer(**FAST).fit(DataLoader(Stream(in_batches(X))))
@@ -265,9 +291,12 @@ def test_batches_in_batches_of_one():
 def test_a_loader_that_shuffles_warns_where_rows_have_results():
     vae = GaussianVAETransformer(**FAST).fit(X)
     loader = DataLoader(torch.from_numpy(X), batch_size=50, shuffle=True)
+    sampler = WeightedRandomSampler(np.ones(len(X)), 20)
+    sampled = DataLoader(torch.from_numpy(X), batch_size=10, sampler=sampler)
     for method in (vae.transform, vae.score_samples):
-        with pytest.warns(UserWarning, match="shuffles"):
-            method(loader)
+        for each in (loader, sampled):
+            with pytest.warns(UserWarning, match="shuffles"):
+                method(each)
     assert vae.score(loader) == pytest.approx(vae.score(X))
 
 

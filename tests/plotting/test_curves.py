@@ -93,6 +93,20 @@ def test_a_search_over_the_curvature_alone_has_the_dimension_of_its_estimator(di
     assert display.best_[1] == 3
 
 
+def test_candidates_without_a_curvature_are_left_out(digits) -> None:
+    vae = ConstantCurvatureVAETransformer(4, **FAST)
+    grid = [
+        {"curvature": [-1.0, 0.0], "n_components": [2, 3]},
+        {"n_components": [5]},
+        {"curvature": [1.0]},
+    ]
+    display = CurvatureSearchDisplay.from_search(GridSearchCV(vae, grid, cv=2).fit(digits[0]))
+    assert display.curvatures.tolist() == [-1.0, 0.0, 1.0]
+    assert display.n_components.tolist() == [2, 3, 4]
+    assert np.isnan(display.scores[2, :2]).all()
+    assert np.isfinite(display.scores[2, 2])
+
+
 def test_bad_searches(search, digits) -> None:
     with pytest.raises(ValueError, match="no metric 'accuracy'"):
         CurvatureSearchDisplay.from_search(search, metric="accuracy")

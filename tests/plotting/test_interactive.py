@@ -82,6 +82,15 @@ def test_numbers_have_a_scale_and_many_classes_symbols(plotly) -> None:
     assert figure.data[-1].name == "numbers"
 
 
+def test_texts_of_a_series_are_read_in_its_order(plotly) -> None:
+    pd = pytest.importorskip("pandas")
+    texts = [f"name {row}" for row in range(30)]
+    hover = pd.Series(texts, index=np.random.default_rng(0).permutation(30) + 100)
+    figure = display(Euclidean(2)).interactive(hover=hover)
+    shown = [text.partition("<br>")[0] for text in figure.data[-1].text]
+    assert shown == texts
+
+
 def test_a_product_shows_one_factor(plotly) -> None:
     space = Product([Hyperbolic(2), Sphere(2), Euclidean(1)])
     assert display(space).interactive(factor=1).layout.title.text == "Sphere, K = 1"

@@ -149,6 +149,22 @@ def test_dims_take_a_point_to_the_nearest_one_of_the_plane() -> None:
     assert (space.dist(x, others) >= space.dist(x, inside) - 1e-12).all()
 
 
+def test_two_directions_of_a_plane_may_be_exchanged() -> None:
+    u = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 2)))
+    exchanged = LatentDisplay(u, Euclidean(2)).plot(dims=(1, 0))
+    plain = LatentDisplay(u.flip(-1), Euclidean(2)).plot()
+    places = [d.ax_.collections[0].get_offsets() for d in (exchanged, plain)]
+    np.testing.assert_allclose(*places)
+    with pytest.raises(ValueError, match="two different directions"):
+        LatentDisplay(torch.zeros(2, 3), Euclidean(3)).plot(dims=(0.0, 1.0))
+
+
+def test_flat_maps_need_flat_axes() -> None:
+    ax = plt.subplots(subplot_kw={"projection": "3d"})[1]
+    with pytest.raises(ValueError, match="flat"):
+        LatentDisplay(torch.zeros(2, 2), Euclidean(2)).plot(ax)
+
+
 def test_one_dimensional_factors() -> None:
     space = Product([Hyperbolic(1), Sphere(1), Euclidean(1)])
     u = numbers(40, 3).clamp(-3, 3)

@@ -57,7 +57,7 @@ def test_the_view_is_a_choice() -> None:
     for bad in ((1, 2, 3), 5, ("a", "b"), (91, 0), (0, np.inf)):
         with pytest.raises(ValueError, match="elevation from -90 to 90"):
             display.plot(kind="3d", view=bad)
-    with pytest.raises(ValueError, match="pass kind='3d' with it"):
+    with pytest.raises(ValueError, match="no panel is one; pass kind='3d'"):
         display.plot(view=(0, 0))
 
 
