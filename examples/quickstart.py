@@ -15,6 +15,8 @@ downloaded; a minute or two on two cores) or on MNIST::
     python examples/quickstart.py --mnist openml     # fetched from OpenML, once
 """
 
+# sphinx_gallery_thumbnail_path = '_static/latent_spaces.png'
+
 from __future__ import annotations
 
 import argparse

@@ -181,7 +181,7 @@ def _column(molecules: list) -> np.ndarray:
 def _labels(y: Any) -> np.ndarray:
     """Labels as an array; those in lists as objects, since an array of text would spell NaN."""
     if isinstance(y, list | tuple):
-        y = [label.tolist() if isinstance(label, torch.Tensor) else label for label in y]
+        y = [v.tolist() if isinstance(v, torch.Tensor | np.ndarray) else v for v in y]
         return np.asarray(y, dtype=object)
     return np.atleast_1d(np.asarray(as_numpy(y)))
 

@@ -53,7 +53,7 @@ def scatter(
         That which holds the colours of numbers.
     """
     from matplotlib.collections import PathCollection
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import LogNorm, Normalize
 
     # Hundreds of points or tens of thousands should both remain distinguishable.
     size = float(np.clip(18000 / len(places), 4, 24))
@@ -61,8 +61,13 @@ def scatter(
     if values is not None and names is None:
         # One scale of colours for all panels, whichever points these show.
         style |= {"cmap": colour_map(), "vmin": np.nanmin(values), "vmax": np.nanmax(values)}
-        if isinstance(kwargs.get("norm"), Normalize):
-            kwargs["norm"].autoscale_None(values[~np.isnan(values)])
+        norm = kwargs.get("norm")
+        if isinstance(norm, LogNorm) or (isinstance(norm, str) and norm == "log"):
+            # A logarithm has no colour for the others, which are grey like missing numbers.
+            values = np.where(values > 0, values, np.nan)
+            style |= {"vmin": np.nanmin(values), "vmax": np.nanmax(values)}
+        if isinstance(norm, Normalize):
+            norm.autoscale_None(values[~np.isnan(values)])
     style = merge_style(style, kwargs, PathCollection)
     # In random order, so that the last class does not cover the others.
     order = np.random.default_rng(0).permutation(len(places))

@@ -58,6 +58,8 @@ class TrainingDisplay:
 
     def __init__(self, history: Mapping[str, Sequence[float]]) -> None:
         lengths = {name: len(values) for name, values in history.items()}
+        if lengths and not any(lengths.values()):
+            raise ValueError("history holds no epoch: the first one has not ended.")
         if not lengths or 0 in lengths.values() or len(set(lengths.values())) > 1:
             raise ValueError(
                 "history must hold lists of the same length, with one number per epoch; got the "

@@ -60,6 +60,9 @@ class _Abandoned(BaseException):
     """Ends a thread whose result nobody wants any more."""
 
 
+# Seconds that a thread has to end.
+_PATIENCE = 2.0
+
 _current: ContextVar[_Fit | None] = ContextVar("skccvae_current_fit", default=None)
 
 
@@ -79,6 +82,7 @@ def train(training: Training) -> None:
         training.run()
     elif not fit.is_here():
         fit.packed.append(False)
+        fit.leave_if_abandoned()
         training.run()
     else:
         fit.wait_for(training)
@@ -136,11 +140,14 @@ class _Fit:
         self.wanted = None
         seconds = time.perf_counter() - start
         self.waits.append(Wait(start - self._start, seconds, self.training))
-        if self._abandoned:
-            raise _Abandoned
+        self.leave_if_abandoned()
         ended, self.ended = self.ended, None
         if ended is not None:
             raise ended
+
+    def leave_if_abandoned(self) -> None:
+        if self._abandoned:
+            raise _Abandoned
 
     def abandon(self) -> None:
         """Let the thread end: at its next training, if it is not in one, or with its call."""
@@ -149,7 +156,8 @@ class _Fit:
 
     def join(self) -> None:
         if self._thread is not None and self._thread.is_alive():
-            self._thread.join()
+            # One that waits for threads of its own may take long, and ends by itself.
+            self._thread.join(_PATIENCE)
 
 
 def run_together(

@@ -159,6 +159,16 @@ def test_two_directions_of_a_plane_may_be_exchanged() -> None:
         LatentDisplay(torch.zeros(2, 3), Euclidean(3)).plot(dims=(0.0, 1.0))
 
 
+@pytest.mark.parametrize("norm", ["log", LogNorm()])
+def test_numbers_without_a_logarithm_are_grey(norm) -> None:
+    u = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 2)))
+    y = np.arange(20) - 4.5
+    display = LatentDisplay(u, Euclidean(2), y=y).plot(norm=norm)
+    coloured = display.ax_.collections[-1]
+    assert coloured.get_clim() == (0.5, 14.5)
+    assert sum(len(c.get_offsets()) for c in display.ax_.collections) == 20
+
+
 def test_flat_maps_need_flat_axes() -> None:
     ax = plt.subplots(subplot_kw={"projection": "3d"})[1]
     with pytest.raises(ValueError, match="flat"):

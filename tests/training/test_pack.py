@@ -1,5 +1,6 @@
 """Models that train together end as they do alone, up to rounding."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -9,6 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import KFold
+from skorch.callbacks import Callback
 
 from skccvae import (
     AutoencoderTransformer,
@@ -334,6 +336,28 @@ def test_interrupted(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_together([fit, fit])
     assert seen == [False, False]
+
+
+def test_an_interrupt_ends_trainings_in_threads_of_a_call():
+    begun = []
+
+    class Interrupt(Callback):
+        def on_train_begin(self, net, **kwargs):
+            begun.append(net)
+            if len(begun) == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    def in_turn(context):
+        for _ in range(50):
+            context.run(GaussianVAETransformer(callbacks=[Interrupt()], **SMALL).fit, DIGITS)
+
+    def call():
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(in_turn, copy_context()).result()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_together([call])
+    assert len(begun) < 50
 
 
 def test_training_goes_on_after_a_pack():
