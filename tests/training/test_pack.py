@@ -1,5 +1,6 @@
 """Models that train together end as they do alone, up to rounding."""
 
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -345,7 +346,7 @@ def test_an_interrupt_ends_trainings_in_threads_of_a_call():
         def on_train_begin(self, net, **kwargs):
             begun.append(net)
             if len(begun) == 1:
-                signal.raise_signal(signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)  # to the main thread
 
     def in_turn(context):
         for _ in range(50):
