@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import _workers
 import numpy as np
 import torch
 
@@ -103,18 +103,12 @@ def work(dim: int, rows: int, off: str | None) -> None:
 
 
 def start(path: Path, dim: int, rows: int, off: str | None = None) -> subprocess.Popen:
-    command = [sys.executable, __file__, "--work", "--dims", str(dim), "--rows", str(rows)]
-    command += [] if off is None else ["--without", off]
-    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
+    without = () if off is None else ("--without", off)
+    return _workers.start(__file__, path, "--dims", dim, "--rows", rows, *without)
 
 
 def ask(process: subprocess.Popen, name: str) -> float:
-    process.stdin.write(name + "\n")
-    process.stdin.flush()
-    return float(process.stdout.readline())
+    return float(_workers.ask(process, name))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import _workers
 import numpy as np
 import torch
 from _mnist import KINDS, images
@@ -54,20 +55,14 @@ def decode(model, rows: int, draws: int) -> np.ndarray:
 
 
 def start(path: Path, folder: Path, options: argparse.Namespace, floor: bool) -> subprocess.Popen:
-    command = [sys.executable, __file__, "--work", str(folder), "--rows", str(options.rows)]
-    command += ["--draws", str(options.draws)]
-    command += [] if options.data is None else ["--data", options.data]
-    command += ["--floor"] if floor else []
-    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
+    arguments = [folder, "--rows", options.rows, "--draws", options.draws]
+    arguments += [] if options.data is None else ["--data", options.data]
+    arguments += ["--floor"] if floor else []
+    return _workers.start(__file__, path, *arguments)
 
 
 def ask(process: subprocess.Popen, name: str, folder: Path) -> tuple[float, np.ndarray]:
-    process.stdin.write(name + "\n")
-    process.stdin.flush()
-    took, number = process.stdout.readline().split()
+    took, number = _workers.ask(process, name).split()
     return float(took), np.load(folder / f"{name}-{number}.npy")
 
 

@@ -15,13 +15,13 @@ the quartiles; below 1, this checkout is faster.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import _workers
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -97,17 +97,11 @@ def work(rows: int) -> None:
 
 
 def start(path: Path, rows: int) -> subprocess.Popen:
-    command = [sys.executable, __file__, "--work", "--rows", str(rows)]
-    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
+    return _workers.start(__file__, path, "--rows", rows)
 
 
 def ask(process: subprocess.Popen, name: str) -> float:
-    process.stdin.write(name + "\n")
-    process.stdin.flush()
-    return float(process.stdout.readline())
+    return float(_workers.ask(process, name))
 
 
 def described(ratios: list[float]) -> str:

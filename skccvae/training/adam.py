@@ -17,7 +17,8 @@ class Adam(torch.optim.Adam):
     time on finding out what to do than on doing it: with this one a training step of 64 inputs
     (layers 256-128, batch 32) takes 0.92 of its time (`benchmarks/small_fits.py`). The operation,
     and so every bit, is that of torch. Where a step is anything but plain, torch's own one is made:
-    with a closure or hooks, before the first step, and for parameters of several types or devices.
+    with a closure or hooks of its own, before the first step, and for parameters of several types
+    or devices. Hooks that torch calls for all optimizers are not called here.
 
     Parameters
     ----------

@@ -167,6 +167,8 @@ def test_numbers_without_a_logarithm_are_grey(norm) -> None:
     coloured = display.ax_.collections[-1]
     assert coloured.get_clim() == (0.5, 14.5)
     assert sum(len(c.get_offsets()) for c in display.ax_.collections) == 20
+    with pytest.raises(ValueError, match="no number is above 0"):
+        LatentDisplay(u, Euclidean(2), y=-np.abs(y)).plot(norm=norm)
 
 
 def test_flat_maps_need_flat_axes() -> None:
