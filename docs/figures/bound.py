@@ -86,24 +86,25 @@ def best_normal(x: float = OBSERVED) -> tuple[float, float]:
 def gradients(
     dim: int = 1, n_draws: int = 20000, mean: float = 0.8, scale: float = 0.5, seed: int = 0
 ) -> dict[str, Any]:
-    r"""Two estimates, for each draw, of d/d mean of E_q[f(z)], f the log-likelihood of the toy.
+    r"""Two estimates, for each draw, of d/d mean of E_q[log p(x | z)] in the toy.
 
-    With `dim` latent numbers f is the sum of as many toys; the derivative is that in the mean of
-    the first. ``score`` is :math:`f(z)\, \partial \log q(z) / \partial \mu`, and ``pathwise`` the
-    derivative of :math:`f(\mu + \sigma \epsilon)`. ``exact`` is by quadrature.
+    With `dim` latent numbers the log-likelihood is the sum of as many toys; the derivative is that
+    in the mean of the first. ``score`` is :math:`\log p(x \mid z)\, \partial \log q(z) / \partial
+    \mu`, and ``pathwise`` the derivative of :math:`\log p(x \mid \mu + \sigma \epsilon)`.
+    ``exact`` is by quadrature.
     """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(n_draws, dim, dtype=torch.float64, generator=generator)
     mu = torch.full_like(noise, mean).requires_grad_()
     z = mu + scale * noise
     x = torch.tensor(OBSERVED, dtype=torch.float64)
-    f = Normal(1.5 * torch.tanh(1.2 * z) + 0.15 * z, NOISE).log_prob(x).sum(dim=1)
-    (pathwise,) = torch.autograd.grad(f.sum(), mu)
+    fit = Normal(1.5 * torch.tanh(1.2 * z) + 0.15 * z, NOISE).log_prob(x).sum(dim=1)
+    (pathwise,) = torch.autograd.grad(fit.sum(), mu)
     step = 1e-4
     both = [bound(mean + sign * step, scale)["reconstruction"] for sign in (1, -1)]
     return {
         "pathwise": pathwise[:, 0].numpy(),
-        "score": (f.detach() * noise[:, 0] / scale).numpy(),
+        "score": (fit.detach() * noise[:, 0] / scale).numpy(),
         "exact": (both[0] - both[1]) / (2 * step),
     }
 
@@ -180,19 +181,19 @@ def draw_gradient(n_draws: int = 20000) -> Figure:
     for e in noise:
         arrow = {"arrowstyle": "->", "color": "0.6", "linewidth": 1}
         ax.annotate("", (1.4 + 0.5 * e, -0.94), (0.6 + 0.5 * e, -0.05), arrowprops=arrow)
-    ax.set(title="z = μ + σ ε: the noise ε stays, z moves", xlabel="latent z", yticks=[])
+    ax.set(title="z = μ + σ ε: ε stays, z moves", xlabel="latent z", yticks=[])
     ax.spines["left"].set_visible(False)
     ax = axes[0, 1]
     dims = [1, 2, 5, 10, 20, 50]
     found = [gradients(dim, n_draws) for dim in dims]
     for name, label, colour in [
-        ("score", "f(z) ∂ log q(z) / ∂μ: no path through z", PURPLE),
-        ("pathwise", "∂ f(μ + σε) / ∂μ: path through z", GREEN),
+        ("score", "log p(x | z) ∂ log q(z) / ∂μ: no path through z", PURPLE),
+        ("pathwise", "∂ log p(x | μ + σε) / ∂μ: path through z", GREEN),
     ]:
         ax.loglog(dims, [row[name].std() for row in found], "o-", color=colour, label=label)
     ax.axhline(found[0]["exact"], color="black", linestyle="--", linewidth=1.2)
     ax.text(1, 0.8 * found[0]["exact"], f"the gradient itself: {found[0]['exact']:.2f}", va="top")
-    ax.set(title="Noise of two estimates of one gradient", xlabel="number of latent dimensions")
+    ax.set(title="Spread of two estimates of one gradient", xlabel="number of latent dimensions")
     ax.set(ylabel="standard deviation of one draw", ylim=(1, 2000), xticks=dims)
     ax.set_xticks(dims, [str(dim) for dim in dims])
     ax.minorticks_off()

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from figures._style import GREEN, GREY, ORANGE, legend, new
 from skccvae import AutoencoderTransformer, GaussianVAETransformer
 
-__all__ = ["FIGURES", "clusters", "hole_share", "places"]
+__all__ = ["FIGURES", "clusters", "far_share", "places"]
 
 Array = NDArray[np.float64]
 SPREAD = 0.15
-#: A decoded place farther than this from every centre, four standard deviations, is in a hole.
+#: A decoded place farther than this from every centre, four standard deviations, is like no row.
 FAR = 4 * SPREAD
 
 
@@ -53,7 +53,7 @@ def places(model: str, n_draws: int = 4000, epochs: int = 200, seed: int = 0) ->
     return {"X": X, "codes": codes, "draws": z, "decoded": decoded, "distance": far}
 
 
-def hole_share(found: dict[str, Array]) -> float:
+def far_share(found: dict[str, Array]) -> float:
     """Share of the draws whose decoded place is far from all clusters."""
     return float(np.mean(found["distance"] > FAR))
 
@@ -68,13 +68,13 @@ def draw_holes(**settings: Any) -> Figure:
         step = max(1, len(found["draws"]) // 300)
         ax.plot(*found["decoded"][::step].T, "x", color=colour, markersize=4, label="decoded draws")
         ax.set(xlim=(-3, 3), ylim=(-2.2, 3.6), aspect="equal")
-        ax.set_title(f"{name}: {100 * hole_share(found):.0f} % in holes")
+        ax.set_title(f"{name}: {100 * far_share(found):.0f} % of draws far off")
         legend(ax, loc="upper left")
         quantile = (np.arange(len(found["draws"])) + 0.5) / len(found["draws"])
         axes[0, 2].plot(quantile, found["distance"], color=colour, label=name)
     ax = axes[0, 2]
     ax.axhline(FAR, color="black", linestyle="--", linewidth=1)
-    ax.text(0.01, FAR + 0.04, "hole above", fontsize=9)
+    ax.text(0.0, FAR + 0.04, "far off", fontsize=9)
     ax.set(title="Distance of the decoded place", xlabel="share of the draws with a smaller code")
     ax.set(ylabel="to the nearest centre", ylim=(0, 2.5))
     legend(ax, loc="upper left", ncols=2)

@@ -32,3 +32,14 @@ def test_fill_has_the_mean_one_over_the_prior(mnist: dict[str, np.ndarray]) -> N
     """The mean over the prior of q(z) / p(z) is the integral of q, which is 1."""
     ratio = figures.fill(figures.fit(**mnist, **SMALL), n=4000)
     assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(len(ratio))
+
+
+def test_the_kl_splits_into_parts_that_are_not_negative(mnist: dict[str, np.ndarray]) -> None:
+    found = figures.fit(**mnist, **SMALL)
+    parts = figures.split_kl(found)
+    terms = found.models["VAE"].evaluate(found.training)
+    # The model computes in float32, and both sum the same 800 rows.
+    assert abs(parts["kl"] - terms["kl"]) < 1e-4
+    assert parts["together"] > -4 * parts["error"]
+    # A row is one of 800, so its code cannot tell more than log(800) nats about which.
+    assert -4 * parts["error"] < parts["apart"] < np.log(800) + 4 * parts["error"]

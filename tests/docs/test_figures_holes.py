@@ -12,7 +12,7 @@ def test_the_prior_of_a_vae_has_smaller_holes() -> None:
         # Both have learned the clusters: some draw decodes to each, and codes have some spread.
         assert all(found["distance"][part].min() < 0.3 for part in np.array_split(range(4000), 3))
     assert abs(vae["codes"].std() - 1) < 0.25  # about as wide as the prior
-    assert figures.hole_share(vae) + 0.15 < figures.hole_share(autoencoder)
+    assert figures.far_share(vae) + 0.15 < figures.far_share(autoencoder)
 
 
 def test_the_figure_draws() -> None:
