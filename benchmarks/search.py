@@ -6,21 +6,25 @@ refit, scored by the bound of the log-likelihood. Models train for 60 epochs, wh
 searches have the same ``n_jobs``. They take turns, and the figure is the median over rounds of the
 ratio within a round. Processes are started before the first round.
 
-With ``--same`` it compares whole searches over seeds instead: the largest difference of the mean
-score of a candidate, and the choices.
+With ``--checkout`` the plain search runs with another version of the package, in a process of its
+own that waits while the other one works. With ``--same`` it compares whole searches over seeds
+instead: the largest difference of the mean score of a candidate, and the choices.
 
     OMP_NUM_THREADS=1 python benchmarks/search.py [--rounds 3] [--jobs 2] [--epochs 60]
-        [--layers 64-64 256-128] [--batches 32 128] [--same --seeds 3]
+        [--layers 64-64 256-128] [--batches 32 128] [--checkout ../other] [--same --seeds 3]
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
+import _workers
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -28,7 +32,6 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 
 from skccvae import ConstantCurvatureVAETransformer
-from skccvae.model_selection import PackedGridSearchCV
 
 GRID: dict[str, list[Any]] = {"curvature": [-2.0, -0.5, 0.0, 0.5, 1.0], "n_components": [2, 5]}
 
@@ -43,25 +46,45 @@ def searched(kind: type, estimator: Any, grid: dict, y: Any, jobs: int) -> tuple
     return time.perf_counter() - start, search
 
 
+def model(layers: str, batch: int, epochs: int) -> ConstantCurvatureVAETransformer:
+    return ConstantCurvatureVAETransformer(
+        hidden_layer_sizes=tuple(map(int, layers.split("-"))),
+        batch_size=batch,
+        max_epochs=epochs,
+        random_state=0,
+    )
+
+
+def work() -> None:
+    """Answer the seconds of a plain search to each line "layers batch epochs jobs"."""
+    for line in sys.stdin:
+        layers, batch, epochs, jobs = line.split()
+        vae = model(layers, int(batch), int(epochs))
+        print(searched(GridSearchCV, vae, GRID, None, int(jobs))[0], flush=True)
+
+
 def time_searches(options: argparse.Namespace) -> None:
+    from skccvae.model_selection import PackedGridSearchCV
+
+    other = None if options.checkout is None else _workers.start(__file__, options.checkout)
+
+    def seconds(kind: type, *fit: Any) -> float:
+        if other is not None and kind is GridSearchCV:
+            return float(_workers.ask(other, " ".join(map(str, (*fit, options.jobs)))))
+        return searched(kind, model(*fit), GRID, None, options.jobs)[0]
+
     print(f"{'layers':>10} {'batch':>6} {'plain s':>8} {'packed s':>9} {'ratio':>6}  rounds")
     for layers in options.layers:
         for batch in options.batches:
-            vae = ConstantCurvatureVAETransformer(
-                hidden_layer_sizes=tuple(map(int, layers.split("-"))),
-                batch_size=batch,
-                max_epochs=options.epochs,
-                random_state=0,
-            )
-            for kind in (GridSearchCV, PackedGridSearchCV):  # starts processes, fills caches
-                searched(kind, vae.set_params(max_epochs=1), GRID, None, options.jobs)
-            vae.set_params(max_epochs=options.epochs)
+            kinds = [GridSearchCV, PackedGridSearchCV]
+            for kind in kinds:  # starts processes, fills caches
+                seconds(kind, layers, batch, 1)
             rounds = []
             for number in range(options.rounds):
-                kinds = [GridSearchCV, PackedGridSearchCV]
-                found = {}
-                for kind in kinds if number % 2 == 0 else kinds[::-1]:
-                    found[kind], _ = searched(kind, vae, GRID, None, options.jobs)
+                found = {
+                    kind: seconds(kind, layers, batch, options.epochs)
+                    for kind in (kinds if number % 2 == 0 else kinds[::-1])
+                }
                 rounds.append((found[GridSearchCV], found[PackedGridSearchCV]))
             ratios = [plain / packed for plain, packed in rounds]
             plain, packed = (statistics.median(times) for times in zip(*rounds, strict=True))
@@ -74,6 +97,8 @@ def time_searches(options: argparse.Namespace) -> None:
 
 
 def compare_scores(options: argparse.Namespace) -> None:
+    from skccvae.model_selection import PackedGridSearchCV
+
     y = load_digits().target
     for layers in options.layers:
         for seed in range(options.seeds):
@@ -102,10 +127,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--layers", nargs="+", default=["64-64", "256-128"])
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 128])
+    parser.add_argument("--checkout", type=Path, help="package of the plain search")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--same", action="store_true", help="compare scores and not times")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     warnings.simplefilter("ignore", category=UserWarning)
+    if options.work:
+        return work()
     (compare_scores if options.same else time_searches)(options)
 
 

@@ -155,9 +155,9 @@ class VmappedModules(_Stack):
 
         def one(state: dict[str, Tensor], *given: Tensor) -> Any:
             parts = iter(given)
-            return functional_call(
-                template, state, tuple(arg if arg is None else next(parts) for arg in args)
-            )
+            call_args = tuple(arg if arg is None else next(parts) for arg in args)
+            # No two names are of one tensor; torch would look for such names at each call.
+            return functional_call(template, state, call_args, tie_weights=False)
 
         return vmap(one)(self._state, *given)
 

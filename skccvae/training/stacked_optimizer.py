@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skccvae.nn.stacking import Held
+from skccvae.training.adam import Adam
 from skccvae.training.net import VAENet
 from skccvae.training.optimizer_state import AVERAGES
 
@@ -75,7 +76,7 @@ class StackedOptimizer:
             own = [p for number in numbers for p in self.own[number]]
             stacks = [part.parameter for part in parts]
             groups.append({"params": [*stacks, *own], "lr": setting[0], "decay": setting[1]})
-        self.adam = torch.optim.Adam(groups, fused=True)
+        self.adam = Adam(groups, fused=True)
         for parts, _ in self.runs:
             for part in parts:
                 self._read_state(part)
