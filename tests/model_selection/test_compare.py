@@ -214,7 +214,7 @@ def test_seeds_and_threads(table) -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"geometries": ["pca", "torus"]}, ValueError, "names out of.*got .'pca', 'torus'."),
+        ({"geometries": ["pca", "torus"]}, ValueError, "names from.*got .'pca', 'torus'."),
         ({"geometries": ["pca"]}, ValueError, "at least one other than 'pca'"),
         ({"geometries": ["plane", "plane"]}, ValueError, "each once"),
         ({"n_repeats": 1}, ValueError, "'n_repeats' parameter of compare_geometries"),
