@@ -164,9 +164,9 @@ def estimate_curvature(
     best = int(np.argmin(stresses))
     if best == 0:
         warnings.warn(
-            "The distances fit a hyperbolic space better the more it is curved, up to a curvature "
-            "radius of a twentieth of the largest distance, where the search ends. Noise in many "
-            "dimensions behaves like this, and large trees may too.",
+            "The more a hyperbolic space is curved, the better it fits the distances, up to a "
+            "curvature radius of a twentieth of the largest distance, where the search ends. "
+            "Noise in many dimensions behaves like this, and large trees may too.",
             UserWarning,
             stacklevel=2,
         )

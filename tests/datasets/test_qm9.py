@@ -141,7 +141,7 @@ def edited(row: int, column: int, text: str) -> list[str]:
     ("rows", "message"),
     [
         ([], "missing mol_id, smiles, A"),
-        ([HEADER], "a header and no molecules"),
+        ([HEADER], "a header but no molecules"),
         ([HEADER.replace(",gap", ",gapp"), *lines()[1:]], "missing gap"),
         ([*lines()[:3], lines()[3][:40]], "line 4: expected 21 fields, got"),
         (edited(2, 5, "many"), "line 3: could not convert string to float: 'many'"),

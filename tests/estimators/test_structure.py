@@ -217,7 +217,7 @@ def test_bytes_and_fractions_are_not_confused():
         on_bytes.transform(np.zeros((2, 6)))
     on_fractions = GaussianVAETransformer(**settings).fit(levels / 255.0)
     for method in (on_fractions.transform, on_fractions.posterior_distribution):
-        with pytest.raises(ValueError, match="divide X by 255"):
+        with pytest.raises(ValueError, match="Divide X by 255"):
             method(levels)
 
 
