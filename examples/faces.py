@@ -2,15 +2,16 @@ r"""
 Faces on the plane, the sphere and in hyperbolic space
 ======================================================
 
-Small grey crops of photographs, half of them faces: maps, what is left of a face after a few
-numbers, and whether the codes tell faces from the rest, beside PCA and raw pixels.
+The data are small grey crops of photographs, half of them faces. This example shows maps,
+reconstructions of faces from a few numbers, and how well the codes tell faces from other crops,
+compared with PCA and raw pixels.
 
 .. include:: ../_static/figures/faces_made.txt
 
 These are 200 crops of 25 x 25 pixels that come with scikit-image (``pip install scikit-image``):
-100 faces of Labeled Faces in the Wild and 100 other places of the same photographs. They are not
-CelebA, which may not be passed on. Who has CelebA's official folder gets the same for colour images
-and its forty attributes from a script in the repository::
+100 faces of Labeled Faces in the Wild and 100 other parts of the same photographs. They are not
+from CelebA, which may not be passed on. If you have CelebA's official folder, a script in the
+repository does the same for colour images and its forty attributes::
 
     python benchmarks/celeba.py --folder FOLDER --rows 20000 --epochs 10 --save-to PICTURES
 """
@@ -40,7 +41,7 @@ GEOMETRIES = {
 }
 
 # %%
-# Default models of two and of ten dimensions, fitted to 140 of the crops.
+# Default models of two and of ten dimensions are fitted to 140 of the crops.
 
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=60, random_state=0, stratify=y)
 models = {
@@ -60,7 +61,8 @@ for ax, name in zip(axes, GEOMETRIES, strict=True):
 #
 #    All 200 crops.
 #
-# Faces that no model has seen, and what PCA and the models keep of them in ten numbers.
+# The next figure shows faces that no model has seen, and their reconstructions by PCA and the
+# models from ten numbers.
 
 shown = X_test[y_test == 1][:14]
 pca = PCA(10, random_state=0).fit(X_train)
@@ -82,7 +84,7 @@ for ax, (name, images) in zip(axes, rows.items(), strict=True):
 #
 #    Faces held out, from ten numbers each.
 #
-# Face or not? Means of five folds, with their standard deviation.
+# Is a crop a face? The table shows means of five folds, with their standard deviation.
 
 
 def row(name: str, d: int, make, metric_of=None) -> str:

@@ -2,8 +2,9 @@ r"""
 MNIST in three geometries
 =========================
 
-Handwritten digits in the plane, on the sphere and in the hyperbolic space: where the digits lie,
-what the models make of them, and how well classifiers read the codes, beside PCA and raw pixels.
+This example shows handwritten digits in the plane, on the sphere and in the hyperbolic space: where
+the digits lie, how the models decode them, and how well classifiers read the codes, compared with
+PCA and raw pixels.
 
 .. include:: ../_static/figures/mnist_made.txt
 
@@ -32,8 +33,9 @@ X_train, y_train = X[:5000], y[:5000]
 X_test, y_test = X[60000:61000], y[60000:61000]
 
 # %%
-# Three geometries at two dimensions and at ten, fitted to 5000 images in 15 epochs, so that all of
-# it takes minutes. A grey value is read as the probability of a white pixel.
+# Models of three geometries with two and with ten dimensions are fitted to 5000 images for 15
+# epochs, so that everything takes minutes. A grey value is read as the probability of a white
+# pixel.
 
 GEOMETRIES = {
     "plane": GaussianVAETransformer,
@@ -47,7 +49,7 @@ models = {
 }
 
 # %%
-# Test images in the two-dimensional spaces, each on a map of its own. No model has seen a label.
+# The maps show test images in the two-dimensional spaces. No model has seen a label.
 
 figure = plt.figure("mnist_maps", figsize=(9, 2.7), layout="constrained")
 axes = figure.subplots(1, 3, width_ratios=[1, 1.75, 1])
@@ -60,7 +62,7 @@ for ax, name in zip(axes, GEOMETRIES, strict=True):
 #
 #    Codes of 1000 test images.
 #
-# What the decoders draw there.
+# The next figure shows what the decoders return there.
 
 figure = plt.figure("mnist_grids", figsize=(9, 2.7), layout="constrained")
 axes = figure.subplots(1, 3, width_ratios=[1, 1.75, 1])
@@ -74,8 +76,8 @@ for ax, name in zip(axes, GEOMETRIES, strict=True):
 #
 #    Decoded points of the three spaces.
 #
-# Images of points drawn from the prior, and the geodesic between two test images: points at equal
-# distances, decoded.
+# The next figure shows decoded points drawn from the prior, and decoded points at equal distances
+# along the geodesic between two test images.
 
 
 def strip(ax, images, title: str) -> None:
@@ -103,7 +105,7 @@ for column, d in zip(axes.T, (2, 10), strict=True):
 #    Draws from the priors, and geodesics.
 #
 # Two classifiers read the codes: logistic regression, and five nearest neighbours in the distance
-# of the space. PCA of the same width and the 784 pixels themselves stand beside them.
+# of the space. They also read PCA of the same width and the 784 pixels themselves.
 
 
 def accuracies(step, distances=pairwise_distances) -> str:
@@ -130,8 +132,9 @@ print(f"{'pixels':<12}{784:>6}" + accuracies(None))
 # .. literalinclude:: ../_static/figures/mnist_printed.txt
 #    :language: text
 #
-# At both widths all three spaces are read better than PCA of the same width, by both classifiers.
-# At two dimensions the sphere is ahead; at ten the three are level with logistic regression, and
-# within two points of each other with neighbours. The 784 pixels win: logistic regression reads
-# them five points better than any ten numbers, and their neighbours are one point ahead of the
-# sphere's. One seed and 1000 test images: a standard error is about one point.
+# At both widths, both classifiers do better on all three spaces than on PCA of the same width. At
+# two dimensions the sphere is ahead. At ten the three are level with logistic regression, and
+# within two points of each other with neighbours. The 784 pixels win: logistic regression is five
+# points better on them than on any ten numbers, and neighbours are one point better than on the
+# sphere. These are results of one seed and 1000 test images, with a standard error of about one
+# point.

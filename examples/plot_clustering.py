@@ -2,10 +2,10 @@ r"""
 Clusters in latent spaces
 =========================
 
-Do classes that nobody named come apart? `AgglomerativeClustering` groups scikit-learn's handwritten
-digits into ten clusters by distances: of the pixels, of principal components, and the geodesic ones
-of three spaces. The adjusted Rand index says how far clusters and digits agree: 1 is perfect, 0 is
-chance.
+Do classes separate without labels? `AgglomerativeClustering` groups scikit-learn's handwritten
+digits into ten clusters by distances between pixels, between principal components, and by geodesic
+distances in three spaces. The adjusted Rand index measures how far clusters and digits agree: 1 is
+perfect, 0 is chance.
 """
 
 import matplotlib.pyplot as plt
@@ -33,7 +33,7 @@ def clusters(D):
 
 
 # %%
-# Three seeds for the models; pixels and PCA have no seed.
+# The models have three seeds. Pixels and PCA have no seed.
 
 print(
     f"{'pixels':<12}{X.shape[1]:>4}   {adjusted_rand_score(y, clusters(pairwise_distances(X))):.3f}"
@@ -53,11 +53,12 @@ for d in (2, 10):
         print(f"{name:<12}{d:>4}   {np.mean(found):.3f} ± {np.std(found, ddof=1):.3f}")
 
 # %%
-# Plane and sphere are ahead of PCA of the same width and of the pixels, and at ten dimensions level
-# with each other within the spread of the seeds. The hyperbolic space is ahead of PCA at two
-# dimensions only, and no better than the pixels.
+# The plane and the sphere are better than PCA of the same width and than the pixels. At ten
+# dimensions they are level with each other within the spread of the seeds. The hyperbolic space is
+# better than PCA only at two dimensions, and no better than the pixels.
 #
-# The clusters of two dimensions, coloured by cluster. The numbers of clusters are not digits.
+# The next figure shows the clusters in two dimensions, coloured by cluster. The numbers of the
+# clusters are not digits.
 
 figure = plt.figure(figsize=(9, 3.1), layout="constrained")
 axes = figure.subplots(1, 3, width_ratios=[1, 1.75, 1])

@@ -2,9 +2,9 @@ r"""
 A search over curvature
 =======================
 
-Curvature is one number, and a search may cross its sign. Two data sets whose geometry is known
-stand at the two ends: a tree, whose nodes multiply with their depth, and a mixture on a sphere,
-both seen through a map into many dimensions. The score is the log-likelihood of rows held out.
+Curvature is one number, and a search may cover both signs. Two data sets of known geometry are at
+the two ends: a tree, whose nodes multiply with their depth, and a mixture on a sphere. Both are
+seen through a map into many dimensions. The score is the log-likelihood of held-out rows.
 """
 
 import matplotlib.pyplot as plt
@@ -22,9 +22,9 @@ tables = {
 }
 
 # %%
-# The same settings for every curvature; K = 0 is the Gaussian model. Each fold leaves out a fifth
-# of the rows, and all curvatures see the same folds. The models train
-# together. The decoder begins with distances to geodesic hyperplanes, which fit every K.
+# All curvatures have the same settings, and K = 0 is the Gaussian model. Each fold leaves out a
+# fifth of the rows, and all curvatures see the same folds. The models train together. The decoder
+# first computes distances to geodesic hyperplanes, which suit every K.
 
 grid = {
     "n_components": [2],
@@ -40,7 +40,7 @@ searches = {
 }
 
 # %%
-# Error bars are the standard deviation over the folds.
+# The error bars show the standard deviation over the folds.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for ax, (name, search) in zip(axes, searches.items(), strict=True):
@@ -48,8 +48,9 @@ for ax, (name, search) in zip(axes, searches.items(), strict=True):
     ax.set_title(name)
 
 # %%
-# Folds differ by more than curvatures do, since some rows are harder than others. Within a fold the
-# rows are the same, so the differences from K = -2 tell more: their mean, and its standard error.
+# Folds differ more than curvatures do, since some rows are harder than others. Within a fold the
+# rows are the same, so the differences from K = -2 say more. The table shows their mean and its
+# standard error.
 
 for name, search in searches.items():
     found = search.cv_results_
@@ -62,13 +63,14 @@ for name, search in searches.items():
         print(f"  K = {K:4.1f}  {mean:+7.2f} ± {error:.2f} nats")
 
 # %%
-# On the mixture every K from 0.5 to 4 is 25 to 45 nats above K = -2, with a standard error of 2 to
-# 4, and the best negative one is within a nat of that: the search finds the sign, though not the
+# On the mixture, every K from 0.5 to 4 is 25 to 45 nats above K = -2, with a standard error of 2 to
+# 4, and the best negative K is within a nat of K = -2. The search finds the sign, though not the
 # value. On the tree it does not: K = -4, -2, 1 and 2 are level within a standard error. The
-# log-likelihood asks how well rows are decoded, and not whether distances are those of the tree,
-# which is where hyperbolic space pays. K = 0 is low on both, and that is the decoder, not the
-# geometry. Distances to hyperplanes are curved functions of the code, except at K = 0, where they
-# are linear and so say less. The profile has no jump there (K = 0.001 scores as K = 0 does), and no
-# dip with ``decoder_input="tangent"``, whose numbers are the same at every K.
+# log-likelihood measures how well rows are decoded. It does not measure whether distances are those
+# of the tree, which is where hyperbolic space helps. The score of K = 0 is low on both data sets
+# because of the decoder, not the geometry. Distances to hyperplanes are curved functions of the
+# code, except at K = 0, where they are linear and therefore less expressive. The profile has no
+# jump there (K = 0.001 scores as K = 0 does), and no dip with ``decoder_input="tangent"``, whose
+# numbers are the same at every K.
 
 plt.show()

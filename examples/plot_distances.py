@@ -2,15 +2,15 @@
 Distances that mean something
 =============================
 
-A latent space has distances, and users read them: near codes are similar rows. A variational
-autoencoder does not promise that. Its objective knows how well rows are decoded and how much the
-codes say, and each row chooses the scale of its own posterior. `distance_weight` adds what is
-missing, a term that makes geodesic distances proportional to distances of the rows.
+Users read the distances of a latent space as if near codes were similar rows. A variational
+autoencoder does not promise that. Its objective measures only how well rows are decoded and how
+much information the codes hold, and each row has its own posterior scale. `distance_weight` adds
+the missing term, which makes geodesic distances proportional to distances between rows.
 
-The rows are WordNet's mammals: for each of 1182 kinds, which groups it belongs to. The true
-distances are known, the numbers of steps between two kinds in the tree. A plane has too little room
-for a tree, because the number of nodes grows exponentially with the depth, and the area of a disk
-does not. In hyperbolic space it does.
+The rows are WordNet's mammals: each of 1182 rows says which groups a kind of mammal belongs to. The
+true distance between two kinds is known: it is the number of steps between them in the tree. A
+plane has too little room for a tree, because the number of nodes grows exponentially with the
+depth, but the area of a disk does not. In hyperbolic space it does.
 """
 
 import matplotlib.pyplot as plt
@@ -37,7 +37,8 @@ models = {
 }
 
 # %%
-# Geodesic distances between kinds that were not in the training rows, against steps in the tree.
+# The figure shows geodesic distances between kinds that were not in the training rows, against the
+# number of steps in the tree.
 
 upper = np.triu_indices(len(test), 1)
 steps = mammals.tree_distances[np.ix_(test, test)][upper]
@@ -55,8 +56,8 @@ axes[0].set_ylabel("geodesic distance")
 plt.show()
 
 # %%
-# The maps of all kinds, coloured by their group. With the term, and with room, groups become
-# branches.
+# These are maps of all kinds, coloured by their group. With the distance term, and in a space with
+# enough room, groups become branches.
 
 fig, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
 for ax, name in zip(axes, list(models)[1:], strict=True):

@@ -2,9 +2,9 @@ r"""
 Few labels, many images
 =======================
 
-Three labels a class for scikit-learn's handwritten digits, and no label for the other images. A
-model that sees the labels while it is fitted (`supervised_weight` above 0; y is -1 where there is
-none) stands beside the same model without them, PCA and the pixels.
+Scikit-learn's handwritten digits get three labels per class, and the other images get none. A model
+that sees the labels while it is fitted (`supervised_weight` above 0; y is -1 where there is none)
+is compared with the same model without labels, PCA and the pixels.
 """
 
 import matplotlib.pyplot as plt
@@ -33,8 +33,8 @@ def split(seed: int):
 
 
 # %%
-# The nearest labelled image decides, in each space. Means of three splits, and their standard
-# deviation.
+# In each space, the nearest labelled image decides the class. The table shows means of three
+# splits, and their standard deviation.
 
 settings = {"max_epochs": 40, "random_state": 0}
 accuracy = {name: [] for name in ("pixels", "PCA", "sphere", "sphere, labels seen")}
@@ -56,10 +56,11 @@ for name, found in accuracy.items():
     print(f"{name:<20} {np.mean(found):.3f} ± {np.std(found, ddof=1):.3f}")
 
 # %%
-# All four are level within the standard deviation of the splits: ten numbers keep what the nearest
-# neighbour needs, and thirty labels in the training add nothing to that here.
+# All four are level within the standard deviation of the splits. Ten numbers keep the information
+# that the nearest neighbour needs, and thirty labels in training add nothing to that here.
 #
-# Test images of the last split on a sphere of two dimensions, without labels and with the thirty.
+# The last figure shows test images of the last split on a two-dimensional sphere, without labels
+# and with the thirty labels.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
 for ax, weight in zip(axes, (0.0, 10.0), strict=True):

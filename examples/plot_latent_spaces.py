@@ -2,8 +2,9 @@ r"""
 Pictures of latent spaces
 =========================
 
-Each geometry has a map of its own. Handwritten digits in the plane, on the sphere and in the
-hyperbolic plane; what the models decode there; and how their training went.
+Each geometry has its own kind of map. This example shows handwritten digits in the plane, on the
+sphere and in the hyperbolic plane, the images that the models decode there, and the course of their
+training.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +24,7 @@ from skccvae.plotting import (
     TrainingDisplay,
 )
 
-# For layers and batches this small, more threads cost more than they bring.
+# For layers and batches this small, more threads cost more than they gain.
 torch.set_num_threads(1)
 digits = load_digits()
 X, y = digits.images / 16, digits.target
@@ -42,9 +43,9 @@ sphere = SphericalVAETransformer(2, **settings).fit(X)
 disk = HyperbolicVAETransformer(2, **settings).fit(X)
 
 # %%
-# The plane as it is, with rings at round distances; the sphere in Hammer's projection, which keeps
-# areas; the hyperbolic plane as the Poincaré disk, which keeps angles. There, solid lines are
-# geodesics and dashed ones circles around the origin.
+# The plane is shown as it is, with rings at round distances. The sphere is shown in Hammer's
+# projection, which preserves areas, and the hyperbolic plane as the Poincaré disk, which preserves
+# angles. In the disk, solid lines are geodesics, and dashed lines are circles around the origin.
 
 fig = plt.figure(figsize=(11, 3.4), layout="constrained")
 axes = fig.subplots(1, 3, width_ratios=[1, 1.75, 1])
@@ -52,7 +53,7 @@ for ax, vae in zip(axes, (plane, sphere, disk), strict=True):
     LatentDisplay.from_estimator(vae, X, y, ax=ax)
 
 # %%
-# A code is not a point but a distribution. Ellipses hold 90 % of the posterior of some digits.
+# A code is not a point but a distribution. The ellipses hold 90 % of the posterior of some digits.
 
 fig = plt.figure(figsize=(11, 3.4), layout="constrained")
 axes = fig.subplots(1, 3, width_ratios=[1, 1.75, 1])
@@ -60,22 +61,24 @@ for ax, vae in zip(axes, (plane, sphere, disk), strict=True):
     LatentDisplay.from_estimator(vae, X, y, ax=ax, uncertainty=True)
 
 # %%
-# The sphere once more, as a globe that turns its side with the most digits to you (``view`` turns
-# it otherwise). With the extra ``skccvae[interactive]``, ``interactive()`` of this display is a
-# globe of plotly that you turn yourself, with the label of the digit under the pointer.
+# Here is the sphere once more, as a globe seen from the side with the most digits (``view`` sets
+# another side). With the extra ``skccvae[interactive]``, the method ``interactive()`` of this
+# display makes a plotly globe that you can turn yourself, and that shows the label of the digit
+# under the pointer.
 
 LatentDisplay.from_estimator(sphere, X, y, kind="3d")
 
 # %%
-# The factors of a product stand side by side.
+# The factors of a product are drawn side by side.
 
 settings["max_epochs"] = 15
 product = MixedCurvatureVAETransformer(signature="h2,s2,e2", **settings).fit(X)
 LatentDisplay.from_estimator(product, X, y)
 
 # %%
-# What the models decode: in the plane at equal steps of probability, on the sphere at equal areas,
-# in the disk at equal geodesic steps. Given the digits, the map of the sphere is turned as above.
+# The next figures show decoded images: in the plane at equal steps of probability, on the sphere at
+# equal areas, and in the disk at equal geodesic steps. Because the digits are passed, the map of
+# the sphere is turned as above.
 
 ManifoldGridDisplay.from_estimator(plane)
 
@@ -88,12 +91,13 @@ ManifoldGridDisplay.from_estimator(sphere, X)
 ManifoldGridDisplay.from_estimator(disk)
 
 # %%
-# Images and what is left of them after two numbers.
+# These are images and their reconstructions from two numbers.
 
 ReconstructionDisplay.from_estimator(disk, X, n_images=20)
 
 # %%
-# The curves of the training; the weight of the KL rises over the first fifteen epochs.
+# The last figure shows the training curves. The weight of the KL rises over the first fifteen
+# epochs.
 
 TrainingDisplay.from_estimator(sphere)
 plt.show()

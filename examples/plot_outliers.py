@@ -2,9 +2,9 @@ r"""
 Outliers by likelihood
 ======================
 
-A detector sees one digit only, and has to tell new images of it from those of the other digits.
-`LatentOutlierDetector` takes the log-likelihood of a model for a score; beside it stand two
-detectors of scikit-learn and the likelihood of probabilistic PCA.
+A detector sees images of only one digit, and has to tell new images of it from those of other
+digits. `LatentOutlierDetector` uses the log-likelihood of a model as a score. It is compared with
+two of scikit-learn's detectors and with the likelihood of probabilistic PCA.
 """
 
 import matplotlib.pyplot as plt
@@ -27,8 +27,8 @@ detectors = {
 }
 
 # %%
-# Area under the ROC curve, with each of four digits as the known one: half of its images are fitted
-# to, and the others have to be told from all other digits.
+# The table shows the area under the ROC curve, with each of four digits as the known one. The
+# detectors are fitted to half of its images, and have to tell the other half from all other digits.
 
 known = (0, 3, 8, 9)
 scores = {name: [] for name in detectors}
@@ -44,11 +44,11 @@ for name, found in scores.items():
     print(f"{name:<20}" + "".join(f"{s:>8.3f}" for s in found) + f"{np.mean(found):>8.3f}")
 
 # %%
-# The sphere is ahead of both detectors of scikit-learn, and no better than probabilistic PCA, which
-# takes no training and is the first thing to try here.
+# The sphere is better than both of scikit-learn's detectors, but no better than probabilistic PCA,
+# which needs no training and is the first thing to try here.
 #
-# The last detector, which knows nines: its lowest scores among nines it has not seen, and its
-# highest among other digits.
+# The figure is for the last detector, which knows nines. It shows the nines it has not seen with
+# the lowest scores, and the other digits with the highest scores.
 
 score = detector.score_samples(X)
 nines = held_out[np.argsort(score[held_out])][:10]

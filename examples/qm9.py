@@ -2,14 +2,14 @@ r"""
 Small molecules of QM9
 ======================
 
-From SMILES to fingerprints to codes: a map of chemical space on the sphere and in the Poincaré
-disk, the neighbours of a molecule, and four properties predicted from 32 numbers, beside
-`TruncatedSVD` of the same width.
+This example goes from SMILES to fingerprints to codes. It shows a map of chemical space on the
+sphere and in the Poincaré disk, the neighbours of a molecule, and four properties predicted from 32
+numbers, compared with `TruncatedSVD` of the same width.
 
 .. include:: ../_static/figures/qm9_made.txt
 
-QM9 lies in the folder that ``SKCCVAE_DATA`` names; without one, call `fetch_qm9` once with
-``download_if_missing=True``. The extra ``molecules`` brings RDKit.
+QM9 is read from the folder that ``SKCCVAE_DATA`` names. Without such a folder, call `fetch_qm9`
+once with ``download_if_missing=True``. The extra ``molecules`` installs RDKit.
 """
 
 # sphinx_gallery_thumbnail_path = '_static/figures/qm9_maps.png'
@@ -50,9 +50,9 @@ fingerprint = FingerprintTransformer(
 X_train, X_test = fingerprint.fit_transform(S_train), fingerprint.transform(S_test)
 
 # %%
-# Two numbers a molecule, learned from the fragments alone. The colours are the gap between the
-# highest occupied and the lowest empty orbital, which no model has seen. They span the middle 96
-# per cent, for a few molecules are far from all others.
+# Each molecule gets two numbers, learned only from the fragments. The colours show the gap between
+# the highest occupied and the lowest empty orbital, which no model has seen. They span the middle
+# 96 per cent, because a few molecules are far from all others.
 
 common = {
     "likelihood": "isotropic_gaussian",
@@ -80,9 +80,10 @@ bars[-1].set_label("HOMO-LUMO gap (eV)")
 #
 #    Codes of 1000 test molecules.
 #
-# Four properties from 32 numbers: a linear model with a small weight of the KL, its axes turned to
-# principal ones, and ridge regression or boosted trees behind it. Settings are those of an earlier
-# choice and were not tuned here. Mean absolute errors on the test molecules:
+# Four properties are predicted from 32 numbers by ridge regression or boosted trees. The numbers
+# come from a linear model with a small weight of the KL, and are rotated to their principal axes.
+# The settings were chosen earlier and were not tuned here. The table shows mean absolute errors on
+# the test molecules.
 
 linear = common | {"hidden_layer_sizes": (), "beta": 0.02, "learning_rate": 3e-3}
 encoders = {
@@ -115,12 +116,12 @@ for name, encoder in encoders.items():
 # .. literalinclude:: ../_static/figures/qm9_printed.txt
 #    :language: text
 #
-# `TruncatedSVD` is ahead of the models: with trees for all four properties, and far ahead for
+# `TruncatedSVD` is better than the models: with trees for all four properties, and by far for
 # polarisability and heat capacity, which grow with the size of a molecule. It does not subtract
 # means, and so keeps that size. With ridge regression the sphere is level with it for the dipole.
 #
-# A test molecule with a ring, and its nearest training molecules by the geodesic distance of the
-# 32-dimensional spaces, with the gap of each.
+# The last figure shows a test molecule with a ring, and its nearest training molecules by the
+# geodesic distance of the 32-dimensional spaces, with the gap of each.
 
 asked = next(i for i, s in enumerate(S_test) if Chem.MolFromSmiles(s).GetRingInfo().NumRings())
 molecules, legends = [], []

@@ -54,10 +54,11 @@ MODELS = {
 DIMENSIONS = (2, 10)
 
 # %%
-# No parameter is set but the dimension: the models start at the principal components, choose their
-# likelihood from the range of the pixels and their number of epochs from that of the rows. The
-# search sets the curvature, too. In hyperbolic space the prior has a fixed scale, against which
-# curvature means something; on the sphere, with its uniform prior, it would only be a unit.
+# No parameter is set except the dimension. The models start at the principal components, choose
+# their likelihood from the range of the pixels, and their number of epochs from the number of rows.
+# The search also sets the curvature. In hyperbolic space the prior has a fixed scale, which gives
+# the curvature a meaning. On the sphere, with its uniform prior, the curvature would only be a
+# unit.
 
 SEARCH = {"curvature": [-2.0, -1.0, -0.5, -0.1], "n_components": [2, 10, 30]}
 SEARCH_ROWS = 3000
@@ -87,7 +88,7 @@ def load(mnist: str | None):
 
 # %%
 # Two classifiers read the codes. Logistic regression is the last step of a pipeline. The nearest
-# neighbours go by the geodesic distance of the space, which is what ``geodesic_distances`` is for.
+# neighbours use the geodesic distance of the space, from ``geodesic_distances``.
 
 
 def with_classifier(step) -> Pipeline:
@@ -180,13 +181,13 @@ def search(data, grid: dict, seed: int, n_jobs: int | None, **settings) -> None:
 
 
 # %%
-# The picture shows the test images in each two-dimensional space, in a chart of its own: the plane
-# as it is; the sphere in Hammer's projection, which keeps areas; the hyperbolic plane as the
-# Poincare disk, which keeps angles. Rings lie at distances 1, 2, 3, ... from the origin, in the
-# plane at 2, 4, 6, ...
+# The picture shows the test images in each two-dimensional space, each in its own chart: the plane
+# as it is, the sphere in Hammer's projection, which preserves areas, and the hyperbolic plane as
+# the Poincare disk, which preserves angles. Rings lie at distances 1, 2, 3, ... from the origin,
+# and in the plane at 2, 4, 6, ...
 
-# Tol's muted scheme, with orange and grey: made for readers with any of the common colour
-# deficiencies, for whom the digits' names stand there too.
+# Tol's muted scheme, with orange and grey, is made for readers with any of the common colour
+# deficiencies. The names of the digits are written out for them too.
 COLOURS = np.array(
     "#332288 #ee7733 #44aa99 #cc6677 #999933 #88ccee #882255 #117733 #aa4499 #666666".split()
 )
@@ -277,7 +278,7 @@ def draw(models: dict, X, y, path: Path) -> None:
 
 
 # %%
-# All together.
+# Finally, all of it together.
 
 
 def main(arguments: list[str] | None = None) -> None:

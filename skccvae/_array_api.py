@@ -1,8 +1,7 @@
-"""Arrays of other libraries: tensors and arrays on GPUs become NumPy arrays, and results go back.
+"""Arrays of other libraries: convert tensors and GPU arrays to NumPy, and convert results back.
 
-The estimators work on NumPy arrays at the border, whatever holds X. With scikit-learn's
-``array_api_dispatch`` results come back as what X was, as they do from scikit-learn's own
-transformers.
+The estimators work on NumPy arrays, whatever X is. With scikit-learn's ``array_api_dispatch``,
+results have the type of X, as those of scikit-learn's own transformers do.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def as_given(values: np.ndarray, X: Any) -> Any:
 
 
 def _dispatched(X: Any) -> Any:
-    """The array API namespace of X, or None where NumPy's is meant."""
+    """The array API namespace of X, or None if NumPy is meant."""
     if not get_config()["array_api_dispatch"] or isinstance(X, np.ndarray | np.generic):
         return None
     if not (isinstance(X, torch.Tensor) or hasattr(X, "__array_namespace__")):

@@ -1,4 +1,4 @@
-"""Read the labels that a user passes as y, whatever holds them and whatever marks a missing one."""
+"""Read the labels in y, in any container and with any mark for a missing label."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Labels(NamedTuple):
 
 
 def read_labels(y: Any, n_rows: int) -> list[Labels]:
-    """Separate the targets of y, and the labels from the missing ones.
+    """Separate the targets of y, and separate labels from missing ones.
 
     NaN, None, NaT, ``pandas.NA`` and masked entries are missing, in any container.
 
@@ -47,7 +47,7 @@ def read_labels(y: Any, n_rows: int) -> list[Labels]:
     Raises
     ------
     ValueError
-        If y has another shape, or a target mixes kinds of labels or holds something else than
+        If y has another shape, or a target mixes kinds of labels or contains something other than
         numbers, bools or text.
     """
     # Column by column: in one array, a column of text would turn the numbers into objects.
@@ -64,10 +64,11 @@ def read_labels(y: Any, n_rows: int) -> list[Labels]:
 
 
 def is_measured(values: np.ndarray) -> bool:
-    """Whether the labels of a target are measured numbers and not the names of classes.
+    """Whether the labels of a target are measured numbers rather than names of classes.
 
-    Fractions are measured. Whole numbers are if they take many values: more than 20, and more than
-    a tenth of the number of labels. Digits from 0 to 9 are classes, counts up to 1000 are not.
+    Fractions are measured. Whole numbers are measured if they take many values: more than 20, and
+    more than a tenth of the number of labels. Digits from 0 to 9 are classes, counts up to 1000 are
+    not.
     """
     if values.dtype.kind not in "fiu":
         return False
@@ -77,7 +78,7 @@ def is_measured(values: np.ndarray) -> bool:
 
 
 def warn_of_many_classes(values: np.ndarray, number: int) -> None:
-    """Warn about numbers as text, and where scikit-learn's classifiers warn of many classes."""
+    """Warn about numbers as text, and in the cases in which scikit-learn's classifiers warn."""
     if values.dtype.kind != "U":
         return
     classes = np.unique(values)
@@ -146,6 +147,6 @@ def _of_one_kind(values: np.ndarray, number: int) -> np.ndarray:
 
 def _wrong_kind(found: str, number: int) -> ValueError:
     return ValueError(
-        f"Target {number} of y holds {found}; expected numbers, bools or names of classes as text, "
-        "not mixed, with NaN or None for rows without label. Turn dates into numbers, such as days."
+        f"Target {number} of y holds {found}; expected numbers, bools or class names as text, not "
+        "mixed, with NaN or None for rows without a label. Turn dates into numbers, such as days."
     )

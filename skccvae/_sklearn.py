@@ -1,8 +1,8 @@
 """The private names of scikit-learn that this package uses, in one place.
 
 scikit-learn validates the parameters of its own estimators with these classes, and other packages
-follow it: an error for a bad parameter then reads the same here as there. They carry an underscore,
-so a new version may move them. Then this file is the one to mend.
+follow it, so that an error about a bad parameter reads the same here as there. The names begin with
+an underscore, so a new version may move them. In that case this is the only file to change.
 """
 
 from __future__ import annotations

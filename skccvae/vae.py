@@ -1,13 +1,14 @@
-"""The model: encode, draw from the posterior, decode, weigh the evidence.
+"""The model: encode, draw from the posterior, decode, compute the evidence.
 
-`VAE` knows nothing of data loading, optimisers and estimators. It takes a batch of rows in model
+`VAE` knows nothing about data loading, optimisers and estimators. It takes a batch of rows in model
 units and returns log-likelihoods and KLs in nats.
 
 In every method ``x`` holds the columns that the likelihood describes, shape (n, p). ``extra`` holds
-what the encoder alone reads, shape (n, q), such as the graphs of molecules. Most models have none.
-``weights`` are those of the rows, shape (n,), and ``target_weights`` those of their targets, shape
-(n, t). A weighted mean is the sum of weighted values over the number of rows (of labels, for
-targets). So if weights have mean 1 over all rows, means over batches have the right mean.
+inputs for the encoder only, shape (n, q), such as the graphs of molecules. Most models have none.
+``weights`` are the weights of the rows, shape (n,), and ``target_weights`` those of their targets,
+shape (n, t). A weighted mean is the sum of weighted values divided by the number of rows (by the
+number of labels, for targets). If weights have mean 1 over all rows, the mean of the batch means is
+therefore right.
 """
 
 from __future__ import annotations
@@ -57,38 +58,38 @@ class VAE(nn.Module):
     Parameters
     ----------
     encoder : torch.nn.Module
-        Maps the likelihood's inputs, (n, likelihood.n_inputs), to hidden features (n, h). Where a
-        batch has ``extra``, that is its second argument.
+        Maps the likelihood's inputs, (n, likelihood.n_inputs), to hidden features (n, h). If a
+        batch has ``extra``, that is the second argument.
     latent : Latent
         Posterior head, prior and decoder features.
     decoder : torch.nn.Module
         Maps latent features (n, f) to likelihood outputs (n, o).
     likelihood : Likelihood
-        Meaning of the outputs.
+        The meaning of the outputs.
     predictor : PredictionHead, optional
         Likelihood of targets given latent features.
     supervised_weight : float, default=0.0
-        Weight of that likelihood in the objective, where each target counts with its mean over the
-        labelled rows of a batch.
+        Weight of the predictor's log-likelihood in the objective, where each target counts with its
+        mean over the labelled rows of a batch.
     distance_weight : float, default=0.0
         Weight of the stress between geodesic distances of locations and distances of rows.
     distance_metric : callable, optional
-        Called as ``distance_metric(inputs, x)`` with what the encoder reads from the rows and the
-        rows in model units, both of n rows; returns their distances, shape (n, n). Default:
-        Euclidean distances of the first.
+        Called as ``distance_metric(inputs, x)`` with the encoder's inputs and the rows in model
+        units, both of n rows. It returns the distances between the rows, shape (n, n). Default:
+        Euclidean distances between the encoder's inputs.
     missing : bool, default=False
-        Whether NaN in a row is a value that was not observed. The log-likelihood of the row is that
-        of the rest. The encoder reads 0 there, and where it has an ``n_mask``, the indicator of
-        missing values behind the row.
+        Whether NaN in a row stands for a value that was not observed. The log-likelihood of the row
+        is then that of the other values. The encoder reads 0 in place of NaN. If it has an
+        ``n_mask``, it also reads the indicator of missing values after the row.
 
     Attributes
     ----------
     distance_scale : Tensor of shape ()
-        Nats of a unit of stress, from the last `measure_distance_scale`.
+        Price of a unit of stress in nats, from the last `measure_distance_scale`.
     generator : torch.Generator or None
-        Source of the noise of training steps. None, as at first, means torch's global generator.
+        Source of the noise of training steps. None, the initial value, is torch's global generator.
     rounded : RoundedWeights or None
-        Weights with which the networks of training steps run. None, as at first, means their own.
+        Weights for the networks in training steps. None, the initial value, means their own.
 
     Examples
     --------
@@ -156,13 +157,13 @@ class VAE(nn.Module):
         return self.head(self.rounded.call(self.encoder, *inputs).float())
 
     def _inputs(self, x: Tensor) -> Tensor:
-        """What the encoder reads of rows, shape (n, likelihood.n_inputs + n_mask)."""
+        """The encoder's inputs for rows, shape (n, likelihood.n_inputs + n_mask)."""
         if self.missing:
             return encoder_rows(self.likelihood, x, self.n_mask)
         return self.likelihood.encoder_inputs(x)
 
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Log-likelihood of what was observed of each row, in nats of the user's X."""
+        """Log-likelihood of the observed values of each row, in nats of the user's X."""
         if outputs.dtype == torch.bfloat16:
             outputs = outputs.float()
         if self.missing:
@@ -181,8 +182,9 @@ class VAE(nn.Module):
     def encode_in_double(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """`encode` for inference, with the head and linear features in float64.
 
-        In float32, matrix products round a row by the number of rows beside it and its place among
-        them. Standardised components and curved coordinates magnify that last digit.
+        In float32, matrix products round a row differently, depending on the number of rows beside
+        it and its place among them. Standardised components and curved coordinates magnify that
+        last digit.
         """
         inputs, encoder, head = self._inputs(x), self.encoder, self.head
         if isinstance(encoder, SkipEncoder):
@@ -198,7 +200,7 @@ class VAE(nn.Module):
         return outputs.reshape(*lead, outputs.shape[-1])
 
     def _decode_in_training(self, features: Tensor) -> Tensor:
-        """`decode` with rounded weights, if there are any; then the outputs are bfloat16."""
+        """`decode` with rounded weights, if there are any. The outputs are then bfloat16."""
         if self.rounded is None:
             return self.decode(features)
         lead = features.shape[:-1]
@@ -375,12 +377,12 @@ class VAE(nn.Module):
         seed : int
             Seed of the noise.
         extra : Tensor of shape (n, q), optional
-            What the encoder alone reads. The noise does not depend on it: it may be filled up with
-            zeros, and more of them beside a larger graph.
+            Inputs for the encoder only. The noise does not depend on them. They may be padded with
+            zeros, and with more zeros beside a larger graph.
         draws_at_once : int, optional
-            Draws per row that are in memory at once; all of them by default.
+            Number of draws per row that are in memory at once. By default, all of them.
         targets : Tensor of shape (n, t), optional
-            Labels whose log-likelihood is wanted, NaN where unknown.
+            Labels whose log-likelihood is wanted, with NaN where unknown.
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode_in_double(x, extra)

@@ -1,4 +1,4 @@
-"""Data sets: fetchers, loaders of what ships with the package, generators of known geometry."""
+"""Data sets: fetchers, loaders for data in the package, and generators of known geometry."""
 
 from skccvae.datasets._branching import make_branching_diffusion
 from skccvae.datasets._celeba import fetch_celeba

@@ -1,4 +1,4 @@
-"""What the data sets share: where files lie, checksums, atomic writes, the Bunch."""
+"""Code that the data sets share: data folders, checksums, atomic writes, the Bunch."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def data_homes(data_home: str | os.PathLike[str] | None) -> list[Path]:
     Parameters
     ----------
     data_home : str, path-like or None
-        A folder named by the user is the only one. For None: the folder named by the environment
-        variable ``SKCCVAE_DATA`` if that is set, then scikit-learn's own data folder.
+        A folder named by the user is the only one. None means the folder named by the environment
+        variable ``SKCCVAE_DATA`` if it is set, then scikit-learn's own data folder.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def _temporary_file(path: Path) -> tuple[BinaryIO, Path]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary files that killed writers of `path` have left: nobody locks them."""
+    """Remove temporary files that killed writers of `path` have left, which nobody locks."""
     if fcntl is None:
         return
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
@@ -142,7 +142,7 @@ def download(url: str, path: Path, sha256: str) -> Path:
     ----------
     url : str
     path : Path
-        Its folder is made if it does not exist.
+        The file to write. Its folder is made if it does not exist.
     sha256 : str
         Expected checksum, in hexadecimal.
 
@@ -194,14 +194,14 @@ def read_maybe_gzipped(path: Path) -> bytes:
 
 
 def packaged_table(file: str) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a gzipped CSV file of ``skccvae/datasets/data``."""
+    """Header and rows of a gzipped CSV file in ``skccvae/datasets/data``."""
     raw = (files("skccvae.datasets") / "data" / file).read_bytes()
     header, *rows = csv.reader(io.StringIO(gzip.decompress(raw).decode("ascii")))
     return header, rows
 
 
 def optional_import(module: str, purpose: str, install: str) -> Any:
-    """Import an optional package, or say what needs it and how to install it."""
+    """Import an optional package; the ImportError says what needs it and how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

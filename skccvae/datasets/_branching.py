@@ -1,4 +1,4 @@
-"""Branching diffusion: noisy observations of a random tree, data of hyperbolic geometry."""
+"""Branching diffusion: noisy observations of a random tree, as data of hyperbolic geometry."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def make_branching_diffusion(
         Number of rows, spread over the nodes as evenly as possible: each of the n nodes is
         observed ``n_samples // n`` times, and a random choice of nodes once more.
     depth : int, default=6
-        Edges from the root to a leaf. 0 gives the root alone.
+        Number of edges from the root to a leaf. 0 gives only the root.
     branching : int, default=2
-        Children of each inner node. 1 gives a chain.
+        Number of children of each inner node. 1 gives a chain.
     n_features : int, default=50
         Ambient dimension.
     scale : float, default=1.0
@@ -88,8 +88,8 @@ def make_branching_diffusion(
     shuffle : bool, default=True
         Whether to shuffle the rows; otherwise they come node by node.
     target : {"depth", "node", "branch"}, default="depth"
-        What `target` holds for each row: the number of edges from the root, the number of the
-        node, or the number (from 1) of the root's child above the node, with 0 for the root.
+        What `target` holds for each row: the number of edges from the root, the number of the node,
+        or the number (from 1) of the root's child above the node, with 0 for the root itself.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
@@ -105,18 +105,18 @@ def make_branching_diffusion(
         data : ndarray of shape (n_samples, n_features)
             Noisy observations of nodes.
         target : ndarray of shape (n_samples,), int64
-            What the parameter `target` names.
+            The quantity named by the parameter `target`.
         node : ndarray of shape (n_samples,), int64
-            The node that each row observes. The root is 0, and numbers go on level by level.
+            The node that each row observes. The root is 0, and nodes are numbered level by level.
         positions : ndarray of shape (n_nodes, n_features)
             The nodes, in the units of `data`.
         parent : ndarray of shape (n_nodes,), int64
             Parent of each node; -1 for the root.
         depth : ndarray of shape (n_nodes,), int64
-            Edges from the root to each node.
+            Number of edges from the root to each node.
         tree_distances : ndarray of shape (n_nodes, n_nodes), int16
-            Edges between every two nodes. ``tree_distances[np.ix_(node, node)]`` has them between
-            every two rows, of shape (n_samples, n_samples).
+            Number of edges between every two nodes. ``tree_distances[np.ix_(node, node)]`` gives
+            them between every two rows, of shape (n_samples, n_samples).
         feature_names : list of str
             Names of the columns of `data`.
         frame : DataFrame or None
@@ -201,7 +201,7 @@ def make_branching_diffusion(
 
 
 def _parents(depth: int, branching: int) -> np.ndarray:
-    """Parent of each node of a complete tree, numbered level by level; -1 for the root."""
+    """Parent of each node of a complete tree, numbered level by level, and -1 for the root."""
     sizes = [1]
     while len(sizes) <= depth and sum(sizes) <= _MAX_NODES:
         sizes.append(sizes[-1] * branching)
@@ -215,5 +215,5 @@ def _parents(depth: int, branching: int) -> np.ndarray:
 
 
 def _branch(table: np.ndarray) -> np.ndarray:
-    """Child of the root (nodes 1, 2, ...) above each node, itself included; 0 for the root."""
+    """Child of the root (nodes 1, 2, ...) above or at each node, and 0 for the root."""
     return np.maximum(table[:, 1], 0) if table.shape[1] > 1 else np.zeros(1, np.int64)

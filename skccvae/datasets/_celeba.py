@@ -76,30 +76,30 @@ def fetch_celeba(
     """Load the CelebA faces from the official folder, cropped and resized.
 
     The first call decodes the images into one file (2.5 GB at 64 x 64), with a progress bar. If it
-    is interrupted, the next call goes on where it stopped. Later calls map that file, read only
-    what is used, and no longer need the JPEGs. This package contains no part of the data set and
-    never downloads it: the licence forbids passing it on.
+    is interrupted, the next call continues where it stopped. Later calls map that file into memory,
+    read only the parts they use, and no longer need the JPEGs. This package contains no part of the
+    data set and never downloads it, because the licence forbids redistribution.
 
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Folder of the official release, or one that holds it in ``celeba/`` or ``CelebA/``:
-        ``img_align_celeba/``, ``list_attr_celeba.txt`` and ``list_eval_partition.txt``, either
-        together or in ``Img/``, ``Anno/`` and ``Eval/`` as published. For None, the folder named
-        by the environment variable ``SKCCVAE_DATA``, then scikit-learn's data folder.
+        Folder of the official release, or one that holds it in ``celeba/`` or ``CelebA/``. The
+        release is ``img_align_celeba/``, ``list_attr_celeba.txt`` and ``list_eval_partition.txt``,
+        either together or in ``Img/``, ``Anno/`` and ``Eval/`` as published. None means the folder
+        named by the environment variable ``SKCCVAE_DATA``, then scikit-learn's data folder.
     subset : {"all", "train", "validation", "test"}, default="all"
         Part of the official partition.
     crop : int, default=148
-        Side of the central square that is kept, in pixels; 148 and 140 are usual, 178 is the
+        Side of the central square that is kept, in pixels. 148 and 140 are common, and 178 is the
         maximum.
     size : int, default=64
-        Side of the images returned, which Pillow's bilinear filter resizes (with antialiasing).
+        Side of the returned images, resized by Pillow's bilinear filter (with antialiasing).
     attributes : str, list of str or None, default=None
-        The attribute or attributes in `target`; None means all 40. One name gives a 1-D target.
+        The attribute or attributes in `target`. None means all 40. One name gives a 1-D target.
     cache_dir : str or path-like, default=None
-        Folder of the decoded file; None means the folder of the data set.
+        Folder of the decoded file. None means the folder of the data set.
     n_jobs : int or None, default=-1
-        Number of threads that decode: None means 1, -1 one per core.
+        Number of threads that decode. None means 1, and -1 means one per core.
     verify_checksum : bool, default=False
         If True, read the whole decoded file and compare it with the checksums made when it was
         built.
@@ -121,7 +121,7 @@ def fetch_celeba(
         data : memmap of shape (n_samples, size * size * 3), uint8
             Read-only; pixels row by row, colours last. A DataFrame if `as_frame`.
         target : ndarray of shape (n_samples, n_attributes) or (n_samples,), int8
-            1 where the attribute is present, else 0.
+            1 if the attribute is present, and 0 otherwise.
         images : memmap of shape (n_samples, size, size, 3), uint8
             The same memory as `data`, as images.
         target_names : list of str
@@ -158,9 +158,9 @@ def fetch_celeba(
 
     Notes
     -----
-    The parts of the official partition are consecutive. In a partition of your own they may not be;
-    then ``subset`` copies its images into memory. Delete the ``celeba_*.npy`` files if you replace
-    the JPEGs.
+    The parts of the official partition are consecutive. With a partition of your own they may not
+    be, and then ``subset`` copies its images into memory. Delete the ``celeba_*.npy`` files if you
+    replace the JPEGs.
 
     References
     ----------
@@ -267,7 +267,7 @@ def _attribute_names(attributes: str | Sequence[str] | None, names: list[str]) -
 
 
 def _rows(subset: str, partition: np.ndarray) -> slice | np.ndarray:
-    """Rows of a part, as a slice where they are consecutive: a slice copies nothing."""
+    """Rows of a part, as a slice if they are consecutive, because a slice copies nothing."""
     if subset == "all":
         return slice(None)
     rows = np.flatnonzero(partition == _PARTITION[subset])

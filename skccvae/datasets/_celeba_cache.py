@@ -90,7 +90,7 @@ class ImageCache:
         return images
 
     def build(self, folder: Path, *, n_jobs: int | None = None, verbose: bool = True) -> None:
-        """Decode the images of a folder; go on where an earlier call was interrupted.
+        """Decode the images of a folder, continuing where an earlier call was interrupted.
 
         Parameters
         ----------
@@ -104,8 +104,8 @@ class ImageCache:
         Raises
         ------
         ValueError
-            If an image is missing, damaged, or of another size; the message names it. What was
-            decoded before stays for the next call.
+            If an image is missing, damaged, or of another size. The message names it. Images that
+            were decoded before are kept for the next call.
         OSError
             If the cache cannot be written.
         """
@@ -156,7 +156,7 @@ class ImageCache:
         }
 
     def _partial_file(self) -> np.memmap[Any, np.dtype[np.uint8]]:
-        """Map the unfinished file for writing; make it, or make it anew, where it is no use."""
+        """Map the unfinished file for writing; make a new one if there is none that can be used."""
         with self._refuse_to_write():
             try:
                 images = open_memmap(self.part, mode="r+")
@@ -173,7 +173,7 @@ class ImageCache:
 
     @contextmanager
     def _locked_log(self) -> Iterator[TextIO]:
-        """Open the log; only one process at a time gets it, where the system has locks."""
+        """Open the log, for one process at a time if the system has file locks."""
         with self._refuse_to_write():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             log = self.checksums.open("a", encoding="utf-8")
@@ -235,4 +235,4 @@ def decode(path: Path, crop: int, size: int) -> Any:
         raise ValueError(f"{path}: there is no such file") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         # Pillow reports some broken files by a SyntaxError.
-        raise ValueError(f"{path}: damaged, it cannot be decoded ({error})") from error
+        raise ValueError(f"{path}: damaged, cannot be decoded ({error})") from error

@@ -22,7 +22,7 @@ def read_attributes(path: Path) -> tuple[list[str], list[str], np.ndarray]:
     files : list of str
     attribute_names : list of 40 str
     attributes : ndarray of shape (n, 40), int8
-        1 where the attribute is present (1 in the file), 0 where not (-1).
+        1 if the attribute is present (1 in the file), and 0 if not (-1 in the file).
 
     Raises
     ------
@@ -99,7 +99,7 @@ def read_partition(path: Path, files: list[str]) -> np.ndarray:
             parts.append(int(fields[1]))
     if len(names) != len(files):
         raise ValueError(
-            f"{path} lists {len(names)} images, but the attribute list beside it {len(files)}"
+            f"{path} lists {len(names)} images, but the attribute list beside it has {len(files)}"
         )
     for ours, theirs in zip(names, files, strict=True):
         if ours != theirs:
@@ -113,9 +113,9 @@ def check_folder(folder: Path, files: list[str]) -> None:
     Raises
     ------
     FileNotFoundError
-        If one is missing; the message names the first.
+        If one is missing. The message names the first.
     ValueError
-        If there are others as well; the message names the first.
+        If there are other files as well. The message names the first.
     """
     present = {name for name in os.listdir(folder) if name.lower().endswith(".jpg")}
     missing = [name for name in files if name not in present]

@@ -1,4 +1,4 @@
-"""Hourly temperature normals of two cities: real data on a circle, which ship with the package."""
+"""Hourly temperature normals of two cities: real data on a circle, included in the package."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ mean over the thirty years 1981 to 2010. A row is a day, from 1 January to 31 De
 February. The columns are the 24 hours of Seattle and then those of San Francisco. The target is
 the day, from 0 to 364.
 
-The rows lie on a loop: 31 December is as near to 1 January as any day is to the next. It is a
-flat loop, since spring and autumn have much the same mean temperature. They differ in its course
-over the day. The first principal component holds 97.6 % of the variance and the second 1.9 %.
+The rows lie on a loop: 31 December is as near to 1 January as any day is to the next. The loop is
+flat, since spring and autumn have much the same mean temperature and differ only in how the
+temperature changes over the day. The first principal component holds 97.6 % of the variance and the
+second 1.9 %.
 
 The hours do not follow daylight saving time: neither city's curve jumps where clocks change. The
-source lacks one value of each city, at 3 o'clock of 14 March. Here it is the mean of the same
-hour on the days before and after.
+source lacks one value for each city, at 3 o'clock on 14 March. Here that value is the mean of the
+same hour on the days before and after.
 
 Source: NOAA National Centers for Environmental Information, U.S. Hourly Climate Normals
 (1981-2010), a work of the United States government in the public domain. The values come from
@@ -45,11 +46,11 @@ Meteorological Society 93(11), 1687-1697.
 def load_daily_temperatures(
     *, return_X_y: bool = False, as_frame: bool = False
 ) -> Bunch | tuple[Any, Any]:
-    """Load the hourly temperature normals of Seattle and San Francisco, a row for each day.
+    """Load the hourly temperature normals of Seattle and San Francisco, one row for each day.
 
-    The days of the year make a circle, so the rows lie on a loop. It is a flat one: 97.6 % of the
+    The days of the year make a circle, so the rows lie on a loop. The loop is flat: 97.6 % of the
     variance is the change from winter to summer, and only the course of the temperature over the
-    day tells spring from autumn. The data ship with the package.
+    day distinguishes spring from autumn. The data are included in the package.
 
     Parameters
     ----------
@@ -64,9 +65,9 @@ def load_daily_temperatures(
         With the entries
 
         data : ndarray of shape (365, 48)
-            Temperatures in degrees Fahrenheit, 37.5 to 75.9: 24 hours of Seattle, 24 of San
-            Francisco. The hours do not follow daylight saving time. No value is missing: 3 o'clock
-            of 14 March, which the source lacks, is the mean of that hour on the days before and
+            Temperatures in degrees Fahrenheit, 37.5 to 75.9, for 24 hours in Seattle and 24 in San
+            Francisco. The hours do not follow daylight saving time. No value is missing: the source
+            lacks 3 o'clock on 14 March, which is the mean of that hour on the days before and
             after. A DataFrame if `as_frame`.
         target : ndarray of shape (365,), float64
             Day of the year: 0 is 1 January, 364 is 31 December. ``2 * np.pi * target / 365`` is

@@ -28,13 +28,13 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     Returns
     -------
     array : ndarray of uint8
-        Its shape is the one in the header.
+        The array, in the shape that the header states.
 
     Raises
     ------
     ValueError
-        If the magic number is wrong, or the file holds fewer or more bytes than its header
-        promises. The message names the file.
+        If the magic number is wrong, or the file holds fewer or more bytes than its header states.
+        The message names the file.
     """
     raw = read_maybe_gzipped(path)
     found = int.from_bytes(raw[:4], "big")
@@ -62,7 +62,7 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
 
 
 def idx_header(array: np.ndarray) -> bytes:
-    """Header that the IDX file of `array` (uint8) has."""
+    """Header of the IDX file for `array` (uint8)."""
     return b"".join(
         value.to_bytes(4, "big") for value in (0x0800 | array.ndim, *map(int, array.shape))
     )

@@ -1,4 +1,4 @@
-"""WordNet's nouns below mammal: a real tree, which ships with the package."""
+"""WordNet's nouns below mammal: a real tree, included in the package."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _DESCR = """\
 Mammals in WordNet
 ------------------
 
-The 1182 noun synsets of WordNet 3.1 at or below "mammal" (mammal.n.01): orders of mammals, and
-breeds of dogs and famous racehorses too. Their hypernyms (what each one is a kind of) make a tree
-of depth 9. A row is a synset, and the columns say which synsets it is or lies below. The number
-of edges between two synsets measures how far apart they are.
+The 1182 noun synsets of WordNet 3.1 at or below "mammal" (mammal.n.01). They include orders of
+mammals, breeds of dogs and famous racehorses. Their hypernyms (what each one is a kind of) make a
+tree of depth 9. A row is a synset, and the columns say which synsets it is or lies below. The
+number of edges between two synsets measures how far apart they are.
 
-The tree: a synset hangs below its first hypernym that is at or below "mammal". Of all hypernyms
-there, this leaves out one: pachyderm above elephant. An instance (Secretariat) hangs below what
-it is an instance of (thoroughbred).
+The tree: a synset hangs below its first hypernym that is at or below "mammal". This leaves out a
+single hypernym there, pachyderm above elephant. An instance (Secretariat) hangs below the synset
+that it is an instance of (thoroughbred).
 
-The columns: one for each synset that others lie below, except the root, whose column would be
-constant. A synset without hyponyms has the same row as the synset above it, so 292 of the 1182
+The columns: there is one for each synset that others lie below, except the root, whose column would
+be constant. A synset without hyponyms has the same row as the synset above it, so 292 of the 1182
 rows are distinct. Euclidean distances between the rows have a correlation of .948 with the tree's
-distances, over all pairs (Spearman's is .967): a map of the rows has to do better to add
+distances, over all pairs (Spearman's is .967). A map of the rows has to exceed this to add
 anything.
 
-The target: the synset below "placental", or below "mammal", that a synset is or lies below
-(carnivores, rodents, marsupials, ...), where it holds at least ten synsets; "other" for the rest.
+The target: the synset directly below "placental", or below "mammal", that a synset is or lies below
+(carnivores, rodents, marsupials, ...), if it holds at least ten synsets, and "other" otherwise.
 
-Synsets are named as NLTK names them: first word, part of speech, number of the sense. They are
-sorted by depth, and by name within a depth: shuffle them before a split.
+Synsets are named as in NLTK: first word, part of speech, number of the sense. They are sorted by
+depth, and by name within a depth, so shuffle them before a split.
 
 WordNet 3.1 Copyright 2011 by Princeton University. All rights reserved. Its licence permits
 redistribution, and is in skccvae/datasets/data/wordnet_license.txt.
@@ -55,11 +55,12 @@ NeurIPS 30. They embed the transitive closure of WordNet's mammals.
 def load_mammals(*, return_X_y: bool = False, as_frame: bool = False) -> Bunch | tuple[Any, Any]:
     """Load WordNet's tree of mammals, with the distances between its nodes.
 
-    Each row is one of the 1182 noun synsets at or below "mammal". The columns tell what it is or
-    lies below, as 0 or 1: a Bernoulli likelihood fits. The data ship with the package.
+    Each row is one of the 1182 noun synsets at or below "mammal". The columns say, as 0 or 1, which
+    synsets it is or lies below, so a Bernoulli likelihood fits. The data are included in the
+    package.
 
-    A synset hangs below its first hypernym that is at or below "mammal"; this leaves out one
-    hypernym of elephant and makes a tree of WordNet's graph.
+    A synset hangs below its first hypernym that is at or below "mammal". This turns WordNet's graph
+    into a tree, and leaves out a single hypernym, one of elephant.
 
     Parameters
     ----------
@@ -74,28 +75,28 @@ def load_mammals(*, return_X_y: bool = False, as_frame: bool = False) -> Bunch |
         With the entries
 
         data : ndarray of shape (1182, 291)
-            1 where the synset of the row is that of the column or lies below it, else 0. A
-            column is a synset that others lie below, except the root. A synset without hyponyms
-            has the same row as the synset above it: 292 rows are distinct. A DataFrame if
+            1 if the synset of the row is that of the column or lies below it, and 0 otherwise. A
+            column is a synset that others lie below, except the root. A synset without hyponyms has
+            the same row as the synset above it, so 292 rows are distinct. A DataFrame if
             `as_frame`.
         target : ndarray of shape (1182,), int64
             Group of each row: the child of placental, or of mammal, that it is or lies below. A
             Series if `as_frame`.
         target_names : list of str
-            Names of the groups, twelve with ``"other"``, which is the last and holds the groups
+            Names of the groups, twelve including ``"other"``, which comes last and holds the groups
             of fewer than ten synsets.
         names : list of str
-            Synset of each row as NLTK names it, ``"mammal.n.01"`` first: sorted by depth, then by
-            name. Shuffle the rows before a split.
+            Synset of each row as NLTK names it, with ``"mammal.n.01"`` first, sorted by depth and
+            then by name. Shuffle the rows before a split.
         feature_names : list of str
             Synset of each column.
         parent : ndarray of shape (1182,), int64
-            Row of the synset above; -1 for the root.
+            Row of the synset above, or -1 for the root.
         depth : ndarray of shape (1182,), int64
-            Edges from the root, 0 to 9.
+            Number of edges from the root, 0 to 9.
         tree_distances : ndarray of shape (1182, 1182), int16
-            Edges between every two rows, 0 to 16. The distances between the rows of `data` have a
-            correlation of .948 with them.
+            Number of edges between every two rows, 0 to 16. The distances between the rows of
+            `data` have a correlation of .948 with them.
         frame : DataFrame of shape (1182, 292) or None
             Data and target together if `as_frame`.
         DESCR : str

@@ -66,14 +66,14 @@ def fetch_mnist(
 ) -> Bunch | tuple[Any, Any]:
     """Load the MNIST images of handwritten digits.
 
-    The four IDX files are read where they lie, plain or gzipped. If there are none, scikit-learn
+    The four IDX files are read from their folder, plain or gzipped. If there are none, scikit-learn
     fetches the data from OpenML (``mnist_784``), and the IDX files are written to the data folder
     for the next call.
 
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Folder of the IDX files, or one that holds them in ``mnist/`` or ``MNIST/raw/``. For None,
+        Folder of the IDX files, or one that holds them in ``mnist/`` or ``MNIST/raw/``. None means
         the folder named by the environment variable ``SKCCVAE_DATA``, then scikit-learn's data
         folder.
     subset : {"all", "train", "test"}, default="all"
@@ -85,8 +85,8 @@ def fetch_mnist(
     as_frame : bool, default=False
         If True, `data` is a pandas DataFrame and `target` a Series.
     verify_checksum : bool, default=False
-        If True, the images and labels must have the SHA-256 of the published ones. Leave it False
-        for another data set in MNIST's format.
+        If True, check that the images and labels have the published SHA-256. Leave it False for
+        another data set in MNIST's format.
 
     Returns
     -------
@@ -94,9 +94,9 @@ def fetch_mnist(
         With the entries
 
         data : ndarray of shape (n_samples, 784), uint8
-            Pixels, row by row; a DataFrame if `as_frame`.
+            Pixels, row by row. A DataFrame if `as_frame`.
         target : ndarray of shape (n_samples,), int64
-            The digit; a Series if `as_frame`.
+            The digit. A Series if `as_frame`.
         images : ndarray of shape (n_samples, 28, 28), uint8
             The same memory as `data`, as images.
         feature_names : list of str
@@ -170,7 +170,7 @@ def fetch_mnist(
 def _find(
     data_home: str | os.PathLike[str] | None, parts: tuple[str, ...]
 ) -> dict[str, tuple[Path, Path]] | None:
-    """Paths of images and labels per part, in the first folder that has any; None if none has."""
+    """Paths of images and labels per part, in the first folder that has any; None if none does."""
     for folder in candidate_folders(data_home, _SUBFOLDERS):
         found = {}
         missing = []

@@ -83,29 +83,29 @@ def fetch_qm9(
 ) -> Bunch | tuple[Any, Any]:
     """Load QM9: SMILES strings and 19 quantum-chemical properties.
 
-    Reads MoleculeNet's ``qm9.csv``, plain or gzipped, or the folder of PyTorch Geometric's
-    ``QM9`` (``raw/gdb9.sdf.csv``; RDKit makes the SMILES from ``raw/gdb9.sdf``). If neither is
-    there, ``qm9.csv`` is downloaded (30 MB) and its checksum compared.
+    The function reads MoleculeNet's ``qm9.csv``, plain or gzipped, or the folder of PyTorch
+    Geometric's ``QM9`` (``raw/gdb9.sdf.csv``; RDKit makes the SMILES from ``raw/gdb9.sdf``). If
+    neither is there, it downloads ``qm9.csv`` (30 MB) and checks its checksum.
 
     Parameters
     ----------
     data_home : str or path-like, default=None
         Folder of the files, or one that holds them in ``qm9/`` or ``QM9/``, or a CSV file itself.
-        For None, the folder named by the environment variable ``SKCCVAE_DATA``, then
+        None means the folder named by the environment variable ``SKCCVAE_DATA``, then
         scikit-learn's data folder.
     subset : {"all", "train", "validation", "test"}, default="all"
         ``"all"`` means every molecule, in the order of the file. The other three are a random
         split: the first `n_train` molecules of a permutation seeded by `random_state`, the next
         `n_validation`, and the rest, each in the order of the permutation.
     targets : str, list of str or None, default=None
-        The property or properties in `target`; None means all 19. One name gives a 1-D target.
+        The property or properties in `target`. None means all 19. One name gives a 1-D target.
     energy_unit : {"published", "hartree", "ev"}, default="published"
         Unit of homo, lumo, gap, zpve, the energies u0 to g298 and the four atomisation energies.
-        ``"published"`` leaves them as they are in the file: hartree, but kcal/mol for the
-        atomisation energies. ``units`` in the Bunch states the unit of each target.
+        ``"published"`` keeps the units of the file: kcal/mol for the atomisation energies, and
+        hartree for the others. ``units`` in the Bunch states the unit of each target.
     drop_uncharacterized : bool, default=True
-        Whether to drop the 3054 uncharacterised molecules, where the file still has them. The
-        list is ``raw/uncharacterized.txt`` if there is one, else this package's own copy.
+        Whether to drop the 3054 uncharacterised molecules, if the file still has them. The list is
+        ``raw/uncharacterized.txt`` if there is one, and otherwise this package's own copy.
         ``n_dropped`` in the Bunch counts them.
     n_train, n_validation : int, default=110000 and 10000
         Sizes of the split.
@@ -124,7 +124,7 @@ def fetch_qm9(
         With the entries
 
         data : ndarray of shape (n_samples,), object
-            SMILES; a DataFrame with one column ``smiles`` if `as_frame`.
+            SMILES strings. A DataFrame with one column ``smiles`` if `as_frame`.
         target : ndarray of shape (n_samples, n_targets) or (n_samples,), float64
             One column per property, in the order of `target_names`.
         target_names : list of str
@@ -136,8 +136,8 @@ def fetch_qm9(
         n_dropped : int
             Number of uncharacterised molecules that were dropped from the file.
         n_unsanitized : int
-            Number of molecules in PyTorch Geometric's folder whose SMILES RDKit could not
-            sanitise; 0 for ``qm9.csv``.
+            Number of molecules in PyTorch Geometric's folder whose SMILES RDKit could not sanitise.
+            It is 0 for ``qm9.csv``.
         feature_names : list of str
             ``["smiles"]``.
         frame : DataFrame of shape (n_samples, 1 + n_targets) or None

@@ -64,7 +64,7 @@ def read_table(path: Path, *, with_smiles: bool) -> Table:
     Raises
     ------
     ValueError
-        If a column or a value is missing, a property is not a finite number, or a molecule comes
+        If a column or a value is missing, a property is not a finite number, or a molecule occurs
         twice. The message names the file and the line.
     """
     try:
@@ -103,7 +103,7 @@ def read_table(path: Path, *, with_smiles: bool) -> Table:
                 raise ValueError(f"{path}, line {line}: no SMILES for {row[id_column]}")
             smiles.append(row[smiles_column])
     if not ids:
-        raise ValueError(f"{path} has a header and no molecules")
+        raise ValueError(f"{path} has a header but no molecules")
     table = Table(
         np.array(ids, dtype=np.int64),
         np.array(smiles, dtype=object) if with_smiles else None,
@@ -118,7 +118,7 @@ def read_table(path: Path, *, with_smiles: bool) -> Table:
         )
     unique, counts = np.unique(table.ids, return_counts=True)
     if len(unique) != len(table.ids):
-        raise ValueError(f"{path}: gdb_{unique[counts > 1][0]} comes more than once")
+        raise ValueError(f"{path}: gdb_{unique[counts > 1][0]} occurs more than once")
     return table
 
 
@@ -138,7 +138,7 @@ def read_uncharacterized(path: Path) -> frozenset[int]:
     Raises
     ------
     ValueError
-        If the file lists no molecule, or another number of them than the last line says.
+        If the file lists no molecule, or the number of molecules differs from its last line.
     """
     text = read_maybe_gzipped(path).decode("utf-8", errors="replace")
     ids = frozenset(
@@ -167,7 +167,7 @@ def uncharacterized_ids() -> frozenset[int]:
 def read_sdf_smiles(path: Path, ids: np.ndarray) -> tuple[np.ndarray, int]:
     """SMILES of the structures in ``gdb9.sdf``, with RDKit.
 
-    The file has all hydrogens and no charges. An atom gets a charge where its bonds demand one (a
+    The file has all hydrogens and no charges. An atom gets a charge if its bonds demand one (a
     nitrogen with four bonds is N+), and hydrogens become implicit. A structure that RDKit still
     cannot sanitise keeps its unsanitised SMILES, and is counted.
 

@@ -75,9 +75,9 @@ def make_sphere_mixture(
     concentration : float or array-like of shape (n_clusters,), default=4.0
         Concentration of each component; 0 is the uniform distribution.
     means : array-like of shape (n_clusters, dim + 1), default=None
-        Mean directions, which are scaled to length 1. For None, they are the corners of a regular
-        simplex in random orientation if it has enough corners (``n_clusters <= dim + 2``), else
-        uniform draws.
+        Mean directions, which are scaled to length 1. None means the corners of a regular simplex
+        in random orientation if it has enough corners (``n_clusters <= dim + 2``), and uniform
+        draws otherwise.
     hidden_layer_size : int, default=64
         Width of the map. From about ``2 * dim + 2`` on, almost every draw is one-to-one.
     noise : float, default=0.1
@@ -198,7 +198,7 @@ def _unit_means(means: Any, n_clusters: int, dim: int) -> np.ndarray:
 
 
 def _simplex_or_uniform(n_clusters: int, dim: int, rng: np.random.RandomState) -> np.ndarray:
-    """Mean directions, as far apart as possible if the simplex has a corner for each."""
+    """Mean directions, as far apart as possible if a simplex has enough corners."""
     if n_clusters == 1 or n_clusters > dim + 2:
         draws = rng.standard_normal((n_clusters, dim + 1))
         return draws / np.linalg.norm(draws, axis=1, keepdims=True)

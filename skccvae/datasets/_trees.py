@@ -11,7 +11,7 @@ def ancestors(parent: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     parent : ndarray of shape (n_nodes,), int
-        Parent of each node. Node 0 is the root, with -1. A parent comes before its children.
+        Parent of each node. Node 0 is the root, with parent -1. Parents come before children.
 
     Returns
     -------
@@ -48,12 +48,12 @@ def depths(table: np.ndarray) -> np.ndarray:
 
 
 def distances(table: np.ndarray) -> np.ndarray:
-    """Edges between every two nodes: up to the last common ancestor and down again.
+    """Number of edges between every two nodes, up to the last common ancestor and down again.
 
     Parameters
     ----------
     table : ndarray of shape (n_nodes, depth + 1), int64
-        What `ancestors` returns.
+        The result of `ancestors`.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 r"""Probability distributions on spaces of constant curvature, as torch distributions.
 
-Every law has ``rsample`` with exact pathwise gradients and ``log_prob`` with respect to the
-Riemannian volume. Beyond these:
+Every law has ``rsample`` with exact pathwise gradients, and ``log_prob`` with respect to the
+Riemannian volume. The table shows what else each law offers:
 
 ======================  =======  ==============  =====================================
 law                     entropy  mean, variance  ``torch.func``
@@ -17,8 +17,8 @@ ProductDistribution     if all   if all          if all factors do
 ======================  =======  ==============  =====================================
 
 Means and variances are those of the coordinates in R^m. A mean lies inside the sphere, not on it.
-The derivatives of four laws are written by hand and exist once; the transformations of
-``torch.func`` refuse them, so use ``torch.autograd``. The other laws need ``validate_args=False``
+Four laws have hand-written derivatives of first order only. The transformations of ``torch.func``
+refuse these laws, so use ``torch.autograd`` instead. The other laws need ``validate_args=False``
 inside ``vmap``.
 
 ``torch.distributions.kl_divergence(p, q)`` has a closed form for these pairs, and raises

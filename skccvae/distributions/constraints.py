@@ -41,7 +41,7 @@ class _UnitVector(constraints.Constraint):
 
 
 class _Finite(constraints.Constraint):
-    """Finite numbers above 0, which torch's `positive` does not ask for; 0 itself if `zero`."""
+    """Finite numbers above 0; torch's `positive` allows infinity. With `zero`, 0 is allowed too."""
 
     def __init__(self, zero: bool) -> None:
         self.zero = zero
@@ -98,7 +98,7 @@ class OnManifold(constraints.Constraint):
 
 
 class SideBySide(constraints.Constraint):
-    """Rows whose consecutive parts, of the given sizes, each keep a constraint of their own."""
+    """Rows whose consecutive parts, of the given sizes, each satisfy their own constraint."""
 
     event_dim = 1
 

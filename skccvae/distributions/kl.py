@@ -136,7 +136,7 @@ def _kl_riemannian_normal_uniform(p: RiemannianNormal, q: HypersphericalUniform)
 
 
 def _square_between(p: NormalOnManifold, q: NormalOnManifold, name: str) -> Tensor:
-    """Squares of the coordinates between the locations, in float64; they must be 0 off R^d."""
+    """Squared coordinates between the locations, in float64. They must be 0 except on R^d."""
     if p.manifold != q.manifold:
         raise ValueError(
             f"both distributions must be on the same space, got {p.manifold!r} and {q.manifold!r}."

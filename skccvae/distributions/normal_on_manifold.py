@@ -68,7 +68,7 @@ class NormalOnManifold(Distribution, ABC):
         manifold: ConstantCurvature | PolarSpace,
         validate_args: bool | None = None,
     ) -> Self:
-        """Distribution located at ``exp_0`` of a tangent vector.
+        """Make a distribution located at ``exp_0`` of a tangent vector.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class NormalOnManifold(Distribution, ABC):
             The space. The curvature of a `PolarSpace` may be a tensor with a gradient. Draws and
             values are then in polar form, which has a limit at K = 0, unlike ambient coordinates.
         validate_args : bool, optional
-            Whether to check that tangent and scale are finite, and the arguments of ``log_prob``.
+            Whether to check that tangent and scale are finite, and to check values in ``log_prob``.
 
         Raises
         ------

@@ -42,11 +42,12 @@ class PowerSpherical(RotationallySymmetric):
 
     Notes
     -----
-    (1 + <mu, z>) / 2 follows the law Beta(kappa + (m - 1) / 2, (m - 1) / 2). Draws use its
-    tabulated quantile function, so they are functions of normal noise, like the draws of every
-    distribution here. The pathwise gradient is exact. For large kappa the law is close to a von
-    Mises-Fisher law of concentration kappa / 2. For kappa > 0 the density vanishes at -mu. Close to
-    -mu `log_prob` is as accurate as the coordinates of the point, which float32 stores to 6e-8.
+    (1 + <mu, z>) / 2 follows the law Beta(kappa + (m - 1) / 2, (m - 1) / 2). Draws use the
+    tabulated quantile function of this law, so they are functions of normal noise, like the draws
+    of every distribution here. The pathwise gradient is exact. For large kappa the law is close to
+    a von Mises-Fisher law of concentration kappa / 2. For kappa > 0 the density vanishes at -mu.
+    Close to -mu `log_prob` is as accurate as the coordinates of the point, which float32 stores to
+    6e-8.
 
     References
     ----------

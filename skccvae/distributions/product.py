@@ -74,7 +74,7 @@ class ProductDistribution(Distribution):
 
     @constraints.dependent_property(is_discrete=False, event_dim=1)
     def support(self) -> constraints.Constraint:
-        """The supports of the factors, side by side."""
+        """Supports of the factors, side by side."""
         return SideBySide([factor.support for factor in self.factors], self.sizes)
 
     @property

@@ -1,9 +1,9 @@
 r"""Projected normal distribution: the direction of a normal vector.
 
 Let x = mu + s * e in R^m with standard normal noise e, and z = x / |x|. In units of the scales the
-vector is y = x / s = nu + e with nu = mu / s. The direction z also determines that of y, which is
-w = (z / s) / |z / s|. Given it, the length of y has the law of `special/projected_normal.py` with
-alpha = <nu, w>, and integrating it out gives
+vector is y = x / s = nu + e with nu = mu / s. The direction z also determines the direction of y,
+which is w = (z / s) / |z / s|. Given w, the length of y has the law of
+`special/projected_normal.py` with alpha = <nu, w>. Integrating the length out gives
 
     log p(z) = -(m / 2) log(2 pi) - sum(log s) - m log|z / s| - |nu - alpha w|^2 / 2
                + log M_{m-1}(alpha).
@@ -52,11 +52,11 @@ class ProjectedNormal(Distribution):
 
     Notes
     -----
-    loc and scale times a common positive factor give the same law. Their squares must stay within
-    the range of the dtype: in float32 take numbers between 1e-18 and 1e18. With loc = 0 and equal
-    scales it is the uniform law. As the scales get small it tends to the normal law with these
-    scales, in the tangent space at the direction of loc. With unequal scales the law is not
-    symmetric about that direction, and may have two modes.
+    Multiplying loc and scale by a common positive factor does not change the law. Their squares
+    must stay within the range of the dtype: in float32 use numbers between 1e-18 and 1e18. With loc
+    = 0 and equal scales the law is uniform. As the scales become small it tends to the normal law
+    with these scales, in the tangent space at the direction of loc. With unequal scales the law is
+    not symmetric about that direction, and may have two modes.
 
     A draw is a smooth function of loc, scale and the noise, and autograd gives its exact pathwise
     gradient. The gradient grows like ``1 / |x|``. Its variance is finite for m >= 3. For m = 2 it
@@ -178,9 +178,9 @@ class ProjectedNormal(Distribution):
         return torch.addcmul(self.loc, self.scale, noise)
 
     def rsample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws from given noise, as `rsample_from_noise`, and their log-densities.
+        """Make draws from given noise as `rsample_from_noise` does, with their log-densities.
 
-        In terms of the noise no digits are lost for small scales.
+        The log-densities are computed from the noise, so no digits are lost for small scales.
         """
         x = self._vector(noise)
         length = torch.linalg.vector_norm(x, dim=-1)
@@ -195,7 +195,7 @@ class ProjectedNormal(Distribution):
         return x / length.unsqueeze(-1), log_prob
 
     def rsample_with_kl(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Draws from given noise, and for each an estimate of the divergence from the uniform law.
+        r"""Make draws from given noise, and estimate the divergence from the uniform law for each.
 
         Parameters
         ----------
@@ -213,23 +213,24 @@ class ProjectedNormal(Distribution):
         Notes
         -----
         The estimate is the log-density ratio at the draw, plus a term of mean 0. The uniform law is
-        the direction of a standard normal vector. So the log-ratio at z is that of the two normal
-        vectors x, less that of their lengths given z. The mean of the first and the mean of the
-        second given z have closed forms, and take the place of both. This adds
+        the distribution of the direction of a standard normal vector. So the log-ratio at z is the
+        log-ratio of the two normal vectors x, minus the log-ratio of their lengths given z. The
+        mean of the first has a closed form, and so has the mean of the second given z. These means
+        take the place of both. This adds
 
         .. math:: \tfrac12 \left(E|x|^2 - E[|x|^2 | z]\right)
             - \tfrac12 \left(E|e|^2 - E[|e|^2 | z]\right)
 
-        to the log-ratio. Here it is written so that no large terms cancel.
+        to the log-ratio. The code computes it in a form in which no large terms cancel.
 
         A common factor of loc and scale changes neither the law nor the log-ratio, but it does
-        change this term. It is chosen such that ``E|x|^2 = m``, where the divergence of the normal
-        vectors, a bound on that of the directions, is smallest. So the estimate does not depend on
-        the factor either.
+        change this term. The factor is chosen such that ``E|x|^2 = m``, which minimises the
+        divergence of the normal vectors, a bound on the divergence of the directions. The estimate
+        therefore does not depend on the factor of the arguments.
 
         At m = 3 with unit scales and ``|loc| = 1`` the standard deviation of the estimate is 0.06,
-        and that of the log-ratio is 0.80. At m = 41 with a normal loc and scales about 0.4 they are
-        0.3 and 4.7.
+        and that of the log-ratio is 0.80. At m = 41 with a normal loc and scales of about 0.4 they
+        are 0.3 and 4.7.
 
         Examples
         --------
@@ -276,16 +277,16 @@ class ProjectedNormal(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """There is no closed form; average draws instead."""
+        """Not defined, because there is no closed form; average draws instead."""
         raise NotImplementedError(_NO_MOMENTS.format("mean"))
 
     @property
     def variance(self) -> Tensor:
-        """There is no closed form; average over draws instead."""
+        """Not defined, because there is no closed form; average over draws instead."""
         raise NotImplementedError(_NO_MOMENTS.format("variance"))
 
     def entropy(self) -> Tensor:
-        """There is no closed form; average ``-log_prob`` over draws instead."""
+        """Not defined, because there is no closed form; average ``-log_prob`` over draws."""
         raise NotImplementedError(_NO_MOMENTS.format("entropy"))
 
 

@@ -62,18 +62,19 @@ class RiemannianNormal(NormalOnManifold):
 
     Notes
     -----
-    The distance r to the location has the density ``exp(-r^2/(2 s^2)) sin_K(r)^(d-1) / Z`` and the
-    direction is uniform. In units of s the law of the radius depends only on K s^2. Its normaliser,
-    moments and quantiles come from a one-dimensional quadrature of positive terms, tabulated once
-    per dimension. This works for every dimension and curvature, whereas the published closed form
-    for K < 0, an alternating sum of error functions [1]_, cancels from d = 5 on. Draws are
-    functions of normal noise, with exact pathwise gradients in location and scale.
+    The distance r to the location has the density ``exp(-r^2/(2 s^2)) sin_K(r)^(d-1) / Z``, and the
+    direction is uniform. In units of s the law of the radius depends only on K s^2. Its normalising
+    constant, moments and quantiles come from a one-dimensional quadrature of positive terms, which
+    is tabulated once for each dimension. This works for every dimension and curvature, whereas the
+    published closed form for K < 0, an alternating sum of error functions [1]_, suffers from
+    cancellation from d = 5 on. Draws are functions of normal noise, with exact pathwise gradients
+    in location and scale.
 
-    In Euclidean space it is the isotropic normal distribution, which is also the limit for K -> 0
-    from either side. On a sphere the support is the whole sphere, r <= pi R, and s -> infinity
-    gives the uniform distribution. In hyperbolic space wide laws in many dimensions lie far out, at
-    about r = (d - 1) s^2 sqrt(-K). Draws overflow float32 beyond r = 88/sqrt(-K). `log_prob`
-    computes a distance, which float32 resolves to 1e-3 up to about 9/sqrt(-K).
+    In Euclidean space the law is the isotropic normal distribution, which is also the limit for K
+    -> 0 from either side. On a sphere the support is the whole sphere, r <= pi R, and s -> infinity
+    gives the uniform distribution. In hyperbolic space, the mass of a wide law in many dimensions
+    lies far out, at about r = (d - 1) s^2 sqrt(-K). Draws overflow float32 beyond r = 88/sqrt(-K).
+    `log_prob` computes a distance, which float32 resolves to 1e-3 up to about 9/sqrt(-K).
 
     References
     ----------
@@ -112,7 +113,7 @@ class RiemannianNormal(NormalOnManifold):
 
     @property
     def mean_square_distance(self) -> Tensor:
-        """E[dist(z, loc)^2], shape batch_shape; d s^2 in flat space, less on a sphere."""
+        """E[dist(z, loc)^2], shape batch_shape. It is d s^2 in flat space, and less on a sphere."""
         square = radial_mean_square(self._c, self._dim, _sign_of(self._K))
         return self.scale.square() * square
 
@@ -141,8 +142,8 @@ class RiemannianNormal(NormalOnManifold):
         Returns
         -------
         Tensor of shape (..., ambient_dim)
-            It can be differentiated once in the location, the scale and a curvature that is a
-            tensor.
+            The draws. They can be differentiated once in the location, the scale and a curvature
+            that is a tensor.
 
         Raises
         ------

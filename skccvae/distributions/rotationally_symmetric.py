@@ -133,7 +133,7 @@ class RotationallySymmetric(Distribution):
 
     @property
     def _grid(self) -> ConcentrationGrid:
-        """Position of the concentrations in the tables; draw, KL and density share it."""
+        """Position of the concentrations in the tables, shared by draw, KL and density."""
         grid = self._grid_cache
         if grid is None:
             grid = concentration_grid(self.concentration.detach(), self.loc.shape[-1])

@@ -30,7 +30,7 @@ class SphericalCauchy(RotationallySymmetric):
         dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
         rho in [0, 1), of shape (...) and the same dtype. At 0 the law is uniform; for rho -> 1 it
-        tends to a point mass. Both broadcast.
+        tends to a point mass. loc and concentration broadcast.
     validate_args : bool, optional
         Whether to check parameters and values. The default is torch's.
 

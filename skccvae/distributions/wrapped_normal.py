@@ -67,11 +67,11 @@ class WrappedNormal(NormalOnManifold):
     of tangent vectors map to each of these points. At the location itself only the first preimage
     counts. `log_prob` raises a ValueError if the law winds round the sphere more than 2000 times.
 
-    In Euclidean space it is the normal distribution, which is also the limit for K -> 0 from either
-    side. `log_prob` computes a logarithm map. In hyperbolic space, for scales from 0.1 R to R and
-    up to 60 dimensions, float32 keeps 1e-3 nats up to a radius of 5 R. Farther out the error grows
-    like exp(radius / R), as does the distance between neighbouring float32 points: 0.02 nats at
-    8 R. `rsample_with_log_prob`, which training uses, does not need that map.
+    In Euclidean space the law is the normal distribution, which is also the limit for K -> 0 from
+    either side. `log_prob` computes a logarithm map. In hyperbolic space, for scales from 0.1 R to
+    R and up to 60 dimensions, float32 is accurate to 1e-3 nats up to a radius of 5 R. Farther out
+    the error grows like exp(radius / R), as does the distance between neighbouring float32 points:
+    it is 0.02 nats at 8 R. `rsample_with_log_prob`, which training uses, does not need that map.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What a fitted estimator holds: the names that its methods read, and the documentation of them."""
+"""The attributes of a fitted estimator, and their documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SavedAttributes:
-    """What `fit` decides and a saved file keeps. All other attributes are rebuilt from it."""
+    """The attributes that `fit` decides and a saved file keeps. Others are rebuilt from these."""
 
     n_iter_: int
     likelihood_: str
@@ -28,36 +28,37 @@ class SavedAttributes:
 
 
 class FittedAttributes(SavedAttributes):
-    """What `fit` leaves behind.
+    """The attributes that `fit` sets.
 
     Attributes
     ----------
     n_features_in_ : int
-        Number of columns of X; for images the numbers in one, 1 for molecules.
+        Number of columns of X. For images, the number of values in one image; for molecules, 1.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X had names that are all strings.
+        Names of the columns, if X had names and all of them were strings.
     n_iter_ : int
-        Epochs run by the last call of `fit` or `partial_fit`.
+        Number of epochs that the last call of `fit` or `partial_fit` ran.
     loss_curve_ : list of float
-        Training loss of each epoch: minus the objective (with ``beta`` and ``free_bits``), in nats
-        per row.
+        Training loss of each epoch, in nats per row: minus the objective, with ``beta`` and
+        ``free_bits`` applied.
     history_ : dict of list
-        For each epoch ``"epoch"``, ``"train_loss"``, ``"elbo"``, ``"reconstruction"``, ``"kl"``,
-        ``"beta"``, seconds ``"dur"``, ``"stress"`` with ``distance_weight``, and ``"valid_..."``
-        with early stopping.
-        ``"train_loss_best"`` and ``"valid_loss_best"`` say whether the loss is the smallest so far.
-        Callbacks add columns of theirs. ``pandas.DataFrame(history_)`` makes a table of it.
+        One list for each of the columns ``"epoch"``, ``"train_loss"``, ``"elbo"``,
+        ``"reconstruction"``, ``"kl"``, ``"beta"`` and ``"dur"`` (seconds), with one entry for each
+        epoch. ``distance_weight`` adds ``"stress"``, and early stopping adds the columns
+        ``"valid_..."``. ``"train_loss_best"`` and ``"valid_loss_best"`` say whether the loss is the
+        smallest so far. Callbacks may add columns of their own. ``pandas.DataFrame(history_)``
+        makes a table of it.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch module.
+        The trained net. Its torch module is ``net_.module_``.
     manifold_ : Manifold
         The latent space.
     curvature_ : float
-        Its curvature.
+        Curvature of the latent space.
     classes_ : ndarray of shape (n_classes,) or list
-        Labels of y, where ``supervised_weight`` is positive and y is discrete. For several targets,
-        a list with None for each real-valued one.
+        The labels in y. It exists only if ``supervised_weight`` is positive and y is discrete. For
+        several targets it is a list, with None in place of each real-valued target.
     likelihood_ : str
-        The likelihood in use: its name, or the import path of a class of yours.
+        The likelihood in use: its name, or the import path of your own class.
     device_ : str
         The device in use.
     """
@@ -75,7 +76,7 @@ class FittedAttributes(SavedAttributes):
 
     @property
     def history_(self) -> dict[str, list]:
-        """The history of the net as columns, one entry for each epoch."""
+        """The history of the net as columns, with one entry for each epoch."""
         rows = self._rows_of_history("history_")
         names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
         # NaN where a column of validation losses comes or goes, so that it stays a table.
@@ -96,7 +97,7 @@ class FittedAttributes(SavedAttributes):
 
     @property
     def classes_(self) -> np.ndarray | list[np.ndarray | None]:
-        """Labels of a discrete y under supervision; there is no such attribute otherwise."""
+        """The labels of a discrete y under supervision; without such labels, no attribute."""
         targets = getattr(self, "_targets", None)
         if targets is None or all(classes is None for classes in targets.classes):
             raise AttributeError(

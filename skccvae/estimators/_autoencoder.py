@@ -1,4 +1,4 @@
-"""A plain autoencoder: the baseline without noise and prior."""
+"""A plain autoencoder: the baseline without noise or prior."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from skccvae.nn import DeterministicLatent
 
 @with_parameters
 class AutoencoderTransformer(BaseVAETransformer):
-    """Autoencoder with a Euclidean code: no noise, no prior, no KL.
+    """Autoencoder with a Euclidean code: no noise, no prior and no KL divergence.
 
-    The baseline that every comparison starts from: the networks, likelihoods and training of the
-    other estimators, with the code read off the encoder directly.
+    This is the baseline for comparisons. It has the networks, likelihoods and training of the other
+    estimators, but its code is the output of the encoder itself.
 
     Parameters
     ----------
@@ -28,16 +28,15 @@ class AutoencoderTransformer(BaseVAETransformer):
 
     See Also
     --------
-    GaussianVAETransformer : The same with noise and a prior.
+    GaussianVAETransformer : The same model with noise and a prior.
 
     Notes
     -----
-    Without a prior there is nothing to sample from and no p(x): `sample` and
-    `posterior_distribution` do not exist here. `score_samples` and `score` give the
-    reconstruction log-likelihood at the code, which bounds nothing and cannot be compared with
-    the values of the other estimators.
-    ``beta``, ``kl_warmup_epochs``, ``free_bits``, ``objective``, ``n_latent_samples`` and
-    ``posterior_scale`` have no effect.
+    Without a prior there is nothing to sample from and no p(x), so `sample` and
+    `posterior_distribution` do not exist here. `score_samples` and `score` return the
+    log-likelihood of the reconstruction. It bounds nothing and cannot be compared with the values
+    of the other estimators. ``beta``, ``kl_warmup_epochs``, ``free_bits``, ``objective``,
+    ``n_latent_samples`` and ``posterior_scale`` have no effect.
 
     References
     ----------

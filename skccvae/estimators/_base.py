@@ -60,7 +60,7 @@ class BaseVAETransformer(
     TransformerMixin,
     BaseEstimator,
 ):
-    """Common part of the estimators; a leaf adds its own parameters and `_make_latent`."""
+    """Common part of the estimators. A subclass adds its own parameters and `_make_latent`."""
 
     # scikit-learn's `set_output` wraps methods in the body of its own subclasses only.
     transform = InferenceMixin.transform
@@ -84,21 +84,21 @@ class BaseVAETransformer(
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
             Rows of n_features columns, or images with more than two dimensions, which are
             flattened. A torch tensor may have any dtype and be on any device. Bytes (uint8) with
-            values above 1 are read as 8-bit intensities where the likelihood lives on [0, 1]. A
-            map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
-            ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
-            (bytes only up to the first above 1), for what ``likelihood="auto"`` asks, for the
-            scales of a Gaussian likelihood, and for the rows that a start at PCA looks at. A stream
-            is a torch ``DataLoader``, or an ``IterableDataset`` of batches (n_samples, ...) or of
-            rows (n_features,), each a tensor, an array or a sparse matrix, alone or in a tuple
-            ``(batch, labels)``; see the Notes.
+            values above 1 are read as 8-bit intensities if the support of the likelihood is [0, 1].
+            A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
+            ``numpy.memmap``, are read batch by batch. Before training, `fit` passes over them to
+            find the range of the data (bytes only up to the first value above 1), the facts that
+            ``likelihood="auto"`` needs, the scales of a Gaussian likelihood, and the rows for
+            ``init="pca"``. A stream is a torch ``DataLoader``, or an ``IterableDataset`` of batches
+            (n_samples, ...) or of rows (n_features,). Each batch or row is a tensor, an array or a
+            sparse matrix, alone or in a tuple ``(batch, labels)``; see the Notes.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
-            and None takes the labels of a ``Dataset``.
+            Ignored unless ``supervised_weight`` is positive. In that case NaN marks rows without a
+            label, and None takes the labels of a ``Dataset``.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts, a finite number that is not negative. A row of weight 2
-            counts as if it were there twice, and one of weight 0 as if it were not there at all.
-            Only ratios matter. None gives all rows the same weight.
+            How often each row counts: a finite number that is not negative. A row of weight 2
+            counts as if it appeared twice, and a row of weight 0 as if it were absent. Only the
+            ratios matter. None gives all rows the same weight.
 
         Returns
         -------
@@ -108,45 +108,50 @@ class BaseVAETransformer(
         Raises
         ------
         ValueError
-            If X holds infinity, or NaN that is no missing value (see ``missing``), is empty, or
-            leaves the support of the likelihood. If ``sample_weight`` has another length than X, is
-            negative or not finite anywhere, or is 0 everywhere.
-            If a stream is empty, or holds batches that differ in width, type or kind. If it comes
+            If X contains infinity, or NaN that does not stand for a missing value (see
+            ``missing``), if X is empty, or if it leaves the support of the likelihood. If
+            ``sample_weight`` differs from X in length, has an entry that is negative or not finite,
+            or is 0 everywhere. If a stream is empty, or its batches differ in width, type or kind.
+            If a stream comes with ``sample_weight``, ``early_stopping``, or a y that supervision
+            would read.
             with ``sample_weight``, ``early_stopping``, or a y that supervision would read.
         TypeError
-            If X is a generator, which can be read only once, or a stream yields what is no batch.
-            If ``likelihood`` is a class that does not inherit from `skccvae.nn.Likelihood`.
+            If X is a generator, which can be read only once, or a stream yields something that is
+            not a batch. If ``likelihood`` is a class that does not inherit from
+            `skccvae.nn.Likelihood`.
         DivergenceError
-            If a loss or weight becomes infinite or NaN; the last finite weights are kept.
+            If a loss or weight becomes infinite or NaN. The last finite weights are kept.
 
         Notes
         -----
-        The estimator takes over the new model when training ends; callbacks get the new net. If
-        `fit` fails in another way or is interrupted, the estimator stays as it was. There is one
-        exception: if Ctrl-C ends a first fit after an epoch or more, the whole epochs are kept.
+        The estimator takes over the new model when training ends; callbacks see the new net before
+        that. If `fit` fails or is interrupted, the estimator stays as it was, with two exceptions:
+        after a `DivergenceError` the last finite weights are kept, and if Ctrl-C ends a first fit
+        after at least one epoch, the completed epochs are kept.
 
         The loss of a batch is the mean of weight times loss over its rows, divided by the mean
-        weight of all rows. Labels count likewise, with the mean weight of the rows that have one.
-        Centres and scales, of columns and of targets, and the validation loss are weighted means. A
-        start at PCA looks at rows drawn in proportion to their weights. With ``distance_weight``, a
-        pair of rows in a batch counts with the product of their weights. Where ``"auto"`` goes by
-        the number of rows, these are the rows whose weight is not 0.
+        weight of all rows. Labels count in the same way, with the mean weight of the labelled rows.
+        The centres and scales of columns and targets, and the validation loss, are weighted means.
+        ``init="pca"`` looks at rows drawn in proportion to their weights. With ``distance_weight``,
+        a pair of rows in a batch counts with the product of their weights. Where ``"auto"`` depends
+        on the number of rows, only rows whose weight is not 0 count.
 
         Weights of 0 and 1 give the same bits as a fit without the rows of weight 0. A row of weight
-        2 and a row that is there twice give the same objective, but not the same model: shuffling
-        and noise differ.
+        2 and a row that appears twice give the same objective, but not the same model, because
+        shuffling and noise differ.
 
-        An epoch is one pass over a stream, or ``max_batches`` batches of it, in the order and the
-        batches of the stream; ``batch_size`` is for single rows alone. What is decided once is
-        decided by its first rows: ``likelihood="auto"``, the centre and scale of columns and
-        targets, classes, and the start at PCA. These are the batches at its start until they hold
-        10 000 rows, or fewer where rows are wide (ten million numbers, and at least 256 rows). They
-        are kept for this time, and are the first ones of the first epoch. All batches are checked
-        as they come; an error names the batch. What a loader draws from torch's generators, such as
-        its order, comes from ``random_state``. A stream that yields the rows in the batches that a
-        fit on an array drew trains the same model, to the last bit if what is decided once is the
-        same. Means of the same rows in another order differ by rounding. A start at PCA differs by
-        more, because it draws noise for one row after the other.
+        On a stream, an epoch is one pass, or ``max_batches`` batches, in the order and the batches
+        of the stream. ``batch_size`` applies only to a stream of single rows. The first rows of the
+        stream settle everything that is decided once: ``likelihood="auto"``, the centre and scale
+        of columns and targets, the classes, and the principal components of ``init="pca"``. These
+        rows are the batches at its start up to 10 000 rows, or fewer if rows are wide (ten million
+        numbers, but at least 256 rows). They are kept in memory meanwhile, and are the first
+        batches of the first epoch. All batches are checked as they come, and an error names the
+        batch. Random numbers that a loader draws from torch's generators, such as those for its
+        order, come from ``random_state``. A stream that yields the rows in the same batches as a
+        fit on an array trains the same model, to the last bit, if everything that is decided once
+        is the same. Means of the same rows in another order differ by rounding. With ``init="pca"``
+        the difference is larger, because noise is drawn for one row after the other.
         """
         go_on = self.warm_start and hasattr(self, "net_")
         return self._fit(X, y, sample_weight, go_on)
@@ -154,21 +159,22 @@ class BaseVAETransformer(
     @fit_context(prefer_skip_nested_validation=True)
     @own_modes(grad=True)
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Train for one epoch on X, which may be a stream, going on from the current weights.
+        """Train for one more epoch on X, which may be a stream, from the current weights.
 
-        The first call decides the likelihood from its X, for real values the centre and scale of
-        the columns, and with ``init="pca"`` the components. Set ``likelihood`` if the first rows
-        are not typical, and let the first call have some hundred rows.
+        The first call chooses the likelihood from its X. For real values it also sets the centre
+        and scale of the columns, and with ``init="pca"`` the principal components. Set
+        ``likelihood`` yourself if the first rows are not typical, and give the first call some
+        hundred rows.
 
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            Rows as in `fit`. Of a stream this is one pass, or ``max_batches`` batches.
+            Rows as in `fit`. A stream is read once, or for ``max_batches`` batches.
         y : array-like, default=None
             As in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
-            As in `fit`: ratios to the mean of this call, so a call counts by the number of its
-            rows, whatever their weights.
+            As in `fit`. The weights are relative to the mean of this call, so a call counts by the
+            number of its rows, whatever their weights.
 
         Returns
         -------
@@ -196,9 +202,9 @@ class BaseVAETransformer(
         return self
 
     def _trained(self, X, y, sample_weight, go_on: bool, one_pass: bool, number: int, entropy: int):
-        """A trained copy of the estimator, and what ended its training early, or None.
+        """A trained copy of the estimator, and the error that ended its training early, or None.
 
-        ``number`` counts the starts of one `fit`, and ``entropy`` is the seed of all after the
+        ``number`` counts the starts of one `fit`. ``entropy`` is the seed of every start after the
         first.
         """
         before = dict(vars(self))
@@ -249,7 +255,7 @@ class BaseVAETransformer(
         return new, error
 
     def _start(self, X, y, weights, use_validation: bool, number: int = 0) -> bool:
-        """Decide what is decided once: likelihood, units, device, model and net.
+        """Settle everything that is decided once: likelihood, units, device, model and net.
 
         Returns whether the model starts at principal components.
         """
@@ -334,7 +340,7 @@ class BaseVAETransformer(
         train_net(Training(self.net_, train, valid, epochs, burn_in))
 
     def _follow_parameters(self) -> None:
-        """Tell the net about settings of the training that have changed since the last call."""
+        """Tell the net which training settings have changed since the last call."""
         if self._targets is None and self.supervised_weight > 0:
             raise ValueError(
                 "supervised_weight > 0, but the model was started without targets; call fit with "

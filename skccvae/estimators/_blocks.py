@@ -1,4 +1,4 @@
-"""Which likelihood describes which columns, and what a list of likelihoods makes of rows."""
+"""Which likelihood describes which columns, and how a list of likelihoods reads rows."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ _SURELY_LEVELS = 20
 
 
 def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
-    """The list of likelihoods that an estimator asks for, or None if one describes all columns.
+    """The list of likelihoods that an estimator asks for, or None if one likelihood does for all.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        With ``likelihood="auto"`` the dtypes of a frame decide: category and text are categorical,
-        bools Bernoulli, and the other columns what they would be by themselves.
+        With ``likelihood="auto"`` the dtypes of a frame decide: category and text columns are
+        categorical, bool columns are Bernoulli, and the other columns get the likelihood that they
+        would get on their own.
     X : object
-        The user's X.
+        X as the user passed it.
     reset : bool
-        Whether this is the first sight of the data.
+        Whether the estimator sees data for the first time.
     """
     if not reset:
         # What they are is known; that there are some is what counts.
@@ -72,40 +73,40 @@ def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
 
 
 def _refuse_identifiers(name: Any, column: Any) -> None:
-    """Refuse a column of names and the like, which nobody has declared to be categorical."""
+    """Refuse a column that looks like identifiers and was not declared to be categorical."""
     if hasattr(column.dtype, "categories"):
         return
     n_levels = column.nunique()
     if n_levels > _SURELY_LEVELS and 2 * n_levels > len(column):
         raise ValueError(
             f"Column {name!r} of X holds {n_levels} different texts in {len(column)} rows. It "
-            "looks like an identifier, of which nothing can be learned. Leave it out, or make its "
-            f"dtype 'category' if it is none: X.astype({{{name!r}: 'category'}})."
+            "looks like an identifier, from which nothing can be learned. Leave it out. If it is "
+            f"not an identifier, make its dtype 'category': X.astype({{{name!r}: 'category'}})."
         )
 
 
 def mixed_rows(
     estimator: Any, X: Any, blocks: Blocks, number_rows: Callable[..., Any], *, reset: bool
 ) -> tuple[Any, MixedColumns]:
-    """Rows of a table for `validate_rows`, and what is known of its columns.
+    """Rows of a table for `validate_rows`, and what is known about its columns.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Learns the names of columns, or has them compared.
+        Learns the names of the columns, or compares them with those of `fit`.
     X : frame or array-like of shape (n, p)
-        The user's X.
+        X as the user passed it.
     blocks : sequence of (str or type, columns)
-        The list of likelihoods; not read where ``reset`` is False.
+        The list of likelihoods. It is not read if ``reset`` is False.
     number_rows : callable
         Validates rows of numbers.
     reset : bool
-        Whether this is the first sight of the data.
+        Whether the estimator sees data for the first time.
 
     Returns
     -------
     rows : ndarray of shape (n, p), float64
-        Numbers, with those of levels in categorical columns.
+        Rows of numbers. In categorical columns these are the numbers of the levels.
     columns : MixedColumns
     """
     if reset:
@@ -138,7 +139,7 @@ def mixed_rows(
 
 
 def _with_text(X: Any) -> Any:
-    """A list of rows with text in them as an array of objects; all else as it is."""
+    """A list of rows that contain text, as an array of objects. Anything else is returned as is."""
     if isinstance(X, list) and any(
         isinstance(entry, str) for row in X if isinstance(row, list | tuple) for entry in row
     ):
@@ -147,7 +148,7 @@ def _with_text(X: Any) -> Any:
 
 
 def _check_settings(estimator: Any) -> None:
-    """Refuse what has no meaning beside a list of likelihoods."""
+    """Refuse settings that have no meaning with a list of likelihoods."""
     for name, wanted in (("binarize", None), ("image_shape", None)):
         if getattr(estimator, name) is not wanted:
             raise ValueError(
@@ -159,12 +160,12 @@ def _check_settings(estimator: Any) -> None:
         if isinstance(value, str) and value != "mlp" or molecular_graph(value) is not None:
             raise ValueError(
                 f"{name}={value!r} has no meaning with a list of likelihoods, which describes the "
-                f"columns of a table. Use {name}='mlp' or a network of yours."
+                f"columns of a table. Use {name}='mlp' or a network of your own."
             )
 
 
 def _read_blocks(blocks: Blocks, X: Any, masked: bool) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Name of each block's likelihood, and the block of each column."""
+    """Name of the likelihood of each block, and the block of each column."""
     names = [_block_name(number, entry, masked) for number, entry in enumerate(blocks)]
     block = np.full(X.shape[1], -1, dtype=np.int64)
     labels = list(X.columns) if hasattr(X, "iloc") else list(range(X.shape[1]))
@@ -187,15 +188,15 @@ def _read_blocks(blocks: Blocks, X: Any, masked: bool) -> tuple[tuple[str, ...],
     if (block < 0).any():
         left = [labels[place] for place in np.flatnonzero(block < 0)]
         raise ValueError(
-            f"likelihood describes no column {left[0]!r} ({len(left)} of {len(block)} columns are "
-            "left out). Name each column once, with ('auto', columns) for numbers of any kind, or "
-            "drop it from X."
+            f"likelihood does not describe column {left[0]!r} ({len(left)} of {len(block)} columns "
+            "are left out). Name each column once, with ('auto', columns) for numbers of any kind, "
+            "or drop it from X."
         )
     return tuple(names), block
 
 
 def _block_name(number: int, entry: Any, masked: bool) -> str:
-    """Name of the likelihood of an entry of the list, which is checked."""
+    """Check an entry of the list, and return the name of its likelihood."""
     if not isinstance(entry, list | tuple) or len(entry) != 2:
         raise TypeError(
             "likelihood must be a list of pairs of a likelihood and its columns, such as "
@@ -221,7 +222,7 @@ def _block_name(number: int, entry: Any, masked: bool) -> str:
     if masked and not has_terms(kind):
         raise ValueError(
             f"missing='mask' needs the log-probability of single columns, and {kind.__name__} "
-            "overrides that of a whole row alone. Let it define `log_prob_terms`."
+            "overrides only that of a whole row. Let it define `log_prob_terms`."
         )
     return LIKELIHOODS[kind.name].name if kind in LIKELIHOODS.values() else kind.name
 
@@ -239,7 +240,7 @@ def _block_class(columns: MixedColumns, number: int, likelihood: Any) -> Any:
 
 
 def _blocks(columns: MixedColumns) -> list[tuple[int, NDArray[np.int64]]]:
-    """Numbers of the blocks that have columns, and their columns."""
+    """The numbers of the blocks that have columns, with their columns."""
     pairs = ((k, np.flatnonzero(columns.block == k)) for k in range(len(columns.names)))
     return [(number, places) for number, places in pairs if len(places)]
 
@@ -247,16 +248,16 @@ def _blocks(columns: MixedColumns) -> list[tuple[int, NDArray[np.int64]]]:
 def mixed_units(
     X: NDArray[np.float64], columns: MixedColumns, likelihood: Any, weights: Any
 ) -> tuple[MixedColumns, RowScaling]:
-    """Decide what rows decide: likelihoods that are "auto", shares of levels, and units.
+    """Settle what the rows decide: likelihoods that are "auto", shares of levels, and units.
 
     Parameters
     ----------
     X : ndarray of shape (n, p)
-        Coded rows.
+        Rows whose levels are numbers.
     columns : MixedColumns
-        As learned from the user's X.
+        The columns as learned from the user's X.
     likelihood : object
-        The estimator's parameter, for classes of the user's.
+        The parameter of the estimator, which may hold the user's own classes.
     weights : ndarray of shape (n,) or None
         Weights of the rows.
     """
@@ -273,7 +274,7 @@ def mixed_units(
         if np.isnan(part).all():
             raise ValueError(
                 f"No value was observed in X's columns {places.tolist()} (counted from 0), which "
-                f"have a likelihood of their own ({names[number]!r}). Leave them out."
+                f"have their own likelihood ({names[number]!r}). Leave them out."
             )
         kind, _ = choose_likelihood(part, kind, None)
         names[number] = kind.name
@@ -296,7 +297,7 @@ def _shares(codes: NDArray[np.float64], n: int, weights: Any) -> NDArray[np.floa
 
 
 def mixed_likelihood(columns: MixedColumns, likelihood: Any) -> MixedLikelihood:
-    """The likelihood of the columns, as the model takes it."""
+    """The likelihood of all columns together, for the model."""
     ends = np.cumsum([len(levels) for levels in columns.levels])
     parts, blocks = [], []
     for number, places in _blocks(columns):
@@ -316,7 +317,7 @@ def mixed_likelihood(columns: MixedColumns, likelihood: Any) -> MixedLikelihood:
 def check_blocks(
     X: NDArray[np.float64], columns: MixedColumns, likelihood: Any, hard: bool
 ) -> None:
-    """Refuse rows that leave the support of a likelihood; if not ``hard``, only rows far out."""
+    """Refuse rows outside the support of a likelihood. If not ``hard``, allow small excursions."""
     for number, places in _blocks(columns):
         kind = _block_class(columns, number, likelihood)
         if kind is CategoricalLikelihood:
@@ -329,10 +330,10 @@ def check_blocks(
 
 
 def saved_blocks(estimator: Any) -> list[tuple[Any, list[Any]]]:
-    """The list of likelihoods that a fitted estimator was given, with names or places of columns.
+    """The list of likelihoods that a fitted estimator was given, with columns by name or place.
 
-    Slices, masks and functions stand for other columns in other frames, and files hold no code. An
-    entry without columns stays, so that all entries keep their numbers.
+    Slices, masks and functions would select other columns in another frame, and files hold no code.
+    An entry without columns stays, so that all entries keep their numbers.
     """
     spec = estimator._input
     return [
@@ -342,7 +343,7 @@ def saved_blocks(estimator: Any) -> list[tuple[Any, list[Any]]]:
 
 
 def chosen_blocks(estimator: Any) -> list[tuple[Any, list[Any]]]:
-    """The list of likelihoods that a fitted estimator uses, with what "auto" has chosen."""
+    """The list of likelihoods that a fitted estimator uses, with each "auto" resolved."""
     spec, given = estimator._input, estimator._structure["likelihood"]
     found = []
     for number, places in _blocks(spec.columns):

@@ -1,4 +1,4 @@
-"""How long a model trains: what "auto" means for batches, epochs and the warm-up of the KL."""
+"""How long a model trains: what "auto" means for batch size, epochs and the KL warm-up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH = 128
 
 
 class Budget(NamedTuple):
-    """What the parameters of the training mean for a number of rows.
+    """What the training parameters mean for a given number of rows.
 
     Attributes
     ----------
@@ -39,17 +39,17 @@ def budget(
     kl_warmup_epochs: int | str,
     needs_warmup: bool,
 ) -> Budget:
-    """Numbers for the parameters of an estimator, each of which may be "auto".
+    """Turn the training parameters of an estimator, each of which may be "auto", into numbers.
 
     Parameters
     ----------
     n_rows : float
-        Number of rows to train on; infinity if nobody knows.
+        Number of rows to train on, or infinity if it is unknown.
     batch_size, max_epochs, kl_warmup_epochs : int or "auto"
         The parameters.
     needs_warmup : bool
-        Whether the networks know nothing yet. A model that starts at PCA needs no warm-up, and one
-        that has trained must not lose the weight of its KL again.
+        Whether the networks know nothing yet. A model that starts at PCA needs no warm-up, and a
+        model that has been trained must not lose the weight of its KL again.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def budget(
 
 
 def resolved(estimator: Any, n_rows: float, one_pass: bool, at_pca: bool) -> Budget:
-    """Budget of the next training of an estimator that has a net, which may start at PCA."""
+    """The budget for the next training of an estimator that has a net and may start at PCA."""
     fresh = not one_pass and len(estimator.net_.history) == 0 and not at_pca
     epochs = 1 if one_pass else estimator.max_epochs
     return budget(n_rows, estimator.batch_size, epochs, estimator.kl_warmup_epochs, fresh)

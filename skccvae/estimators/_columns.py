@@ -1,7 +1,7 @@
 """Tables with columns of several kinds: from the user's frame to numbers, and back.
 
-A level becomes its number, a missing value NaN. What was learned of the columns stands in
-`MixedColumns`, which files and pickles keep. No other file knows of levels and dtypes.
+A level becomes its number, and a missing value becomes NaN. `MixedColumns` holds what was learned
+about the columns; files and pickles keep it. No other file knows about levels and dtypes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_LEVELS = 1000
 
 @dataclass(frozen=True)
 class MixedColumns:
-    """What is known of the columns of a table.
+    """What is known about the columns of a table.
 
     Attributes
     ----------
@@ -35,13 +35,13 @@ class MixedColumns:
     block : ndarray of int, shape (p,)
         Number of the block that each column belongs to.
     levels : tuple of tuple
-        Levels of each column, text or numbers, in order; none for a column of numbers.
+        Levels of each column, text or numbers, in order. A column of numbers has none.
     dtypes : tuple of str
-        Dtypes of the columns of a frame; none if X was an array.
+        Dtypes of the columns of a frame. Empty if X was an array.
     shares : ndarray of shape (n_levels,)
-        How often the levels occur, those of one column after those of another.
+        How often each level occurs, column after column.
     scale : ndarray of shape (p,)
-        What the likelihood of a column is told about its unit.
+        What the likelihood of each column is told about its unit.
     """
 
     names: tuple[str, ...]
@@ -58,9 +58,9 @@ class MixedColumns:
         Raises
         ------
         ValueError
-            If a categorical column holds no level, more than 1000, or fractions.
+            If a categorical column has no level, more than 1000 levels, or fractions.
         TypeError
-            If its levels are of several kinds, or neither text nor numbers.
+            If its levels are of several kinds, or are neither text nor numbers.
         """
         p = len(block)
         levels = tuple(
@@ -77,11 +77,11 @@ class MixedColumns:
 
     @property
     def categorical(self) -> list[int]:
-        """Places of the categorical columns."""
+        """Positions of the categorical columns."""
         return [place for place, levels in enumerate(self.levels) if levels]
 
     def not_coded(self) -> list[int]:
-        """Places of the categorical columns whose levels are not their numbers."""
+        """Positions of the categorical columns whose levels are not their numbers."""
         return [
             place
             for place in self.categorical
@@ -89,19 +89,19 @@ class MixedColumns:
         ]
 
     def coded(self, X: Any, allow_nan: bool) -> Any:
-        """X with a number in place of each level, and NaN for a missing one.
+        """X with a number in place of each level, and NaN in place of a missing level.
 
         Parameters
         ----------
         X : frame or ndarray of shape (n, p)
-            A frame keeps its columns of numbers as they are; an array becomes one of float64.
+            A frame keeps its columns of numbers as they are. An array becomes an array of float64.
         allow_nan : bool
             Whether levels may be missing.
 
         Raises
         ------
         ValueError
-            If a level is unknown, or missing and must not be.
+            If a level is unknown, or is missing where it must not be.
         """
         frame = hasattr(X, "iloc")
         if frame:
@@ -135,24 +135,24 @@ class MixedColumns:
         if (codes < 0).any():
             unknown = entries[int(np.argmax(codes < 0))]
             raise ValueError(
-                f"{label} holds {unknown!r}, a level that the model was not fitted on; it knows "
+                f"{label} holds {unknown!r}, a level that the model was not fitted on. It knows "
                 f"{_listed(self.levels[place])}. Fit on rows with all levels, or on a pandas "
-                "category dtype that names them all (astype(CategoricalDtype(levels))); where the "
-                "level says nothing, make it missing, with missing='mask'."
+                "category dtype that names them all (astype(CategoricalDtype(levels))). If the "
+                "level carries no information, make it missing, with missing='mask'."
             )
         if not allow_nan and np.isnan(codes).any():
             row = int(np.argmax(np.isnan(codes)))
             raise ValueError(
-                f"{label} contains NaN or None, first in row {row}. If it is a value that was not "
-                "observed, set missing='mask'. Otherwise leave such rows out, or make it a level "
-                "of its own, with fillna('missing') for example."
+                f"{label} contains NaN or None, first in row {row}. If this is a value that was "
+                "not observed, set missing='mask'. Otherwise leave such rows out, or make it a "
+                "level of its own, with fillna('missing') for example."
             )
         return codes
 
     def seen_in(self, rows: NDArray[Any]) -> tuple[NDArray[Any], MixedColumns]:
-        """Rows in new numbers, and columns without the levels that do not occur in these rows.
+        """Rows with new level numbers, and the columns without levels that the rows do not contain.
 
-        The levels of a pandas category dtype stay, since it names them whether they occur or not.
+        The levels of a pandas category dtype stay, because it names them even if they do not occur.
         """
         rows, levels = rows.copy(), list(self.levels)
         for place in self.categorical:
@@ -172,9 +172,9 @@ class MixedColumns:
     # --- and back -------------------------------------------------------------------------------
 
     def values(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Levels in place of their numbers, in an array of the shape of ``rows``, (..., p).
+        """Levels in place of their numbers, in an array of the same shape as ``rows``, (..., p).
 
-        It holds objects if a level is text, else float64. NaN stays.
+        The array holds objects if a level is text, and float64 otherwise. NaN stays.
         """
         numeric = all(isinstance(v, Real) for levels in self.levels for v in levels)
         out = rows.astype(np.float64 if numeric else object)
@@ -189,7 +189,7 @@ class MixedColumns:
         return table[known].astype(dtype or object)
 
     def frame(self, rows: NDArray[Any], column_names: Sequence[str] | None) -> Any:
-        """Rows as a frame of the dtypes that X had in `fit`; whole numbers are rounded."""
+        """Rows as a frame with the dtypes that X had in `fit`. Whole numbers are rounded."""
         import pandas as pd  # there, since X was a frame of it
 
         names = range(rows.shape[1]) if column_names is None else column_names
@@ -212,16 +212,16 @@ class MixedColumns:
         return pd.Series(pd.array(values, dtype=dtype), dtype=dtype)
 
     def filled(self, X: Any, rows: NDArray[Any], values: NDArray[np.float64]) -> Any:
-        """A copy of X in its container and dtypes, with values in place of what is missing.
+        """A copy of X in its container and dtypes, with values in place of the missing entries.
 
         Parameters
         ----------
         X : object
-            What the user passed.
+            X as the user passed it.
         rows : ndarray of shape (n, p)
-            The same, validated and coded.
+            The same rows, validated and with numbers for levels.
         values : ndarray of shape (n_holes,)
-            Row by row; numbers of levels in categorical columns.
+            The values row by row. In categorical columns they are numbers of levels.
         """
         holes = np.isnan(rows)
         found = np.array(rows)
@@ -256,7 +256,7 @@ class MixedColumns:
 
 
 def known_levels(X: Any, columns: MixedColumns) -> Any:
-    """A frame whose columns of text have a category dtype with all levels that a model knows.
+    """A frame in which columns of text have a category dtype with all levels that a model knows.
 
     A model that is fitted to a part of its rows then knows the levels of the others.
     """
@@ -302,20 +302,20 @@ def _levels_of(X: Any, place: int, label: str) -> tuple[Any, ...]:
     if len(kinds) > 1 or None in kinds:
         types = sorted({type(level).__name__ for level in levels})
         raise TypeError(
-            f"{label} has levels of type {' and '.join(types)}, such as {levels[0]!r}; they must "
-            "be text, bools or numbers, and not mixed. Convert them, with astype(str) for example."
+            f"{label} has levels of type {' and '.join(types)}, such as {levels[0]!r}. Levels must "
+            "be all text, all bools or all numbers. Convert them, with astype(str) for example."
         )
     if len(levels) > MOST_LEVELS:
         raise ValueError(
-            f"{label} has {len(levels)} levels; a categorical column may have {MOST_LEVELS}, since "
-            "the networks have weights for each. Leave out names and numbers of rows, and join "
+            f"{label} has {len(levels)} levels. A categorical column may have {MOST_LEVELS}, since "
+            "the networks have weights for each level. Leave out names and row numbers, and join "
             "rare levels. If the entries are numbers, convert them, with pandas.to_numeric."
         )
     if kinds == {Real} and not named:
         if fractions := [level for level in levels if level != int(level)]:
             raise ValueError(
-                f"{label} is categorical and holds {fractions[0]!r}; codes of levels must be whole "
-                "numbers. Give the column a likelihood of real numbers, such as 'gaussian'."
+                f"{label} is categorical and holds {fractions[0]!r}, but numbered levels must be "
+                "whole numbers. Give the column a real-valued likelihood, such as 'gaussian'."
             )
         levels = [int(level) for level in levels]
     return tuple(levels if named else sorted(levels))

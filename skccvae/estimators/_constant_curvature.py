@@ -1,4 +1,4 @@
-"""One curvature axis: a VAE whose latent space has any curvature, its sign included."""
+"""One axis of curvature: a VAE whose latent space has any curvature, positive or negative."""
 
 from __future__ import annotations
 
@@ -27,41 +27,42 @@ from skccvae.nn import NORMAL_LATENTS, Latent, riemannian_prior_fits
 class ConstantCurvatureVAETransformer(BaseVAETransformer):
     """Variational autoencoder whose latent space has any constant curvature.
 
-    K < 0 is a hyperbolic space, K = 0 the Gaussian VAE and K > 0 a sphere. Posterior and prior are
-    normals on the space with the prior's scale fixed, so that K means something: in units of the
-    prior's scale it says how strongly the space bends over the region the prior covers. One
-    search, or one gradient, runs through all signs.
+    K < 0 gives a hyperbolic space, K = 0 the Gaussian VAE and K > 0 a sphere. Posterior and prior
+    are normals on the space, and the scale of the prior is fixed. This gives K a meaning: in units
+    of the prior's scale, it says how strongly the space bends over the region that the prior
+    covers. One search, or one gradient, covers both signs.
 
     Parameters
     ----------
     n_components : int, default=2
         Intrinsic dimension d.
     curvature : float, default=0.0
-        Curvature K of any sign. A learned curvature starts there.
+        Curvature K of any sign. If the curvature is learned, it starts from this value.
     learn_curvature : bool, default=False
-        Whether K is trained by gradient along with the weights, through 0 to the other sign.
-        ``curvature_`` is its last value, ``history_["curvature"]`` its path. In `fit` it keeps its
-        first value for a fifth of the epochs, until the networks know something.
+        Whether K is trained by gradient together with the weights. It may pass through 0 to the
+        other sign. ``curvature_`` is its last value, and ``history_["curvature"]`` its path. `fit`
+        holds K at its first value for a fifth of the epochs, until the networks have learned
+        something.
     posterior : {"auto", "riemannian_normal", "wrapped_normal"}, subclass of `skccvae.nn.Latent` \
             or callable, default="auto"
         Family of the posterior and the prior. Both are normals on the space for every K, so that
-        there is a limit K -> 0; a von Mises-Fisher posterior with its uniform prior has none.
-        ``"auto"`` is the Riemannian normal, whose density has no poles on a sphere; only where its
-        prior would reach out of the range of float32, in hyperbolic spaces of many dimensions, it
-        is the wrapped normal. A class or factory of yours is called as
+        there is a limit K -> 0. A von Mises-Fisher posterior with its uniform prior has no such
+        limit. ``"auto"`` is the Riemannian normal, whose density has no poles on a sphere. It is
+        the wrapped normal only where the Riemannian normal's prior would exceed the range of
+        float32, in hyperbolic spaces of many dimensions. Your own class or factory is called as
         ``posterior(manifold, prior_scale)`` and returns a `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
         Scale of the prior. (K, s) and (s^2 K, 1) are the same model in other units.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
-        What the decoder reads at a latent point: plain coordinates (ambient on a sphere, else of
-        the stereographic projection), the log map at the origin, or signed geodesic distances to
-        learned hyperplanes, which take the place of its first layer. ``"auto"`` is
-        ``"gyroplane"``: continuous in K, and on a sphere without the cut that the log map has at
-        the antipode of the origin.
+        What the decoder reads at a latent point. ``"coordinates"`` are ambient on a sphere and
+        stereographic otherwise. ``"tangent"`` is the log map at the origin. ``"gyroplane"`` is the
+        signed geodesic distances to learned hyperplanes, which replace the decoder's first layer.
+        ``"auto"`` is ``"gyroplane"``: it is continuous in K, and on a sphere it has no cut at the
+        antipode of the origin, as the log map has.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="tangent"
-        Chart of the latent points. Tangent and stereographic ones are d numbers for every K;
-        ambient ones are d for K = 0 and d + 1 otherwise. Natural ones are ambient for K > 0 and
-        tangent for other K.
+        Chart of the latent points. Tangent and stereographic coordinates are d numbers for every K.
+        Ambient coordinates are d numbers for K = 0 and d + 1 otherwise. Natural coordinates are
+        ambient for K > 0 and tangent for other K.
     {shared_parameters}
 
     Attributes
@@ -77,11 +78,11 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
 
     Notes
     -----
-    A line has no curvature: with ``n_components=1`` a K below 0 changes nothing, and a K that is
-    learned drifts with the rounding error.
+    A line has no curvature. With ``n_components=1`` a K below 0 changes nothing, and a learned K
+    drifts with the rounding error.
 
-    At K = 0 the model is the Gaussian VAE (with one scale for all directions where the family is
-    the Riemannian normal), and it is continuous there from both sides.
+    At K = 0 the model is the Gaussian VAE, and it is continuous there from both sides. With the
+    Riemannian normal it is the Gaussian VAE with one scale for all directions.
 
     References
     ----------
@@ -122,9 +123,9 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
         if not isinstance(self.posterior, str):
             if self.learn_curvature:
                 raise ValueError(
-                    "learn_curvature=True needs a posterior by name, whose density is smooth in "
-                    f"the curvature; got posterior={self.posterior!r}. Use 'riemannian_normal' or "
-                    "'wrapped_normal', or learn_curvature=False."
+                    "learn_curvature=True needs one of the named posteriors, whose densities are "
+                    f"smooth in the curvature; got posterior={self.posterior!r}. Use "
+                    "'riemannian_normal' or 'wrapped_normal', or learn_curvature=False."
                 )
             manifold = constant_curvature(self.n_components, self.curvature)
             return own_latent(self.posterior, manifold, self)

@@ -1,4 +1,4 @@
-"""What scikit-learn asks an estimator about itself: its parameters, and what it takes."""
+"""What scikit-learn asks an estimator about itself: its parameters, and the data it accepts."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class ContractMixin(ModelMixin, BaseEstimator):
             )
 
     def _check_structure(self) -> None:
-        """Refuse parameters that differ from those the model was built from."""
+        """Refuse parameters that differ from those that the model was built with."""
         self._validate_params()  # scikit-learn skips this where there is a fitted model
         for name, value in self._structure.items():
             current = getattr(self, name)
             if not same_setting(current, value):
                 raise ValueError(
-                    f"{name} was {value!r} when the model was built and is {current!r} now, which "
-                    "training on cannot change. Set it back, or fit a new estimator "
+                    f"{name} was {value!r} when the model was built and is {current!r} now. "
+                    "Further training cannot change it. Set it back, or fit a new estimator "
                     "(sklearn.base.clone)."
                 )
 

@@ -1,4 +1,4 @@
-"""The device that a user names, where it exists."""
+"""The device that a user names, if this machine has it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def resolve_device(device: Any) -> torch.device:
     Parameters
     ----------
     device : str or torch.device
-        ``"auto"`` takes the GPU where CUDA finds one, else the CPU.
+        ``"auto"`` takes the GPU if CUDA finds one, and the CPU otherwise.
 
     Returns
     -------
@@ -35,8 +35,8 @@ def resolve_device(device: Any) -> torch.device:
     if resolved.type == "cuda":
         if not torch.cuda.is_available():
             raise ValueError(
-                f"device={device!r} was asked for, but torch sees no CUDA GPU on this machine; "
-                "use device='auto' or device='cpu'."
+                f"device={device!r} was requested, but torch sees no CUDA GPU on this machine. "
+                "Use device='auto' or device='cpu'."
             )
         if resolved.index is not None and resolved.index >= torch.cuda.device_count():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What `distance_metric` of an estimator asks for, as a function of tensors."""
+"""The distances that an estimator's `distance_metric` names, as a function of tensors."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _ROUNDING = 1e-2
 def row_distances(
     metric: str | Callable[[np.ndarray], Any], units: RowScaling
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Distances between the rows of a batch by name, or by a function of the user's.
+    """Distances between the rows of a batch, by name or by a function of the user.
 
     Parameters
     ----------
     metric : str or callable
         A key of `ROW_DISTANCES`, or a function of an array (n, p) that returns an array (n, n).
     units : RowScaling
-        From the units of X to model units.
+        The scaling from the units of X to model units.
 
     Returns
     -------
     callable
-        As `skccvae.vae.VAE` takes it. Lengths are those of the rows as the encoder reads them;
-        other metrics, and functions of the user's, get rows in the units of X. A missing value is
-        what the encoder reads in its place, 0 in units of the model; a function of the user's gets
-        NaN.
+        The function that `skccvae.vae.VAE` takes. Lengths are those of the rows as the encoder
+        reads them. Other metrics, and functions of the user, get rows in the units of X. In place
+        of a missing value a named metric sees what the encoder reads, 0 in model units; a function
+        of the user sees NaN.
     """
     # Partial functions, which pickle takes, where it takes the user's own.
     if not isinstance(metric, str):
@@ -91,7 +91,7 @@ def _checked(metric: Callable[[np.ndarray], Any], rows: Tensor) -> Tensor:
     near = _ROUNDING * found.max()
     if found.diagonal().max() > near:
         raise ValueError(
-            "distance_metric must return 0 for a row and itself; it returned up to "
+            "distance_metric must return 0 for the distance of a row to itself; it returned up to "
             f"{found.diagonal().max()}. Are these similarities?"
         )
     if np.abs(found - found.T).max() > near:

@@ -1,4 +1,4 @@
-"""Rows that are held out of a training, and the callbacks that watch it."""
+"""Rows that are held out of training, and the callbacks that monitor them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPLIT = 1
 
 
 class EarlyStoppingMixin(ModelMixin):
-    """Which rows are held out, and who watches the epochs."""
+    """Choose the rows that are held out, and the callbacks that watch the epochs."""
 
     _budget: Budget
 
@@ -50,8 +50,8 @@ class EarlyStoppingMixin(ModelMixin):
             if settled > warmup:
                 what = "epochs in which the scale of the distance term is measured do not count"
             warnings.warn(
-                f"early_stopping=True has no effect: {what}, and all {total} epochs are among "
-                "them.",
+                f"early_stopping=True has no effect: {what}, and all {total} epochs are such "
+                "epochs.",
                 UserWarning,
                 stacklevel=2,
             )

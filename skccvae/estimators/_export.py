@@ -1,8 +1,8 @@
-"""A fitted estimator as two torch modules, which torch.export and ONNX take.
+"""A fitted estimator as two torch modules, for torch.export and ONNX.
 
-Both compute what `transform` and `inverse_transform` compute, from the user's units to the user's
-units. Their graphs read no value on the host, so there is one for all rows. Where the methods raise
-an error about a row, that row becomes NaN.
+They compute what `transform` and `inverse_transform` compute, from the user's units to the user's
+units. Their graphs read no value on the host, so one graph serves any rows. Where the methods raise
+an error about a row, the modules turn that row into NaN.
 """
 
 from __future__ import annotations
@@ -25,48 +25,49 @@ from skccvae.vae import VAE
 
 
 class ExportMixin(ModelMixin):
-    """`to_torch`, for models that run where there is no estimator."""
+    """`to_torch`, for deployment without the estimator."""
 
     @own_modes(grad=True)
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
-        """Return encoder and decoder as torch modules, with scaling, chart and likelihood inside.
+        """Return encoder and decoder as torch modules, with scaling, chart and likelihood included.
 
         Returns
         -------
         encoder : torch.nn.Module
             Maps rows (n, p) in the units of X to latent coordinates (n, n_outputs) in the chart
-            named by ``coordinates``, float32, as `transform` does. It takes images (n, ...), too.
+            named by ``coordinates``, in float32, as `transform` does. It takes images (n, ...) too.
         decoder : torch.nn.Module
-            Maps latent coordinates (n, n_outputs) to the mean of p(x | z), float32, in the units
-            and the shape that `fit` was given, as `inverse_transform` does.
+            Maps latent coordinates (n, n_outputs) to the mean of p(x | z) in float32, in the units
+            and the shape of the X that `fit` was given, as `inverse_transform` does.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If X was molecules, which are text or objects and no tensor.
+            If X was molecules, which are text or objects and not tensors.
         ValueError
-            With ``missing="mask"``: `transform` decodes and encodes rows with holes once more. If a
-            categorical column has other levels than the numbers 0, 1, 2, ...
+            With ``missing="mask"``, because `transform` decodes and encodes rows with holes once
+            more. If the levels of a categorical column are not the numbers 0, 1, 2, ...
 
         Notes
         -----
         The modules are copies on the CPU, in evaluation mode, and their parameters require no
-        gradient; move them with ``.to(device)``. Training the estimator on does not change them. A
-        learned curvature is a constant in them, the value that it has when they are made.
+        gradient. Move them with ``.to(device)``. Further training of the estimator does not change
+        them. A learned curvature becomes a constant, with the value that it has at the time of the
+        call.
 
-        Both agree with the methods to rounding, about 1e-6 of a number, and take any number of
-        rows. Dividing by a column's scale, the last layer of the encoder and ambient points are
-        computed in float64, as in the methods: do not convert the modules with ``.half()``.
+        Both agree with the methods up to rounding, about 1e-6 of a number, and take any number of
+        rows. The division by a column's scale, the last layer of the encoder and the ambient points
+        are computed in float64, as in the methods, so do not convert the modules with ``.half()``.
 
-        A graph cannot raise an error about a value. A row of X with NaN (where the likelihood has
-        no missing values) or infinity becomes a row of NaN, and so do latent points that the
-        chart does not have: the zero vector on a sphere, a vector outside the cone over a
-        hyperboloid, coordinates on or outside the ball. Check the result for NaN.
+        A graph cannot raise an error about a value. A row of X that contains infinity, or NaN where
+        the likelihood has no missing values, becomes a row of NaN. So do latent points that do not
+        exist in the chart: the zero vector on a sphere, a vector outside the cone over a
+        hyperboloid, and coordinates on or outside the ball. Check the result for NaN.
 
-        Networks, likelihoods and latent spaces of your own run in the modules as they are.
-        `torch.export.export` takes them if their code has no branch on values.
+        Your own networks, likelihoods and latent spaces run in the modules as they are.
+        `torch.export.export` accepts them if their code does not branch on values.
 
         Examples
         --------
@@ -106,7 +107,7 @@ class ExportMixin(ModelMixin):
         if columns is not None and (strange := columns.not_coded()):
             raise ValueError(
                 f"to_torch makes modules that read numbers, but column {strange[0]} of X has "
-                "levels that are not 0, 1, 2, ... Encode the categorical columns before, with "
+                "levels that are not 0, 1, 2, ... Encode the categorical columns first, with "
                 "sklearn.preprocessing.OrdinalEncoder for example, and fit to their codes."
             )
         # The same module twice: each of the pair drops what it does not need.
@@ -133,7 +134,7 @@ class ModelUnits(nn.Module):
     Parameters
     ----------
     units : RowScaling
-        What it does.
+        The scaling to apply.
     """
 
     center: Tensor
@@ -173,7 +174,7 @@ class UserUnits(nn.Module):
     Parameters
     ----------
     units : RowScaling
-        What it undoes.
+        The scaling to undo.
     """
 
     center: Tensor
@@ -201,9 +202,9 @@ class LatentEncoder(nn.Module):
     Parameters
     ----------
     model : VAE
-        The fitted model, whose curvature is fixed. The encoder takes it over.
+        The fitted model, with a fixed curvature. The encoder takes ownership of it.
     units : RowScaling
-        From the user's units to those of the model.
+        The scaling from the user's units to those of the model.
     manifold : Manifold
         The latent space.
     coordinates : str
@@ -235,15 +236,15 @@ class LatentDecoder(nn.Module):
     Parameters
     ----------
     model : VAE
-        The fitted model, whose curvature is fixed. The decoder takes it over.
+        The fitted model, with a fixed curvature. The decoder takes ownership of it.
     units : RowScaling
-        From the user's units to those of the model.
+        The scaling from the user's units to those of the model.
     manifold : Manifold
         The latent space.
     coordinates : str
         Chart of the latent points.
     sample_shape : tuple of int or None
-        Shape of one sample, if samples are no rows.
+        Shape of one sample, if samples are not rows.
     """
 
     def __init__(
@@ -281,6 +282,6 @@ class LatentDecoder(nn.Module):
 
 
 def _readable(rows: Tensor, allow_nan: bool) -> Tensor:
-    """Whether all numbers of a row are finite or allowed to be missing, shape (n, 1)."""
+    """Whether all numbers of each row are finite or allowed to be missing, shape (n, 1)."""
     size = torch.where(rows.isnan(), 0.0, rows) if allow_nan else rows
     return (size.abs() < math.inf).all(-1, keepdim=True)

@@ -1,8 +1,8 @@
-"""A fitted model as arrays, numbers and text: what files and pickles hold, and what it is made of.
+"""A fitted model as arrays, numbers and text: the form in which files and pickles hold it.
 
-The net is no part of it. Its weights are arrays, and it is built again from the parameters that
-shaped it. That is not possible for networks, likelihoods and latent spaces of the user's, which may
-hold anything: a pickle holds the trained module as an object then.
+The net itself is not stored. Its weights are arrays, and it is rebuilt from the parameters that
+shaped it. This is not possible for the user's own networks, likelihoods and latent spaces, which
+may hold anything, so a pickle holds the trained module as an object in that case.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
     """From a fitted estimator to arrays and text, and back."""
 
     def _attributes(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
-        """What `fit` has decided, as JSON holds it; arrays go to ``tensors``."""
+        """What `fit` has decided, in the form of JSON. Arrays go to ``tensors``."""
         hints = get_type_hints(SavedAttributes)
         return {name: pack(getattr(self, name), hints[name], name, tensors) for name in hints}
 
     def _weights(self) -> dict[str, Tensor]:
         state = self.net_.module_.state_dict()
         if strange := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-            raise TypeError(f"save cannot store {strange[0]} of a module, no tensor; use pickle.")
+            raise TypeError(f"save cannot store {strange[0]}, not a tensor; use pickle.")
         return {f"{WEIGHTS}{name}": value.detach().cpu() for name, value in state.items()}
 
     def _averages(self) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
             setattr(self, name, unpacker.typed(saved[name], hint, name))
 
     def _likelihood_of_fit(self) -> type[Likelihood]:
-        """Class of ``likelihood_``, which must be what ``likelihood`` asks for."""
+        """Class of ``likelihood_``, which must agree with the parameter ``likelihood``."""
         chosen = isinstance(self.likelihood, str) and self.likelihood == "auto"
         if chosen and self._input.columns is not None:
             kind: type[Likelihood] = MixedLikelihood
@@ -141,5 +141,5 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Tensor of an array, which may be read-only, such as one that joblib maps from a file."""
+    """Tensor of an array that may be read-only, such as one that joblib maps from a file."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())

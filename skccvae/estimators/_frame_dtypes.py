@@ -1,4 +1,4 @@
-"""Dtypes of a frame's columns as text, which files keep, and columns of these dtypes."""
+"""Dtypes of a frame's columns as text for files, and columns with these dtypes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BOOLS, _WHOLE = "object of bools", "object of whole numbers"
 
 
 def holds_bools(column: Any) -> bool:
-    """Whether a column of a frame holds True and False alone."""
+    """Whether a column of a frame holds only True and False."""
     if getattr(column.dtype, "kind", "O") == "b":
         return True
     if column.dtype != np.dtype(object):
@@ -26,7 +26,7 @@ def holds_bools(column: Any) -> bool:
 
 
 def dtype_text(column: Any) -> str:
-    """What a column is made of, as `dtype_of` reads it."""
+    """The dtype of a column as text, which `dtype_of` reads."""
     if column.dtype == np.dtype(object):
         if holds_bools(column):
             return _BOOLS
@@ -59,7 +59,7 @@ def _text(dtype: Any) -> str:
 
 
 def dtype_of(text: str, levels: Sequence[Any]) -> Any:
-    """The dtype that a text stands for; of a category dtype with these levels."""
+    """The dtype that a text stands for. A category dtype gets these levels."""
     import pandas as pd
 
     if is_category(text):
@@ -70,9 +70,9 @@ def dtype_of(text: str, levels: Sequence[Any]) -> Any:
 
 
 def numbers_of(values: NDArray[Any], dtype: Any, text: str) -> NDArray[Any]:
-    """Numbers as a column takes them: rounded where it holds whole ones, inside of its range.
+    """Numbers as a column takes them: rounded if it holds whole numbers, and within its range.
 
-    ``text`` is what `dtype_text` has said of the column in `fit`.
+    ``text`` is the result of `dtype_text` for the column in `fit`.
     """
     kind = getattr(dtype, "kind", "O")
     if kind == "b":

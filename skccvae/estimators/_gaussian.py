@@ -1,4 +1,4 @@
-"""The Gaussian VAE: the flat latent space that everything is measured against."""
+"""The Gaussian VAE: the flat latent space that the others are measured against."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class GaussianVAETransformer(BaseVAETransformer):
         Dimension d of the latent space.
     prior_scale : float or "auto", default="auto"
         Scale of the prior along each axis. In flat space it is a choice of units for the latent
-        coordinates. With ``init="pca"``, ``"auto"`` takes the standard deviations of the
-        principal components of the rows as the encoder reads them (scaled for a Gaussian
-        likelihood). So the codes are in proportion to those of `sklearn.decomposition.PCA`, and
-        their distances do not count the last components, mostly noise, as much as the first. It is
-        1 if the networks start at random.
+        coordinates. With ``init="pca"``, ``"auto"`` takes the standard deviations of the principal
+        components of the rows as the encoder reads them (scaled for a Gaussian likelihood). The
+        codes are then in proportion to those of `sklearn.decomposition.PCA`, and the last
+        components, which are mostly noise, count less in their distances than the first. If the
+        networks start at random, ``"auto"`` is 1.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
         Chart of the latent points. In flat space ambient, natural and tangent coordinates are the
-        same; stereographic ones are half of them, the limit K -> 0 of the curved charts.
+        same. Stereographic coordinates are half of them, the limit K -> 0 of the curved charts.
     {shared_parameters}
 
     Attributes
@@ -43,9 +43,9 @@ class GaussianVAETransformer(BaseVAETransformer):
 
     See Also
     --------
-    SphericalVAETransformer : The same with a latent sphere.
-    HyperbolicVAETransformer : The same with a latent hyperbolic space.
-    AutoencoderTransformer : The same without noise and prior.
+    SphericalVAETransformer : The same model with a latent sphere.
+    HyperbolicVAETransformer : The same model with a latent hyperbolic space.
+    AutoencoderTransformer : The same networks without noise or prior.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Missing values in the container that the user passed: where they are, and a copy without them."""
+"""Missing values in the container that the user passed: where they are, and a filled-in copy."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def dense(rows: Any, part: slice) -> NDArray[Any]:
 
 
 def places_of_holes(rows: Any, part: slice) -> NDArray[np.bool_]:
-    """Which entries of some of the validated rows are missing, shape (m, p)."""
+    """Boolean mask of the missing entries of some of the validated rows, shape (m, p)."""
     return np.isnan(dense(rows, part))
 
 
 def filled(
     X: Any, rows: Any, values: NDArray[np.float64], sample_shape: tuple[int, ...] | None
 ) -> Any:
-    """A copy of X in its own container, with values in place of what is missing.
+    """A copy of X in its own container, with values in place of the missing entries.
 
     Parameters
     ----------
     X : object
-        What the user passed.
+        X as the user passed it.
     rows : ndarray, sparse CSR or DatasetRows of shape (n, p)
-        The same, validated.
+        The same rows, validated.
     values : ndarray of shape (n_holes,)
-        Row by row.
+        The values row by row.
     sample_shape : tuple of int or None
-        Shape of a sample, for what becomes a new array.
+        Shape of a sample, for a result that is a new array.
 
     Examples
     --------

@@ -28,40 +28,43 @@ from skccvae.nn import NORMAL_LATENTS, Latent
 class HyperbolicVAETransformer(BaseVAETransformer):
     """Variational autoencoder with a latent hyperbolic space.
 
-    Posterior and prior are wrapped normal distributions [1]_ [2]_: normals of the tangent space at
-    the origin, carried to the location and wrapped onto the space by the exponential map. All
-    computation is on the hyperboloid in polar form; the Poincare ball is a chart of the result.
+    Posterior and prior are wrapped normal distributions [1]_ [2]_: normals on the tangent space at
+    the origin, transported to the location and wrapped onto the space by the exponential map. All
+    computation happens on the hyperboloid in polar form. The Poincare ball is only a chart for the
+    result.
 
     Parameters
     ----------
     n_components : int, default=2
-        Intrinsic dimension d; ambient points, on the hyperboloid, have d + 1 coordinates.
+        Intrinsic dimension d. Ambient points, on the hyperboloid, have d + 1 coordinates.
     curvature : float, default=-1.0
-        Curvature K < 0; the curvature radius is 1/sqrt(-K). The scale of the prior does not depend
-        on it, so K says how strongly the space grows over the region that the prior covers; K -> 0
-        is the Gaussian VAE.
+        Curvature K < 0. The curvature radius is 1/sqrt(-K). The scale of the prior does not depend
+        on K, so K says how strongly the space grows over the region that the prior covers. The
+        limit K -> 0 is the Gaussian VAE.
     posterior : {"wrapped_normal", "riemannian_normal"}, subclass of `skccvae.nn.Latent` or \
             callable, default="wrapped_normal"
-        Family of the posterior, and of the prior. A wrapped normal has a scale for each
-        direction; a Riemannian normal, of density exp(-dist^2 / (2 scale^2)), has one for all.
-        A class or factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
-        `skccvae.nn.Latent`.
+        Family of the posterior and of the prior. A wrapped normal has a scale for each direction. A
+        Riemannian normal, with density proportional to exp(-dist^2 / (2 scale^2)), has one scale
+        for all directions. Your own class or factory is called as ``posterior(manifold,
+        prior_scale)`` and returns a `skccvae.nn.Latent`.
     prior_scale : float or "auto", default="auto"
-        Scale of the prior. ``"auto"`` keeps the root mean squared radius of its draws at sqrt(2)
-        for d >= 2, as scale 1 has in two dimensions, so that a space of many dimensions is not
-        curved more strongly than a plane: the scale is 1 for d = 1, and sqrt(2/d) otherwise. With
-        ``init="pca"`` the axes of a wrapped normal get scales of their own within that radius,
-        none above 1: in proportion to the standard deviations of the principal components. A class
-        or factory of yours gets 1.
+        Scale of the prior. ``"auto"`` is 1 for d = 1 and sqrt(2/d) otherwise. This keeps the root
+        mean squared radius of its draws at sqrt(2) for d >= 2, as scale 1 has in two dimensions, so
+        that a space of many dimensions is not curved more strongly than a plane. With
+        ``init="pca"`` the axes of a wrapped normal get their own scales within that radius. They
+        are proportional to the standard deviations of the principal components, and none exceeds 1.
+        Your own class or factory gets 1.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
-        What the decoder reads at a latent point: coordinates of the Poincare ball (times 2), the
-        log map at the origin, or signed geodesic distances to learned hyperplanes, which take the
-        place of its first layer. ``"auto"`` is ``"tangent"``, the cheapest; with ``init="random"``
-        trees are fitted better with ``"gyroplane"``.
+        What the decoder reads at a latent point. ``"coordinates"`` are those of the Poincare ball
+        (times 2). ``"tangent"`` is the log map at the origin. ``"gyroplane"`` is the signed
+        geodesic distances to learned hyperplanes, which replace the decoder's first layer.
+        ``"auto"`` is ``"tangent"``, the cheapest. With ``init="random"``, ``"gyroplane"`` fits
+        trees better.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="tangent"
-        Chart of the latent points: d numbers of the log map at the origin (what a linear model
-        reads best; ``"natural"`` is the same), d numbers in the Poincare ball of radius
-        1/sqrt(-K), or d + 1 numbers on the hyperboloid.
+        Chart of the latent points. ``"tangent"`` gives the d numbers of the log map at the origin,
+        which suit linear models best; ``"natural"`` is the same. ``"stereographic"`` gives d
+        numbers in the Poincare ball of radius 1/sqrt(-K), and ``"ambient"`` d + 1 numbers on the
+        hyperboloid.
     {shared_parameters}
 
     Attributes
@@ -70,13 +73,13 @@ class HyperbolicVAETransformer(BaseVAETransformer):
 
     See Also
     --------
-    GaussianVAETransformer : The same with a flat latent space.
-    SphericalVAETransformer : The same with a latent sphere.
+    GaussianVAETransformer : The same model with a flat latent space.
+    SphericalVAETransformer : The same model with a latent sphere.
 
     Notes
     -----
-    Locations stay within 19 curvature radii of the origin, which float32 coordinates on the
-    hyperboloid can hold; the ball resolves 16 curvature radii.
+    Locations stay within 19 curvature radii of the origin, the range that float32 coordinates on
+    the hyperboloid can represent. The ball resolves 16 curvature radii.
 
     References
     ----------
@@ -103,7 +106,7 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         default=-1.0,
         allowed=[Interval(Real, -np.inf, 0, closed="neither")],
         hint="Use GaussianVAETransformer for curvature 0, SphericalVAETransformer for a positive "
-        "one.",
+        "curvature.",
         shapes_model=True,
     )
     posterior: str | Callable[..., Latent] = parameter(

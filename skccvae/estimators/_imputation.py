@@ -1,4 +1,4 @@
-"""What a fitted estimator says of values that were not observed: their means, and draws of them."""
+"""What a fitted estimator knows about unobserved values: their means, and draws of them."""
 
 from __future__ import annotations
 
@@ -35,40 +35,39 @@ class ImputationMixin(InferenceMixin):
 
     @own_modes()
     def impute(self, X):
-        """Fill in what is missing: the mean of p(x | z) over the posterior of the row.
+        """Fill in missing values with the mean of p(x | z) over the posterior of the row.
 
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as in `fit`, with NaN (None and ``pandas.NA`` in frames) where a value is missing.
-            It needs a model with ``missing="mask"``, or a likelihood that takes NaN.
+            Rows as in `fit`, with NaN (or None and ``pandas.NA`` in frames) where a value is
+            missing. This needs a model with ``missing="mask"``, or a likelihood that accepts NaN.
 
         Returns
         -------
         X_filled : array, frame, sparse matrix or tensor of the shape of X
-            A copy in the container of X, with all that was observed bit for bit. Float columns keep
-            their dtype; columns of whole numbers and bools with holes become ``Float64``; columns
-            of objects stay so. A list and a `Dataset` become an array. With a list of likelihoods
-            all columns of a frame keep their dtype: whole numbers are rounded, bools are as they
-            are likelier, and a level is the likeliest one.
+            A copy in the container of X. Observed values are the same bit for bit. Float columns
+            keep their dtype, columns of whole numbers and bools with holes become ``Float64``, and
+            columns of objects remain so. A list and a `Dataset` become an array. With a list of
+            likelihoods all columns of a frame keep their dtype: whole numbers are rounded, a bool
+            is the more likely value, and a level is the most likely one.
 
         Raises
         ------
         ValueError
-            If the model does not take missing values, or X is unfit as in `transform`.
+            If the model does not accept missing values, or X is invalid as in `transform`.
 
         See Also
         --------
-        sample_missing : Several fillings, whose spread shows what is not known.
+        sample_missing : Several fillings, whose spread shows the uncertainty.
 
         Notes
         -----
-        The mean is over draws from the encoder's posterior, weighted by
-        ``p(x_observed, z) / q(z | x)`` [1]_: 64 draws for rows of 64 columns or more, up to 1024
-        for narrow ones. The draws belong to the content of a row, so the result is the same in
-        every call. For angles it is the mean direction, for bits a probability, which
-        `sample_missing` draws from. A column that was constant in training is filled with that
-        constant.
+        The mean is over draws from the encoder's posterior, weighted by ``p(x_observed, z) / q(z |
+        x)`` [1]_: 64 draws for rows of 64 columns or more, up to 1024 for narrow ones. The draws
+        depend only on the content of a row, so every call returns the same result. For angles the
+        result is the mean direction. For bits it is a probability, from which `sample_missing`
+        draws. A column that was constant in training is filled with that constant.
 
         References
         ----------
@@ -101,23 +100,23 @@ class ImputationMixin(InferenceMixin):
 
     @own_modes()
     def sample_missing(self, X, n_samples: int = 1, random_state=None):
-        """Draw what is missing, several times: z from the posterior, then x from p(x | z).
+        """Draw the missing values several times: z from the posterior, then x from p(x | z).
 
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in `impute`.
         n_samples : int, default=1
-            How many fillings.
+            Number of fillings.
         random_state : int, RandomState or None, default=None
-            None takes the estimator's own ``random_state``.
+            None uses the estimator's own ``random_state``.
 
         Returns
         -------
         X_filled : ndarray of shape (n_samples, n_rows, n_features) or (n_samples, n_rows, ...)
-            The fillings; what was observed is in each of them bit for bit. The dtype is that of X
-            where it is floating, else float64, and with a list of likelihoods object if a level is
-            text.
+            The fillings. Each contains the observed values bit for bit. The dtype is that of X if
+            that is floating, and float64 otherwise. With a list of likelihoods it is object if a
+            level is text.
 
         Raises
         ------
@@ -128,8 +127,8 @@ class ImputationMixin(InferenceMixin):
 
         Notes
         -----
-        Multiple imputation: estimate what you are after on each filling, then pool the estimates
-        and their variance between fillings [1]_. Draws of z are chosen among those of `impute` by
+        For multiple imputation, compute your estimate on each filling, then pool the estimates and
+        their variance between fillings [1]_. The draws of z are chosen from those of `impute` by
         their weights.
 
         References
@@ -185,7 +184,7 @@ class ImputationMixin(InferenceMixin):
     def _at_holes(
         self, rows: Any, seed: int, summary: Callable[..., Tensor], with_keys: bool = False
     ) -> NDArray[np.float64]:
-        """What a summary of the draws of each row says of its holes, in the user's units.
+        """A summary of the draws of each row at its holes, in the user's units.
 
         Parameters
         ----------
@@ -194,15 +193,15 @@ class ImputationMixin(InferenceMixin):
         seed : int
             Seed of the draws.
         summary : callable
-            Maps outputs (k, m, o) and weights (k, m) of k draws of m rows, and keys of the rows, to
-            rows (..., m, p) in model units.
+            Maps outputs (k, m, o) and weights (k, m) of k draws of m rows, and the keys of the
+            rows, to rows (..., m, p) in model units.
         with_keys : bool, default=False
-            Whether the summary takes keys.
+            Whether the summary takes the keys.
 
         Returns
         -------
         ndarray of shape (..., n_holes)
-            Holes row by row.
+            The holes row by row.
         """
         module, p = self.net_.module_, rows.shape[1]
         latent = copy.deepcopy(module.latent).double()

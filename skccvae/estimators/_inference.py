@@ -1,4 +1,4 @@
-"""What a fitted estimator does with points: embed, decode, sample, move along geodesics."""
+"""What a fitted estimator does with points: encode, decode, sample, and follow geodesics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NUMBERS_IN_MEMORY = 2**22
 
 
 def rows_at_once(width: int) -> int:
-    """How many rows of this many columns are encoded or decoded together."""
+    """How many rows with this many columns are encoded or decoded together."""
     # A multiple of 64 rows, so that a chunk ends where vector instructions end anyway.
     return min(_CHUNK, max(64, NUMBERS_IN_MEMORY // width // 64 * 64))
 
@@ -43,23 +43,23 @@ class InferenceMixin(ModelMixin):
 
     @own_modes()
     def transform(self, X):
-        """Embed X: the location of each row's posterior.
+        """Encode X as latent points: the location of each row's posterior.
 
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            Rows as in `fit`; a stream is read to its end. A row with missing values is encoded,
+            Rows as in `fit`. A stream is read to its end. A row with missing values is encoded,
             filled in with the mean of p(x | z) at this first location, and encoded again, so that
-            codes depend less on what is missing. `posterior_distribution` gives the first
-            posterior.
+            its code depends less on which values are missing. `posterior_distribution` returns the
+            posterior of the first pass.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, n_outputs), float32
-            Coordinates in the chart named by ``coordinates``: as many as the space has intrinsic
-            dimensions, and one more for each curved factor whose coordinates are ambient. With
-            scikit-learn's ``array_api_dispatch`` this method, like others that return arrays for
-            X, returns a tensor on the device of X where X is one.
+            Coordinates in the chart named by ``coordinates``: as many as the intrinsic dimension of
+            the space, and one more for each curved factor whose coordinates are ambient. With
+            scikit-learn's ``array_api_dispatch``, and X a tensor, this method and the others that
+            return arrays for X return a tensor on the device of X.
         """
         check_is_fitted(self)
         warn_if_shuffled(X)
@@ -68,7 +68,7 @@ class InferenceMixin(ModelMixin):
         return as_given(self._finite(codes, "transform"), X)
 
     def _codes(self, X) -> np.ndarray:
-        """Codes of rows, which may not be finite."""
+        """Codes of the rows, which may not be finite."""
         checked = validate_rows(self, X, reset=False)
         latent = self.net_.module_.latent
         out = np.empty((checked.shape[0], self._n_features_out), dtype=np.float32)
@@ -78,7 +78,7 @@ class InferenceMixin(ModelMixin):
         return out
 
     def _chart(self, points: Tensor) -> Tensor:
-        """Ambient points in the chart of the user."""
+        """Ambient points in the chart that the user chose."""
         coordinates = self.manifold_.to_chart(points, self.coordinates)
         if self.coordinates == "stereographic":
             return inside_the_ball(self.manifold_, coordinates.float())
@@ -92,23 +92,24 @@ class InferenceMixin(ModelMixin):
         ----------
         X : array-like of shape (n_points, n_outputs)
             Latent points, in the chart named by ``coordinates``. Ambient points, and natural ones
-            on a sphere, are first projected radially onto the space, so that a mean of latent
-            points may be passed.
+            on a sphere, are first projected radially onto the space, so that you may pass a mean of
+            latent points.
 
         Returns
         -------
         X_original : ndarray of shape (n_points, n_features) or (n_points, ...), float32
-            In the units and the shape that `fit` was given. With a list of likelihoods, float64, or
-            objects if a level is text, and the likeliest level in each categorical column. After
-            ``set_output(transform="pandas")`` a frame with the names and dtypes that the frame in
-            `fit` had and the index of X, whole numbers rounded and bools as they are likelier.
+            Rows in the units and the shape that `fit` was given. With a list of likelihoods the
+            dtype is float64, or object if a level is text, and each categorical column holds the
+            most likely level. After ``set_output(transform="pandas")`` the result is a frame with
+            the index of X and the names and dtypes of the frame in `fit`; whole numbers are
+            rounded, and a bool is the more likely value.
 
         Raises
         ------
         ValueError
-            If X has the wrong number of columns, holds NaN, or a point has no nearest point on
-            the space: the zero vector on a sphere, a vector outside the cone over a hyperboloid,
-            stereographic coordinates on or outside the ball.
+            If X has the wrong number of columns or contains NaN, or a point has no nearest point on
+            the space. Such points are the zero vector on a sphere, a vector outside the cone over a
+            hyperboloid, and stereographic coordinates on or outside the ball.
         """
         check_is_fitted(self)
         rows = as_given(self._decode(self._points_from(X)), X)
@@ -117,10 +118,10 @@ class InferenceMixin(ModelMixin):
         return rows
 
     def _points_from(self, X) -> Tensor:
-        """Ambient points of latent coordinates in the chart of the user, float64 on the CPU."""
+        """Ambient points from latent coordinates in the user's chart, float64 on the CPU."""
         if is_stream(X):
             raise TypeError(
-                f"X is a stream ({type(X).__name__}), and latent points are taken from an array, "
+                f"X is a stream ({type(X).__name__}), but latent points must come in an array, "
                 "such as `transform` returns. Decode it part by part."
             )
         Z = check_array(without_mask(as_numpy(X)), dtype=[np.float64, np.float32], input_name="X")
@@ -139,8 +140,8 @@ class InferenceMixin(ModelMixin):
     def _decode(self, points: Tensor, frames: bool = True, levels: RandomStream | None = None):
         """Ambient points of shape (n, m) to rows in the user's units, shape and container.
 
-        Frames are made where the user asks for them and ``frames`` does not forbid it. With a
-        stream of random numbers, levels and bits of a table are drawn.
+        The result is a frame if the user asks for frames and ``frames`` allows them. With a stream
+        of random numbers, levels and bits of a table are drawn.
         """
         module = self.net_.module_
         # Features in float64, where hyperboloid coordinates keep their digits; then the network.
@@ -172,7 +173,7 @@ class InferenceMixin(ModelMixin):
 
     @own_modes()
     def posterior_distribution(self, X) -> Distribution:
-        """Posterior q(z | x) of each row.
+        """Return the posterior q(z | x) of each row.
 
         Parameters
         ----------
@@ -182,7 +183,7 @@ class InferenceMixin(ModelMixin):
         Returns
         -------
         torch.distributions.Distribution
-            Batch shape ``(n_samples,)``, over ambient points. Distributions with a
+            A distribution of batch shape ``(n_samples,)`` over ambient points. Distributions with a
             ``concentration`` live on the unit sphere, whatever the curvature.
         """
         check_is_fitted(self)
@@ -194,20 +195,21 @@ class InferenceMixin(ModelMixin):
 
     @own_modes()
     def sample(self, n_samples: int = 1, random_state=None):
-        """Draw rows from the model: z from the prior, then the mean of p(x | z).
+        """Sample rows from the model: z from the prior, then the mean of p(x | z).
 
         Parameters
         ----------
         n_samples : int, default=1
-            How many.
+            Number of rows.
         random_state : int, RandomState or None, default=None
-            None takes the estimator's own ``random_state``.
+            None uses the estimator's own ``random_state``.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            In the units, the shape and the container of `inverse_transform`. With a list of
-            likelihoods, categorical columns hold levels that are drawn, and Bernoulli columns bits.
+            Rows in the units, the shape and the container of `inverse_transform`. With a list of
+            likelihoods, the levels of categorical columns and the bits of Bernoulli columns are
+            drawn.
         """
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:
@@ -222,19 +224,19 @@ class InferenceMixin(ModelMixin):
 
     @own_modes()
     def interpolate(self, X0, X1, n_steps: int = 10):
-        """Decode points along the geodesics between embedded rows.
+        """Decode points along the geodesics between the codes of rows.
 
         Parameters
         ----------
         X0, X1 : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Start and end rows, paired.
         n_steps : int, default=10
-            Points on each geodesic, both ends included; at least 2.
+            Number of points on each geodesic, both ends included; at least 2.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_steps, n_features) or (n_samples, n_steps, ...), float32
-            Means of p(x | z) along the way.
+            The means of p(x | z) along the geodesics.
         """
         check_is_fitted(self)
         if not isinstance(n_steps, Integral) or n_steps < 2:
@@ -258,12 +260,12 @@ class InferenceMixin(ModelMixin):
         Z : array-like of shape (n_points, n_outputs)
             Points in the chart named by ``coordinates``, as `transform` returns them.
         W : array-like of shape (n_others, n_outputs), default=None
-            Other points; Z itself by default.
+            Other points. By default they are Z itself.
 
         Returns
         -------
         D : ndarray of shape (n_points, n_others)
-            Distances; symmetric with a zero diagonal where W is None.
+            Distances. If W is None, the matrix is symmetric and its diagonal is zero.
         """
         check_is_fitted(self)
         return pairwise_geodesic_distances(
@@ -286,7 +288,7 @@ class InferenceMixin(ModelMixin):
         return torch.device(self.net_.device)
 
     def _at_a_time(self, n_rows: int) -> int:
-        """That many rows, or fewer if the encoder takes fewer at a time."""
+        """The given number of rows, or fewer if the encoder takes fewer at a time."""
         return min(n_rows, getattr(self.net_.module_.encoder, "rows_at_a_time", n_rows))
 
     def _batches(self, X, chunk: int):
@@ -300,7 +302,7 @@ class InferenceMixin(ModelMixin):
         """Pairs of a slice of X and its posterior parameters, float64.
 
         With ``again``, rows with missing values are filled in at their first location and encoded a
-        second time: which values are missing is then no longer seen in the code.
+        second time, so that the code no longer shows which values are missing.
         """
         module = self.net_.module_
         for rows, batch in self._batches(X, self._at_a_time(rows_at_once(X.shape[1]))):
@@ -325,8 +327,8 @@ class InferenceMixin(ModelMixin):
         if not np.isfinite(values).all():
             bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
             raise ValueError(
-                f"{what} is not finite for {len(bad)} row(s), the first at {int(bad[0])}: they lie "
-                "too far from the training data for float32. Compare their scale with that of the "
-                "rows the model was fitted on."
+                f"{what} is not finite for {len(bad)} row(s), the first at {int(bad[0])}: these "
+                "rows lie too far from the training data for float32. Compare their scale with "
+                "that of the rows that the model was fitted on."
             )
         return values

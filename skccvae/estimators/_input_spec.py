@@ -1,4 +1,4 @@
-"""What X was when the model was built, which all later rows have to match."""
+"""What X was when the model was built. All later rows have to match it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class InputSpec:
     Attributes
     ----------
     n_columns : int
-        Number of columns, scikit-learn's ``n_features_in_``: 1 for a column of molecules.
+        Number of columns, scikit-learn's ``n_features_in_``. It is 1 for a column of molecules.
     column_names : tuple of str or None
-        Names of the columns, where X had names that are all strings.
+        Names of the columns, if X had names and all of them were strings.
     sample_shape : tuple of int or None
-        Shape of one sample where X had more than two dimensions; decoded rows get it back.
+        Shape of one sample if X had more than two dimensions. Decoded rows get it back.
     image_shape : tuple of int or None
-        Shape of one sample as convolutional networks see it: ``image_shape`` of the estimator where
-        it is set, else ``sample_shape``.
+        Shape of one sample as convolutional networks see it: the estimator's ``image_shape`` if it
+        is set, and ``sample_shape`` otherwise.
     units : RowScaling
-        How numbers in the units of X become numbers in the units of the model. It is the identity
-        until the likelihood is known.
+        The scaling from the units of X to those of the model. It is the identity until the
+        likelihood is known.
     columns : MixedColumns or None
-        Likelihoods, levels and dtypes of columns, where they have a list of likelihoods.
+        Likelihoods, levels and dtypes of columns, if they have a list of likelihoods.
     """
 
     n_columns: int
@@ -49,7 +49,7 @@ class InputSpec:
         sample_shape: tuple[int, ...] | None,
         columns: MixedColumns | None = None,
     ) -> InputSpec:
-        """Read the contract off an estimator whose ``validate_data`` has just seen X.
+        """Read the specification off an estimator whose ``validate_data`` has just seen X.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class InputSpec:
             )
 
     def give_back_to(self, estimator: Any) -> None:
-        """Set what scikit-learn's checks read, on an estimator that has been loaded."""
+        """Restore what scikit-learn's checks read, on an estimator that has been loaded."""
         estimator.n_features_in_ = self.n_columns
         if self.column_names is not None:
             estimator.feature_names_in_ = np.array(self.column_names, dtype=object)

@@ -1,4 +1,4 @@
-"""Rows with missing values filled in from a few principal components of what was observed."""
+"""Rows with missing values, filled in from a few principal components of the observed values."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ _ROUNDS = 15
 
 
 def fill_low_rank(rows: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float64]:
-    """Fill NaN by the regularised reconstruction from k components, round after round.
+    """Fill in NaN by iterating the regularised reconstruction from k components.
 
-    Means of columns alone would shrink the variances and covariances that components come from.
+    Filling in the column means alone would shrink the variances and covariances that the components
+    come from.
 
     Parameters
     ----------
     rows : ndarray of shape (n, p)
-        NaN where a value is missing. A column of nothing but NaN is filled with 0.
+        NaN where a value is missing. A column that is all NaN is filled with 0.
     k : int
-        Number of components, at most min(n, p); 0 leaves the means.
+        Number of components, at most min(n, p). With 0 the column means remain.
     seed : int
         Seed of a randomised decomposition.
 
     Returns
     -------
     ndarray of shape (n, p)
-        A copy, equal to ``rows`` wherever they are not NaN.
+        A copy, equal to ``rows`` wherever ``rows`` is not NaN.
 
     References
     ----------
     Josse and Husson, "Handling missing values in exploratory multivariate data analysis methods",
-    Journal de la SFdS 2012, section 2.3: components are shrunk by the share of noise in them, so
-    that few rows with many holes do not overfit.
+    Journal de la SFdS 2012, section 2.3. Components are shrunk by their share of noise, so that a
+    few rows with many holes do not overfit.
 
     Examples
     --------

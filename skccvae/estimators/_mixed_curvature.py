@@ -1,4 +1,4 @@
-"""Products of spaces of constant curvature, written as one string."""
+"""Products of spaces of constant curvature, described by one string."""
 
 from __future__ import annotations
 
@@ -28,40 +28,42 @@ _LEARNED_FAMILIES = tuple(NORMAL_LATENTS)
 class MixedCurvatureVAETransformer(BaseVAETransformer):
     """Variational autoencoder whose latent space is a product of spaces of constant curvature.
 
-    Posteriors and priors of the factors are independent. Their KLs add up, and ``history_`` and
-    `evaluate` also show each. A large sphere has a single concentration for all its directions; a
-    product of small spheres has one for each of them [2]_.
+    Posteriors and priors of the factors are independent. Their KL divergences add up, and
+    ``history_`` and `evaluate` also report each one. A large sphere has a single concentration for
+    all its directions. A product of small spheres has one for each sphere [2]_.
 
     Parameters
     ----------
     signature : str, default="h2,s2,e2"
-        Factors with commas between them: ``e``, ``s`` or ``h``, then the intrinsic dimension. A
-        number before the letter counts equal factors, as in ``"3s5,e2"``.
+        Factors separated by commas: ``e``, ``s`` or ``h`` for Euclidean, spherical or hyperbolic,
+        followed by the intrinsic dimension. A number before the letter repeats the factor, as in
+        ``"3s5,e2"``.
     curvature : "unit", float or array-like of shape (n_factors,), default="unit"
-        Curvature of each factor: ``"unit"`` takes 1, 0 and -1; a number is the size ``|K|`` of all
-        curved factors; a list has one signed number for each factor, with counts written out.
-        A learned curvature starts there.
+        Curvature of each factor. ``"unit"`` takes 1 on spheres, 0 on Euclidean factors and -1 on
+        hyperbolic ones. A number is the absolute value ``|K|`` for all curved factors. A list has
+        one signed number for each factor, with repeated factors written out. A learned curvature
+        starts from this value.
     learn_curvature : bool, default=False
-        Whether the curvature of each factor is trained by gradient. A factor may then change its
-        sign, Euclidean ones included, and spheres have normal posteriors, since with a uniform
-        prior the curvature has no gradient of its own.
+        Whether the curvature of each factor is trained by gradient. A factor, even a Euclidean one,
+        may then change the sign of its curvature. Spheres then have normal posteriors, because with
+        a uniform prior the curvature has no gradient of its own.
     posterior : {"auto", "wrapped_normal"} or dict, default="auto"
         Family of each factor. ``"auto"`` is von Mises-Fisher with the uniform prior on spheres of
-        fixed curvature, the normal on Euclidean factors and the wrapped normal elsewhere.
-        ``"wrapped_normal"`` takes that law for the spheres, too. A dict names families by the
-        letter of the factors, as in ``{"s": "projected_normal"}``. For ``s`` they are those of
-        `SphericalVAETransformer`, for ``h`` those of `HyperbolicVAETransformer`, and for ``e``
-        there is only ``"normal"``. If the curvature is learned, the families are
-        ``"wrapped_normal"`` and ``"riemannian_normal"`` for every letter. A letter without an entry
-        keeps its default, and an entry for a letter that the signature lacks changes nothing.
+        fixed curvature, the normal on Euclidean factors, and the wrapped normal elsewhere.
+        ``"wrapped_normal"`` takes the wrapped normal for the spheres too. A dict names families by
+        the letter of the factors, as in ``{"s": "projected_normal"}``. For ``s`` the names are
+        those of `SphericalVAETransformer`, for ``h`` those of `HyperbolicVAETransformer`, and for
+        ``e`` there is only ``"normal"``. If the curvature is learned, every letter may have
+        ``"wrapped_normal"`` or ``"riemannian_normal"``. A letter without an entry keeps its
+        default. An entry for a letter that the signature lacks has no effect.
     prior_scale : float, default=1.0
-        Scale of the priors that are normals.
+        Scale of the normal priors.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="natural"
-        Chart of the latent points, factor by factor, side by side. ``"natural"`` is what a linear
-        model reads best: ambient coordinates, d + 1 numbers without a cut, where the curvature is
-        positive, and the d numbers of the log map at the origin elsewhere. A learned curvature
-        decides by its fitted sign, so that the number of columns may depend on the data; the
-        tangent chart always has d for each factor.
+        Chart of the latent points. The coordinates of the factors stand side by side. ``"natural"``
+        suits linear models best: where the curvature is positive it gives ambient coordinates, d +
+        1 numbers without a cut, and elsewhere the d numbers of the log map at the origin. With a
+        learned curvature the fitted sign decides, so the number of columns may depend on the data.
+        The tangent chart always has d columns for each factor.
     {shared_parameters}
 
     Attributes
@@ -129,14 +131,14 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         for letter, family in self.posterior.items():
             if letter not in allowed:
                 raise ValueError(
-                    f"posterior names a family for {letter!r}; the letters of factors are 'e', 's' "
-                    "and 'h', as in posterior={'s': 'projected_normal'}."
+                    f"posterior names a family for {letter!r}; a factor has the letter 'e', 's' "
+                    "or 'h', as in posterior={'s': 'projected_normal'}."
                 )
             if family not in allowed[letter]:
                 learned = " with a learned curvature" if self.learn_curvature else ""
                 raise ValueError(
-                    f"posterior={{{letter!r}: {family!r}}} is none of the families of the factors "
-                    f"{letter!r}{learned}; choose from {list(allowed[letter])}."
+                    f"posterior={{{letter!r}: {family!r}}} is not one of the families of the "
+                    f"factors {letter!r}{learned}; choose from {list(allowed[letter])}."
                 )
             families[letter] = str(family)
         return families
@@ -169,31 +171,31 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
         if len(values) != len(specs):
             raise ValueError(
                 f"curvature has {len(values)} entries for the {len(specs)} factors of signature="
-                f"{self.signature!r}; give one each, counts written out, such as [{unit}]."
+                f"{self.signature!r}. Give one for each factor, repeats included, such as [{unit}]."
             )
         for number, (spec, K) in enumerate(zip(specs, values, strict=True)):
             if not np.isfinite(K) or np.sign(K) != spec.sign:
                 raise ValueError(
                     f"curvature[{number}]={K:g} does not suit factor {spec.name}, which is "
-                    f"{_SPACE[spec.kind]}; a correct example is [{unit}]."
+                    f"{_SPACE[spec.kind]}; a valid example is [{unit}]."
                 )
         return [float(K) for K in values]
 
     def get_feature_names_out(self, input_features=None):
         """Names of the latent coordinates: factor and coordinate, such as ``s0_1``.
 
-        A factor has as many as the chart ``coordinates`` has numbers there: on a sphere of d
-        dimensions d + 1 in the default chart, on other factors d.
+        Each factor has as many names as coordinates in the chart ``coordinates``. In the default
+        chart these are d + 1 on a sphere of d dimensions, and d on other factors.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Only checked against those of X; the names do not depend on them.
+            Only checked against the names of X. The result does not depend on it.
 
         Returns
         -------
         ndarray of str objects
-            A name for each column of the output of `transform`.
+            One name for each column of the output of `transform`.
         """
         super().get_feature_names_out(input_features)  # checks them, and that self is fitted
         assert isinstance(self.manifold_, Product)

@@ -1,4 +1,4 @@
-"""The model of an estimator: built from its parameters, put into a net, read when it is trained."""
+"""The model of an estimator: building it, putting it into a net, reading it after training."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class ModelMixin(SharedParameters, FittedAttributes):
         raise TypeError(f"{type(self).__name__} does not define a latent space.")
 
     def _likelihood_class(self, reset: bool) -> type[Likelihood]:
-        """Class of the likelihood: what the parameter asks for, or that of the fitted model."""
+        """Class of the likelihood that the parameter asks for, or that of the fitted model."""
         return likelihood_class(self.likelihood) if reset else type(self.net_.module_.likelihood)
 
     def _takes_nan(self, reset: bool) -> bool:
-        """Whether NaN is a value that was not observed."""
+        """Whether NaN stands for a value that was not observed."""
         missing = self.missing if reset else self._structure["missing"]
         return missing == "mask" or self._likelihood_class(reset).allow_nan
 
     def _stream(self, seed: int, device: Any = "cpu", own_data: bool = False) -> RandomStream:
-        """Random numbers, lent to torch's global generators where code of the user's may draw."""
+        """Random numbers, lent to torch's global generators where the user's code may draw."""
         return RandomStream(seed, device, lends=self._has_own_parts() or own_data)
 
     def _has_own_parts(self) -> bool:
-        """Whether the model is made of more than this package: networks, laws of the user's."""
+        """Whether the model has parts from outside this package, such as the user's networks."""
         parts = [getattr(self, name, "") for name in _PARTS]
         if isinstance(self.likelihood, list | tuple):
             parts[_PARTS.index("likelihood")] = ""
@@ -112,7 +112,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
         return sizes[-1] if sizes and isinstance(self.decoder, str) else 128
 
     def _new_net(self, module: VAE) -> None:
-        """Put a module into a net, and note what the module was built from."""
+        """Put a module into a net, and record what the module was built from."""
         from skccvae.training import VAENet  # and skorch with it
 
         self.net_ = VAENet(
@@ -128,7 +128,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
         self._structure = self._shape_parameters()
 
     def _net_settings(self) -> dict[str, Any]:
-        """Settings of the net that follow the parameters, at its start and before each training."""
+        """Settings of the net that follow the parameters, at first and before each training."""
         named = {
             f.metadata["net"]: getattr(self, f.name) for f in fields(self) if f.metadata["net"]
         }
@@ -160,5 +160,5 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
 
 def _own_copy(value: Any) -> Any:
-    """Copy of what the user may change in place, and anything else as it is."""
+    """A copy of what the user may change in place, and anything else as it is."""
     return copy.copy(value) if isinstance(value, list | dict | np.ndarray) else value

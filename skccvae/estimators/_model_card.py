@@ -1,4 +1,4 @@
-"""The model card: what a saved model is, in a page of Markdown that lies beside its file."""
+"""The model card: a description of a saved model, as a Markdown page beside its file."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from skccvae.estimators._saved_values import import_path
 # The columns of the history that a card shows, and what they are.
 _SCORES = {
     "elbo": "ELBO of the training rows",
-    "reconstruction": "Reconstruction, its first part",
+    "reconstruction": "Reconstruction term",
     "kl": "KL, its second part",
     "valid_elbo": "ELBO of the validation rows",
 }
 
 
 def card_path(path: str | PathLike, model_card: Any) -> str | None:
-    """Where the card of a model file goes, or None for no card.
+    """Path of the model card for a model file, or None for no card.
 
     Parameters
     ----------
     path : str or path-like
-        The file of the model.
+        The path of the model file.
     model_card : bool, str or path-like
-        True for the name of the model file with the ending ``.md``.
+        True gives the card the name of the model file with the ending ``.md``.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def card_text(estimator: Any, file_name: str, params: dict[str, Any], version: s
     Returns
     -------
     str
-        Facts that the estimator knows, with a front matter as model hubs read it. It does not say
+        The facts that the estimator knows, with front matter for model hubs. The text does not say
         what the data were or what the model is good for; that is left to its author.
     """
     kind = type(estimator)
@@ -101,7 +101,7 @@ def card_text(estimator: Any, file_name: str, params: dict[str, Any], version: s
         *_table("Model", _facts(estimator)),
         *_table("Parameters that differ from the defaults", _changed(kind, params)),
         *_table("Last epoch of training, in nats per row", _scores(estimator)),
-        "Scores of training rows say little of other rows; for those use `score`."
+        "Scores of training rows say little about other rows; use `score` for those."
         + " The weights are those of the epoch with the best validation loss." * stopped_early,
         "",
         *_table("Made with", _versions(version)),
@@ -165,7 +165,7 @@ def _versions(version: str) -> dict[str, str]:
 
 
 def _own_code(kind: type, params: dict[str, Any]) -> list[Any]:
-    """Classes and functions of the user's, which a file only names."""
+    """The user's classes and functions, which a file stores only by name."""
     values = [kind, *params.values()]
     if isinstance(params.get("likelihood"), list | tuple):
         values += [entry for entry, _ in params["likelihood"]]

@@ -1,4 +1,4 @@
-"""The file of a model: tensors and a description in JSON, written whole or not at all."""
+"""The file of a model: tensors and a JSON description, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _ENTRIES = {"format", "version", "class", "params", "attributes", "history", "te
 
 
 def write_model(path: str | PathLike, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write a model beside ``path``, and rename it to ``path`` once it is on the disk.
+    """Write a model to a temporary file, and rename it to ``path`` once it is on the disk.
 
     Parameters
     ----------
     path : str or path-like
-        The file. If anything goes wrong, an older file of this name stays as it was.
+        The file. If anything goes wrong, an older file of that name stays as it was.
     meta : dict
-        What JSON can hold. ``"format"`` and ``"tensors"`` are added.
+        A description that JSON can hold. ``"format"`` and ``"tensors"`` are added.
     tensors : dict of str to Tensor
         Contiguous tensors on the CPU that share no memory.
 
     Raises
     ------
     ValueError
-        If a tensor holds NaN or infinity, or the description is too long.
+            If a tensor contains NaN or infinity, or the description is too long.
     """
     check_finite(tensors)
     text = json.dumps({"format": FORMAT, **meta, "tensors": _summary(tensors)})
@@ -54,7 +54,7 @@ def write_model(path: str | PathLike, meta: dict[str, Any], tensors: dict[str, T
 
 
 def write_whole(path: str | PathLike, content: bytes) -> None:
-    """Write a file beside ``path``, and rename it to ``path`` once it is on the disk."""
+    """Write bytes to a temporary file, and rename it to ``path`` once it is on the disk."""
     path = os.path.realpath(path)  # a link goes on pointing to its file
     folder = os.path.dirname(path)
     part = os.path.join(folder, f".skccvae-{secrets.token_hex(8)}.part")
@@ -79,7 +79,7 @@ def write_whole(path: str | PathLike, content: bytes) -> None:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a file holds, as far as it is known without knowing the model.
+    """The content of a file, as far as it can be known without the model.
 
     Attributes
     ----------
@@ -95,20 +95,20 @@ class ModelFile:
     _hash: str
 
     def check_content(self) -> None:
-        """Read all tensors; ValueError if they or the description are not those that were saved."""
+        """Read everything; ValueError unless tensors and description are those that were saved."""
         check_finite(self.tensors)
         if _digest(self._text, self.tensors) != self._hash:
             raise ValueError("its content does not have the checksum that it was saved with.")
 
 
 def read_model(path: str | PathLike) -> ModelFile:
-    """Open a file of `write_model`.
+    """Open a file written by `write_model`.
 
     Raises
     ------
     ValueError
-        If the file is of another kind or format, or incomplete. The sentence goes on after the
-        name of the file.
+        If the file is of another kind or format, or is incomplete. The message is the rest of a
+        sentence that begins with the name of the file.
     """
     if not os.path.isfile(path):
         raise ValueError("it is not a file.")
@@ -121,14 +121,14 @@ def read_model(path: str | PathLike) -> ModelFile:
             "and save it with this version."
         )
     if len(start) < 8 or not 2 <= _header_size(start) <= min(MOST_HEADER_BYTES, room):
-        raise ValueError("it is not a model saved by skccvae, or it is not complete.")
+        raise ValueError("it is not a model saved by skccvae, or it is incomplete.")
     try:
         # The outer device is for safetensors 0.5, which asks torch's default device as well.
         with torch.device("cpu"), safe_open(path, framework="pt", device="cpu") as file:
             entries = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"it is damaged or not complete ({error}).") from error
+        raise ValueError(f"it is damaged or incomplete ({error}).") from error
     if set(entries) != {_META, _HASH}:
         raise ValueError("it is not a model saved by skccvae, but another safetensors file.")
     try:
@@ -136,7 +136,7 @@ def read_model(path: str | PathLike) -> ModelFile:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its description is damaged ({error}).") from error
     if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
-        raise ValueError("its description does not say its format.")
+        raise ValueError("its description does not state its format.")
     if meta["format"] != FORMAT:
         raise ValueError(
             f"it has format {meta['format']}, and this version of skccvae reads format {FORMAT}. "
@@ -145,7 +145,7 @@ def read_model(path: str | PathLike) -> ModelFile:
     if set(meta) != _ENTRIES:
         raise ValueError(f"its description holds {sorted(meta)} instead of {sorted(_ENTRIES)}.")
     if not isinstance(meta["version"], str):
-        raise ValueError("its description does not say the version of skccvae that wrote it.")
+        raise ValueError("its description does not state the version of skccvae that wrote it.")
     if meta["tensors"] != _summary(tensors):
         raise ValueError("its tensors are not those that its description lists.")
     return ModelFile(meta, tensors, entries[_META], entries[_HASH])
@@ -155,7 +155,7 @@ def check_finite(tensors: Mapping[str, Tensor]) -> None:
     """Refuse NaN and infinity."""
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{name} holds NaN or infinity, so it is not a working model.")
+            raise ValueError(f"{name} contains NaN or infinity, so it is not a working model.")
 
 
 def _header_size(content: bytes) -> int:
@@ -171,7 +171,7 @@ def _summary(tensors: Mapping[str, Tensor]) -> dict[str, list]:
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the description, which lists the tensors, and of the numbers in its order."""
+    """SHA-256 of the description, which lists the tensors, and of the tensors in that order."""
     sha = hashlib.sha256(text.encode())
     for _, tensor in sorted(tensors.items()):
         if tensor.numel():  # an empty one may have no stride

@@ -1,4 +1,4 @@
-"""Molecules as X: fingerprints, which the likelihood describes, and graphs for the encoder."""
+"""Molecules as X: fingerprints for the likelihood, and graphs for the encoder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def describe_molecules(input_tags: Any) -> None:
 
 
 def same_setting(a: Any, b: Any) -> bool:
-    """Whether two values of a parameter mean the same; a name stands for its settings."""
+    """Whether two values of a parameter mean the same. A name stands for its settings."""
     if molecular_graph(a) is not None:
         return molecular_graph(a) == molecular_graph(b)
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
@@ -42,7 +42,7 @@ def n_observed(encoder: Any, n_features: int) -> int:
 
 
 def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> PairedRows:
-    """Rows of a column of molecules, for `validate_rows`.
+    """Read a column of molecules as rows, for `validate_rows`.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def molecule_rows(estimator: Any, X: Any, *, reset: bool) -> PairedRows:
     Returns
     -------
     PairedRows
-        Fingerprints and graphs.
+        Fingerprints and graphs of the molecules.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def _check_settings(estimator: Any) -> None:
         )
     if estimator.decoder == "conv":
         raise ValueError(
-            "decoder='conv' makes images, but encoder='molecular_graph' needs a decoder of "
+            "decoder='conv' produces images, but encoder='molecular_graph' needs a decoder for "
             "fingerprints. Use decoder='mlp'."
         )
     if estimator.binarize is not None:
@@ -108,6 +108,6 @@ def _check_settings(estimator: Any) -> None:
 
 
 def _names(fingerprint: str) -> str:
-    """Names of the likelihoods of a fingerprint's bits or counts, as a list in a sentence."""
+    """Names of the likelihoods for a fingerprint's bits or counts, as a list in a sentence."""
     names = [repr(name) for name, kind in LIKELIHOODS.items() if kind.fingerprint == fingerprint]
     return " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)

@@ -58,7 +58,7 @@ def encoder_network(
     likelihood : Likelihood
         The network reads its ``n_inputs`` numbers per row.
     sizes : tuple of int
-        Widths of the hidden layers; a convolutional network takes the last for its dense layer.
+        Widths of the hidden layers. A convolutional network takes the last for its dense layer.
     activation : str
         A key of ``ACTIVATIONS``.
     image_shape : tuple of int or None
@@ -66,16 +66,16 @@ def encoder_network(
     n_start : int, default=0
         Number of linear features beside those of a multilayer perceptron.
     missing : bool, default=False
-        Whether networks of the package read an indicator of missing values beside the row. A
-        user's own sees zeros alone.
+        Whether the package's networks read an indicator of missing values beside the row. The
+        user's own networks see only zeros.
 
     Raises
     ------
     ValueError
-        If a convolutional network is asked for and samples are not images, or the likelihood
-        gives the encoder several numbers for each entry.
+        If a convolutional network is requested and samples are not images, or the likelihood gives
+        the encoder several numbers for each entry.
     ImportError
-        If a graph encoder is asked for without the packages it needs.
+        If a graph encoder is requested without the packages that it needs.
     """
     graph = molecular_graph(spec)
     if graph is not None:
@@ -90,8 +90,8 @@ def encoder_network(
         return Reshaped(build_module(spec, n_inputs, role="encoder"), shape)
     if spec == "conv" and several:
         raise ValueError(
-            f"encoder='conv' reads images, and {type(likelihood).__name__} gives the encoder "
-            f"{several[0]} numbers for each entry of X. Use encoder='mlp' or a module of yours."
+            f"encoder='conv' reads images, but {type(likelihood).__name__} gives the encoder "
+            f"{several[0]} numbers for each entry of X. Use encoder='mlp' or your own module."
         )
     if spec == "conv":
         return ConvEncoder(image_shape, sizes[-1] if sizes else None, activation, missing)
@@ -122,20 +122,20 @@ def decoder_network(
         The network reads its features. If it has hyperplanes, distances to them replace the first
         dense layer.
     n_outputs : int
-        How many numbers per row the likelihood needs.
+        How many numbers the likelihood needs for each row.
     sizes : tuple of int
-        Widths of the encoder's hidden layers; here they come in reverse.
+        Widths of the encoder's hidden layers. The decoder uses them in reverse.
     activation : str
         A key of ``ACTIVATIONS``.
     image_shape : tuple of int or None
         Shape of one sample.
     linear_path : bool, default=False
-        Whether a linear map goes beside a multilayer perceptron.
+        Whether a linear map runs beside a multilayer perceptron.
 
     Raises
     ------
     ValueError
-        If a convolutional network is asked for and samples are not images.
+        If a convolutional network is requested and samples are not images.
     """
     n_inputs = latent.n_features
     if not isinstance(spec, str):

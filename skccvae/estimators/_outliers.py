@@ -1,4 +1,4 @@
-"""Outliers are rows that a model finds unlikely: any estimator as an outlier detector."""
+"""Outliers as rows that a model finds unlikely: any estimator as an outlier detector."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FOLDS, _ENOUGH_SCORES = 5, 1000
 
 
 class LatentOutlierDetector(OutlierMixin, BaseEstimator):
-    """Outlier detector by the log-likelihood of an estimator of this package.
+    """Outlier detector based on the log-likelihood of an estimator of this package.
 
     Parameters
     ----------
@@ -38,9 +38,10 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         An estimator of this package, or a `Pipeline` that ends in one. It is cloned. None means
         ``GaussianVAETransformer()``.
     contamination : "auto" or float, default="auto"
-        Where outliers begin. With "auto", about one in twenty new rows drawn as those of `fit` were
-        is called an outlier; see Notes. A number in (0, 0.5] is the share of the rows of `fit` that
-        are called outliers; of new rows like them it may be many more.
+        Sets the threshold for outliers. With "auto", about one in twenty new rows from the same
+        distribution as those of `fit` is called an outlier; see Notes. A number in (0, 0.5] is the
+        share of the rows of `fit` that are called outliers. The share of new rows from the same
+        distribution may be much larger.
     n_importance_samples : int, default=64
         Draws for each row, as in ``score_samples`` of the estimator.
 
@@ -53,31 +54,32 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
     n_features_in_ : int
         Number of columns of the X of `fit`.
     feature_names_in_ : ndarray of str
-        Names of the columns, if X had names that are text.
+        Names of the columns, if X had names and all of them were strings.
 
     See Also
     --------
     GaussianVAETransformer : The default estimator.
-    sklearn.ensemble.IsolationForest : Outliers by random cuts, which look at one column at a time.
-    sklearn.neighbors.LocalOutlierFactor : Outliers by the distances of neighbours.
+    sklearn.ensemble.IsolationForest : Outliers by random cuts, each through one column.
+    sklearn.neighbors.LocalOutlierFactor : Outliers by local density, compared with neighbours.
 
     Notes
     -----
-    A model gives the rows that it was fitted to a higher likelihood than new ones, and where they
-    are few, much higher. A threshold from these rows calls most new rows outliers. So "auto" takes
-    it from rows held out. Five folds are left out in turn, or as many of them as hold 1000 rows,
-    and a model fitted to the other rows scores them. The threshold is the k-th smallest of m such
-    scores, with k = floor((m + 1) / 20), or 1 where that is 0. If one model had given all scores,
-    a new row of the same law would fall below it with a probability of at most k / (m + 1) [1]_.
-    Here each fold has a model of its own, and the one that is kept has seen more rows than they
-    have, so the share is only about 1/20. Outliers among the rows of `fit` lower the threshold.
+    A model gives the rows that it was fitted to a higher likelihood than new ones, and a much
+    higher one if they are few. A threshold from these rows would call most new rows outliers. So
+    "auto" takes the threshold from held-out rows. The rows form five folds, which are left out in
+    turn, or as many of them as hold 1000 rows. A model fitted to the other rows scores the left-out
+    rows. The threshold is the k-th smallest of m such scores, with k = floor((m + 1) / 20), or 1 if
+    that is 0. If a single model had given all scores, a new row of the same distribution would fall
+    below the threshold with a probability of at most k / (m + 1) [1]_. Here each fold has its own
+    model, and the final model has seen more rows than they have, so the share is only approximately
+    1/20. Outliers among the rows of `fit` lower the threshold.
 
-    The price is up to six fits in place of one; a number for ``contamination`` needs one. The rows
-    that a fold trains on are copied, those of a torch ``Dataset`` excepted.
+    The price is up to six fits instead of one. A number for ``contamination`` needs only one. The
+    training rows of each fold are copied, except those of a torch ``Dataset``.
 
-    With `AutoencoderTransformer`, which has no likelihood of rows, scores are those of the
-    reconstruction. A high likelihood does not say that a row is typical: rows simpler than those of
-    `fit`, such as blank images, may score higher than all of them [2]_.
+    With `AutoencoderTransformer`, which has no likelihood of rows, the scores are those of the
+    reconstruction. A high likelihood does not mean that a row is typical. Rows simpler than those
+    of `fit`, such as blank images, may score higher than all of them [2]_.
 
     References
     ----------
@@ -113,12 +115,12 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
     # The estimator validates its own parameters.
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
-        """Fit the estimator to X, and find where outliers begin.
+        """Fit the estimator to X, and set the threshold for outliers.
 
         Parameters
         ----------
         X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
-            Rows as the estimator takes them.
+            Rows that the estimator accepts.
         y : None
             Ignored.
 
@@ -139,8 +141,9 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         _last_step(estimator)
         if is_stream(X) and self.contamination == "auto":
             raise TypeError(
-                f"contamination='auto' holds out rows of X, which a stream ({type(X).__name__}) "
-                "does not let it do. Give contamination as a number, or an array or a Dataset as X."
+                f"contamination='auto' holds out rows of X, which is not possible with a stream "
+                f"({type(X).__name__}). Give contamination as a number, or pass an array or a "
+                "Dataset as X."
             )
         estimator.fit(X)
         if self.contamination == "auto":
@@ -152,7 +155,7 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         return self
 
     def score_samples(self, X):
-        """Importance-weighted bound on log p(x) of each row; lower is less normal.
+        """Importance-weighted bound on log p(x) of each row. Lower values are less normal.
 
         Parameters
         ----------
@@ -162,13 +165,13 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,), float64
-            In nats, as ``score_samples`` of the estimator gives them.
+            Scores in nats, as ``score_samples`` of the estimator returns them.
         """
         check_is_fitted(self)
         return self._scores(self.estimator_, X)
 
     def decision_function(self, X):
-        """`score_samples` less ``offset_``: negative for outliers.
+        """Return `score_samples` minus ``offset_``: negative for outliers.
 
         Parameters
         ----------
@@ -178,12 +181,12 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,), float64
-            In nats.
+            Scores in nats.
         """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
-        """1 for rows like those of `fit`, -1 for outliers.
+        """Return 1 for rows like those of `fit`, and -1 for outliers.
 
         Parameters
         ----------
@@ -218,12 +221,12 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         return _last_step(estimator).score_samples(X, self.n_importance_samples)
 
     def _held_out_offset(self, fitted: Any, X: Any) -> float:
-        """Threshold from scores of rows that a model has not seen."""
+        """Threshold from scores of rows that the scoring model has not seen."""
         (X,) = indexable(as_numpy(X))
         n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         if n_rows < 2:
             raise ValueError(
-                "contamination='auto' holds out rows and needs two of them or more; X has "
+                "contamination='auto' holds out rows and needs at least two of them; X has "
                 f"n_samples={n_rows}. Set contamination to a number."
             )
         unfitted = clone(fitted)
@@ -245,8 +248,8 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
                 if columns is None or "was not fitted on" not in str(error):
                     raise
                 raise ValueError(
-                    "contamination='auto' scores a part of the rows by a model of the others, and "
-                    "a level occurs in one part alone. Give the column a category dtype, which "
+                    "contamination='auto' scores one part of the rows by a model of the others, "
+                    "and a level occurs in one part only. Give the column a category dtype, which "
                     f"names all levels, or set contamination to a number. ({error})"
                 ) from error
             scores = np.append(scores, found)
@@ -262,7 +265,7 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
 
 
 def _last_step(estimator: Any) -> BaseVAETransformer:
-    """The estimator of ours that an estimator is, or ends in."""
+    """The estimator of this package that an estimator is, or ends in."""
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(last, BaseVAETransformer):
         raise TypeError(

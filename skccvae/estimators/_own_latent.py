@@ -12,8 +12,8 @@ from skccvae.nn import Latent
 
 # What `posterior` may be beside a name: a subclass of Latent, or a function that makes one.
 POSTERIOR_HINT = (
-    "A subclass of skccvae.nn.Latent, or a factory called as factory(manifold, prior_scale), will "
-    "do."
+    "A subclass of skccvae.nn.Latent, or a factory called as factory(manifold, prior_scale), is "
+    "accepted too."
 )
 
 
@@ -27,8 +27,8 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
     manifold : Euclidean, Sphere or Hyperbolic
         The space that the estimator's ``n_components`` and ``curvature`` name.
     estimator : BaseEstimator
-        Its ``prior_scale`` is passed on, and 1 for ``"auto"``. Its ``decoder_input`` must be
-        ``"auto"``, because the latent space says itself what the decoder reads.
+        Its ``prior_scale`` is passed on, with 1 for ``"auto"``. Its ``decoder_input`` must be
+        ``"auto"``, because the latent space itself says what the decoder reads.
 
     Returns
     -------
@@ -38,10 +38,10 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
     Raises
     ------
     TypeError
-        If the call fails or does not return a `Latent`, or the class lacks what a model needs.
+        If the call fails or does not return a `Latent`, or the class lacks a required method.
     ValueError
-        If the latent space lives on another manifold, its locations are not points of the manifold,
-        or ``decoder_input`` or ``posterior_scale`` is set.
+        If the latent space lives on another manifold, if its locations are not points of the
+        manifold, or if ``decoder_input`` or ``posterior_scale`` is set.
     """
     if estimator.decoder_input != "auto":
         raise ValueError(
@@ -51,7 +51,7 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
     if estimator.posterior_scale != "free":
         raise ValueError(
             f"posterior_scale={estimator.posterior_scale!r} cannot be combined with a latent space "
-            "of your own, whose `posterior` says what its scale is. Use posterior_scale='free'."
+            "of your own, whose `posterior` sets its own scale. Use posterior_scale='free'."
         )
     wanted = "a subclass of skccvae.nn.Latent, or a factory that makes one,"
     call = "when called as posterior(manifold, prior_scale)"
@@ -81,7 +81,7 @@ def own_latent(posterior: Any, manifold: ConstantCurvature, estimator: Any) -> L
 
 
 def _check_latent(latent: Latent, manifold: ConstantCurvature) -> None:
-    """Refuse a latent space that a model could be trained with, but not used."""
+    """Refuse a latent space that could train a model but could not be used afterwards."""
     name = type(latent).__name__
     needed = ["n_params", "noise_dim", "posterior", "prior", "location"]
     missing = [n for n in needed if getattr(type(latent), n, None) is getattr(Latent, n, None)]
@@ -94,9 +94,9 @@ def _check_latent(latent: Latent, manifold: ConstantCurvature) -> None:
         points = latent.location(params)
     if points.shape != (4, manifold.ambient_dim) or not bool(manifold.belongs(points).all()):
         raise ValueError(
-            f"{name}.location must return points of {manifold!r}, {manifold.ambient_dim} "
+            f"{name}.location must return points of {manifold!r} with {manifold.ambient_dim} "
             f"coordinates each; it returned shape {tuple(points.shape)} and points that do not lie "
-            "there. Laws on the unit sphere need `location` and `to_ambient` to multiply by "
+            "there. For laws on the unit sphere, `location` and `to_ambient` must multiply by "
             "manifold.radius_."
         )
 

@@ -1,7 +1,7 @@
-"""How an estimator declares its parameters: each once, with its default, its range and its meaning.
+"""How an estimator declares each parameter once: its default, range and meaning together.
 
 An estimator is a dataclass whose fields are its constructor parameters. Python's dataclasses write
-``__init__`` with the parameters of the base class and those of the leaf, so that scikit-learn,
+``__init__`` with the parameters of the base class and those of the subclass, so that scikit-learn,
 ``help`` and type checkers all see one explicit signature.
 """
 
@@ -42,7 +42,7 @@ def parameter(
     net: str = "",
     kw_only: bool = True,
 ) -> T:
-    """A constructor parameter, as the value of a field of an estimator.
+    """Declare a constructor parameter, as the value of a field of an estimator.
 
     Parameters
     ----------
@@ -51,16 +51,16 @@ def parameter(
     allowed : list
         Its range, in scikit-learn's constraints.
     kind, doc : str
-        Type and description, where all estimators document the parameter with the same words. A
-        leaf documents its own parameters in its docstring.
+        Type and description, if all estimators document the parameter in the same words. A subclass
+        documents its own parameters in its docstring.
     hint : str
-        What to do about a wrong value, said after scikit-learn's message.
+        What to do about a wrong value, added after scikit-learn's message.
     shapes_model : bool
-        Whether the model is built from it, so that it cannot change once there is a model.
+        Whether the model is built from it, so that a fitted model cannot change it.
     net : str
-        Setting of the net that follows it from one call of `fit` or `partial_fit` to the next.
+        The setting of the net that takes its value in each call of `fit` or `partial_fit`.
     kw_only : bool
-        Whether it is passed by keyword only.
+        Whether it is passed only by keyword.
     """
     facts = {
         "allowed": allowed,
@@ -75,7 +75,7 @@ def parameter(
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(parameter,))
 def with_parameters(cls: type[T]) -> type[T]:
-    """Give a class ``__init__``, scikit-learn's constraints and the documentation that is shared.
+    """Give a class ``__init__``, scikit-learn's constraints and the shared documentation.
 
     In the docstring, ``{shared_parameters}`` and ``{shared_attributes}`` mark where the
     documentation of the shared parameters and of the fitted attributes goes.
@@ -102,7 +102,7 @@ def with_parameters(cls: type[T]) -> type[T]:
 
 
 def _entry(f: Field) -> str:
-    """Numpydoc's entry of a shared parameter."""
+    """The numpydoc entry of a shared parameter."""
     default = f'"{f.default}"' if isinstance(f.default, str) else repr(f.default)
     lines = f.metadata["doc"].splitlines()
     return "\n    ".join([f"{f.name} : {f.metadata['kind']}, default={default}", *lines])

@@ -1,4 +1,4 @@
-"""Saving a fitted estimator to one file that holds numbers and text only, and loading it."""
+"""Saving a fitted estimator to one file that holds only numbers and text, and loading it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SKIPPED = ("callbacks",)
 
 
 class PersistenceMixin(FittedStateMixin):
-    """`save`, and rebuilding from what it wrote."""
+    """`save`, and the rebuilding of an estimator from a saved file."""
 
     def save(
         self,
@@ -47,37 +47,37 @@ class PersistenceMixin(FittedStateMixin):
     ) -> None:
         """Write the fitted estimator to one file, without pickle.
 
-        The file is in the format safetensors: weights and fitted arrays, and a description of
-        parameters, attributes and history in JSON. It holds no code. `skccvae.load` reads it, on
-        any device. Training can go on from a loaded model. With ``training_state`` it then goes on
-        as if it had never stopped; without, the optimiser's averages start anew.
+        The file has the safetensors format. It holds weights and fitted arrays, and a JSON
+        description of parameters, attributes and history, but no code. `skccvae.load` reads it on
+        any device. A loaded model can be trained further. With ``training_state`` the training then
+        continues as if it had never stopped. Without it, the optimiser's averages start anew.
 
-        The file is written beside ``path`` and renamed when it is complete, so that an older file
-        of this name is lost in no case of failure.
+        The model is written to a temporary file, which is renamed to ``path`` when it is complete.
+        An older file of that name is therefore never lost if writing fails.
 
         Parameters
         ----------
         path : str or path-like
-            File to write; ``.skccvae`` is a good ending.
+            File to write. ``.skccvae`` is a good ending.
         training_state : bool, default=False
             Whether to store the optimiser's averages, two numbers for each weight. `partial_fit`
-            and `fit` with ``warm_start`` then give the bits of the training that was not
-            interrupted. The seeds and the history are stored in any case.
+            and `fit` with ``warm_start`` then give the same bits as an uninterrupted training. The
+            seeds and the history are always stored.
         model_card : bool, str or path-like, default=False
-            Whether to write a page of Markdown too, with what the estimator knows of itself: class,
+            Whether to write a Markdown page too, with what the estimator knows about itself: class,
             parameters that differ from the defaults, shape of X, likelihood, curvature, scores of
             the training rows, versions, and how to load it. True puts it beside the model, with the
-            ending ``.md``; a path says where. An older file of that name is replaced.
+            ending ``.md``. A path says where to put it. An older file of that name is replaced.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If a parameter or class label is something that only pickle could store, such as a
-            torch module. A class or function of yours is stored as its import path, and `load`
-            needs it in ``trusted``. ``callbacks`` are left out. If ``model_card`` is neither a
-            boolean nor a path.
+            If a parameter or class label is something that only pickle could store, such as a torch
+            module. Your own class or function is stored as its import path, and `load` needs it in
+            ``trusted``. ``callbacks`` are left out. If ``model_card`` is neither a boolean nor a
+            path.
         ValueError
             If a weight is NaN or infinite, or the card would replace the model.
         OSError
@@ -114,7 +114,7 @@ class PersistenceMixin(FittedStateMixin):
 
     @own_modes()
     def _restore(self, saved: ModelFile, unpacker: Unpacker, device: torch.device) -> None:
-        """Set what `fit` sets. Nothing is allocated before the file is known to hold it."""
+        """Set what `fit` sets. Nothing is allocated before the file is known to contain it."""
         self._validate_params()
         # The device need not exist on this machine.
         if self.device != "auto" and torch.device(self.device).type not in {"cpu", "cuda"}:
@@ -132,7 +132,7 @@ class PersistenceMixin(FittedStateMixin):
         graph = molecular_graph(self.encoder)
         n_layers = len(hidden_sizes(self.hidden_layer_sizes)) + (graph.n_layers if graph else 0)
         if n_layers > len(weights):
-            raise ValueError(f"its parameters describe {n_layers} layers, more than its tensors.")
+            raise ValueError(f"its parameters describe {n_layers} layers, too many for the file.")
         self._check_size(kind, weights, averages, bool(unpacker.trusted))
         saved.check_content()
         module = self._module_of(weights)
@@ -140,7 +140,7 @@ class PersistenceMixin(FittedStateMixin):
         self._put_together(module, device, history, averages)
 
     def _check_size(self, kind: type[Likelihood], weights: Any, averages: Any, own: bool) -> None:
-        """Compare the file with the model that the parameters describe, without memory for it."""
+        """Compare the file with the model that the parameters describe, without allocating it."""
         try:
             with torch.device("meta"):
                 module = self._build_module(kind, self._input.n_columns).float()
@@ -157,21 +157,21 @@ def _check_tensors(module: VAE, weights: dict[str, Tensor], averages: dict[str, 
 
 
 def load(path: str | PathLike, device: Any = "auto", trusted: Any = ()) -> Any:
-    """Read an estimator written by its ``save`` method.
+    """Load an estimator that its ``save`` method has written.
 
-    Reading a file runs no code that the file names. Before memory is allocated for the model, the
-    names, shapes and dtypes of all weights are compared with those of the model that the
-    parameters describe. The numbers are then checked against the file's SHA-256.
+    Loading runs no code that the file names. Before memory is allocated for the model, the names,
+    shapes and dtypes of all weights are compared with those of the model that the parameters
+    describe. The numbers are then checked against the SHA-256 in the file.
 
     Parameters
     ----------
     path : str or path-like
         The file.
     device : str or torch.device, default="auto"
-        Where the model goes, wherever it was trained.
+        The device for the model, whatever device it was trained on.
     trusted : tuple of classes and functions, default=()
-        Your own code that the file may use, by import path: a subclass of an estimator, a
-        likelihood, a latent space, and the class or function of an encoder or decoder.
+        Your own code that the file may use by import path: a subclass of an estimator, a
+        likelihood, a latent space, or the class or function of an encoder or decoder.
 
     Returns
     -------
@@ -183,11 +183,11 @@ def load(path: str | PathLike, device: Any = "auto", trusted: Any = ()) -> Any:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not a saved model, is damaged or not complete, contradicts itself, is of a
-        format that this version does not read, or names a class that is not in ``trusted``. If
-        ``device`` does not exist.
+        If the file is not a saved model, is damaged or incomplete, contradicts itself, has a format
+        that this version does not read, or names a class that is not in ``trusted``. If ``device``
+        does not exist.
     TypeError
-        If ``trusted`` holds something else than classes and functions that can be imported.
+        If ``trusted`` contains something other than classes and functions that can be imported.
     ImportError
         If the model needs an optional package that is not installed.
 
@@ -264,7 +264,7 @@ def _class_of(name: Any, unpacker: Unpacker) -> type[PersistenceMixin]:
 
 
 def _plain_history(history: Any) -> list[dict[str, Any]]:
-    """Numbers and text of each epoch, without single batches and objects that callbacks left."""
+    """Numbers and text of each epoch, without batches and the objects that callbacks left."""
     return [
         {
             name: value.item() if isinstance(value, np.generic) else value

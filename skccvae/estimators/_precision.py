@@ -1,4 +1,4 @@
-"""What ``precision="auto"`` takes: bfloat16 where products are large and the hardware knows it."""
+"""What ``precision="auto"`` means: bfloat16 for large products if the hardware supports it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGE = {"cpu": 2**25, "cuda": 2**32}
 def resolve_precision(precision: str, module: VAE, device: Any, batch_size: int) -> str:
     """Turn the parameter ``precision`` into a type of numbers.
 
-    It goes by hardware and sizes alone, so that fits are repeatable on one machine.
+    The choice depends only on hardware and sizes, so that fits are repeatable on one machine.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def resolve_precision(precision: str, module: VAE, device: Any, batch_size: int)
     Returns
     -------
     {"float32", "bfloat16"}
-        For ``"auto"``, float32 with convolutions: most of their time goes into other operations.
+        For ``"auto"``, float32 with convolutions, which spend most time in other operations.
 
     Examples
     --------

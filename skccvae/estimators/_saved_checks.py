@@ -1,4 +1,4 @@
-"""Whether what a file says of a model fits together, before the model is built from it."""
+"""Whether the description of a model in a file is consistent, before the model is built from it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def check_counts(estimator: Any) -> None:
 
 
 def check_input(spec: InputSpec, n_observed: int, kind: type[Likelihood]) -> None:
-    """Check what X was against the likelihood that describes ``n_observed`` columns of it."""
+    """Check the specification of X against the likelihood of its ``n_observed`` columns."""
     _require(spec.n_columns >= 1, f"X must have a column; got {spec.n_columns}.")
     names = spec.column_names
     _require(
         names is None or len(names) == spec.n_columns,
-        f"there must be {spec.n_columns} names of columns; got {len(names or ())}.",
+        f"there must be {spec.n_columns} column names; got {len(names or ())}.",
     )
     for shape in (spec.sample_shape, spec.image_shape):
         _require(
@@ -49,7 +49,7 @@ def check_input(spec: InputSpec, n_observed: int, kind: type[Likelihood]) -> Non
         )
     _require(
         (spec.columns is not None) == (kind is MixedLikelihood),
-        f"likelihood {kind.name!r} and what is said of columns contradict each other.",
+        f"likelihood {kind.name!r} and the description of the columns contradict each other.",
     )
     if spec.columns is not None:
         _check_columns(spec.columns, spec.n_columns)
@@ -74,11 +74,11 @@ def _check_columns(columns: MixedColumns, p: int) -> None:
             and all(isinstance(level, bool | int | float | str) for level in known)
             for known, number in zip(levels, block.tolist(), strict=True)
         ),
-        "categorical columns, and no others, must have levels, each once.",
+        "categorical columns, and only those, must have levels, each of them once.",
     )
     _require(
         len(columns.dtypes) in (0, p),
-        f"there must be {p} dtypes of columns; got {len(columns.dtypes)}.",
+        f"there must be {p} column dtypes; got {len(columns.dtypes)}.",
     )
     shares, ends = columns.shares, np.cumsum([0, *map(len, levels)])
     _require(
@@ -150,8 +150,8 @@ def check_targets(targets: TargetEncoder | None) -> None:
 
 
 def check_history(history: Any, n_iter: int) -> None:
-    """Check a list of epochs with numbers and text by name, of which ``n_iter`` are the last."""
-    _require(isinstance(history, list), "its history is no list of epochs.")
+    """Check a list of epochs with named numbers and text. The last ``n_iter`` are the last call."""
+    _require(isinstance(history, list), "its history is not a list of epochs.")
     for number, row in enumerate(history, 1):
         _require(
             isinstance(row, dict)
@@ -161,7 +161,7 @@ def check_history(history: Any, n_iter: int) -> None:
             # A schedule of the learning rate makes so many steps when training goes on.
             and type(row.get("train_batch_count", 0)) is int
             and 0 <= row.get("train_batch_count", 0) < 2**31,
-            f"epoch {number} of its history does not hold numbers and text by name.",
+            f"epoch {number} of its history does not hold named numbers and text.",
         )
     _require(
         1 <= n_iter <= max(len(history), 1),
@@ -174,16 +174,16 @@ def _is_number(value: Any) -> bool:
 
 
 def check_state(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Check names, shapes and dtypes of a module's tensors against those of a file.
+    """Check names, shapes and dtypes of a module's tensors against those in a file.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A module that the file's parameters describe. One on the meta device takes no memory.
+        A module that the file's parameters describe. On the meta device it takes no memory.
     tensors : mapping of str to Tensor
         All tensors of the file that belong to the module.
     prefix : str
-        What their names have in front.
+        The prefix of their names in the file.
     """
     state = {f"{prefix}{name}": value for name, value in module.state_dict().items()}
     missing, extra = sorted(state.keys() - tensors), sorted(tensors.keys() - state)

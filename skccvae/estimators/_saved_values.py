@@ -38,7 +38,7 @@ def import_path(thing: Any) -> str | None:
 
 
 def trusted_paths(trusted: Any) -> dict[str, Any]:
-    """What the user trusts, by import path; TypeError for anything else than classes."""
+    """Trusted classes and functions by import path; TypeError for anything else."""
     things = trusted if isinstance(trusted, Collection) and not isinstance(trusted, str) else ()
     paths = {import_path(thing): thing for thing in things}
     if None in paths or (trusted is not None and things is not trusted):
@@ -51,7 +51,7 @@ def trusted_paths(trusted: Any) -> dict[str, Any]:
 
 @cache
 def type_hints(kind: Any) -> dict[str, Any]:
-    """What a class declares about its attributes. Reading it takes longer than most values."""
+    """The type hints of a class, cached because reading them takes longer than most values."""
     return get_type_hints(kind)
 
 
@@ -61,17 +61,17 @@ def _record(hint: Any) -> Any:
 
 
 def pack(value: Any, hint: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Value as JSON holds it.
+    """Turn a value into JSON.
 
     Parameters
     ----------
     value : object
-        Numbers, text, arrays, sequences of those, a dict of text by text, a dataclass of those
-        which ``hint`` names, or a class or function that can be imported.
+        Numbers, text, arrays, sequences of those, a dict from text to text, a dataclass of those
+        that ``hint`` names, or a class or function that can be imported.
     hint : type
-        What the estimator declares about it.
+        The type that the estimator declares for it.
     name : str
-        Name for messages and tensors.
+        Name for error messages and tensors.
     tensors : dict
         Arrays of numbers go here, under names that begin with ``name``.
 
@@ -123,9 +123,9 @@ class Unpacker:
     Parameters
     ----------
     tensors : mapping of str to Tensor
-        Those of the file.
+        The tensors of the file.
     trusted : mapping of str to object
-        Classes and functions by import path. Nothing else of what a file names is used.
+        Classes and functions by import path. Nothing else that a file names is used.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class Unpacker:
         self.used: set[str] = set()
 
     def class_of(self, path: Any) -> Any:
-        """The trusted thing of a path; ValueError if there is none."""
+        """The trusted object at a path; ValueError if there is none."""
         if not isinstance(path, str):
             raise ValueError(f"it names {reprlib.repr(path)} in place of a class.")
         if path not in self.trusted:
@@ -151,21 +151,21 @@ class Unpacker:
         return self.trusted[path]
 
     def unpack(self, saved: Any, hint: Any, name: str) -> Any:
-        """Value of what `pack` returned for ``name``.
+        """The value that `pack` turned into ``saved``.
 
         Parameters
         ----------
         saved : object
             Parsed JSON.
         hint : type
-            What the class declares about the value; it names the dataclass.
+            The type that the class declares for the value. It names the dataclass.
         name : str
             As for `pack`.
 
         Raises
         ------
         ValueError
-            If ``saved`` is nothing that `pack` returns.
+            If `pack` cannot have returned ``saved``.
         """
         if name.count("/") > _DEEPEST:
             raise ValueError(f"{name} is nested too deeply.")
@@ -192,14 +192,14 @@ class Unpacker:
         raise ValueError(f"{name} cannot be read from {reprlib.repr(saved)}.")
 
     def record(self, saved: dict[str, Any], kind: Any, name: str) -> Any:
-        """Dataclass of package from the values of its fields, each of the type declared."""
+        """A dataclass of the package from the values of its fields, each of the declared type."""
         hints = type_hints(kind)
         if set(saved) != {f.name for f in fields(kind)}:
             raise ValueError(f"{name} has the fields {reprlib.repr(sorted(saved))}.")
         return kind(**{n: self.typed(v, hints[n], f"{name}/{n}") for n, v in saved.items()})
 
     def typed(self, saved: Any, hint: Any, name: str) -> Any:
-        """Value as by `unpack`, of exactly the declared type."""
+        """The value as `unpack` returns it, checked to have exactly the declared type."""
         value = self.unpack(saved, hint, name)
         if not _is_a(value, hint):
             kind = getattr(hint, "__name__", hint)
@@ -208,12 +208,12 @@ class Unpacker:
 
 
 def _is_plain(items: dict[Any, Any]) -> bool:
-    """Whether a dict holds nothing but text by text."""
+    """Whether a dict maps only text to text."""
     return all(isinstance(text, str) for item in items.items() for text in item)
 
 
 def _is_a(value: Any, hint: Any) -> bool:
-    """Whether a value is what a type hint says; a float is a finite number."""
+    """Whether a value agrees with a type hint. A float must be finite."""
     origin, args = get_origin(hint), get_args(hint)
     if hint is Any:
         return True

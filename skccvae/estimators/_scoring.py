@@ -1,4 +1,4 @@
-"""What a fitted estimator says of rows in nats: likelihoods, and the ELBO with its parts."""
+"""Scores of a fitted estimator in nats: likelihoods, and the ELBO with its parts."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ class ScoringMixin(InferenceMixin):
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            Rows as in `fit`; a stream is read to its end.
+            Rows as in `fit`. A stream is read to its end.
         n_importance_samples : int, default=64
-            Draws from the posterior; the bound grows with it towards log p(x).
+            Draws from the posterior for each row. With more draws the bound rises to log p(x).
 
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,), float64
-            In nats. The value of a row does not depend on the rows beside it, and every call
-            returns the same. Networks work in float32; densities, residuals and sums in float64.
+            Bounds in nats. The value of a row does not depend on the rows beside it, and every call
+            returns the same value. Networks run in float32; densities, residuals and sums are
+            computed in float64.
 
         Raises
         ------
         ValueError
-            If a row leaves the support of the likelihood, or is too large for the networks.
+            If a row leaves the support of the likelihood, or its values are too large for float32.
 
         References
         ----------
@@ -53,21 +54,21 @@ class ScoringMixin(InferenceMixin):
         return as_given(self._evidence(X, n_importance_samples)[:, 2], X)
 
     def score(self, X, y=None, sample_weight=None):
-        """Mean of `score_samples`: higher is better.
+        """Mean of `score_samples`. Higher is better.
 
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            Rows as in `fit`; a stream is read to its end.
+            Rows as in `fit`. A stream is read to its end.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, finite and not negative, some of them above 0. Only ratios matter.
+            Weights of the rows: finite, not negative, and not all 0. Only their ratios matter.
 
         Returns
         -------
         score : float
-            Mean over the rows, in nats; weighted, if there are weights.
+            Mean over the rows in nats. It is a weighted mean if there are weights.
         """
         bounds = self._evidence(X, 64)[:, 2]
         if sample_weight is None:
@@ -80,7 +81,7 @@ class ScoringMixin(InferenceMixin):
         Parameters
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
-            Rows as in `fit`; a stream is read to its end. With ``binarize="dynamic"`` each pixel is
+            Rows as in `fit`. A stream is read to its end. With ``binarize="dynamic"`` each pixel is
             drawn once.
         n_importance_samples : int, default=64
             Draws for each row.
@@ -89,8 +90,8 @@ class ScoringMixin(InferenceMixin):
         -------
         dict
             ``elbo``, ``reconstruction``, ``kl`` and ``log_likelihood`` (the importance-weighted
-            bound), in nats per row; ``elbo`` is ``reconstruction - kl``. A product space adds
-            the KL of each factor, ``kl_s0`` and so on.
+            bound), in nats per row. ``elbo`` is ``reconstruction - kl``. A product space adds the
+            KL of each factor, as ``kl_s0`` and so on.
         """
         means = self._evidence(X, n_importance_samples).mean(axis=0).tolist()
         reconstruction, kl, bound, *parts = means
@@ -116,7 +117,7 @@ class ScoringMixin(InferenceMixin):
         return self._finite(found, "the likelihood")
 
     def _evidence_of(self, X, n_importance_samples: int) -> np.ndarray:
-        """Evidence of rows, which may not be finite."""
+        """Evidence of the rows, which may not be finite."""
         X = validate_rows(self, X, reset=False)
         self._check_support(X)
         module = self.net_.module_

@@ -23,35 +23,38 @@ from skccvae.nn import NORMAL_LATENTS, UNIFORM_LATENTS, Latent
 class SphericalVAETransformer(BaseVAETransformer):
     """Variational autoencoder with a latent sphere.
 
-    The posterior of a row is a von Mises-Fisher distribution on the d-sphere, the prior is
-    uniform [1]_. The density, its normaliser and its gradients are exact in every dimension.
+    The posterior of a row is a von Mises-Fisher distribution on the d-sphere, and the prior is
+    uniform [1]_. The density, its normalising constant and its gradients are exact in every
+    dimension.
 
     Parameters
     ----------
     n_components : int, default=2
-        Intrinsic dimension d of the sphere; ambient points have d + 1 coordinates.
+        Intrinsic dimension d of the sphere. Ambient points have d + 1 coordinates.
     curvature : float, default=1.0
-        Curvature K > 0; the radius is 1/sqrt(K). With a uniform prior it only sets the units of
-        the latent coordinates, see Notes.
+        Curvature K > 0. The radius is 1/sqrt(K). With a uniform prior K only sets the units of the
+        latent coordinates; see Notes.
     posterior : {"von_mises_fisher", "power_spherical", "spherical_cauchy", "projected_normal", \
             "wrapped_normal", "riemannian_normal"}, subclass of `skccvae.nn.Latent` or callable, \
             default="von_mises_fisher"
         Family of the posterior. The first four have the uniform prior. The wrapped and the
-        Riemannian normal have a prior of their own kind with scale ``prior_scale``. The projected
-        and the wrapped normal have a scale for each direction, the others one for all. A class or
-        factory of yours is called as ``posterior(manifold, prior_scale)`` and returns a
-        `skccvae.nn.Latent`.
+        Riemannian normal have a prior of their own family with scale ``prior_scale``. The projected
+        and the wrapped normal have a scale for each direction. The others have one scale or
+        concentration for all directions. Your own class or factory is called as
+        ``posterior(manifold, prior_scale)`` and returns a `skccvae.nn.Latent`.
     prior_scale : float, default=1.0
-        Scale of the prior of ``"wrapped_normal"`` and ``"riemannian_normal"``; the uniform prior
-        has none.
+        Scale of the prior of ``"wrapped_normal"`` and ``"riemannian_normal"``. The uniform prior
+        has no scale.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
-        What the decoder reads at a latent point: ambient coordinates, the log map at the origin, or
-        signed geodesic distances to learned hyperplanes, which take the place of its first layer.
-        ``"auto"`` is ``"coordinates"``, the only choice with the uniform prior.
+        What the decoder reads at a latent point. ``"coordinates"`` are the ambient coordinates.
+        ``"tangent"`` is the log map at the origin. ``"gyroplane"`` is the signed geodesic distances
+        to learned hyperplanes, which replace the decoder's first layer. ``"auto"`` is
+        ``"coordinates"``, the only choice with the uniform prior.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
-        Chart of the latent points: d + 1 numbers on the sphere of radius 1/sqrt(K) (``"natural"``
-        is the same), d numbers of the stereographic projection from the antipode of the origin, or
-        d numbers of the log map at the origin.
+        Chart of the latent points. ``"ambient"`` gives d + 1 numbers on the sphere of radius
+        1/sqrt(K); ``"natural"`` is the same. ``"stereographic"`` gives the d numbers of the
+        stereographic projection from the antipode of the origin, and ``"tangent"`` the d numbers of
+        the log map at the origin.
     {shared_parameters}
 
     Attributes
@@ -60,8 +63,8 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     See Also
     --------
-    GaussianVAETransformer : The same with a flat latent space.
-    HyperbolicVAETransformer : The same with a latent hyperbolic space.
+    GaussianVAETransformer : The same model with a flat latent space.
+    HyperbolicVAETransformer : The same model with a latent hyperbolic space.
 
     Notes
     -----
@@ -69,15 +72,16 @@ class SphericalVAETransformer(BaseVAETransformer):
     ``"projected_normal"``) the KL does not depend on the radius. A search over ``curvature`` then
     only compares scales of the decoder's input.
 
-    The projected normal is the direction of a normal vector, the posterior of the Gaussian model in
-    d + 1 dimensions [4]_. A coordinate that the data do not need can return to the prior, which a
-    law with a single concentration cannot do. The KL is estimated from the draws, with little
-    noise. `transform` returns the direction of the normal's mean.
+    A projected normal is the distribution of the direction of a normal vector, which here is the
+    posterior of the Gaussian model in d + 1 dimensions [4]_. A coordinate that the data do not need
+    can return to the prior, which is impossible for a law with a single concentration. The KL is
+    estimated from the draws, with little noise. `transform` returns the direction of the normal's
+    mean.
 
-    With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere it
-    covers. A wrapped prior that reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond
-    the radius) has poles in its density, onto which training collapses; ``"riemannian_normal"`` has
-    none, and a smaller ``prior_scale`` avoids them.
+    With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere the
+    prior covers. If the prior reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond
+    the radius), its density has poles, and training collapses onto them. A smaller ``prior_scale``
+    avoids the poles, and ``"riemannian_normal"`` has none.
 
     References
     ----------
@@ -108,7 +112,7 @@ class SphericalVAETransformer(BaseVAETransformer):
         default=1.0,
         allowed=[POSITIVE],
         hint="Use GaussianVAETransformer for curvature 0, HyperbolicVAETransformer for a negative "
-        "one.",
+        "curvature.",
         shapes_model=True,
     )
     posterior: str | Callable[..., Latent] = parameter(

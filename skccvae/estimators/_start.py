@@ -1,4 +1,4 @@
-"""A start at PCA: components, posterior widths, a first decoder and its noise, from some rows."""
+"""The start of ``init="pca"``: components, posterior widths, first decoder and noise."""
 
 from __future__ import annotations
 
@@ -34,26 +34,27 @@ _ROWS_PER_COMPONENT = 3
 
 
 def rows_looked_at(width: int) -> int:
-    """How many rows of so many numbers a start looks at, if there are as many."""
+    """How many rows of a given width the PCA start looks at, if there are that many."""
     return min(_ROWS, max(_NUMBERS // width, 256))
 
 
 def start_rows(
     index: np.ndarray, p: int, seed: int, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Those of some rows that a start looks at, in ascending order.
+    """The rows that the PCA start looks at, in ascending order.
 
     Parameters
     ----------
     index : ndarray of int, shape (n,)
-        Rows of X, with p columns.
+        Indices of rows of X.
     p : int
         Number of columns.
     seed : int
         Seed of the choice.
     weights : ndarray, optional
-        Weight of every row of X. A row is then there as often as its weight says, rounded up or
-        down at random: k rows are drawn by systematic sampling, k being their number otherwise.
+        Weight of every row of X. A row is then repeated as often as its weight says, rounded up or
+        down at random. The k rows are drawn by systematic sampling, where k is the number of rows
+        without weights.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def start_rows(
 
 
 def read_rows(source: RowSource, index: np.ndarray) -> Tensor:
-    """Rows in model units, read in parts, between which pages of a memory map are released."""
+    """Rows in model units, read in parts so that pages of a memory map can be released."""
     p = source.X.shape[1]
     x = torch.empty(len(index), p, dtype=torch.float32)
     for part in np.array_split(np.arange(len(index)), math.ceil(len(index) * p / _PART)):
@@ -90,20 +91,21 @@ def sparse_inputs(
     seed: int,
     weights: np.ndarray | None = None,
 ) -> sp.csr_array | None:
-    """Encoder inputs of more rows than memory holds dense, as a sparse matrix.
+    """Encoder inputs as a sparse matrix, for more rows than memory holds in dense form.
 
-    Of 4000 rows of simulated texts with 20 000 words (78 in a row), all are decomposed and not 500:
-    logistic regression on the first codes goes from .41 to .47 (Bernoulli) and from .62 to .63
-    (Poisson), after four epochs from .48 to .50 and from .64 to .63.
+    The decomposition then uses all rows. For 4000 rows of simulated texts with 20 000 words (78 in
+    a row), all of them instead of 500 took logistic regression on the first codes from .41 to .47
+    (Bernoulli) and from .62 to .63 (Poisson), and after four epochs from .48 to .50 and from .64 to
+    .63.
 
     Parameters
     ----------
     source : RowSource
         Rows in model units.
     index : ndarray of int
-        The rows that a start may look at.
+        The rows that the PCA start may look at.
     likelihood : Likelihood
-        The model's.
+        The likelihood of the model.
     seed : int
         Seed of the choice.
     weights : ndarray, optional
@@ -112,7 +114,8 @@ def sparse_inputs(
     Returns
     -------
     csr_array or None
-        None where rows are not sparse, also in what the encoder reads, or dense ones are as many.
+        None if the rows, or the encoder's inputs for them, are not sparse, or if a dense start
+        looks at as many rows.
     """
     X = source.X
     if not sp.issparse(X) or source.scaling.center is not None:
@@ -130,7 +133,7 @@ def sparse_inputs(
 
 
 def _skip(model: VAE) -> SkipDecoder | None:
-    """The decoder that `decoder_network` has made, and no part of a user's own."""
+    """The decoder that `decoder_network` has made, unless it is part of a user's own network."""
     decoder: object = model.decoder
     if isinstance(decoder, torch.nn.Sequential) and isinstance(decoder[-1], ZeroColumns):
         decoder = decoder[0]
@@ -146,13 +149,13 @@ def start_at_pca(
     Parameters
     ----------
     model : VAE
-        With `SkipEncoder` as encoder, and a decoder that may hold a `SkipDecoder`.
+        A model whose encoder is a `SkipEncoder`, and whose decoder may hold a `SkipDecoder`.
     x : Tensor of shape (n, p)
         Rows in model units.
     seed : int
         Seed of a randomised decomposition and of draws.
     inputs : {ndarray, sparse} of shape (m, n_inputs), optional
-        What the encoder reads of the rows that are decomposed; by default they are those of x.
+        What the encoder reads of the rows to decompose. By default these are the rows of x.
 
     Returns
     -------
@@ -196,7 +199,7 @@ def start_at_pca(
 
 
 def _filled(model: VAE, encoder: SkipEncoder, x: Tensor, seed: int) -> tuple[Tensor, Tensor, float]:
-    """Rows with holes filled in, as the encoder reads them and in model units, and what was known.
+    """Rows with holes filled in, as encoder inputs and in model units, and the observed share.
 
     The last is the share of the values that were observed.
     """
@@ -210,7 +213,7 @@ def _filled(model: VAE, encoder: SkipEncoder, x: Tensor, seed: int) -> tuple[Ten
 
 
 def _rows_of(likelihood: Likelihood, x: Tensor, inputs: Tensor, k: int, seed: int) -> Tensor:
-    """Rows with holes filled in, in model units, beside the inputs that are filled in already."""
+    """Rows with holes filled in, in model units, given inputs that are filled in already."""
     if isinstance(likelihood, MixedLikelihood):
         given = zip(likelihood.blocks(x), likelihood.inputs_of_parts(inputs), strict=True)
         parts = zip(likelihood.likelihoods(), given, strict=True)
@@ -223,16 +226,16 @@ def _rows_of(likelihood: Likelihood, x: Tensor, inputs: Tensor, k: int, seed: in
 
 
 def _n_axes(n: int, p: int, m: int) -> int:
-    """How many of m components n rows of p numbers have."""
+    """How many of m components can be estimated from n rows of p numbers."""
     return min(m, n // _ROWS_PER_COMPONENT, p)
 
 
 def _decompose(
     inputs: np.ndarray | sp.csr_array, m: int, seed: int, known: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Axes and offset of standardised components, and what `Latent.start_at` reads of m of them.
+    """Axes and offset of standardised components, and m of them for `Latent.start_at`.
 
-    There may be fewer axes than m: each takes some rows, and data may lack directions.
+    There may be fewer axes than m, because each needs several rows and data may lack directions.
     """
     n, p = inputs.shape
     ratio = torch.full((m,), _LARGEST_RATIO, dtype=torch.float32)
@@ -257,8 +260,8 @@ def _decompose(
 def _regression(features: Tensor, wanted: Tensor) -> Tensor:
     """Ridge regression with intercept, shape (f + 1, o).
 
-    The ridge is for features without rank, such as distances to many hyperplanes. float32 rounds
-    them to 1e-7, and along directions as small as that a solution would be noise.
+    The ridge is for features of deficient rank, such as distances to many hyperplanes. float32
+    rounds them to 1e-7, and along directions of that size a solution would be noise.
     """
     A = torch.cat([features, torch.ones_like(features[:, :1])], dim=-1)
     gram = A.T @ A

@@ -21,9 +21,10 @@ class StartsMixin:
     ) -> tuple[Any, BaseException | None]:
         """The best of this first copy and of further starts.
 
-        ``train(number, entropy)`` trains a copy and returns it with what ended its training early;
-        ``error`` is what ended this one. Beside the copy comes the error of the first where all
-        have diverged, or what has interrupted the last.
+        ``train(number, entropy)`` trains a copy and returns it with the error that ended its
+        training early. ``error`` is the one that ended this first copy. The best copy is returned
+        with an error: that of the first copy if all have diverged, or the interrupt that ended the
+        last.
         """
         best = self
         for number in range(1, self._n_starts()):
@@ -49,7 +50,7 @@ class StartsMixin:
         return module.latent.n_starts if circle else 1
 
     def _final_loss(self, scale: float = 0.0) -> float:
-        """Loss by which starts are compared; ``scale`` is what a unit of stress costs in it."""
+        """The loss by which starts are compared. ``scale`` is the price of a unit of stress."""
         history, net = self.net_.history, self.net_
         rows = history[-max(1, len(history) // 10) :]
         prefix = "train"

@@ -1,4 +1,4 @@
-"""What a DataLoader or an IterableDataset yields, as blocks of rows with their labels."""
+"""The items of a DataLoader or an IterableDataset, as blocks of rows with their labels."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Block(NamedTuple):
     Attributes
     ----------
     X : ndarray of shape (n, ...) or csr_array of shape (n, p)
-        Rows in the user's units, not checked yet.
+        Rows in the user's units, not yet checked.
     y : ndarray of shape (n,) or (n, t), or None
-        Their labels, if they came with labels.
+        Labels of the rows, if they came with labels.
     names : tuple or None
         Names of the columns, if they came in a frame.
     """
@@ -37,7 +37,7 @@ class Block(NamedTuple):
 
     @property
     def rows(self) -> Any:
-        """X as it is validated: a frame if its columns have names."""
+        """X in the form in which it is validated: a frame if its columns have names."""
         if self.names is None:
             return self.X
         import pandas as pd  # there, since the rows came in a frame of it
@@ -50,7 +50,7 @@ class Block(NamedTuple):
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """The rows of some blocks in one."""
+    """The rows of several blocks as one block."""
     if len(blocks) == 1:
         return blocks[0]
     parts = [block.X for block in blocks]
@@ -61,31 +61,31 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tuple[Block, bool]:
-    """One item of a stream.
+    """Read one item of a stream.
 
     Parameters
     ----------
     item : object
-        A batch or a row: a tensor, an array, a sparse matrix, or molecules; alone or in a tuple or
+        A batch or a row: a tensor, an array, a sparse matrix, or molecules, alone or in a tuple or
         list ``(batch,)`` or ``(batch, labels)``.
     rows_too : bool
-        Whether an item may be a single row. The batches of a DataLoader that makes them are none.
+        Whether an item may be a single row. It may not if a DataLoader makes the batches.
     molecules : bool
         Whether rows are SMILES strings or RDKit molecules.
     shape : tuple of int or None
-        Shape of one image, where the estimator knows it.
+        Shape of one image, if the estimator knows it.
 
     Returns
     -------
     block : Block
         One row or several.
     is_row : bool
-        Whether the item was a single row, and no batch.
+        Whether the item was a single row rather than a batch.
 
     Raises
     ------
     TypeError
-        If the item holds no numbers, or is no batch.
+        If the item holds no numbers, or is not a batch.
     ValueError
         If a row has no numbers.
     """
@@ -99,7 +99,7 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
         is_row = X.ndim == 1 or (shape is not None and X.shape == tuple(shape))
         if X.ndim == 0 or (is_row and not rows_too):
             raise TypeError(
-                f"it is an array of shape {X.shape}, and a batch has the shape (n, p), or (n, ...) "
+                f"it is an array of shape {X.shape}, but a batch has the shape (n, p), or (n, ...) "
                 "for images."
             )
         X = X[None] if is_row else X
@@ -114,7 +114,7 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
 
 
 def _parted(item: Any, molecules: bool) -> tuple[Any, Any]:
-    """Rows and labels, or None for labels."""
+    """The rows and labels of an item, with None if there are no labels."""
     if not isinstance(item, tuple | list):
         return item, None
     first = item[0] if item else None
@@ -126,13 +126,13 @@ def _parted(item: Any, molecules: bool) -> tuple[Any, Any]:
     if molecules and (isinstance(first, str) or hasattr(first, "GetAtoms")):
         return item, None
     raise TypeError(
-        f"it is a {type(item).__name__} of {len(item)}; expected a tensor, an array or a sparse "
-        "matrix, or a tuple (batch, labels)."
+        f"it is a {type(item).__name__} of length {len(item)}; expected a tensor, an array or a "
+        "sparse matrix, or a tuple (batch, labels)."
     )
 
 
 def _plain_frame(X: Any) -> Any:
-    """A frame; pandas' own and Arrow's numbers become float64, and NaN where they are missing."""
+    """A frame in which pandas' own and Arrow's numbers are float64, with NaN where missing."""
     try:
         own = [not isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in X.dtypes]
         return X.to_numpy(np.float64, na_value=np.nan) if any(own) else X
@@ -151,12 +151,13 @@ def _numbers(X: Any) -> Any:
         try:
             X = np.asarray(without_mask(as_numpy(X), "it"))
         except (TypeError, ValueError) as error:
-            raise TypeError(f"it is a {kind}, which is no array of numbers: {error}") from None
+            raise TypeError(f"it is a {kind}, which is not an array of numbers: {error}") from None
         if X.dtype.kind not in "biuf":
             raise TypeError(
-                f"it is a {kind} that holds more than real numbers; let the stream yield a tensor, "
-                "an array, a sparse matrix or a frame of numbers, or a tuple (batch, labels). Put "
-                "codes, such as those of sklearn.preprocessing.OrdinalEncoder, in place of text."
+                f"it is a {kind} that holds things other than real numbers. Let the stream yield a "
+                "tensor, an array, a sparse matrix or a frame of numbers, or a tuple (batch, "
+                "labels). Replace text by codes, such as those of "
+                "sklearn.preprocessing.OrdinalEncoder."
             )
     return X
 
@@ -179,7 +180,7 @@ def _column(molecules: list) -> np.ndarray:
 
 
 def _labels(y: Any) -> np.ndarray:
-    """Labels as an array; those in lists as objects, since an array of text would spell NaN."""
+    """Labels as an array. Lists become objects, since an array of text would spell NaN out."""
     if isinstance(y, list | tuple):
         y = [v.tolist() if isinstance(v, torch.Tensor | np.ndarray) else v for v in y]
         return np.asarray(y, dtype=object)
@@ -187,7 +188,7 @@ def _labels(y: Any) -> np.ndarray:
 
 
 def grouped(items: Iterator[tuple[Block, bool]], size: int) -> Iterator[Block]:
-    """Batches of a stream: single rows gathered to groups of a size, and batches as they are."""
+    """Batches of a stream. Single rows are collected into batches of ``size`` rows."""
     rows: list[Block] = []
     for block, is_row in items:
         if is_row:
@@ -206,7 +207,7 @@ def grouped(items: Iterator[tuple[Block, bool]], size: int) -> Iterator[Block]:
 
 
 def without_lone_row(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Blocks in which a single row at the end has gone to the block before it.
+    """Blocks, with a single row at the end joined to the block before it.
 
     Batch normalisation needs two rows.
     """
@@ -221,7 +222,7 @@ def without_lone_row(blocks: Iterator[Block]) -> Iterator[Block]:
 
 
 def regrouped(blocks: Iterator[Block], size: int) -> Iterator[Block]:
-    """The same rows in blocks of a size, of which the last one may be smaller."""
+    """The same rows in blocks of ``size`` rows. The last block may be smaller."""
     waiting: list[Block] = []
     n_rows = 0
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Trainings on streams: what they cannot have, their first rows, and their batches."""
+"""Training on streams: unsupported settings, the first rows, and the batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def opened(
 ) -> tuple[RowStream, Any, np.ndarray | None, AbstractContextManager]:
     """A stream, its first rows and their labels, and a context that names them in errors.
 
-    The first rows decide what is decided once. For a model that goes on, one batch is enough.
+    The first rows settle everything that is decided once. For a model that is trained further, one
+    batch is enough.
     """
     stream = RowStream(X, estimator, seed, estimator.max_batches)
     first = stream.look(one_batch=go_on)
@@ -28,7 +29,7 @@ def opened(
 
 
 def check_stream_settings(estimator: Any, y: Any, sample_weight: Any, one_pass: bool) -> None:
-    """Refuse what a stream cannot have."""
+    """Refuse settings that do not work with a stream."""
     if sample_weight is not None:
         raise ValueError(
             "sample_weight needs an array or a Dataset as X, whose rows are known before training. "
@@ -37,15 +38,15 @@ def check_stream_settings(estimator: Any, y: Any, sample_weight: Any, one_pass: 
         )
     if estimator.early_stopping and not one_pass:
         raise ValueError(
-            "early_stopping=True holds rows of X out, which needs an array or a Dataset: a stream "
-            "may yield its rows in another order in each pass. Use early_stopping=False; to stop "
-            "early, call partial_fit on the stream for one pass after the other, and score on "
-            "an array of other rows in between."
+            "early_stopping=True holds out rows of X, which needs an array or a Dataset, because a "
+            "stream may yield its rows in another order in each pass. Use early_stopping=False. To "
+            "stop early, call partial_fit on the stream once for each pass, and score on an array "
+            "of other rows in between."
         )
     if estimator.supervised_weight > 0 and y is not None:
         raise ValueError(
-            "y is given, but a stream brings its labels: let it yield tuples (batch, labels), and "
-            "pass y=None."
+            "y is given, but a stream brings its own labels. Let it yield tuples (batch, labels), "
+            "and pass y=None."
         )
 
 
@@ -53,14 +54,14 @@ def check_labels(labels: np.ndarray | None) -> np.ndarray:
     """The labels of rows, which supervision needs."""
     if labels is None:
         raise ValueError(
-            "supervised_weight > 0 needs labels; let the stream yield tuples (batch, labels), with "
-            "NaN for rows without label, or set supervised_weight=0."
+            "supervised_weight > 0 needs labels. Let the stream yield tuples (batch, labels), with "
+            "NaN for rows without a label, or set supervised_weight=0."
         )
     return labels
 
 
 def stream_batches(estimator: Any, stream: RowStream, random: RandomStream) -> StreamBatches:
-    """Batches for a training of an estimator that knows its units."""
+    """Batches for the training of an estimator whose units are known."""
 
     def read() -> Iterator[tuple[Any, np.ndarray | None]]:
         for number, block in enumerate(stream.blocks()):

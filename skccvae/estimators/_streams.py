@@ -31,34 +31,35 @@ _END = object()
 
 
 def is_stream(X: Any) -> bool:
-    """Whether X yields batches or rows, and cannot be read by index."""
+    """Whether X yields batches or rows and cannot be read by index."""
     return isinstance(X, DataLoader | IterableDataset)
 
 
 class RowStream:
     """Passes over a stream, as blocks of rows, each of which becomes one batch.
 
-    The first pass begins with `look`, whose rows are not read twice. What a loader draws from
-    torch's global generators, such as the order of a DataLoader that shuffles, comes from a
-    `RandomStream`: it follows from the seed, and the global generators stay as they are.
+    The first pass begins with the rows of `look`, which are not read twice. Random numbers that a
+    loader draws from torch's global generators, such as those for the order of a DataLoader that
+    shuffles, come from a `RandomStream`. They follow from the seed, and the global generators stay
+    as they are.
 
     Parameters
     ----------
     loader : DataLoader or IterableDataset
         The stream.
     estimator : BaseVAETransformer
-        Says what a row is, and how many single rows make a batch.
+        The estimator, which says what a row is, and how many single rows make a batch.
     seed : int, default=0
         Seed of the random numbers of the loader.
     max_batches : int, optional
-        Most batches of a pass.
+        The largest number of batches in a pass.
 
     Attributes
     ----------
     n_batches : int
-        Batches of a pass, as far as that is known after `look`.
+        Number of batches in a pass, as far as it is known after `look`.
     length_known : bool
-        Whether that many batches are all.
+        Whether that number is final.
     """
 
     def __init__(
@@ -85,13 +86,13 @@ class RowStream:
         self._n_passes = 0
 
     def look(self, one_batch: bool = False) -> Block:
-        """Rows at the start of the first pass.
+        """Read the rows at the start of the first pass.
 
         Parameters
         ----------
         one_batch : bool, default=False
-            Whether one batch is enough. Otherwise these are whole batches, until they hold as many
-            rows as a start at PCA looks at.
+            Whether one batch is enough. Otherwise whole batches are read until they hold as many
+            rows as a PCA start looks at.
         """
         blocks = self.blocks()
         seen = deque([next(blocks)])
@@ -115,7 +116,7 @@ class RowStream:
         return first
 
     def _ask_for_length(self) -> None:
-        """Take the length that the stream itself tells, if it does."""
+        """Take the length that the stream itself reports, if it does."""
         try:
             length = len(self.loader)
         except (TypeError, NotImplementedError):
@@ -129,7 +130,7 @@ class RowStream:
 
     @property
     def n_rows(self) -> float:
-        """Rows of a pass if its batches have the size of the estimator's; infinity if unknown."""
+        """Rows of a pass if its batches have the estimator's batch size; infinity if unknown."""
         return self.n_batches * self.batch_size if self.length_known else math.inf
 
     def blocks(self) -> Iterator[Block]:
@@ -149,8 +150,8 @@ class RowStream:
         found = "nothing" if self._n_passes == 1 else f"nothing in pass {self._n_passes}"
         raise ValueError(
             f"{self.name} yields {found}. A stream must yield at least one row, and the same rows "
-            "whenever a pass begins; a generator can be read only once. Let __iter__ of an "
-            "IterableDataset begin a new pass each time, or call partial_fit, which makes one pass."
+            "in each pass; a generator can be read only once. Let __iter__ of an IterableDataset "
+            "begin a new pass each time, or call partial_fit, which makes one pass."
         )
 
     def _items(self) -> Iterator[tuple[Block, bool]]:
@@ -177,13 +178,14 @@ class RowStream:
                 yield block, is_row
 
     def _compare(self, block: Block, is_row: bool) -> None:
-        """Refuse an item that is unlike the first one."""
+        """Refuse an item that differs in kind from the first one."""
         X = block.X
         if self._batches_in_batches and X.ndim == 3 and X.shape[0] == 1:
             n, p = X.shape[1:]
             raise ValueError(
                 f"the DataLoader has put a batch of shape {(n, p)} into a batch of one. Use "
-                f"DataLoader(stream, batch_size=None); if it is an image, set image_shape={(n, p)}."
+                "DataLoader(stream, batch_size=None). If the item is an image, set "
+                f"image_shape={(n, p)}."
             )
         what = "a single row" if is_row else "a batch of rows"
         # Bytes may be grey values that are divided by 255, and no other numbers are.
@@ -198,8 +200,8 @@ class RowStream:
             self._names = block.names
         if block.names != self._names:
             raise ValueError(
-                f"its columns are {_listed(block.names)}, and those of the first item "
-                f"{_listed(self._names)}; they must be the same, in the same order."
+                f"its columns are {_listed(block.names)}, and those of the first item are "
+                f"{_listed(self._names)}. They must be the same, in the same order."
             )
 
 
@@ -208,13 +210,13 @@ def _listed(names: tuple[Any, ...] | None) -> str:
 
 
 def warn_if_shuffled(X: Any) -> None:
-    """Say that results row by row are not those of the rows of a dataset, one by one."""
+    """Warn that the results are not in the order of the rows of the loader's dataset."""
     if not isinstance(X, DataLoader) or isinstance(X.dataset, IterableDataset):
         return
     if not isinstance(X.sampler, SequentialSampler):
         warnings.warn(
-            "The DataLoader shuffles or samples, so the results have its order, which is not that "
-            "of its dataset. Use shuffle=False for results row by row.",
+            "The DataLoader shuffles or samples, so the order of the results is not that of its "
+            "dataset. Use shuffle=False for results in the order of the dataset.",
             UserWarning,
             stacklevel=3,
         )
@@ -222,7 +224,7 @@ def warn_if_shuffled(X: Any) -> None:
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Say in an error where in the stream it was."""
+    """Add to an error the place in the stream where it happened."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -233,18 +235,18 @@ def naming(where: str) -> Iterator[None]:
 def over_parts(
     estimator: Any, X: Any, n_rows: int, method: Callable[[Any], np.ndarray]
 ) -> np.ndarray:
-    """What a method returns for X, part by part if X is a stream.
+    """Return what a method returns for X, computed part by part if X is a stream.
 
     Parameters
     ----------
     estimator : BaseVAETransformer
         A fitted estimator.
     X : object
-        The user's X.
+        X as the user passed it.
     n_rows : int
-        Rows of a part.
+        Number of rows in a part.
     method : callable
-        Takes rows and returns an array with as many.
+        Takes rows and returns an array of the same length.
     """
     if not is_stream(X):
         return method(X)

@@ -1,4 +1,4 @@
-"""Targets for a supervised latent space: what y holds, and how it reaches the model."""
+"""Targets for a supervised latent space: their kinds, and how they reach the model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from skccvae.nn import PredictionHead
 
 @dataclass
 class TargetEncoder:
-    """Standardise real targets, and number the classes of discrete ones.
+    """Standardise real-valued targets, and number the classes of discrete ones.
 
     Attributes
     ----------
     classes : sequence of ndarray or None
-        For each target its classes, or None for a real-valued target.
+        The classes of each target, or None for a real-valued target.
     center, scale : ndarray of shape (t,)
         Mean and standard deviation of each real-valued target; 0 and 1 for classes.
     """
@@ -31,7 +31,7 @@ class TargetEncoder:
 
     @classmethod
     def fit(cls, y: Any, n_rows: int, weights: np.ndarray | None = None) -> TargetEncoder:
-        """Learn the kind, classes and units of each target from y, with weights of the rows."""
+        """Learn the kind, classes and units of each target from y, with row weights."""
         targets = _read(y, n_rows)
         classes: list[np.ndarray | None] = []
         center, scale = np.zeros(len(targets)), np.ones(len(targets))
@@ -39,7 +39,7 @@ class TargetEncoder:
             if values.size == 0:
                 raise ValueError(
                     f"supervised_weight > 0 needs labels, but target {number} of y has none; "
-                    "every entry is missing."
+                    "all its entries are missing."
                 )
             if is_measured(values):
                 values = values.astype(np.float64)
@@ -59,7 +59,7 @@ class TargetEncoder:
         return cls(classes, center, scale)
 
     def transform(self, y: Any, n_rows: int) -> np.ndarray:
-        """Targets as the model reads them, float32 of shape (n, t), NaN where unknown."""
+        """Targets in model units, float32 of shape (n, t), with NaN where they are unknown."""
         targets = _read(y, n_rows)
         if len(targets) != len(self.classes):
             raise ValueError(
@@ -73,7 +73,7 @@ class TargetEncoder:
             if classes is None:
                 if values.dtype.kind == "U":
                     raise ValueError(
-                        f"Target {number} of y holds text, such as {values[0]!r}, but it held "
+                        f"Target {number} of y contains text, such as {values[0]!r}, but it held "
                         "numbers at first. Convert it: y.astype(float)."
                     )
                 out[known, number] = (values - self.center[number]) / self.scale[number]
@@ -83,8 +83,8 @@ class TargetEncoder:
             unseen = [label for label in labels if label not in numbers]
             if unseen:
                 raise ValueError(
-                    f"y holds a class that was not there at first: {unseen[0]!r}; known are "
-                    f"{classes.tolist()}."
+                    f"y contains a class that was not there at first: {unseen[0]!r}. The known "
+                    f"classes are {classes.tolist()}."
                 )
             out[known, number] = [numbers[label] for label in labels]
         return out
@@ -95,14 +95,14 @@ class TargetEncoder:
 
 
 def warn_of_lonely_labels(targets: np.ndarray, held_out: np.ndarray) -> None:
-    """Warn about a target whose labels are all on one side of the split for validation.
+    """Warn about a target whose labels are all on one side of the validation split.
 
     Parameters
     ----------
     targets : ndarray of shape (n, t)
         As `TargetEncoder.transform` returns them.
     held_out : ndarray of int
-        Rows held out.
+        The rows that are held out.
     """
     known = ~np.isnan(targets)
     n_known, n_valid = known.sum(0), known[held_out].sum(0)
@@ -126,10 +126,10 @@ def warn_of_lonely_labels(targets: np.ndarray, held_out: np.ndarray) -> None:
 def _read(y: Any, n_rows: int) -> list[Labels]:
     if y is None:
         raise ValueError(
-            "supervised_weight > 0 needs y; pass y to fit, with NaN for rows without label, or "
+            "supervised_weight > 0 needs y. Pass y to fit, with NaN for rows without a label, or "
             "set supervised_weight=0."
         )
     targets = read_labels(y, n_rows)
     if any(values.dtype.kind == "f" and np.isinf(values).any() for values, _ in targets):
-        raise ValueError("y contains infinity; use NaN for rows without label.")
+        raise ValueError("y contains infinity; use NaN for rows without a label.")
     return targets

@@ -1,4 +1,4 @@
-"""What the numbers of X say: the likelihood that suits them, and how they reach model units."""
+"""What the numbers of X suggest: a likelihood that suits them, and a scaling to model units."""
 
 from __future__ import annotations
 
@@ -42,18 +42,17 @@ def _observed(X: Any) -> Any:
 
 
 class DataRange(NamedTuple):
-    """Smallest and largest entry of X, zeros of a sparse matrix included."""
+    """Smallest and largest entry of X, including the zeros of a sparse matrix."""
 
     low: float
     high: float
 
 
 def data_range(X: Any) -> DataRange:
-    """Smallest and largest entry of dense or sparse X, of those that are not NaN.
+    """Smallest and largest entry of dense or sparse X, ignoring NaN.
 
-    A Dataset is read once for it. For a Dataset of bytes
-    the answer is a bound: callers ask whether the bytes are 0 and 1 or reach up to 255, and the
-    first byte above 1 says so.
+    A Dataset is read once for it. For a Dataset of bytes the answer is a bound: callers ask whether
+    the bytes are only 0 and 1 or reach up to 255, and the first byte above 1 settles that.
     """
     X = _observed(X)
     if isinstance(X, DatasetRows):
@@ -75,10 +74,10 @@ def data_range(X: Any) -> DataRange:
 def _put_back(
     found: DataRange, X: Any, kind: type[Likelihood], divisor: float, whole: bool = False
 ) -> DataRange:
-    """Range of X in which ends that rounding moved out of a finite support are back in it.
+    """The range of X, with ends that rounding moved out of a finite support put back into it.
 
-    If X is a whole table whose numbers are all about as small as that rounding, such as lengths of
-    molecules in metres, they are data and stay as they are.
+    If all numbers of X are about as small as that rounding, such as lengths of molecules in metres,
+    they are data and stay as they are.
     """
     low, high = found
     least, most = (divisor * end for end in kind.support)
@@ -98,7 +97,7 @@ def check_support(X: Any, kind: type[Likelihood], divisor: float) -> None:
 
 
 def _range_of(ends: Any) -> DataRange:
-    """Range of parts from pairs of their smallest and largest entries; NaN says nothing."""
+    """Combine the smallest and largest entries of parts into one range, ignoring NaN."""
     low, high = np.asarray(ends).T
     return DataRange(float(np.fmin.reduce(low)), float(np.fmax.reduce(high)))
 
@@ -106,9 +105,9 @@ def _range_of(ends: Any) -> DataRange:
 def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
     """The likelihood for numbers of an unknown kind.
 
-    Zeros and ones are Bernoulli. Columns in one unit, such as grey values, counts or standardised
-    columns, get one noise scale, as in PCA: so columns that hardly vary do not count as much as
-    others. Columns in units of their own get a scale each.
+    Zeros and ones are Bernoulli. Columns that share a unit, such as grey values, counts or
+    standardised columns, get one noise scale, as in PCA, so that columns that hardly vary count
+    less than others. Columns with different units get a scale each.
     """
     if _all_entries(X, lambda values: ((values == 0) | (values == divisor)).all()):
         return BernoulliLikelihood
@@ -125,20 +124,20 @@ def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
 
 
 def _all_entries(X: Any, holds: Callable[[np.ndarray], Any]) -> bool:
-    """Whether something is true of all entries but NaN; zeros of a sparse X are not asked."""
+    """Whether something holds for all entries except NaN. Zeros of a sparse X are not checked."""
     if sp.issparse(X):
         return bool(holds(_known(X.data)))
     return all(bool(holds(_known(X[rows]))) for rows in row_slices(X))
 
 
 def _known(values: np.ndarray) -> np.ndarray:
-    """The values themselves, or those that are not NaN where some are."""
+    """The values, without NaN."""
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, dtype=bool)
     return values[~missing] if missing.any() else values
 
 
 def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Likelihood], float]:
-    """Class of the likelihood, and what X is divided by.
+    """Choose the class of the likelihood, and the number that X is divided by.
 
     Parameters
     ----------
@@ -154,7 +153,7 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
     kind : type
         A subclass of `Likelihood`.
     divisor : float
-        255 where bytes hold 8-bit intensities and the likelihood reads them, else 1.
+        255 if bytes hold 8-bit intensities and the likelihood reads them, and 1 otherwise.
 
     Raises
     ------
@@ -165,7 +164,7 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
     found = data_range(X)
     if math.isnan(found.low):
         raise ValueError(
-            "X holds no value at all: every entry is NaN. A model needs something to learn from."
+            "X holds no value at all: every entry is NaN. A model needs data to learn from."
         )
     divisor = 255.0 if X.dtype == np.uint8 and found.high > 1 and kind.reads_bytes else 1.0
     low, high = _put_back(found, X, kind, divisor, whole=True)
@@ -195,17 +194,17 @@ def choose_likelihood(X: Any, likelihood: Any, binarize: Any) -> tuple[type[Like
 def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
     """Refuse rows that are plainly in other units than those the model was started with.
 
-    Some numbers may lie outside of the support, as those of a scaler that was fitted on other rows
-    do. Units are wrong where most numbers, zeros aside, lie outside of it by more than its width.
-    The first million numbers tell.
+    Some numbers may lie outside the support, as happens with a scaler that was fitted on other
+    rows. The units are wrong if most numbers, zeros aside, lie outside the support by more than its
+    width. The first million numbers are checked.
     """
     X, (least, most) = _observed(X), kind.support
     if kind.reads_bytes and X.dtype == np.uint8 and divisor == 1.0:
         high = data_range(X).high
         if high > 1:
             raise ValueError(
-                f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]; "
-                "divide X by 255, or fit on bytes."
+                f"X holds bytes up to {high:g}, but the model was fitted on values in [0, 1]. "
+                "Divide X by 255, or fit on bytes."
             )
     if math.isfinite(least) or math.isfinite(most):
         part = X[next(row_slices(X))]
@@ -216,8 +215,8 @@ def check_units(X: Any, kind: type[Likelihood], divisor: float) -> None:
             check_support(part, kind, divisor)
     if divisor != 1.0 and X.dtype.kind == "f" and 0 < data_range(X).high <= 1:
         warnings.warn(
-            f"The model was fitted on bytes from 0 to {divisor:g}, and no entry of X exceeds 1: "
-            "pixels in [0, 1] have to be multiplied by 255 first.",
+            f"The model was fitted on bytes from 0 to {divisor:g}, but no entry of X exceeds 1. "
+            "Multiply pixels in [0, 1] by 255 first.",
             UserWarning,
             stacklevel=3,
         )
@@ -237,15 +236,15 @@ def column_statistics(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, in float64 whatever the dtype of X.
 
-    It makes two passes over X: one for the range of each column, which a Dataset keeps, and one for
-    sums. Dense rows are read in slices.
+    The function makes two passes over X: one for the range of each column, which a Dataset keeps,
+    and one for sums. Dense rows are read in slices.
 
     Parameters
     ----------
     X : ndarray, sparse CSR or DatasetRows of shape (n, p)
         Validated rows.
     shared : bool, default=False
-        Whether all columns get one scale, the root of their mean variance.
+        Whether all columns share one scale, the square root of their mean variance.
     weights : ndarray of shape (n,), optional
         How often each row counts, a positive number.
 
@@ -254,7 +253,7 @@ def column_statistics(
     center, scale : ndarray of shape (p,)
         The scale of a constant column is its absolute value, or 1 for a column of zeros.
     constant : ndarray of bool, shape (p,)
-        Columns whose smallest entry is their largest. A column of nothing but NaN is one of zeros.
+        Columns whose smallest entry is their largest. A column of only NaN counts as zeros.
 
     Raises
     ------
@@ -316,7 +315,7 @@ def _column_sums(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 
 
 def _rate_units(X: Any, weights: np.ndarray | None) -> np.ndarray | None:
-    """Mean of each column with large counts and 1 for the others; None if no counts are large."""
+    """Mean of each column with large counts, and 1 for the others. None if no counts are large."""
     large = _column_range(X)[1] > _LARGE_COUNT
     means = column_statistics(X, weights=weights)[0] if large.any() else None
     return None if means is None else np.where(large, means, 1.0)
@@ -329,7 +328,7 @@ def make_scaling(
     binarize: Any,
     weights: np.ndarray | None = None,
 ) -> RowScaling:
-    """The map from a user's rows, perhaps with weights, to model units for a likelihood."""
+    """The map from a user's rows to model units for a likelihood; the rows may have weights."""
     if kind.scaling == "rates":
         return RowScaling(scale=_rate_units(_observed(X), weights))
     if kind.scaling is not None:

@@ -1,4 +1,4 @@
-"""Checks and conversions at the border: a user's X, y and settings to what training takes."""
+"""Checks and conversions of a user's X, y and settings into what training takes."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from skccvae.training import DatasetRows, is_memory_mapped, row_slices
 def flatten_rows(
     X: Any, allow_nan: bool = False, allow_empty: bool = False
 ) -> tuple[Any, tuple[int, ...] | None]:
-    """Images to rows.
+    """Flatten images to rows.
 
     Parameters
     ----------
     X : array-like or torch Dataset
-        Two dimensions, or (n, ...) with more.
+        An array of two dimensions, or of shape (n, ...) with more.
     allow_nan : bool, default=False
-        Whether NaN is a missing number.
+        Whether NaN stands for a missing number.
     allow_empty : bool, default=False
-        Whether a row may hold nothing but NaN.
+        Whether a row may consist of NaN only.
 
     Returns
     -------
     X : array-like or DatasetRows of shape (n, p)
-        Rows; two-dimensional input is returned as it came.
+        Rows. Two-dimensional input is returned unchanged.
     shape : tuple of int or None
-        Shape of one sample where X had more than two dimensions.
+        Shape of one sample, if X had more than two dimensions.
     """
     if sp.issparse(X):
         return X, None
     if isinstance(X, DataLoader | IterableDataset):
         raise TypeError(
             f"X is a stream ({type(X).__name__}), which fit, partial_fit, transform, "
-            "score_samples, score and evaluate read batch by batch. Everything else takes an "
+            "score_samples, score and evaluate read batch by batch. All other methods take an "
             "array or a map-style torch Dataset, with __len__ and __getitem__."
         )
     if isinstance(X, Iterator):
@@ -75,7 +75,7 @@ def flatten_rows(
 
 
 def without_mask(X: Any, name: str = "X", allow_nan: bool = False) -> Any:
-    """The numbers of a masked array, NaN where they are masked; anything else as it is.
+    """The numbers of a masked array, with NaN where they are masked. Anything else is unchanged.
 
     Raises
     ------
@@ -90,13 +90,13 @@ def without_mask(X: Any, name: str = "X", allow_nan: bool = False) -> Any:
         return np.ma.filled(X.astype(np.float64), np.nan)
     raise ValueError(
         f"{name} is a masked array with {np.count_nonzero(X.mask)} masked entries, and missing "
-        f"numbers are not taken here. Fill them, with {name}.filled(value) for example, or leave "
-        "such rows out. Rows with missing values need missing='mask'."
+        f"numbers are not accepted here. Fill them, with {name}.filled(value) for example, or "
+        "leave such rows out. Rows with missing values need missing='mask'."
     )
 
 
 def _samples_of_a_dataset(X: Any) -> bool:
-    """Whether X is a list of (sample, label) or (sample,), as scikit-learn takes of a Dataset."""
+    """Whether X is a list of (sample, label) or (sample,), as scikit-learn makes of a Dataset."""
     return (
         isinstance(X, list)
         and bool(X)
@@ -105,7 +105,7 @@ def _samples_of_a_dataset(X: Any) -> bool:
 
 
 def _refuse_what_is_no_number(X: Any) -> None:
-    """Name the column that holds text, categories or dates, and say what to do about it."""
+    """Refuse text, categories and dates, name the column, and say what to do about it."""
     if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
         for number, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
             found = _no_number(X.iloc[:, number])
@@ -119,7 +119,7 @@ def _refuse_what_is_no_number(X: Any) -> None:
 
 
 def _no_number(column: Any) -> Any:
-    """The first entry of a column of a data frame that is no number, or None."""
+    """The first entry of a column of a data frame that is not a number, or None."""
     categories = getattr(column.dtype, "categories", None)
     kind = (column.dtype if categories is None else categories.dtype).kind
     if kind in "biufc":
@@ -156,18 +156,18 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
     Parameters
     ----------
     estimator : BaseEstimator
-        Learns the contract of its input from X (``n_features_in_``, ``feature_names_in_`` and
-        ``_input``), or has it compared with X.
+        Learns the specification of X (``n_features_in_``, ``feature_names_in_`` and ``_input``), or
+        compares X with it.
     X : array-like, sparse or torch Dataset
-        The user's X. Tensors and arrays of other libraries become NumPy arrays here.
+        X as the user passed it. Tensors and arrays of other libraries become NumPy arrays here.
     reset : bool
-        Whether this is the first sight of the data.
+        Whether the estimator sees data for the first time.
 
     Returns
     -------
     ndarray, sparse CSR or DatasetRows of shape (n, p)
-        Numbers without infinity, and without NaN unless the likelihood takes it. Those of a
-        Dataset are looked at as they are read.
+        Numbers without infinity, and without NaN unless the likelihood accepts it. The rows of a
+        Dataset are checked as they are read.
     """
     X = as_numpy(X)
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
@@ -189,14 +189,14 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 
 def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, ...] | None]:
-    """Rows of numbers for `validate_rows`, and the shape of one sample where X holds images."""
+    """Rows of numbers for `validate_rows`, and the shape of one sample if X holds images."""
     _refuse_what_is_no_number(X)
     kind, allow_nan = estimator._likelihood_class(reset), estimator._takes_nan(reset)
     allow_empty = (estimator.missing if reset else estimator._structure["missing"]) == "mask"
     if allow_empty and not has_terms(kind):
         raise ValueError(
             f"missing='mask' needs the log-probability of single columns, and {kind.__name__} "
-            "overrides that of a whole row alone. Let it define `log_prob_terms` or `distribution` "
+            "overrides only that of a whole row. Let it define `log_prob_terms` or `distribution` "
             "in the same class, or use missing='error'."
         )
     X, shape = flatten_rows(without_mask(X, allow_nan=allow_nan), allow_nan, allow_empty)
@@ -238,7 +238,7 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
 
 
 def _nan_for_missing(X: Any) -> Any:
-    """NaN for each None and ``pandas.NA`` among objects, which NumPy does not take for numbers."""
+    """Objects with NaN for each None and ``pandas.NA``, which NumPy does not read as numbers."""
 
     def number(entry: Any) -> Any:
         return np.nan if is_missing(entry) else entry
@@ -258,7 +258,7 @@ def _nan_for_missing(X: Any) -> Any:
 
 @contextmanager
 def _naming_the_parameter() -> Iterator[None]:
-    """Say in scikit-learn's message about NaN which parameter takes it."""
+    """Add to scikit-learn's message about NaN the parameter that accepts it."""
     try:
         yield
     except ValueError as error:
@@ -273,7 +273,7 @@ def _naming_the_parameter() -> Iterator[None]:
 
 
 def _without_duplicates(X: Any, allow_nan: bool) -> Any:
-    """Sparse CSR rows with one stored entry for each place; those of the user stay as they are."""
+    """Sparse CSR rows with one stored entry for each place. The user's rows stay as they are."""
     # A new object, since SciPy notes on a matrix that it has looked, and believes its notes.
     rows = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
     if rows.has_canonical_format:
@@ -285,7 +285,7 @@ def _without_duplicates(X: Any, allow_nan: bool) -> Any:
 
 
 def _check_some_entry(X: np.ndarray) -> None:
-    """Refuse rows of nothing but NaN: nothing is known of them, and nothing could be learned."""
+    """Refuse rows that are all NaN, because there is nothing to learn from them."""
     if X.dtype.kind != "f":
         return
     empty = np.concatenate(
@@ -293,7 +293,7 @@ def _check_some_entry(X: np.ndarray) -> None:
     )
     if empty.size:
         raise ValueError(
-            f"X holds {empty.size} row(s) of nothing but NaN, the first at {int(empty[0])}; a row "
+            f"X holds {empty.size} row(s) that are all NaN, the first at {int(empty[0])}; a row "
             "needs at least one number. Leave them out: X[~np.isnan(X).all(axis=1)]."
         )
 
@@ -304,21 +304,21 @@ def _check_finite(X: np.ndarray, allow_nan: bool = False) -> None:
         finite = ~bad.any(axis=1)
         if not finite.all():
             raise ValueError(
-                f"Input X contains NaN or infinity, first in row {part.start + finite.argmin()}; "
-                "impute or leave out such rows, or set missing='mask' if NaN is a value that was "
+                f"Input X contains NaN or infinity, first in row {part.start + finite.argmin()}. "
+                "Impute or leave out such rows, or set missing='mask' if NaN is a value that was "
                 "not observed."
             )
 
 
 def targets_for(X: Any, y: Any) -> Any:
-    """The user's y, or the labels of a Dataset of ``(sample, label)`` tuples where y is None."""
+    """The user's y, or the labels of a Dataset of ``(sample, label)`` tuples if y is None."""
     return X.labels() if y is None and isinstance(X, DatasetRows) else y
 
 
 def check_objective(objective: str, free_bits: float) -> None:
-    """Refuse free bits where the objective has no KL of its own to free."""
+    """Refuse free bits if the objective has no separate KL."""
     if objective == "iwae" and free_bits > 0:
         raise ValueError(
-            f"free_bits={free_bits!r} has no meaning with objective='iwae', whose bound holds the "
-            "KL inside it. Use free_bits=0 or objective='elbo'."
+            f"free_bits={free_bits!r} has no meaning with objective='iwae', whose bound has no "
+            "separate KL. Use free_bits=0 or objective='elbo'."
         )

@@ -1,4 +1,4 @@
-"""Weights of rows: what a user passes as ``sample_weight``, and how it reaches a training."""
+"""Weights of rows: what a user passes as ``sample_weight``, and how training uses it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class WeightedRows(NamedTuple):
     y : object
         The same rows of y, in a container of its kind.
     weights : ndarray of shape (k,), or None
-        Positive, with mean 1; None if they are all equal.
+        Positive weights with mean 1. None if they are all equal.
     numbers : ndarray of int, shape (k,), or None
-        Which rows of the user's X they are; None if they are all of them.
+        The positions of these rows in the user's X. None if they are all rows.
     """
 
     X: Any
@@ -34,24 +34,24 @@ class WeightedRows(NamedTuple):
 
 
 def checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
-    """A user's weights as float64, the largest of them 1.
+    """A user's weights as float64, scaled so that the largest is 1.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_rows,), or a number
         One number stands for all rows.
     n_rows : int
-        Number of rows that they belong to.
+        Number of rows that the weights belong to.
 
     Returns
     -------
     ndarray of shape (n_rows,)
-        Between 0 and 1, so that no sum of them overflows.
+        Weights between 0 and 1, so that no sum of them overflows.
 
     Raises
     ------
     ValueError
-        If they have another shape, are negative or not finite anywhere, or 0 everywhere.
+        If the weights have another shape, any is negative or not finite, or all are 0.
 
     Examples
     --------
@@ -68,8 +68,8 @@ def checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     if not 0 < largest < np.inf:
         problem = "zero for every row" if largest == 0 else f"{largest} somewhere"
         raise ValueError(
-            f"sample_weight is {problem}, and weights have to be finite and above 0 for some row. "
-            "Pass None to give all rows the same weight."
+            f"sample_weight is {problem}. Weights must be finite, and above 0 for at least one "
+            "row. Pass None to give all rows the same weight."
         )
     return weights / largest
 
@@ -105,7 +105,7 @@ def weighted_rows(X: Any, y: Any, sample_weight: Any, wants_y: bool) -> Weighted
 
 
 def _rows_of(X: Any, numbers: np.ndarray) -> Any:
-    """Some rows; those of a Dataset and of a file stay where they are."""
+    """Some of the rows. Those of a Dataset or a file are not copied."""
     if isinstance(X, DatasetRows):
         return X.only(numbers)
     return MappedRows(X, numbers) if is_memory_mapped(X) else X[numbers]
@@ -114,16 +114,16 @@ def _rows_of(X: Any, numbers: np.ndarray) -> Any:
 def training_weights(
     weights: np.ndarray, targets: np.ndarray | None, index: np.ndarray
 ) -> RowWeights:
-    """Weights in units of their mean over the rows that are trained on.
+    """Weights in units of their mean over the training rows.
 
     Parameters
     ----------
     weights : ndarray of shape (n,)
         Positive weights of the rows.
     targets : ndarray of shape (n, t), or None
-        Targets, NaN where unknown.
+        Targets, with NaN where they are unknown.
     index : ndarray of int
-        The rows that are trained on.
+        The training rows.
 
     Returns
     -------

@@ -14,9 +14,9 @@ __all__ = ["inside_the_ball"]
 def inside_the_ball(manifold: Manifold, coordinates: Tensor) -> Tensor:
     """Move stereographic coordinates off the rim of the ball, where rounding has put them.
 
-    In float32 a point further out than about 16 curvature radii has a norm that rounds to the
-    radius of the ball or above, where hyperbolic space has no point. Such a point gets the largest
-    radius that the dtype can tell from the rim.
+    In float32 a point farther out than about 16 curvature radii has a norm that rounds to the
+    radius of the ball or above, where hyperbolic space has no point. Such a point is moved to the
+    largest radius that the dtype can tell from the rim.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def inside_the_ball(manifold: Manifold, coordinates: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (..., dim)
-        The same, with norms of hyperbolic parts below the radius of the ball.
+        The same coordinates, with norms of hyperbolic parts below the radius of the ball.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the three spaces of constant curvature share: formulas written once for all K."""
+"""The base of the three spaces of constant curvature: formulas written once for all K."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ConstantCurvature"]
 
 
 class ConstantCurvature(Manifold):
-    """One space of constant curvature: what Euclidean, Sphere and Hyperbolic share.
+    """One space of constant curvature: the base of Euclidean, Sphere and Hyperbolic.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class ConstantCurvature(Manifold):
 
     @property
     def factors(self) -> tuple[ConstantCurvature, ...]:
-        """The space alone."""
+        """A tuple with the space itself."""
         return (self,)
 
     def to_polar(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ class ConstantCurvature(Manifold):
         return (u * v).sum(-1)
 
     def log_volume_ratio(self, r: Tensor) -> Tensor:
-        """Log of the polar volume element over the flat one, (d - 1) log(sin_K(r)/r).
+        """Log of the polar volume element divided by the flat one, (d - 1) log(sin_K(r)/r).
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class ConstantCurvature(Manifold):
         return self.from_polar(*formulas.from_(coords, self.curvature))
 
     def _on_ray(self, x: Tensor) -> Tensor:
-        """`project` without checks: NaN where there is no point, and no branch on values."""
+        """`project` without checks: NaN where there is no such point, and no branch on values."""
         return x
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
@@ -129,5 +129,5 @@ class ConstantCurvature(Manifold):
         return self._restore(a.unsqueeze(-1) * x + b.unsqueeze(-1) * y)
 
     def _restore(self, x: Tensor) -> Tensor:
-        """Remove rounding from a point that lies on the space but for rounding."""
+        """Remove rounding from a point that lies on the space up to rounding."""
         return x

@@ -1,4 +1,4 @@
-"""The charts of a space: how numbers stand for a point.
+"""The charts of a space: how numbers represent a point.
 
 A chart is one entry of `INTRINSIC_CHARTS`. It maps the polar pair (c, s) of a point to d
 coordinates and back; see :mod:`skccvae.manifolds.functional` for the pair. Two names have no entry:
@@ -30,9 +30,10 @@ class Chart(NamedTuple):
     from_ : callable
         ``from_(coords, K)`` returns the polar pair (c, s) of finite coordinates (..., d).
     check_to, check_from : callable or None
-        With the arguments of ``to`` and ``from_``, they raise a ValueError for points that the
-        chart does not cover. There ``to`` and ``from_`` return NaN, without a branch on values,
-        so that they can be part of an exported graph. None, the default, if the chart covers all.
+        Called with the arguments of ``to`` and ``from_``, they raise a ValueError for points that
+        the chart does not cover. For such points ``to`` and ``from_`` return NaN, without a branch
+        on values, so that they can be part of an exported graph. None, the default, means that the
+        chart covers all points.
     """
 
     to: Callable[[Tensor, Tensor, float], Tensor]
@@ -56,8 +57,8 @@ def _to_stereographic(c: Tensor, s: Tensor, K: float) -> Tensor:
 def _check_to_stereographic(c: Tensor, s: Tensor, K: float) -> None:
     if K > 0 and bool(_is_antipode(c, s).any()):
         raise ValueError(
-            "The antipode of the origin has no stereographic coordinates (they would be "
-            "infinite); use chart='ambient' for data that covers the whole sphere."
+            "The antipode of the origin has no stereographic coordinates, because they would be "
+            "infinite. Use chart='ambient' for data that cover the whole sphere."
         )
 
 
@@ -94,8 +95,8 @@ def resolve_chart(chart: str, curvature: float) -> str:
     Parameters
     ----------
     chart : str
-        One of `CHARTS`. ``"natural"`` stands for ``"ambient"`` where the curvature is positive,
-        and for ``"tangent"`` elsewhere.
+        One of `CHARTS`. ``"natural"`` stands for ``"ambient"`` if the curvature is positive, and
+        for ``"tangent"`` otherwise.
     curvature : float
         Curvature of the space, of any sign.
 

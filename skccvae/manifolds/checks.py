@@ -1,4 +1,4 @@
-"""Checks of what a user passes: dimension and curvature."""
+"""Checks of the dimension and the curvature that a user passes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Euclidean(ConstantCurvature):
     Parameters
     ----------
     dim : int
-        Dimension d; ambient and intrinsic dimension are equal.
+        Dimension d. Ambient and intrinsic dimension are equal.
 
     Raises
     ------
@@ -47,15 +47,15 @@ class Euclidean(ConstantCurvature):
         return s
 
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """Point x + u."""
+        """The point x + u."""
         return x + u
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
-        """Vector y - x."""
+        """The vector y - x."""
         return y - x
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """Vector u itself."""
+        """The vector u itself."""
         return torch.broadcast_tensors(u, x, y)[0]
 
     def project(self, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Euclidean(ConstantCurvature):
         return x
 
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
-        """Vector u itself."""
+        """The vector u itself."""
         return torch.broadcast_tensors(u, x)[0]
 
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pick the space of a given curvature by its sign."""
+"""The space of a given curvature, chosen by its sign."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["constant_curvature"]
 
 
 def constant_curvature(dim: int, curvature: float) -> ConstantCurvature:
-    """Simply connected space of the given dimension and curvature.
+    """Make the simply connected space of the given dimension and curvature.
 
     Parameters
     ----------
     dim : int
         Intrinsic dimension, at least 1.
     curvature : float
-        Any finite number; its sign picks the space.
+        Any finite number. Its sign determines the space.
 
     Returns
     -------

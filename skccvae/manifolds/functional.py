@@ -6,15 +6,15 @@ direction; ``c^2 + K |s|^2 = 1``. At K = 0 the pair is ``(1, x)``. For K != 0 it
 embedding with its first coordinate divided by the radius R = 1/sqrt(|K|): ``x = (R c, s)``.
 
 When K is a tensor (of shape () or one that broadcasts against c), everything is smooth in K through
-0. A tangent vector is given by its d coordinates in the frame at the origin, which parallel
-transport along the geodesic carries to the point. Nothing divides by zero at the origin, and
-nothing is clamped.
+0. A tangent vector is given by its d coordinates in the frame at the origin. Parallel transport
+along the geodesic from the origin carries this frame to the point. Nothing divides by zero at the
+origin, and nothing is clamped.
 
-**float32.** A stored pair resolves directions to about 6e-8 ``sin_K(rho)`` of distance. At K = -1
-radii are accurate to 1e-6 up to rho = 40. Distances between points are accurate to 1e-3 up to
-rho = 9, and logarithms to 1e-3 of their length (or of 1, if they are shorter) up to rho = 8. The
-pair overflows at rho = 88, its squares and logarithms longer than 44 at half of that. For another
-curvature divide by sqrt(-K).
+**float32.** A stored pair resolves directions to a distance of about 6e-8 ``sin_K(rho)``. At K = -1
+radii are accurate to 1e-6 up to rho = 40. Distances between points are accurate to 1e-3 up to rho =
+9, and logarithms to 1e-3 of their length (or of 1, if they are shorter) up to rho = 8. The pair
+overflows at rho = 88. Its squares, and logarithms longer than 44, overflow at half of that. For
+another curvature divide these radii by sqrt(-K).
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def _norm(a: Tensor) -> Tensor:
 
 
 def _safe_sqrt(x: Tensor) -> Tensor:
-    """Square root of what is >= 0 up to rounding; value and gradient are 0 at and below 0."""
+    """Square root of numbers that are >= 0 up to rounding. Value and gradient are 0 up to 0."""
     positive = x > 0
     root = torch.where(positive, x, 1.0).sqrt()
     return torch.where(positive, root, torch.where(x.isnan(), x, 0.0))
 
 
 def _cosine(c: Tensor, s: Tensor, K: float | Tensor, sign: int | None) -> Tensor:
-    """Replace c by sqrt(1 + |K| |s|^2) where K < 0, which no rounding takes off the hyperboloid."""
+    """Replace c by sqrt(1 + |K| |s|^2) where K < 0, so the point stays on the hyperboloid."""
     if sign == 0 or sign == 1:
         return c
     if sign == -1:
@@ -114,8 +114,8 @@ def _radius_ratio(n: Tensor, c: Tensor, K: float | Tensor, sign: int | None) -> 
 def _direction_at_antipode(s: Tensor, n: Tensor, c: Tensor) -> Tensor:
     """Replace the zero vector at the antipode of the origin by a tiny one along the first axis.
 
-    All directions lead there on shortest geodesics. The first axis is as good as any, and
-    exp(log(z)) = z.
+    Shortest geodesics lead there in all directions. The first axis is as good as any other, and
+    with it exp(log(z)) = z.
     """
     tiny = torch.zeros_like(s)
     tiny[..., 0] = torch.finfo(s.dtype).tiny ** 0.5
@@ -135,8 +135,8 @@ def log_origin(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (..., d)
-        At the antipode of the origin on a sphere, where the direction is undefined, a vector of
-        length pi/sqrt(K) along the first axis.
+        The tangent vector. At the antipode of the origin on a sphere, where the direction is
+        undefined, it is a vector of length pi/sqrt(K) along the first axis.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def radius(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (...)
-        Its gradient is 0 at the origin itself, where the distance is not differentiable.
+        The distance. Its gradient is 0 at the origin, where the distance is not differentiable.
 
     Examples
     --------
@@ -249,8 +249,8 @@ def log_transported(c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Ten
     Returns
     -------
     Tensor of shape (..., d)
-        The shortest such vector. Between antipodes many are equally short; this is one along the
-        first axis.
+        The shortest such vector. Between antipodes many vectors are equally short; the result is
+        then one along the first axis.
 
     Notes
     -----

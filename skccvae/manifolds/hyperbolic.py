@@ -20,10 +20,10 @@ __all__ = ["Hyperbolic"]
 class Hyperbolic(ConstantCurvature):
     r"""Hyperbolic space H^d of curvature K < 0, as the upper sheet of a hyperboloid.
 
-    A point has d + 1 coordinates with ``x_0 = sqrt(R^2 + x_1^2 + ... + x_d^2)``, R = 1/sqrt(-K).
+    A point has d + 1 coordinates with ``x_0 = sqrt(R^2 + x_1^2 + ... + x_d^2)`` and R = 1/sqrt(-K).
     In float32, distances between points are accurate to 1e-3 up to a radius of 9 R, and distances
     from the origin to 1e-6 up to 40 R. `log` and `transport` are accurate to 1e-3 of the length of
-    the vector (or of R, if a logarithm is shorter) up to a radius of 8 R. Nothing is clamped.
+    the vector (or of R, for a shorter logarithm) up to a radius of 8 R. Nothing is clamped.
 
     Parameters
     ----------
@@ -55,18 +55,18 @@ class Hyperbolic(ConstantCurvature):
         return product[..., 1:].sum(-1, keepdim=True) - product[..., :1]
 
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """Point reached from x along the tangent vector u."""
+        """The point reached from x along the tangent vector u."""
         c, s = self.to_polar(x)
         zc, zs, _ = polar.exp_transported(c, s, self.to_frame(x, u), self.curvature)
         return self.from_polar(zc, zs)
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
-        """Tangent vector at x that leads to y."""
+        """The tangent vector at x that leads to y."""
         v = polar.log_transported(*self.to_polar(x), *self.to_polar(y), self.curvature)
         return self.from_frame(x, v)
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """Tangent vector u at x carried to y in parallel along the geodesic."""
+        """Tangent vector u at x, transported in parallel to y along the geodesic."""
         # In the frames it is a rotation in the plane of p and q, the stereographic coordinates of x
         # and y, by the area of the triangle with the origin: twice the argument of the complex
         # number 1 + K p conj(q). In terms of q - p nothing cancels far out.
@@ -86,23 +86,23 @@ class Hyperbolic(ConstantCurvature):
     def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Riemannian inner product of two tangent vectors at x, shape (...).
 
-        Computed in the frame at the origin, where it is a plain dot product: no rounding turns the
-        square of a length negative.
+        It is computed in the frame at the origin, where it is a plain dot product, so rounding
+        cannot make the square of a length negative.
         """
         return (self.to_frame(x, u) * self.to_frame(x, v)).sum(-1)
 
     def project(self, x: Tensor) -> Tensor:
         """Point of the hyperboloid on the ray through x.
 
-        A point that lies on the hyperboloid up to rounding keeps its spatial coordinates: far out,
-        rounding hides the scale of the ray. A float64 point whose coordinates are all float32
-        numbers counts as rounded to float32.
+        A point that lies on the hyperboloid up to rounding keeps its spatial coordinates, because
+        rounding hides the scale of the ray far out. A float64 point whose coordinates are all
+        float32 numbers counts as rounded to float32.
 
         Raises
         ------
         ValueError
-            For a vector that is space-like, light-like or points down, whose ray misses the
-            hyperboloid, for NaN or infinity, and for a wrong number of columns.
+            For a vector whose ray misses the hyperboloid, because it is space-like, light-like or
+            points down; for NaN or infinity; and for a wrong number of columns.
         """
         self._check_points(x, self.ambient_dim)
         points = self._on_ray(x)
@@ -128,7 +128,7 @@ class Hyperbolic(ConstantCurvature):
         return self._restore(x * torch.where(near, 1.0, self.radius_ / length))
 
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
-        """Orthogonal projection (in the Minkowski product) on the tangent space at x."""
+        """Orthogonal projection (in the Minkowski product) onto the tangent space at x."""
         return u - self.curvature * self.minkowski(x, u) * x
 
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:

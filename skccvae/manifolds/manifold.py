@@ -1,4 +1,4 @@
-"""What every latent space can do, and what is written once for all of them."""
+"""The operations of every latent space, and the code that all spaces share."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Manifold"]
 class Manifold(ABC):
     """A space of constant curvature, or a product of such spaces.
 
-    This is a closed set, not an interface to implement: :class:`Euclidean`, :class:`Sphere` and
-    :class:`Hyperbolic` are all the model spaces of constant curvature that there are [1]_, and
-    :class:`Product` combines them. Code that must look inside a space goes over its `factors`.
+    This is a closed set, not an interface to implement. :class:`Euclidean`, :class:`Sphere` and
+    :class:`Hyperbolic` are all the model spaces of constant curvature that exist [1]_, and
+    :class:`Product` combines them. Code that must look inside a space iterates over its `factors`.
 
-    Points and tangent vectors have shape ``(..., ambient_dim)``, and tangent coordinates
-    ``(..., dim)``. Leading shapes broadcast: each result has the broadcast shape of all arguments,
-    those included on which its value does not depend. All but `pairwise` is differentiable.
+    Points and tangent vectors have shape ``(..., ambient_dim)``, and tangent coordinates ``(...,
+    dim)``. Leading shapes broadcast: each result has the broadcast shape of all arguments, even of
+    those that do not affect its value. All methods except `pairwise` are differentiable.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Manifold(ABC):
     ambient_dim : int
         Length of a point.
     factors : tuple of Euclidean, Sphere or Hyperbolic
-        The factors of a product; for any other space, the space alone.
+        The factors of a product. For any other space, a tuple with the space itself.
 
     References
     ----------
@@ -47,33 +47,33 @@ class Manifold(ABC):
     @property
     @abstractmethod
     def factors(self) -> tuple[Any, ...]:  # of ConstantCurvature, which is built on this file
-        """The factors of a product; for any other space, the space alone."""
+        """The factors of a product. For any other space, a tuple with the space itself."""
 
     @abstractmethod
     def origin(
         self, dtype: torch.dtype | None = None, device: torch.device | str | None = None
     ) -> Tensor:
-        """Point of reference, shape (ambient_dim,): zero, or the pole (R, 0, ..., 0)."""
+        """The reference point, shape (ambient_dim,): zero, or the pole (R, 0, ..., 0)."""
 
     @abstractmethod
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """Point reached from x along the tangent vector u."""
+        """The point reached from x along the tangent vector u."""
 
     @abstractmethod
     def log(self, x: Tensor, y: Tensor) -> Tensor:
-        """Shortest tangent vector at x that leads to y."""
+        """The shortest tangent vector at x that leads to y."""
 
     @abstractmethod
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
         """Geodesic distance, shape (...).
 
-        Taken from the chord, so that it is exactly 0 between equal points and keeps its digits
-        between near ones; its gradient there is 0.
+        The distance is computed from the chord, so that it is exactly 0 between equal points and
+        accurate between near ones. Its gradient between equal points is 0.
         """
 
     @abstractmethod
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """Tangent vector u at x carried to y in parallel along the shortest geodesic."""
+        """Tangent vector u at x, transported in parallel to y along the shortest geodesic."""
 
     @abstractmethod
     def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -81,11 +81,11 @@ class Manifold(ABC):
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """Point of the space on the ray through x; ValueError where there is none."""
+        """The point of the space on the ray through x; ValueError if there is none."""
 
     @abstractmethod
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
-        """Orthogonal projection of an ambient vector on the tangent space at x."""
+        """Orthogonal projection of an ambient vector onto the tangent space at x."""
 
     @abstractmethod
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:
@@ -120,13 +120,13 @@ class Manifold(ABC):
         x : Tensor of shape (..., ambient_dim)
         chart : {"ambient", "natural", "stereographic", "tangent"}
             ``"stereographic"`` is ``tan_K(rho/2)`` times the direction from the origin. For K < 0
-            it is the Poincare ball of radius 1/sqrt(-K), which float32 resolves up to
-            rho = 16/sqrt(-K); for K = 0 it is half the point, the limit from both sides.
-            ``"natural"`` is ``"ambient"`` where K > 0 and ``"tangent"`` elsewhere. A product takes
-            the chart of this name on every factor.
+            it is the Poincare ball of radius 1/sqrt(-K), which float32 resolves up to rho =
+            16/sqrt(-K). For K = 0 it is half the point, the limit from both sides. ``"natural"`` is
+            ``"ambient"`` if K > 0 and ``"tangent"`` otherwise. A product uses the chart of this
+            name on every factor.
         check : bool, default=True
-            False: the antipode becomes NaN and raises no error. No value is read on the host, so
-            the call can be part of an exported graph.
+            If False, the antipode becomes NaN and raises no error. No value is then read on the
+            host, so the call can be part of an exported graph.
 
         Returns
         -------
@@ -147,11 +147,11 @@ class Manifold(ABC):
         ----------
         coords : Tensor of shape (..., chart_dim(chart))
         chart : {"ambient", "natural", "stereographic", "tangent"}
-            Ambient coordinates are projected radially, see `project`, and so are natural ones of
+            Ambient coordinates are projected radially, see `project`. So are natural coordinates on
             a sphere, which are the same.
         check : bool, default=True
-            False: coordinates of no point become NaN and raise no error. No value is read on the
-            host, so the call can be part of an exported graph.
+            If False, coordinates that belong to no point become NaN and raise no error. No value is
+            then read on the host, so the call can be part of an exported graph.
 
         Returns
         -------
@@ -166,7 +166,7 @@ class Manifold(ABC):
 
     @abstractmethod
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
-        """Point at fraction t of the shortest geodesic from x to y.
+        """The point at fraction t of the shortest geodesic from x to y.
 
         Parameters
         ----------
@@ -208,13 +208,13 @@ class Manifold(ABC):
         x : Tensor of shape (n, ambient_dim)
             Points of the space, as rows.
         y : Tensor of shape (m, ambient_dim), optional
-            Other points; x itself by default.
+            Other points. By default they are x itself.
 
         Returns
         -------
         Tensor of shape (n, m), float64
-            With y left out, exactly symmetric with zeros on the diagonal. It carries no gradient;
-            ``dist(x[:, None], y)`` does.
+            Without y, the matrix is exactly symmetric with zeros on the diagonal. It carries no
+            gradient, whereas ``dist(x[:, None], y)`` does.
 
         Raises
         ------
@@ -223,22 +223,23 @@ class Manifold(ABC):
 
         Notes
         -----
-        Computed in float64 from differences of coordinates, not from inner products: near points
-        keep their digits. Beside the result about 5 MB are held.
+        The distances are computed in float64 from differences of coordinates, not from inner
+        products, so they are accurate for near points. About 5 MB of memory are used besides the
+        result.
         """
         for points in (x,) if y is None else (x, y):
             self._check_rows(points)
         return fill_blocks(self._distance_block, x.double(), None if y is None else y.double())
 
     def frechet_mean(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Point of least weighted sum of squared distances to the rows of x.
+        """The point with the least weighted sum of squared distances to the rows of x.
 
         Parameters
         ----------
         x : Tensor of shape (n, ambient_dim)
             Points of the space, at least one.
         weights : Tensor of shape (n,), optional
-            Non-negative, not all zero; equal by default.
+            Non-negative weights, not all zero. By default they are equal.
 
         Returns
         -------
@@ -247,14 +248,15 @@ class Manifold(ABC):
         Raises
         ------
         ValueError
-            For bad shapes or weights, and where the mean is not unique: on a sphere, points that
-            are not inside one open hemisphere may have several, antipodes always do.
+            For wrong shapes or weights, and if the mean is not unique. On a sphere, points that are
+            not inside one open hemisphere may have several means, and antipodes always do.
 
         Notes
         -----
-        Gradient descent with a step from the curvature of the squared distance [1]_, in float64.
-        On a sphere, points in a hemisphere about the result prove it unique [1]_; for others,
-        further starts look for another point as good. In a product each factor has its own mean.
+        The method is gradient descent in float64, with a step that follows from the curvature of
+        the squared distance [1]_. On a sphere, the result is provably unique if all points are in a
+        hemisphere around it [1]_. For other points, further starts look for another point that is
+        as good. In a product each factor has its own mean.
 
         References
         ----------

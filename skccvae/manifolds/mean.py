@@ -1,4 +1,4 @@
-"""What the Frechet means of all spaces share: weights, and descent to a stationary point."""
+"""Code that the Frechet means of all spaces share: weights, and descent to a stationary point."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MAX_ITERATIONS = 2000
 
 
 def normalised_weights(weights: Tensor | None, n: int, device: torch.device) -> Tensor:
-    """Weights of n points in float64 with sum 1; equal ones for None.
+    """Weights of n points in float64 with sum 1. They are equal if ``weights`` is None.
 
     Raises
     ------
     ValueError
-        If weights do not hold n finite numbers that are at least 0, or are all 0.
+        Unless weights are n finite numbers that are at least 0, and not all 0.
     """
     if weights is None:
         return torch.full((n,), 1 / n, dtype=torch.float64, device=device)
@@ -51,12 +51,12 @@ def descend(
     exp, norm : callable
         Exponential map and length of a tangent vector, methods of the space.
     tolerance : float
-        Length of the last step.
+        The descent ends at a step shorter than this.
 
     Returns
     -------
     Tensor of shape (ambient_dim,) or None
-        None where `step` gave up.
+        The last point, or None if `step` gave up.
 
     Examples
     --------

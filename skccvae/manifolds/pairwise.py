@@ -1,4 +1,4 @@
-"""Matrices of distances, filled block by block so that little more than the result is held."""
+"""Matrices of distances, filled block by block, so that they need little extra memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _PAIRS = 1 << 16
 def euclidean_distances(x: Tensor, y: Tensor) -> Tensor:
     """Euclidean distances between the rows of x and of y, shape (n, m).
 
-    Taken from differences: torch's default takes a matrix product, in which near points cancel.
+    They are computed from differences. torch's default uses a matrix product, in which the
+    distances of near points cancel.
     """
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
@@ -39,7 +40,7 @@ def fill_blocks(
     Returns
     -------
     Tensor of shape (n, m)
-        Where y is None, exactly symmetric with zeros on the diagonal.
+        If y is None, the matrix is exactly symmetric with zeros on the diagonal.
 
     Examples
     --------

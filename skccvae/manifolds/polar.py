@@ -1,8 +1,8 @@
 r"""A space of constant curvature in polar form, whose curvature may be a tensor with a gradient.
 
 The embedding ``(R c, s)`` of a point has no limit where K -> 0, since its radius R grows without
-bound. The polar pair ``(c, s)`` has one, ``(1, x)``. Whatever is differentiated in K, or crosses
-K = 0, therefore takes its points as polar rows ``(c, s_1, ..., s_d)``.
+bound. The polar pair ``(c, s)`` has the limit ``(1, x)``. Code that differentiates in K or crosses
+K = 0 therefore represents points as polar rows ``(c, s_1, ..., s_d)``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class PolarSpace:
     Parameters
     ----------
     dim : int
-        Intrinsic dimension d; a point is a row of d + 1 numbers, see
+        Intrinsic dimension d. A point is a row of d + 1 numbers, see
         :mod:`skccvae.manifolds.functional`.
     curvature : float or Tensor of shape ()
-        K; a tensor may require a gradient and pass through 0.
+        The curvature K. A tensor may require a gradient and pass through 0.
 
     Examples
     --------
@@ -61,12 +61,12 @@ class PolarSpace:
         return log_origin(*self.to_polar(x), self.curvature)
 
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:
-        """Whether a row is finite. It is not checked that it lies on the space, so atol is idle."""
+        """Whether a row is finite. This does not check that it lies on the space, or use atol."""
         return torch.isfinite(x).all(-1)
 
 
 def exp_from_tangent(u: Tensor, v: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
-    r"""Exponential map at ``exp_0(u)`` of a vector v carried there from the origin.
+    r"""Exponential map at ``exp_0(u)`` of a vector v transported there from the origin.
 
     Parameters
     ----------

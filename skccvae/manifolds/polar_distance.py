@@ -24,13 +24,14 @@ def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | T
     Returns
     -------
     Tensor of shape (...)
-        Half the squared chord of the embedding; ``dist^2/2`` at K = 0. Exactly 0 between equal
-        points.
+        Half the squared chord of the embedding, which is ``dist^2/2`` at K = 0. It is exactly 0
+        between equal points.
 
     Notes
     -----
     For K >= 0 the squared chord is a sum of squares. For K < 0 it is a difference, in which float32
-    loses all digits far out. There the hyperbolic haversine replaces it, again a sum of squares.
+    loses all digits far out. For this case the hyperbolic haversine, again a sum of squares,
+    replaces it.
 
     Examples
     --------
@@ -86,7 +87,7 @@ def distance(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | Tensor) 
     Returns
     -------
     Tensor of shape (...)
-        Exactly 0, with gradient 0, between equal points.
+        The distance. Between equal points it is exactly 0, with gradient 0.
 
     Examples
     --------

@@ -16,12 +16,12 @@ __all__ = ["Product"]
 
 
 class Product(Manifold):
-    """Riemannian product: points side by side, squared distances added.
+    """Riemannian product: the points of the factors side by side, their squared distances added.
 
     Parameters
     ----------
     factors : sequence of Euclidean, Sphere or Hyperbolic
-        At least one.
+        The factors, at least one.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Product(Manifold):
     Raises
     ------
     TypeError, ValueError
-        If factors is empty or holds something else.
+        If factors is empty or contains something else.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class Product(Manifold):
         return self._map("project_tangent", x, u)
 
     def project(self, x: Tensor) -> Tensor:
-        """Radial projection of each part; ValueError where a part has none."""
+        """Radial projection of each part; ValueError if a part has none."""
         self._check_points(x, self.ambient_dim)
         return self._map("project", x)
 

@@ -53,12 +53,12 @@ def parse_signature(signature: str) -> list[FactorSpec]:
     Returns
     -------
     list of FactorSpec
-        In the order of the string, with counts written out.
+        The factors in the order of the string, with repeated factors written out.
 
     Raises
     ------
     TypeError, ValueError
-        If it is not a string, or malformed; the message shows a correct one.
+        If it is not a string, or is malformed. The message shows a valid signature.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def parse_signature(signature: str) -> list[FactorSpec]:
         count, kind, dim = int(match[1] or 1), match[2], int(match[3])
         if count < 1 or dim < 1:
             raise ValueError(
-                f"Counts and dimensions in a signature are at least 1; got {part!r} in "
+                f"Counts and dimensions in a signature must be at least 1; got {part!r} in "
                 f"{signature!r}: {_EXAMPLE}."
             )
         if len(factors) + count > _MOST_FACTORS:

@@ -26,7 +26,7 @@ class Sphere(ConstantCurvature):
     Parameters
     ----------
     dim : int
-        Intrinsic dimension d; a point has d + 1 coordinates, the first along the origin's axis.
+        Intrinsic dimension d. A point has d + 1 coordinates, the first along the origin's axis.
     curvature : float, default=1.0
         Positive curvature.
 
@@ -48,14 +48,15 @@ class Sphere(ConstantCurvature):
         super().__init__(dim, check_curvature(curvature, 1, "sphere"))
 
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """Point reached from x along the tangent vector u."""
+        """The point reached from x along the tangent vector u."""
         q = self.curvature * (u * u).sum(-1, keepdim=True)
         return self._restore(cos_root(q, 1) * x + sinc_root(q, 1) * u)
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
-        """Shortest tangent vector at x that leads to y.
+        """The shortest tangent vector at x that leads to y.
 
-        To the antipode all directions are equally short; this is one of them, of length pi R.
+        To the antipode, vectors in all directions are equally short. The result is then one of
+        them, of length pi R.
         """
         K = self.curvature
         # Twice: next to the antipode the first projection leaves rounding, which points anywhere.
@@ -69,7 +70,7 @@ class Sphere(ConstantCurvature):
         return polar._radius_ratio(polar._norm(u), cosine, K, 1).unsqueeze(-1) * u
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """Tangent vector u at x carried to y in parallel along the shortest geodesic.
+        """Tangent vector u at x, transported in parallel to y along the shortest geodesic.
 
         Raises
         ------
@@ -94,7 +95,7 @@ class Sphere(ConstantCurvature):
         return super().geodesic(x, y, t)
 
     def project(self, x: Tensor) -> Tensor:
-        """Point of the sphere on the ray through x.
+        """The point of the sphere on the ray through x.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class Sphere(ConstantCurvature):
         return self._restore(x / x.abs().amax(-1, keepdim=True))
 
     def project_tangent(self, x: Tensor, u: Tensor) -> Tensor:
-        """Orthogonal projection of an ambient vector on the tangent space at x."""
+        """Orthogonal projection of an ambient vector onto the tangent space at x."""
         return u - self.curvature * (x * u).sum(-1, keepdim=True) * x
 
     def belongs(self, x: Tensor, atol: float | None = None) -> Tensor:
@@ -136,7 +137,7 @@ class Sphere(ConstantCurvature):
         """Coordinates (..., dim) of a tangent vector at x in the frame carried from the origin.
 
         The frame is carried along the geodesic from the origin. It has no limit at the antipode,
-        where the unmoved frame stands in.
+        where the unmoved frame takes its place.
         """
         c, s = self.to_polar(x)
         factor = polar._frame_factor(c, s, self.curvature, 1) / self.curvature
@@ -184,7 +185,7 @@ class Sphere(ConstantCurvature):
         return best
 
     def _descend(self, start: Tensor, points: Tensor, w: Tensor) -> Tensor | None:
-        """Descent to a Frechet mean; None where it meets the antipode of a point."""
+        """Descent to a Frechet mean; None if it meets the antipode of a point."""
 
         def step(m: Tensor) -> Tensor | None:
             if bool((self.dist(m, points) * math.sqrt(self.curvature) > math.pi - 1e-7).any()):

@@ -1,4 +1,4 @@
-"""Geodesic distances for scikit-learn's neighbours, and what distances tell of the geometry."""
+"""Geodesic distances for scikit-learn's neighbours, and what distances say about the geometry."""
 
 from __future__ import annotations
 

@@ -57,15 +57,16 @@ def estimate_curvature(
     D : array-like of shape (n, n)
         Distances: symmetric, with zeros on the diagonal.
     n_components : int, default=2
-        Intrinsic dimension d of the space. K means little if d is not that of the data: distances
-        of many dimensions fit into few only if these are strongly curved. In one dimension a circle
-        has a length, but a segment fits all circles that are longer than itself.
+        Intrinsic dimension d of the space. K means little if d is not the dimension of the data:
+        distances of many dimensions fit into a few dimensions only if these are strongly curved. In
+        one dimension a circle has a length, but a segment fits all circles that are longer than
+        itself.
     n_samples : int, default=None
         Number of points to draw at random; the others are left out. None takes all, up to 500.
     return_stress : bool, default=False
         Whether to return the stress as well.
     random_state : int, RandomState instance or None, default=None
-        For the draw of points.
+        Seed for the draw of points.
 
     Returns
     -------
@@ -74,23 +75,24 @@ def estimate_curvature(
         twentieth of the largest distance if K < 0, and at least the largest distance over 1.5 pi if
         K > 0.
     stress : float
-        Misfit that remains: :math:`\sqrt{\sum (D - D_K)^2 / \sum D^2}`, 0 for a perfect fit. Only
-        if `return_stress`. A K that leaves a stress of 0.2 says little about the data.
+        The remaining misfit: :math:`\sqrt{\sum (D - D_K)^2 / \sum D^2}`, 0 for a perfect fit. It is
+        returned only if `return_stress`. A K that leaves a stress of 0.2 says little about the
+        data.
 
     Raises
     ------
     ValueError
-        If D is not square, is empty, not symmetric, or not zero on the diagonal, holds NaN,
-        infinity or negative numbers, has fewer than ``n_components + 2`` points, which fit into
-        many spaces, or all distances are zero.
+        If D is not square, is empty, is not symmetric, or is not zero on the diagonal; if it
+        contains NaN, infinity or negative numbers; if it has fewer than ``n_components + 2``
+        points, which fit into many spaces; or if all distances are zero.
     TypeError
         If D does not hold numbers.
 
     Warns
     -----
     UserWarning
-        If stronger curvature always fits better: K is then the lower end of the range. Noise in
-        many dimensions behaves like this, and large trees may.
+        If stronger curvature always fits better. K is then the lower end of the range. Noise in
+        many dimensions behaves like this, and large trees may too.
 
     See Also
     --------
@@ -98,25 +100,25 @@ def estimate_curvature(
 
     Notes
     -----
-    On the sphere the inner products of unit vectors are :math:`\cos(\sqrt{K} D)`, in hyperbolic
-    space those of points on the hyperboloid are :math:`-\cosh(\sqrt{-K} D)` [1]_. The d + 1 (d)
-    largest eigenvalues of this matrix and their vectors give the points, which are then carried
-    onto the sphere (the hyperboloid, [2]_). For K = 0 it is classical scaling. Distances between
-    points of a space of curvature K and dimension d are fitted exactly. Noise in the distances
-    moves K up, most of all in hyperbolic space, where the largest distances count most. For 120
-    points normal around the origin with K = -1, two per cent of noise gave K between -0.95 and
-    -0.85, and ten per cent between -0.42 and 0.14; points all over a sphere with K = 1 gave 0.98
-    to 1.
+    On the sphere the inner products of unit vectors are :math:`\cos(\sqrt{K} D)`. In hyperbolic
+    space the inner products of points on the hyperboloid are :math:`-\cosh(\sqrt{-K} D)` [1]_. The
+    d + 1 largest eigenvalues of this matrix (d in hyperbolic space) and their eigenvectors give the
+    points, which are then moved onto the sphere or the hyperboloid [2]_. For K = 0 the method is
+    classical scaling. Distances between points of a space of curvature K and dimension d are fitted
+    exactly. Noise in the distances raises K, most of all in hyperbolic space, where the largest
+    distances count most. For 120 points drawn from a normal around the origin with K = -1, two per
+    cent of noise gave K between -0.95 and -0.85, and ten per cent between -0.42 and 0.14. Points
+    all over a sphere with K = 1 gave 0.98 to 1.
 
     .. warning::
        Independent noise in many dimensions has almost equal distances. A plane has no room for more
-       than three points at equal distances, and a strongly curved hyperbolic space has: such data
-       get the lower end of the range, whatever their geometry. The stress shows it.
+       than three points at equal distances, but a strongly curved hyperbolic space does. Such data
+       get the lower end of the range, whatever their geometry. The stress reveals this.
 
     References
     ----------
     .. [1] R. C. Wilson, E. R. Hancock, E. Pekalska and R. P. W. Duin, "Spherical and hyperbolic
-       embeddings of data", IEEE TPAMI 36, 2014, sections 3 to 5. There K is chosen by the
+       embeddings of data", IEEE TPAMI 36, 2014, sections 3 to 5. The paper chooses K by the
        eigenvalue of the wrong sign, which needs no dimension but scales with K.
     .. [2] M. Keller-Ressel and S. Nargang, "Hydra: a method for strain-minimizing hyperbolic
        embedding of network- and distance-based data", Journal of Complex Networks 8, 2020.
@@ -162,9 +164,9 @@ def estimate_curvature(
     best = int(np.argmin(stresses))
     if best == 0:
         warnings.warn(
-            "The distances fit a hyperbolic space the better the more it is curved, up to a "
+            "The more a hyperbolic space is curved, the better it fits the distances, up to a "
             "curvature radius of a twentieth of the largest distance, where the search ends. "
-            "Noise in many dimensions does so, and large trees may.",
+            "Noise in many dimensions behaves like this, and large trees may too.",
             UserWarning,
             stacklevel=2,
         )
@@ -181,7 +183,7 @@ def estimate_curvature(
 
 
 def _stress(D: NDArray[np.float64], s: float, d: int) -> float:
-    """Root of the relative squared error of D in the best space of curvature s |s|."""
+    """Square root of the relative squared error of D in the best space of curvature s |s|."""
     error = np.square(D - _scaled_distances(D, s, d)).sum()
     return math.sqrt(error / np.square(D).sum())
 

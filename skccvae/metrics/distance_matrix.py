@@ -1,4 +1,4 @@
-"""What the metrics of this package ask of a matrix of distances."""
+"""Checks of a matrix of distances for the metrics of this package."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ROUNDING = 1e-5
 
 
 def check_distance_matrix(D: Any, name: str = "D") -> NDArray[np.float64]:
-    """Symmetric matrix of finite distances, in float64.
+    """Check a matrix of distances, and return it in float64.
 
     Parameters
     ----------
     D : array-like of shape (n, n)
         Distances between n points.
     name : str, default="D"
-        What messages call it.
+        The name of D in error messages.
 
     Returns
     -------
@@ -35,12 +35,12 @@ def check_distance_matrix(D: Any, name: str = "D") -> NDArray[np.float64]:
     TypeError
         If D does not hold numbers.
     ValueError
-        If D is not square, is empty, holds NaN, infinity or negative numbers, is not symmetric, or
-        its diagonal is not zero. Differences of a float32 rounding are let through.
+        If D is not square, is empty, contains NaN, infinity or negative numbers, is not symmetric,
+        or its diagonal is not zero. Differences within float32 rounding are accepted.
 
     Notes
     -----
-    The triangle inequality is not checked, which would take n^3 steps.
+    The triangle inequality is not checked, because that would take n^3 steps.
 
     Examples
     --------
@@ -55,14 +55,14 @@ def check_distance_matrix(D: Any, name: str = "D") -> NDArray[np.float64]:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
         raise ValueError(
             f"{name} must hold the distances between every two of n points, shape (n, n) with "
-            f"n >= 1; got shape {matrix.shape}. sklearn.metrics.pairwise_distances makes one from "
-            "rows."
+            f"n >= 1; got shape {matrix.shape}. sklearn.metrics.pairwise_distances makes such a "
+            "matrix from rows."
         )
     if not np.isfinite(matrix).all():
         raise ValueError(
-            f"{name} holds NaN or infinity, first in row "
+            f"{name} contains NaN or infinity, first in row "
             f"{int(np.argmin(np.isfinite(matrix).all(axis=1)))}; leave out points whose distances "
-            "are not known, or points of another component of the graph."
+            "are unknown, and points of another component of the graph."
         )
     if (matrix < 0).any():
         raise ValueError(f"{name} must hold distances >= 0; the smallest is {matrix.min():.3g}.")
@@ -71,13 +71,13 @@ def check_distance_matrix(D: Any, name: str = "D") -> NDArray[np.float64]:
     if on_diagonal > slack:
         raise ValueError(
             f"{name} must have zeros on its diagonal; the largest entry there is {on_diagonal:.3g}."
-            " Similarities have to be turned into distances first."
+            " Turn similarities into distances first."
         )
     asymmetry = np.abs(matrix - matrix.T).max()
     if asymmetry > slack:
         raise ValueError(
             f"{name} must be symmetric; {name}[i, j] and {name}[j, i] differ by up to "
-            f"{asymmetry:.3g}. If both are measurements of one distance, pass their mean, "
+            f"{asymmetry:.3g}. If both are measurements of the same distance, pass their mean, "
             f"({name} + {name}.T) / 2."
         )
     matrix = (matrix + matrix.T) / 2
@@ -86,16 +86,16 @@ def check_distance_matrix(D: Any, name: str = "D") -> NDArray[np.float64]:
 
 
 def draw_rows(n: int, n_samples: int | None, most: int, rng: Any) -> NDArray[np.int64]:
-    """Numbers of rows in increasing order: all, or a draw without replacement.
+    """Row numbers in increasing order: all rows, or a draw without replacement.
 
     Parameters
     ----------
     n : int
         Number of rows.
     n_samples : int or None
-        How many to draw; more than n are n. None takes `most`.
+        How many to draw. More than n means n, and None means `most`.
     most : int
-        How many for None.
+        How many to draw if n_samples is None.
     rng : RandomState
         Source of the draw.
     """

@@ -30,9 +30,9 @@ def pairwise_geodesic_distances(
     Z : array-like of shape (n, n_coordinates)
         Points, as a transformer with these coordinates returns them.
     W : array-like of shape (m, n_coordinates), optional
-        Other points; Z itself by default.
+        Other points. By default they are Z itself.
     manifold : Manifold
-        The space they live in.
+        The space of the points.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
         Chart of the rows. Ambient points are projected radially onto the space, and so are natural
         points of a sphere.
@@ -40,7 +40,7 @@ def pairwise_geodesic_distances(
     Returns
     -------
     ndarray of shape (n, m), float64
-        With W left out, exactly symmetric with zeros on the diagonal.
+        Without W, the matrix is exactly symmetric with zeros on the diagonal.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def pairwise_geodesic_distances(
 
     Notes
     -----
-    Computed in float64 from differences of coordinates, not from inner products: near points keep
-    their digits. Beside the result about 5 MB are held. See :meth:`Manifold.pairwise
-    <skccvae.manifolds.Manifold.pairwise>`.
+    The distances are computed in float64 from differences of coordinates, not from inner products,
+    so they are accurate for near points. About 5 MB of memory are used besides the result. See
+    :meth:`Manifold.pairwise <skccvae.manifolds.Manifold.pairwise>`.
 
     Examples
     --------
@@ -95,13 +95,13 @@ class GeodesicDistance:
     """Geodesic distance between two points, as a metric for scikit-learn.
 
     Pass it as ``metric=`` wherever scikit-learn takes a callable. scikit-learn calls it for one
-    pair at a time, which takes about ten microseconds. With more than a few thousand points use
+    pair at a time, which takes about ten microseconds. For more than a few thousand points use
     `pairwise` and ``metric="precomputed"``, which is a hundred times faster.
 
     Parameters
     ----------
     manifold : Manifold
-        The space the points live in.
+        The space of the points.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
         Chart of the points.
 
@@ -113,9 +113,9 @@ class GeodesicDistance:
     Notes
     -----
     Tree algorithms also measure distances to means of points, which are not points of the space.
-    Any vector is therefore first taken to a point of the space: on the sphere radially, and the
-    zero vector to the origin; in hyperbolic space by its spatial coordinates. This keeps the
-    triangle inequality that trees rely on, and does not change points of the space.
+    Any vector is therefore first mapped to a point of the space: radially on the sphere, where the
+    zero vector goes to the origin, and by its spatial coordinates in hyperbolic space. This keeps
+    the triangle inequality, on which trees rely, and does not change points of the space.
 
     In hyperbolic spaces of many dimensions the geodesic between two far points passes near the
     origin, and the point nearest to the origin is the nearest neighbour of almost all others.
@@ -172,7 +172,7 @@ class GeodesicDistance:
         return distances[0] if len(distances) == 1 else math.hypot(*distances)
 
     def pairwise(self, Z: ArrayLike, W: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Matrix of distances, see :func:`pairwise_geodesic_distances`."""
+        """Matrix of distances; see :func:`pairwise_geodesic_distances`."""
         return pairwise_geodesic_distances(
             Z, W, manifold=self.manifold, coordinates=self.coordinates
         )

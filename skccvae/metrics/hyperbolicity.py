@@ -36,9 +36,9 @@ def delta_hyperbolicity(
 ) -> float:
     r"""Gromov's delta of a matrix of distances: 0 for a tree, large for a flat or round space.
 
-    Of four points, take the three ways to make two pairs of them, and add up the distances of each
-    way. Delta is half of the difference between the largest and the second largest sum, at its
-    largest over all fours of points [1]_.
+    Four points can be split into two pairs in three ways. For each way, add up the distances within
+    the two pairs. Delta is half of the difference between the largest and the second largest sum,
+    maximised over all sets of four points [1]_.
 
     Parameters
     ----------
@@ -48,38 +48,38 @@ def delta_hyperbolicity(
         Whether to return :math:`2 \delta / \max D`, which does not depend on the unit of the
         distances: 0 for a tree, and at most 1 [3]_.
     n_samples : int, default=None
-        Number of base points, drawn at random. For each, the fours that contain it are compared,
-        in :math:`n^3` steps. With all n points the result is exact; with fewer it is a lower bound,
-        and not below half of the exact value. None takes all points up to n = 200, else 10.
+        Number of base points, drawn at random. For each, the sets of four points that contain it
+        are compared, in :math:`n^3` steps. With all n points the result is exact. With fewer it is
+        a lower bound, at least half of the exact value. None takes all points up to n = 200, and 10
+        otherwise.
     random_state : int, RandomState instance or None, default=None
-        For the draw of base points.
+        Seed for the draw of base points.
 
     Returns
     -------
     float
-        Delta in the unit of D, or the relative one. It is 0 for fewer than four points, and if all
-        distances are zero.
+        Delta in the unit of D, or the relative delta. It is 0 for fewer than four points, and if
+        all distances are zero.
 
     Raises
     ------
     ValueError
-        If D is not square, is empty, not symmetric, or not zero on the diagonal, or holds NaN,
-        infinity or negative numbers.
+        If D is not square, is empty, is not symmetric, is not zero on the diagonal, or contains
+        NaN, infinity or negative numbers.
     TypeError
         If D does not hold numbers.
 
     See Also
     --------
     estimate_curvature : Curvature of the space that fits the distances best.
-    skccvae.model_selection.compare_geometries : What each geometry makes of the rows.
+    skccvae.model_selection.compare_geometries : How well each geometry describes the rows.
 
     Notes
     -----
     For a base point w, with the Gromov products :math:`A_{xy} = (d_{xw} + d_{yw} - d_{xy}) / 2`,
-    it is the largest entry of :math:`A \otimes A - A`, where
-    :math:`(A \otimes A)_{xz} = \max_y \min(A_{xy}, A_{yz})` [2]_. Beside D, memory for three
-    matrices of its size is used. The bounds hold for distances that obey the triangle inequality,
-    which is not checked.
+    delta is the largest entry of :math:`A \otimes A - A`, where :math:`(A \otimes A)_{xz} = \max_y
+    \min(A_{xy}, A_{yz})` [2]_. The computation needs memory for three more matrices of the size of
+    D. The bounds hold for distances that obey the triangle inequality, which is not checked.
 
     Delta is :math:`\log(2) / \sqrt{-K}` for the hyperbolic plane [4]_, a quarter of the length of a
     circle, :math:`\pi / (2 \sqrt{K})` for a sphere, and at most half of the diameter of any space.

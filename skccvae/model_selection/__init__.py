@@ -1,4 +1,4 @@
-"""Choosing a model: comparison of latent geometries, and a search whose models train together."""
+"""Choosing a model: a comparison of geometries, and a search whose models train together."""
 
 from __future__ import annotations
 

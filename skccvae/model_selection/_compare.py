@@ -1,4 +1,4 @@
-"""Fit each geometry to the same rows, and measure it on the same rows held out."""
+"""Fit each geometry to the same rows, and measure it on the same held-out rows."""
 
 from __future__ import annotations
 
@@ -64,55 +64,58 @@ def compare_geometries(
     n_jobs: int | None = None,
     **params: Any,
 ) -> GeometryComparison:
-    r"""Compare PCA, plane, sphere and hyperbolic space of one dimension on rows held out.
+    r"""Compare PCA, plane, sphere and hyperbolic space of one dimension on held-out rows.
 
-    Each geometry is fitted to the training rows of several random splits, and measured on the rows
-    held out. Within a split all models have the same rows and the same seed.
+    Each geometry is fitted to the training rows of several random splits, and measured on the
+    held-out rows. Within a split all models have the same rows and the same seed.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, ...)
-        Rows, as for `fit` of the estimators. Sparse rows are made dense for PCA and distances.
+        Rows, as for `fit` of the estimators. Sparse rows become dense for PCA and distances.
     y : array-like of shape (n_samples,), default=None
-        Labels for the criterion of nearest neighbours, and for ``supervised_weight`` if that is
-        among `params`. Missing labels (NaN, None) are left out. Which labels are classes and which
-        measured numbers is decided as for ``supervised_weight``.
+        Labels for the nearest-neighbour criterion, and for ``supervised_weight`` if that is among
+        `params`. Missing labels (NaN, None) are left out. Whether labels are classes or measured
+        numbers is decided as for ``supervised_weight``.
     n_components : int, default=2
         Intrinsic dimension d of all latent spaces.
     geometries : sequence of {"pca", "plane", "sphere", "hyperbolic"}, default=None
-        The geometries to compare, one of them at least other than ``"pca"``: `PCA` of scikit-learn,
-        `GaussianVAETransformer`, `SphericalVAETransformer`, and `HyperbolicVAETransformer`. None
-        takes all four.
+        The geometries to compare, at least one of them other than ``"pca"``. They stand for
+        scikit-learn's `PCA`, `GaussianVAETransformer`, `SphericalVAETransformer` and
+        `HyperbolicVAETransformer`. None takes all four.
     distances : array-like of shape (n_samples, n_samples), str or callable, default=None
-        True distances between the rows of X; or a metric of
+        True distances between the rows of X, or a metric of
         :func:`sklearn.metrics.pairwise_distances`, which is applied to the rows of X as they are.
-        None takes Euclidean distances between rows in model units, see Notes.
+        None takes Euclidean distances between rows in model units; see Notes.
     n_neighbors : int, default=5
         Number of neighbours that vote.
     n_repeats : int, default=5
-        Number of splits, at least 2. Each trains one model for each geometry.
+        Number of splits, at least 2. Each split trains one model for each geometry.
     test_size : float or int, default=0.25
-        Share or number of rows held out.
+        Share or number of held-out rows.
     random_state : int, RandomState instance or None, default=None
-        Decides splits and seeds.
+        Determines splits and seeds.
     n_jobs : int, default=None
-        Number of splits that are worked on in parallel, as in scikit-learn. Set the environment
-        variable ``OMP_NUM_THREADS=1`` with it.
+        Number of splits to work on in parallel, as in scikit-learn. Set the environment variable
+        ``OMP_NUM_THREADS=1`` with it.
     **params : dict
-        Parameters of the estimators, such as ``max_epochs`` or ``hidden_layer_sizes``, which all
-        geometries but PCA get.
+        Parameters of the estimators, such as ``max_epochs`` or ``hidden_layer_sizes``, for all
+        geometries except PCA.
 
     Returns
     -------
     GeometryComparison
-        Printed, it is a table; :meth:`~GeometryComparison.best` says for a criterion which geometry
-        is better than the others by more than chance. The criteria, on rows held out, are
+        Printing it shows a table. For a criterion, :meth:`~GeometryComparison.best` names the
+        geometry that is better than the others by more than chance. The criteria, on held-out rows,
+        are
 
-        - ``log_likelihood``: importance-weighted bound with 64 draws, and ``elbo``: evidence lower
-          bound, in nats per row. With a Gaussian likelihood PCA has that of probabilistic PCA [1]_,
-          which is a density of X in the same units; with other likelihoods it has none (NaN).
-        - ``mean_squared_error``: of the reconstruction, per entry in model units.
-        - ``explained_variance``: one minus that, relative to the error of the training mean.
+        - ``log_likelihood``, the importance-weighted bound with 64 draws, and ``elbo``, the
+          evidence lower bound, in nats per row. With a Gaussian likelihood PCA has the value of
+          probabilistic PCA [1]_, which is a density of X in the same units. With other likelihoods
+          it has none (NaN).
+        - ``mean_squared_error``, of the reconstruction, per entry in model units.
+        - ``explained_variance``: one minus the ratio of that error to the error of the training
+          mean.
         - ``pearson`` and ``spearman``: correlation of latent geodesic distances with `distances`,
           over all pairs of at most 2000 rows.
         - ``knn_accuracy`` or ``knn_r2``, if y is given: accuracy of the vote of the nearest
@@ -123,10 +126,10 @@ def compare_geometries(
     TypeError
         If X is a Dataset or holds molecules, or the estimators do not have a parameter.
     ValueError
-        If a parameter is outside its range; X has NaN and PCA is asked for; the likelihood is one
-        of angles, which have no differences; `distances` is no matrix of distances for X; y is not
-        a single target; or too few rows with labels are left to train on. The estimators raise for
-        X and `params` what they raise in `fit`.
+        If a parameter is outside its range; if X has NaN and PCA is requested; if the likelihood is
+        one for angles, which have no differences; if `distances` is not a matrix of distances for
+        X; if y is not a single target; or if too few labelled rows are left to train on. In
+        addition, the errors that `fit` of the estimators raises for X and `params`.
 
     See Also
     --------
@@ -136,17 +139,18 @@ def compare_geometries(
 
     Notes
     -----
-    Model units are those in which the likelihood sees the rows: columns divided by their standard
-    deviation (``"gaussian"``) or all by one number (``"isotropic_gaussian"``), after the means have
-    been taken off, and X as it is, up to a factor, under other likelihoods. PCA is fitted in them,
-    too. ``likelihood="auto"`` is decided once, for all rows.
+    Model units are those in which the likelihood sees the rows. For ``"gaussian"`` and
+    ``"isotropic_gaussian"`` the column means are subtracted, and the columns are divided by their
+    standard deviations, or all by one number. For other likelihoods they are the units of X, up to
+    a factor. PCA is fitted in model units too. ``likelihood="auto"`` is resolved once, for all
+    rows.
 
-    No criterion is the right one. The likelihood weighs what the whole model says of a row, with
-    its noise, and the geometry of codes only as far as it helps. Squared errors and the ELBO favour
-    PCA where data are flat: it has the smallest error of all linear codes, and its bound is tight.
+    No single criterion is the right one. The likelihood judges the whole model of a row, including
+    its noise, and the geometry of the codes only as far as it helps. Squared errors and the ELBO
+    favour PCA on flat data: it has the smallest error of all linear codes, and its bound is tight.
     Correlations with Euclidean distances favour PCA and the plane, because these are distances of a
-    flat space; if you know true distances, pass them. The splits share rows, so repeats say nothing
-    of data sets that are drawn anew.
+    flat space. If you know true distances, pass them. The splits share rows, so the spread over
+    repeats says nothing about newly drawn data sets.
 
     References
     ----------
@@ -171,16 +175,16 @@ def compare_geometries(
     names = _geometries(geometries)
     if is_stream(X):
         raise TypeError(
-            "compare_geometries splits rows, which a stream does not let it do. Pass an array or a "
-            f"sparse matrix of some of its rows; got {type(X).__name__}."
+            "compare_geometries splits rows, which is not possible with a stream. Pass an array or "
+            f"a sparse matrix of some of its rows; got {type(X).__name__}."
         )
     estimators = {name: ESTIMATORS[name] for name in names if name != "pca"}
     probe = next(iter(estimators.values()))(n_components, **params)
     rows = validate_rows(probe, X, reset=True)
     if probe._input.columns is not None:
         raise ValueError(
-            "compare_geometries measures differences of rows, and the columns of X are of several "
-            "kinds, which have none in common. Pass numbers: those of "
+            "compare_geometries measures differences of rows, but the columns of X are of several "
+            "kinds, which have no difference in common. Pass numbers: those of "
             "sklearn.preprocessing.OneHotEncoder and StandardScaler in a ColumnTransformer."
         )
     if not (isinstance(rows, np.ndarray) or sp.issparse(rows)):
@@ -191,13 +195,13 @@ def compare_geometries(
         )
     if "pca" in names and not sp.issparse(rows) and np.isnan(rows).any():
         raise ValueError(
-            "X contains NaN, which PCA does not take. Leave it out: "
+            "X contains NaN, which PCA does not accept. Leave PCA out: "
             f"geometries={[name for name in names if name != 'pca']}."
         )
     if "pca" in names and n_components > rows.shape[1]:
         raise ValueError(
             f"PCA has at most as many components as X has columns, {rows.shape[1]}; got "
-            f"n_components={n_components}. Take fewer, or leave it out: "
+            f"n_components={n_components}. Use fewer, or leave PCA out: "
             f"geometries={[name for name in names if name != 'pca']}."
         )
     if isinstance(probe.likelihood, str) and probe.likelihood == "auto":
@@ -214,11 +218,11 @@ def compare_geometries(
     if "pca" in names and n_components > n_train:
         raise ValueError(
             f"PCA has at most as many components as there are rows to fit it, {n_train}; got "
-            f"n_components={n_components}. Take fewer, or more rows."
+            f"n_components={n_components}. Use fewer components, or more rows."
         )
     if n_test < 3:
         raise ValueError(
-            f"{n_test} row(s) held out have no distances to compare; use a larger test_size or "
+            f"{n_test} held-out row(s) have no distances to compare; use a larger test_size or "
             f"more rows than {n}."
         )
     if target is not None:
@@ -253,18 +257,18 @@ def _geometries(given: Sequence[str] | None) -> tuple[str, ...]:
     unknown = [name for name in names if name not in GEOMETRIES]
     if unknown or len(set(names)) < len(names) or not set(names) & set(ESTIMATORS):
         raise ValueError(
-            f"geometries must hold names out of {list(GEOMETRIES)}, each once, and at least one "
+            f"geometries must hold names from {list(GEOMETRIES)}, each once, and at least one "
             f"other than 'pca'; got {list(names)}."
         )
     return names
 
 
 def _read_target(y: Any, n_rows: int) -> tuple[NDArray[Any], Target]:
-    """Labels as `fit` takes them, in an array, and as numbers."""
+    """Labels as `fit` accepts them, in an array, and as numbers."""
     targets = read_labels(y, n_rows)
     if len(targets) != 1:
         raise ValueError(
-            f"y must hold one label for each row; got {len(targets)} columns. Compare once for "
+            f"y must hold one label for each row; got {len(targets)} columns. Run a comparison for "
             "each of them."
         )
     (found,) = targets
@@ -281,9 +285,9 @@ def _check_labels(target: Target, splits: list[Any], n_neighbors: int) -> None:
         )
         if n_train < n_neighbors or n_test < 1:
             raise ValueError(
-                f"A split has {n_train} training row(s) and {n_test} row(s) held out with labels; "
-                f"n_neighbors={n_neighbors} needs as many to train on, and one to predict. Give "
-                "more labels, or leave y out."
+                f"A split has {n_train} labelled training row(s) and {n_test} labelled held-out "
+                f"row(s), but n_neighbors={n_neighbors} needs that many to train on and one to "
+                "predict. Give more labels, or leave y out."
             )
 
 

@@ -1,4 +1,4 @@
-"""The result of a comparison of geometries: its table, and what it can tell apart."""
+"""The result of a comparison of geometries: its table, and a test of the differences."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LEVEL = 0.05
 class GeometryComparison:
     """Criteria of several geometries, measured on the same splits of the rows.
 
-    :func:`compare_geometries` returns one. Printed, it is a table.
+    :func:`compare_geometries` returns one. Printing it shows a table.
 
     Parameters
     ----------
     geometries : sequence of str
         Names of the geometries.
     values : mapping of str to array-like of shape (n_repeats, n_geometries)
-        For each criterion its value for each split and geometry. NaN means that it has none.
+        The value of each criterion for each split and geometry. NaN means that there is none.
     n_train, n_test : int
         Number of training rows and of held-out rows in each split.
     n_components : int
@@ -52,8 +52,8 @@ class GeometryComparison:
     Raises
     ------
     ValueError
-        If there are fewer than two splits, which tell nothing of the spread, or the shapes of the
-        values do not fit.
+        If there are fewer than two splits, which give no spread, or the shapes of the values do not
+        fit.
 
     See Also
     --------
@@ -61,7 +61,7 @@ class GeometryComparison:
 
     Notes
     -----
-    What `best` applies is the corrected resampled t-test [1]_.
+    The test that `best` applies is the corrected resampled t-test [1]_.
 
     References
     ----------
@@ -128,7 +128,7 @@ class GeometryComparison:
             Mean over the splits of the value of `first` minus that of `second`.
         standard_error : float
             Square root of ``(1 / n_repeats + n_test / n_train)`` times the sample variance of the
-            differences. The second term stands for the overlap of the training rows of different
+            differences. The second term accounts for the overlap of the training rows of different
             splits (Nadeau and Bengio 2003, section 3).
 
         Raises
@@ -153,11 +153,11 @@ class GeometryComparison:
         Returns
         -------
         str
-            The geometry of the best mean, if it is better than the second best by the corrected
-            resampled t-test at 5 per cent, two-sided: the mean of the paired differences
-            exceeds their standard error (see :meth:`difference`) times the 97.5 per cent quantile
-            of Student's t with ``n_repeats - 1`` degrees of freedom, 2.78 for five repeats. Else
-            ``"no difference"``.
+            The geometry with the best mean, if it is better than the second best by the corrected
+            resampled t-test at 5 per cent, two-sided. The test requires that the mean of the paired
+            differences exceeds their standard error (see :meth:`difference`) times the 97.5 per
+            cent quantile of Student's t with ``n_repeats - 1`` degrees of freedom, 2.78 for five
+            repeats. Otherwise ``"no difference"``.
 
         Raises
         ------
@@ -184,8 +184,8 @@ class GeometryComparison:
     def table(self) -> dict[str, NDArray[Any]]:
         """Columns of the table, each of shape (n_geometries,).
 
-        ``geometry``, and for each criterion ``mean_...`` and ``std_...``, mean and standard
-        deviation over the splits.
+        They are ``geometry``, and for each criterion ``mean_...`` and ``std_...``, the mean and
+        standard deviation over the splits.
         """
         columns: dict[str, NDArray[Any]] = {"geometry": np.array(self.geometries)}
         for name, values in self.values.items():

@@ -1,4 +1,4 @@
-"""What one embedding is worth on rows held out: reconstruction, distances and neighbours."""
+"""Measures of one set of codes on held-out rows: reconstruction, distances and neighbours."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ENTRIES = 2**23
 
 
 class Target(NamedTuple):
-    """The one target of y.
+    """The single target in y.
 
     Attributes
     ----------
     values : ndarray of shape (n,), float64
-        Numbers, or places of classes; NaN for rows without label.
+        Numbers, or numbers of classes. NaN for rows without a label.
     measured : bool
-        Whether they are measured numbers and not classes.
+        Whether they are measured numbers rather than classes.
     """
 
     values: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Target(NamedTuple):
 
     @property
     def criterion(self) -> str:
-        """Name of what `neighbour_measure` returns for it."""
+        """Name of the result of `neighbour_measure` for this target."""
         return "knn_r2" if self.measured else "knn_accuracy"
 
 

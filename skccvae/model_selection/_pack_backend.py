@@ -1,4 +1,4 @@
-"""A backend of joblib for a search: it gathers the fits, and lets their models train together."""
+"""A joblib backend for a search: it collects the fits, and lets their models train together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["PackBackend"]
 
 
 class _Task:
-    """A fit of the search, as joblib waits for it."""
+    """A fit of the search, which joblib waits for."""
 
     def __init__(self, backend: PackBackend, batch: Any, callback: Any) -> None:
         self.backend, self.items, self.callback = backend, batch.items, callback
@@ -37,7 +37,7 @@ class _Task:
 
 
 class PackBackend(ParallelBackendBase):
-    """A backend of joblib that gathers the fits it is given and runs them when a result is due."""
+    """A joblib backend that collects the fits it is given and runs them when a result is due."""
 
     config: parallel_config
     uses_threads = True
@@ -64,14 +64,14 @@ class PackBackend(ParallelBackendBase):
     apply_async = submit  # its name in joblib 1.4
 
     def packed(self, n_candidates: int) -> Iterator[bool]:
-        """Whether all fits of a candidate trained in packs, when these are done."""
+        """For each candidate, whether all its fits trained in packs, once these are done."""
         flags = [flag for task in self.tasks for flag in task.packed]
         n_splits = max(len(flags) // max(n_candidates, 1), 1)
         for first in range(0, len(flags), n_splits):
             yield all(flags[first : first + n_splits])
 
     def run(self) -> None:
-        """Run the tasks that wait, and let joblib hand over further ones."""
+        """Run the tasks that wait, and let joblib hand over more."""
         tasks = [task for task in self.tasks if not task.packed]
         n_jobs = effective_n_jobs(self.n_jobs)
         shares = list(_shared_out(tasks, n_jobs, self.pack_size))
@@ -89,7 +89,7 @@ class PackBackend(ParallelBackendBase):
 def _shared_out(
     tasks: Sequence[_Task], n_jobs: int, pack_size: int | str
 ) -> Iterator[tuple[Sequence[_Task], int | str]]:
-    """Neighbours that train together, in shares, and alone what cannot; with the size of packs."""
+    """Group neighbours that train together, in shares, and others alone, with the pack size."""
     together = []
     for task in tasks:
         if any(map(_may_pack, task.items)):
@@ -108,7 +108,7 @@ _MOST_IN_SHARE = 64
 
 
 def _may_pack(item: tuple) -> bool:
-    """Whether a fit may train a model that can train with others, as far as parameters say."""
+    """Whether a fit may train a model that can train with others, as far as parameters tell."""
     _, args, kwargs = item
     parameters = kwargs.get("parameters") or {}
     try:
@@ -122,7 +122,7 @@ def _may_pack(item: tuple) -> bool:
 
 
 def _run_pack(batches: list[list[tuple]], pack_size: int | str) -> list[tuple[list[Any], bool]]:
-    """Results of some tasks, and whether each trained in a pack."""
+    """Results of some tasks, and for each whether it trained in a pack."""
     from skccvae.training.meeting import run_together  # and skorch with it
 
     config = _config_here()
@@ -140,7 +140,7 @@ def _run_pack(batches: list[list[tuple]], pack_size: int | str) -> list[tuple[li
 
 
 def _own_times(value: dict[str, Any], waits: Sequence[Wait]) -> None:
-    """Take out of the times of a fit and its scores what others trained meanwhile."""
+    """Subtract from the times of a fit and its scores the time spent on other models."""
     fitted = value["fit_time"]
     for begin, seconds, training in waits:
         # Scorers may train models too.
@@ -157,7 +157,7 @@ def _run_task(items: list[tuple], config: dict[str, Any]) -> list[Any]:
 
 
 def _config_here() -> dict[str, Any]:
-    """The backend of joblib in this thread, for another one; empty for the default."""
+    """The joblib backend of this thread, for use in another one; empty for the default."""
     backend, n_jobs = get_active_backend()
     default = type(backend).__name__ == "LokyBackend" and not backend.nesting_level and n_jobs == 1
     return {} if default else {"backend": backend, "n_jobs": n_jobs}

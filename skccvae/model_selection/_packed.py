@@ -21,76 +21,78 @@ __all__ = ["PackedGridSearchCV"]
 class PackedGridSearchCV(GridSearchCV):
     """Search over a grid of parameters, in which the models of all candidates train together.
 
-    It is `sklearn.model_selection.GridSearchCV` with the same parameters, attributes and results. A
-    training step of a small network is mostly calls of operations, and hardly any arithmetic. Here
-    the networks of many candidates and folds are stacked, so that one call serves them all.
+    This is `sklearn.model_selection.GridSearchCV` with the same parameters, attributes and results.
+    A training step of a small network spends its time on calls of operations, with hardly any
+    arithmetic. Here the networks of many candidates and folds are stacked, so that one call serves
+    them all.
 
     Parameters
     ----------
     estimator : estimator object
-        An estimator of this package, or a pipeline or other estimator with one of them in it.
+        An estimator of this package, or a pipeline or other estimator that contains one.
     param_grid : dict or list of dict
-        Lists of values for the names of parameters, as for `GridSearchCV`.
+        Lists of values by parameter name, as for `GridSearchCV`.
     scoring : str, callable, list, tuple or dict, default=None
-        As for `GridSearchCV`. None is the estimator's ``score``.
+        As for `GridSearchCV`. None uses the estimator's ``score``.
     n_jobs : int, default=None
         Number of processes that share the fits, as in scikit-learn. Set the environment variable
         ``OMP_NUM_THREADS=1`` with it.
     refit : bool, str or callable, default=True
-        Whether the best candidate is fitted to all rows, and which it is, as for `GridSearchCV`.
+        Whether to fit the best candidate to all rows, and how to choose it, as for `GridSearchCV`.
     cv : int, cross-validation generator or an iterable, default=None
-        How rows are split, as for `GridSearchCV`.
+        How to split the rows, as for `GridSearchCV`.
     verbose : int, default=0
-        As for `GridSearchCV`. The times that it prints contain the wait for other models.
+        As for `GridSearchCV`. The printed times include the wait for other models.
     pre_dispatch : int or str, default="2*n_jobs"
-        A number is how many fits are begun before the first of them ends, which bounds the memory
+        A number says how many fits are begun before the first of them ends, which bounds the memory
         that they take together. The default begins as many as ``pack_size`` asks for.
     error_score : "raise" or float, default=np.nan
         Score of a fit that fails, as for `GridSearchCV`. A model that diverges ends alone.
     return_train_score : bool, default=False
         As for `GridSearchCV`.
     pack_size : int or "auto", default="auto"
-        Most models that train together. ``"auto"`` is as many as pay and as fit into memory; where
-        they do not pay it is 1.
+        Largest number of models that train together. ``"auto"`` is as many as pay off and fit into
+        memory. It is 1 if packing does not pay off.
 
     Attributes
     ----------
     cv_results_ : dict of ndarray
-        As for `GridSearchCV`, and ``"packed"``, an array of bool: whether all models of a candidate
-        trained together with others. The time of a fit is its own and its share of the pack's.
+        As for `GridSearchCV`, with an additional array of bool ``"packed"``, which says whether all
+        models of a candidate trained together with others. The time of a fit is its own time and
+        its share of the pack's.
     best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, \
 multimetric_
         As for `GridSearchCV`.
 
     See Also
     --------
-    sklearn.model_selection.GridSearchCV : The same, one model after the other.
-    compare_geometries : Comparison of geometries on rows held out.
+    sklearn.model_selection.GridSearchCV : The same search, one model after the other.
+    compare_geometries : Comparison of geometries on held-out rows.
 
     Notes
     -----
     Each model has its own rows, random numbers, learning rate, number of epochs and weight of the
-    KL. It ends as it does in its own `fit`, up to rounding, so scores and choices are those of
-    `GridSearchCV` but for what rounding grows to within a training. Where two candidates are
-    equally good, rounding may decide between them; `GridSearchCV` takes the first.
+    KL. It ends as it does in its own `fit`, up to rounding. Scores and choices are therefore those
+    of `GridSearchCV`, up to the growth of rounding errors in training. If two candidates are
+    equally good, rounding may decide between them, whereas `GridSearchCV` takes the first.
 
     Models train together if their networks are of kind ``"mlp"`` with equal ``hidden_layer_sizes``
     and ``activation``, and they have the same number of columns, ``likelihood``, ``binarize``,
-    ``missing``, ``batch_size``, ``objective``, ``n_latent_samples`` and device; with
-    ``supervised_weight`` the same targets; and all or none of them a ``distance_weight`` or weights
-    of rows. Latent spaces may differ in everything. Those of equal posterior, dimension and
-    curvature share a step, and so do folds.
+    ``missing``, ``batch_size``, ``objective``, ``n_latent_samples`` and device. With
+    ``supervised_weight`` they need the same targets. Either all or none of them may have a
+    ``distance_weight``, or row weights. Latent spaces may differ in everything. Spaces of equal
+    posterior, dimension and curvature share a step, and so do folds.
 
-    Models train alone, in the same call, with other networks or parts of yours, ``early_stopping``,
-    ``callbacks``, ``verbose``, ``precision="bfloat16"``, columns of several kinds, rows of a
-    Dataset or molecules, or in a pipeline with ``memory``; and those that go on from an earlier
-    training, or that a step of yours trains in threads of its own. If the step of a pack fails,
-    its models start again, each alone.
+    Other models train alone, in the same call. These are models with other networks or parts of
+    your own, ``early_stopping``, ``callbacks``, ``verbose``, ``precision="bfloat16"``, columns of
+    several kinds, rows of a Dataset or molecules, and models in a pipeline with ``memory``. So are
+    models that continue an earlier training, or that your own step trains in its own threads. If
+    the step of a pack fails, its models start again, each alone.
 
-    The gain is largest for small networks and small batches. It vanishes where a step is mostly
+    The gain is largest for small networks and small batches. It vanishes if a step is mostly
     arithmetic: ``pack_size="auto"`` stacks nothing if the number of weights times ``batch_size`` is
-    above sixteen millions. The random numbers of a step of yours beside the model, and what it
-    prints, may come in another order than in `GridSearchCV`.
+    above sixteen million. If a step of your own beside the model draws random numbers or prints,
+    the order may differ from that in `GridSearchCV`.
 
     Examples
     --------
@@ -147,9 +149,9 @@ multimetric_
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, as the estimator takes them.
+            Rows that the estimator accepts.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Targets of steps, scorers and splitters that read them.
+            Targets for steps, scorers and splitters that read them.
         **params : dict
             As for `GridSearchCV.fit`: parameters of the estimator's ``fit``, of the scorer and of
             the splitter.
@@ -164,12 +166,12 @@ multimetric_
         TypeError
             If X is a stream, whose rows cannot be split.
         Exception
-            What `GridSearchCV` raises, and with ``error_score="raise"`` what a fit raises.
+            Whatever `GridSearchCV` raises, and with ``error_score="raise"`` whatever a fit raises.
         """
         if is_stream(X):
             raise TypeError(
-                "A search splits rows, which a stream does not let it do. Pass an array, a memory "
-                f"map or a sparse matrix; got {type(X).__name__}."
+                "A search splits rows, which is not possible with a stream. Pass an array, a "
+                f"memory map or a sparse matrix; got {type(X).__name__}."
             )
         backend = PackBackend(self.n_jobs, self.pack_size)
         # The fits of the search go to this backend, and nothing else does: `_run_search` leaves it.

@@ -107,7 +107,7 @@ class SplitJob:
     def _reference(
         self, index: NDArray[np.int64], in_model_units: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Distances that latent ones are compared with."""
+        """Distances to compare the latent distances with."""
         if isinstance(self.distances, np.ndarray):
             return self.distances[np.ix_(index, index)]
         if self.distances is not None:
@@ -139,7 +139,7 @@ def dense(rows: Any) -> NDArray[Any]:
 
 
 def fit_ppca(rows: NDArray[np.float64], n_components: int, seed: int) -> PCA:
-    """Return PCA of the rows, whose `score` is that of probabilistic PCA."""
+    """PCA of the rows, whose `score` is that of probabilistic PCA."""
     pca = PCA(n_components, random_state=seed).fit(rows)
     n, p = rows.shape
     if n < p and p > n_components:

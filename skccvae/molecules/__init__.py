@@ -1,7 +1,7 @@
 """Molecules as SMILES strings or RDKit objects: parsing, fingerprints, graphs, torsion angles.
 
-Needs the optional packages of ``pip install "skccvae[molecules]"``. They are imported only when
-they are first used.
+This needs the optional packages of ``pip install "skccvae[molecules]"``. They are imported only
+when they are first used.
 """
 
 from skccvae.molecules._fingerprints import FingerprintTransformer

@@ -1,4 +1,4 @@
-"""A column of molecules into sparse matrices, chunk by chunk, in several processes if asked."""
+"""Turn a column of molecules into sparse matrices, chunk by chunk, in parallel if asked."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ def featurise(
     values : sequence
         SMILES strings or molecules.
     featuriser : callable
-        Makes rows of molecules. It is pickled if there are several processes.
+        Turns molecules into rows. It is pickled if there are several processes.
     chunk_size : int
-        Molecules at a time. Dense arrays never have more rows than that.
+        Number of molecules at a time. Dense arrays never have more rows.
     n_jobs : int or None
-        Processes, as joblib counts them, but no more than there are chunks.
+        Number of processes, as joblib counts them, but no more than there are chunks.
 
     Returns
     -------
     parts : list of csr_array of shape (n_molecules, p), float32
-        One matrix for each that the featuriser returns; none if no entry is a molecule. Where the
-        chunks have different widths, a matrix has the largest, with zeros behind narrower rows.
+        One matrix for each that the featuriser returns, and none if no entry is a molecule. If the
+        chunks have different widths, a matrix has the largest width, with zeros after narrower
+        rows.
     invalid : list of Invalid
         Entries that are not molecules. They have no row.
     """

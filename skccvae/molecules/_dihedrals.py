@@ -25,7 +25,8 @@ def dihedral_angles(points: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n,)
         Radians in (-pi, pi]. An angle is positive if the last bond is turned clockwise from the
-        first, seen along the middle one (IUPAC). NaN where three successive points lie on a line.
+        first, seen along the middle one (IUPAC). It is NaN if three successive points lie on a
+        line.
     """
     first, middle, last = np.moveaxis(np.diff(points, axis=1), 1, 0)
     near, far = np.cross(first, middle), np.cross(middle, last)
@@ -51,14 +52,14 @@ def heavy_atom_torsions(molecule: Any, points: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_torsions,)
-        Radians in (-pi, pi], NaN where three atoms lie on a line.
+        Radians in (-pi, pi], and NaN where three atoms lie on a line.
 
     Notes
     -----
-    A bond's torsion is that of the two outer neighbours of lowest canonical rank. Bonds come in the
-    order of the ranks of their ends. The ranks depend on the constitution alone, so a mirror image
-    has the same torsions with opposite signs. Where the constitution cannot tell atoms apart, the
-    smallest angle counts, and of two opposite angles the positive one. A bond at an sp atom lies on
+    A bond's torsion is that of its two outer neighbours of lowest canonical rank. Bonds come in the
+    order of the ranks of their ends. The ranks depend only on the constitution, so a mirror image
+    has the same torsions with opposite signs. If the constitution cannot tell atoms apart, the
+    smallest angle counts, and the positive one of two opposite angles. A bond at an sp atom lies on
     a line with the next bond, and has no torsion.
     """
     from rdkit import Chem

@@ -1,8 +1,8 @@
 """Molecules as sparse rows: their fingerprints, and their graphs as small integers.
 
 The row of a graph is ``[n_atoms, n_bonds, codes of each atom, ends and codes of each bond]``. Its
-first two numbers tell how long it is, and zeros fill it up to the longest row. No code depends on
-the order of the atoms.
+first two numbers say how long it is, and zeros fill it up to the length of the longest row. No code
+depends on the order of the atoms.
 """
 
 from __future__ import annotations

@@ -18,14 +18,14 @@ from skccvae.molecules._smiles import molecule_column, report
 class FingerprintTransformer(TransformerMixin, BaseEstimator):
     """Molecular fingerprints as a sparse matrix.
 
-    scikit-mol's fingerprint transformers return dense arrays: 2 GB for a million molecules and
-    2048 bits, of which some tens are set. This transformer wraps any of them, works through the
-    molecules chunk by chunk and keeps only what is not zero. It needs no fit.
+    scikit-mol's fingerprint transformers return dense arrays: 2 GB for a million molecules and 2048
+    bits, of which only some tens are set. This transformer wraps any of them, works through the
+    molecules chunk by chunk and keeps only nonzero entries. It does not need to be fitted.
 
     Parameters
     ----------
     fingerprint : scikit-mol fingerprint transformer, default=None
-        Turns a list of RDKit molecules into an array with one row each. None stands for
+        Turns a list of RDKit molecules into an array with one row for each. None stands for
         ``scikit_mol.fingerprints.MorganFingerprintTransformer()``, 2048 bits of radius 2. With
         ``useCounts=True`` the entries are counts.
     on_invalid : {"raise", "skip"}, default="raise"
@@ -36,10 +36,10 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
         Container of the result. False gives a dense array, which ``set_output`` needs for data
         frames.
     chunk_size : int, default=1024
-        Molecules at a time.
+        Number of molecules at a time.
     n_jobs : int, default=None
-        Processes, as joblib counts them: None means 1 unless a ``joblib.parallel_config`` says
-        otherwise, -1 means all cores.
+        Number of processes, as joblib counts them. None means 1 unless a ``joblib.parallel_config``
+        says otherwise, and -1 means all cores.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> FingerprintTransformer:
-        """Check the parameters; nothing is learned.
+        """Check the parameters. Nothing is learned.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """Fingerprints of molecules.
+        """Compute the fingerprints of molecules.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
 
 
 class _Rows:
-    """A fingerprint transformer as a featuriser that refuses rows which it cannot fill."""
+    """A fingerprint transformer as a featuriser that refuses molecules without a fingerprint."""
 
     def __init__(self, fingerprint: Any) -> None:
         self.fingerprint = fingerprint

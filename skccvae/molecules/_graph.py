@@ -26,23 +26,23 @@ _KEPT = 2
 class MolecularGraph:
     """Encoder of an estimator that reads molecules as graphs.
 
-    ``encoder=MolecularGraph()`` is what ``encoder="molecular_graph"`` stands for. The estimator's
-    X is then one column of SMILES strings or RDKit molecules. The encoder passes messages along
-    the bonds. The decoder describes the molecule's Morgan fingerprint, so its likelihoods compare
-    with those of a model that encodes the same fingerprint.
+    ``encoder="molecular_graph"`` stands for ``encoder=MolecularGraph()``. The estimator's X is then
+    one column of SMILES strings or RDKit molecules. The encoder passes messages along the bonds.
+    The decoder describes the molecule's Morgan fingerprint, so its likelihoods are comparable with
+    those of a model that encodes the same fingerprint.
 
     Parameters
     ----------
     radius : int, default=2
-        Radius of the Morgan fingerprint in bonds; 2 is ECFP4.
+        Radius of the Morgan fingerprint in bonds. 2 is ECFP4.
     n_bits : int, default=2048
         Length of the fingerprint.
     n_layers : int, default=3
-        Rounds of messages. The first of ``hidden_layer_sizes`` is their width (128 if there is
-        none); the others are the widths of dense layers behind.
+        Number of rounds of messages. The first of ``hidden_layer_sizes`` is their width (128 if
+        there is none). The others are the widths of dense layers that follow.
     n_jobs : int, default=None
-        Processes that turn molecules into graphs, from 20000 molecules on. It has no effect on
-        the model.
+        Number of processes that turn molecules into graphs, from 20000 molecules on. It has no
+        effect on the model.
 
     Raises
     ------
@@ -55,14 +55,14 @@ class MolecularGraph:
 
     Notes
     -----
-    The encoder reads an atom's element, degree, hydrogens, charge, hybridisation, aromaticity,
-    smallest ring, radical electrons, R or S, and isotope, and a bond's order, conjugation, ring
-    membership, and E or Z. None of these depends on the order of the atoms. Charges beyond 5,
+    For an atom, the encoder reads element, degree, hydrogens, charge, hybridisation, aromaticity,
+    smallest ring, radical electrons, R or S, and isotope. For a bond, it reads order, conjugation,
+    ring membership, and E or Z. None of these depends on the order of the atoms. Charges beyond 5,
     degrees beyond 7 and the like count as the last value. Coordinates are not read.
 
     A fitted estimator keeps the fingerprints and graphs of the last two X that hold SMILES strings,
-    so that `fit` and then `transform` of the same X makes them once. They take some 700 bytes for
-    a molecule of nine atoms. Copies and pickles do not hold them.
+    so that `fit` followed by `transform` of the same X computes them once. They take some 700 bytes
+    for a molecule of nine atoms. Copies and pickles do not contain them.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class MolecularGraph:
 
     @property
     def sizes(self) -> tuple[list[int], list[int]]:
-        """How many values each code of an atom, and of a bond, has."""
+        """Number of values of each code of an atom, and of each code of a bond."""
         return list(ATOM_SIZES.values()), list(BOND_SIZES.values())
 
     def rows(self, X: Any, counts: bool = False) -> tuple[sp.csr_array, sp.csr_array]:
@@ -114,7 +114,7 @@ class MolecularGraph:
         fingerprints : csr_array of shape (n, n_bits), float32
             Bits or counts. Read-only, because this object may keep it.
         graphs : csr_array of shape (n, length of the longest graph), float32
-            Graphs as small integers, with zeros behind. Read-only as well.
+            Graphs as small integers, padded with zeros. Read-only as well.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class MolecularGraph:
 
     @cached_property
     def _kept(self) -> Callable[[tuple[str, ...], bool], tuple[sp.csr_array, sp.csr_array]]:
-        """`_make_rows`, which keeps its last results here."""
+        """`_make_rows`, with a cache of its last results."""
         return lru_cache(_KEPT)(partial(_make_rows, self.radius, self.n_bits, self.n_jobs))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Import of the chemistry packages when they are needed."""
+"""Import the chemistry packages when they are needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def require(module: str, purpose: str) -> Any:
-    """Import an optional package, or say what needs it and how to install it.
+    """Import an optional package; the ImportError says what needs it and how to install it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""SMILES to molecules, naming every row that is not one."""
+"""SMILES to molecules, with an error that names every row that is not a molecule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Invalid(NamedTuple):
     row : int
         Number of the row.
     text : str
-        Its entry, shortened.
+        The entry, shortened.
     reason : str
         Why the entry is not a molecule.
     """
@@ -40,10 +40,10 @@ def read_smiles(smiles: Any, *arrays: Any, on_invalid: str = "raise") -> Any:
     Parameters
     ----------
     smiles : array-like of shape (n,) or (n, 1)
-        SMILES strings or RDKit molecules: a list, an array, a Series or a one-column DataFrame.
-        Of an object with the attribute ``smiles``, such as a graph of PyTorch Geometric's molecule
-        data sets, that attribute is read, and nothing else. A molecule that was never sanitised is
-        copied, and the copy sanitised.
+        SMILES strings or RDKit molecules: a list, an array, a Series or a one-column DataFrame. If
+        an object has the attribute ``smiles``, such as a graph of PyTorch Geometric's molecule data
+        sets, only that attribute is read. A molecule that was never sanitised is copied, and the
+        copy is sanitised.
     *arrays : array-like with n rows
         Arrays that belong to the molecules, such as targets. The same rows of them are kept.
     on_invalid : {"raise", "skip"}, default="raise"
@@ -110,8 +110,8 @@ def molecule_column(X: Any) -> list[Any]:
     Parameters
     ----------
     X : array-like of shape (n,) or (n, 1)
-        A list, an array, a Series or a one-column DataFrame. Objects with the attribute ``smiles``
-        stand for it.
+        A list, an array, a Series or a one-column DataFrame. An object with the attribute
+        ``smiles`` is replaced by that attribute.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def molecule_column(X: Any) -> list[Any]:
 
 
 def _column(X: Any, wanted: str) -> list[Any]:
-    """The entries of a column as they are; errors begin with what was wanted."""
+    """The entries of a column as they are. Errors begin with a description of the input wanted."""
     if not hasattr(X, "shape"):
         if not hasattr(X, "__iter__"):
             raise TypeError(f"{wanted}; got {type(X).__name__}.")
@@ -209,7 +209,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _molecule(value: Any, row: int) -> tuple[Any, str]:
-    """A sanitised molecule with atoms; or None, and the reason why."""
+    """A sanitised molecule with atoms, or None and the reason."""
     from rdkit import Chem
 
     if is_missing(value):
@@ -248,7 +248,7 @@ def _knows_rings(molecule: Any) -> bool:
 
 
 def _parse_problem(smiles: str) -> str:
-    """Why RDKit refuses a string, in a few words."""
+    """A few words on why RDKit refuses a string."""
     from rdkit import Chem
 
     molecule = Chem.MolFromSmiles(smiles, sanitize=False)

@@ -31,22 +31,22 @@ def torsion_angles(
 ) -> np.ndarray:
     r"""Torsion angles of molecules, one row per molecule.
 
-    Every bond has a torsion, in rings too, if both its ends have another heavy neighbour and
-    neither end is an sp atom, which lies on a line with its neighbours. A row depends neither on
-    the order of the molecule's atoms nor on the other molecules. A mirror image has the same angles
-    with opposite signs. ``likelihood="von_mises"`` reads such rows.
+    A bond has a torsion, in rings too, if both its ends have another heavy neighbour and neither
+    end is an sp atom, which lies on a line with its neighbours. A row depends neither on the order
+    of the molecule's atoms nor on the other molecules. A mirror image has the same angles with
+    opposite signs. ``likelihood="von_mises"`` reads such rows.
 
     Parameters
     ----------
     molecules : sequence of str or rdkit.Chem.Mol, of length n
         SMILES or molecules. If a molecule has a conformer in space, the first one gives the
-        coordinates. Any other molecule, also one with a flat drawing, is embedded once by ETKDG,
-        version 3.
+        coordinates. Any other molecule, including one with a flat drawing, is embedded once by
+        ETKDG, version 3.
     max_torsions : int, default=None
-        Columns of the result. None takes as many as the molecule with the most torsions has.
+        Number of columns of the result. None means the largest number of torsions of a molecule.
     coordinates : sequence of length n, default=None
         For each molecule an array of shape (n_atoms, 3), or None. The atoms come in the order of
-        the molecule or SMILES, with or without the hydrogen atoms behind them.
+        the molecule or SMILES, with or without the hydrogen atoms after them.
     optimize : bool, default=False
         Whether to relax embedded conformers in the MMFF94 force field, if it knows all their
         atoms.
@@ -54,15 +54,15 @@ def torsion_angles(
         What to do about molecules that cannot be embedded: give a row of NaN and warn, or raise a
         ValueError. Both name the molecules.
     random_state : int, RandomState instance or None, default=None
-        Seed of the embedding. All molecules have the same.
+        Seed of the embedding, the same for all molecules.
     n_jobs : int, default=None
-        Number of processes: None means one, -1 one per processor.
+        Number of processes. None means one, and -1 means one per processor.
 
     Returns
     -------
     ndarray of shape (n, n_torsions), float64
-        Radians in (-pi, pi]. NaN stands behind the last torsion of a molecule, and where three of
-        the four atoms lie on a line in the given coordinates. A molecule without torsions, such
+        Radians in (-pi, pi]. NaN follows the last torsion of a molecule, and marks torsions of
+        which three atoms lie on a line in the given coordinates. A molecule without torsions, such
         as propane, has a row of NaN.
 
     Raises
@@ -78,14 +78,14 @@ def torsion_angles(
     Warns
     -----
     UserWarning
-        If an embedding fails, or a molecule has more than ``max_torsions`` torsions. Then those of
-        the last bonds in canonical order are left out.
+        If an embedding fails, or a molecule has more than ``max_torsions`` torsions. In that case
+        the torsions of the last bonds in canonical order are left out.
 
     Notes
     -----
-    A torsion takes the outer neighbours of lowest canonical rank. The ranks, which also order the
-    torsions of a row, depend on the constitution alone. Where it cannot tell atoms apart, the
-    smallest angle counts, and of two opposite angles the positive one.
+    A torsion takes the outer neighbours of lowest canonical rank. The ranks, which also determine
+    the order of the torsions in a row, depend only on the constitution. If it cannot tell atoms
+    apart, the smallest angle counts, and the positive one of two opposite angles.
 
     References
     ----------
@@ -134,7 +134,7 @@ def _check_parameters(max_torsions: Any, on_failure: Any) -> None:
 def _chunk(
     molecules: list[Any], given: list[Any], first_row: int, seed: int, optimize: bool
 ) -> list[np.ndarray | None]:
-    """Torsions of each molecule, or None if it cannot be embedded."""
+    """Torsions of each molecule, or None if the molecule cannot be embedded."""
     from rdkit import Chem, rdBase
 
     rows: list[np.ndarray | None] = []
@@ -164,7 +164,7 @@ def _with_coordinates(molecule: Any, points: Any, row: int) -> Any:
         wanted = " or ".join(f"({n}, 3)" for n in sizes)
         raise ValueError(f"coordinates[{row}] must have shape {wanted}; got {points.shape}.")
     if not np.isfinite(points).all():
-        raise ValueError(f"coordinates[{row}] holds NaN or infinity.")
+        raise ValueError(f"coordinates[{row}] contains NaN or infinity.")
     placed = Chem.Mol(molecule if len(points) == n_atoms else whole)
     conformer = Chem.Conformer(len(points))
     conformer.SetPositions(points)

@@ -1,6 +1,6 @@
 """Building blocks of the models: networks, latent spaces, likelihoods and repeatable noise.
 
-Subclass `Latent` for a posterior of your own, and `Likelihood` for a likelihood of your own.
+Subclass `Latent` to write your own posterior, and `Likelihood` to write your own likelihood.
 """
 
 from skccvae.nn.convolutional import ConvDecoder, ConvEncoder, ImageLayout, image_layout

@@ -1,9 +1,9 @@
 """Compact residual convolutional encoder and decoder for images of any size.
 
-Inputs and outputs are rows: images flattened in the user's own axis order. So a convolutional
-network can replace a perceptron. The layout keeps the cost low: the first layer already halves the
-image, large feature maps have few channels, and only small maps have residual blocks. There is no
-BatchNorm, because a batch of one row has no batch statistics.
+Inputs and outputs are rows: images flattened in the user's own axis order. A convolutional network
+can therefore replace a perceptron. The layout keeps the cost low: the first layer already halves
+the image, large feature maps have few channels, and only small maps have residual blocks. There is
+no BatchNorm, because a batch of one row has no batch statistics.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def image_layout(shape: tuple[int, ...] | None) -> ImageLayout:
         return ImageLayout(shape[0], shape[1], shape[2], False)
     raise ValueError(
         f"Images of shape {shape} have no channel axis, which must be the first or last axis and "
-        "have size 1, 3 or 4. Pass X or image_shape in such a shape, or torch modules of your own "
-        "as encoder and decoder."
+        "have size 1, 3 or 4. Pass X or image_shape in such a shape, or your own torch modules as "
+        "encoder and decoder."
     )
 
 
@@ -305,7 +305,8 @@ class ConvDecoder(nn.Module):
 
     Notes
     -----
-    It reverses the levels of the encoder, with transposed convolutions of size 4 and stride 2.
+    The network reverses the levels of the encoder, with transposed convolutions of size 4 and
+    stride 2.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """An encoder of graphs that arrive as rows: message passing over nodes and edges.
 
 A row is ``[n_nodes, n_edges, codes of each node, ends and codes of each edge]``, all of them small
-integers. Zeros fill it up to the length of the longest. So whatever works on rows works on graphs
-of any size: sparse storage, batches, splits.
+integers. Zeros fill it up to the length of the longest row. Everything that works on rows therefore
+works on graphs of any size: sparse storage, batches, splits.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def read_graphs(rows: Tensor, n_node_codes: int, n_edge_codes: int) -> GraphBatc
     Parameters
     ----------
     rows : Tensor of shape (n, w)
-        One row per graph; w is at least what the largest graph needs.
+        One row per graph. w is at least what the largest graph needs.
     n_node_codes, n_edge_codes : int
         Number A of codes of a node, and B of an edge.
 
     Returns
     -------
     GraphBatch
-        All graphs in one.
+        All graphs of the batch as one.
 
     Examples
     --------
@@ -130,15 +130,16 @@ class GraphEncoder(nn.Module):
     activation : str
         A key of ``ACTIVATIONS``.
     n_layers : int, default=3
-        Rounds of messages. A node hears of nodes at most so many edges away.
+        Number of rounds of messages. A node receives messages from nodes at most this many edges
+        away.
 
     Notes
     -----
     In each round a network computes an update of a node's features, from these features and the sum
     of its neighbours' messages ``relu(neighbour + edge)`` [1]_. Layer normalisation precedes it, so
     a graph's features do not depend on the other graphs of the batch. The readout is the sum and
-    the mean over nodes: the sum tells sizes apart, and the mean does not grow with the graph. A
-    graph without nodes has zeros there.
+    the mean over nodes: the sum tells sizes apart, and the mean does not grow with the graph. For a
+    graph without nodes both are zero.
 
     References
     ----------

@@ -96,7 +96,7 @@ class Reshaped(nn.Module):
 
 
 class ZeroColumns(nn.Module):
-    """Set some columns of a batch to zero: what a decoder says of a column that is constant.
+    """Set some columns of a batch to zero: the decoder's output for constant columns.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Plots of latent spaces, reconstructions, training runs, searches and comparisons.
 
-The displays follow scikit-learn's style. A class method computes and draws, the display stores the
+The displays follow scikit-learn's style. A class method computes and draws. The display stores the
 axes in ``ax_`` and the figure in ``figure_``, and `plot` draws again on other axes. Drawing needs
 matplotlib, which the extra ``skccvae[plot]`` installs.
 """

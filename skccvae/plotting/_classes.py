@@ -29,7 +29,7 @@ _MARGIN = 0.2
 
 
 def where_to_name(class_labels: str, names: Any) -> str:
-    """Turn "auto" into "map" for few short names, else into "legend"."""
+    """Turn "auto" into "map" if names are few and short, and into "legend" otherwise."""
     if class_labels != "auto":
         return class_labels
     if names is None or len(names) > _FEW:
@@ -40,9 +40,9 @@ def where_to_name(class_labels: str, names: Any) -> str:
 def name_classes(
     ax: Any, space: ConstantCurvature, points: Any, places: Places, names: Any, values: Any
 ) -> None:
-    """Write the name of each class where it is densest in geodesic distance.
+    """Write the name of each class where the class is densest in geodesic distance.
 
-    A name stands a little aside where it would hide points or another name.
+    A name is moved a little if it would hide points or another name.
     """
     size = _FONT if len(names) <= 20 else 10
     pixels = ax.figure.dpi / 72
@@ -76,7 +76,7 @@ def name_classes(
 
 
 def _free_offset(shown: Places, half: Places, n_own: int, taken: Any) -> Places:
-    """Offset of a name, in points, that hides few points and no other name."""
+    """Offset of a name, in points, at which it hides few points and no other name."""
     angles = np.arange(12) * (math.pi / 6)
     ring = np.column_stack([np.cos(angles), np.sin(angles)])
     offsets = np.concatenate([np.zeros((1, 2)), *(2 * step * half[1] * ring for step in _STEPS)])
@@ -97,9 +97,9 @@ def draw_legend(ax: Any, names: Any, values: Any, *, widen: bool) -> None:
     ax : Axes
         The axes.
     names, values : ndarray
-        What `colour_values` returns. Of very many classes the largest are in the legend.
+        What `colour_values` returns. If there are very many classes, the legend has the largest.
     widen : bool
-        Whether the figure becomes wider by the legend, so that the map keeps its size.
+        Whether the figure becomes wider by the width of the legend, so that the map keeps its size.
     """
     from matplotlib.lines import Line2D
 
@@ -138,7 +138,7 @@ def draw_legend(ax: Any, names: Any, values: Any, *, widen: bool) -> None:
 
 
 def note_outside(ax: Any, n_outside: int) -> None:
-    """Say at the bottom of a map how many points it does not reach."""
+    """State at the bottom of a map how many points lie outside it."""
     ax.annotate(
         f"{n_outside} outlying point{'s' if n_outside > 1 else ''} at the edge (hollow)",
         (0.5, 0),

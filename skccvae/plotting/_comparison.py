@@ -27,8 +27,8 @@ LABELS = {
 class GeometryComparisonDisplay:
     """Criteria of several geometries, with one panel for each criterion.
 
-    A large marker is the mean over the splits, with an error bar of one standard deviation; small
-    ones are the splits. Use :meth:`from_comparison` to make a display from the result of
+    A large marker is the mean over the splits, with an error bar of one standard deviation. Small
+    markers are the splits. Use :meth:`from_comparison` to make a display from the result of
     :func:`skccvae.model_selection.compare_geometries`.
 
     Parameters
@@ -36,7 +36,7 @@ class GeometryComparisonDisplay:
     geometries : sequence of str
         Names of the geometries.
     values : mapping of str to array-like of shape (n_repeats, n_geometries)
-        For each criterion its value for each split and geometry. NaN means that it has none.
+        The value of each criterion for each split and geometry. NaN means that there is none.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class GeometryComparisonDisplay:
 
     Notes
     -----
-    Splits are paired: that error bars overlap does not mean that two geometries are equally good.
-    `best` of the comparison looks at the differences.
+    The splits are paired, so overlapping error bars do not mean that two geometries are equally
+    good. The method `best` of the comparison tests the differences.
 
     Examples
     --------
@@ -92,9 +92,9 @@ class GeometryComparisonDisplay:
         Parameters
         ----------
         comparison : GeometryComparison
-            What `compare_geometries` returned.
+            The result of `compare_geometries`.
         criteria : sequence of str, default=None
-            Criteria to draw, in this order. The default is all that it has.
+            Criteria to draw, in this order. The default is all criteria of the comparison.
         ax : sequence of matplotlib Axes, default=None
             One axes for each criterion. The default is a new figure.
         **kwargs : dict

@@ -24,10 +24,10 @@ Array = NDArray[np.float64]
 class ManifoldGridDisplay:
     """Decoded images ("tiles"), placed according to the geometry of the latent space.
 
-    In the plane, tiles are at equal steps of probability under the prior. On the sphere,
-    they tile Hammer's equal-area map, so each represents the same area. In the Poincare disk, they
-    are on circles around the origin at equal geodesic steps, as many on each circle as fit. All
-    these tiles have the same size in the hyperbolic metric, so they look smaller near the edge.
+    In the plane, tiles are at equal steps of probability under the prior. On the sphere, they tile
+    Hammer's equal-area map, so that each represents the same area. In the Poincare disk, they lie
+    on circles around the origin at equal geodesic steps, with as many on each circle as fit. All of
+    these have the same size in the hyperbolic metric, so they look smaller near the edge.
 
     Use :meth:`from_estimator` to make a display from a fitted model.
 
@@ -122,8 +122,9 @@ class ManifoldGridDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted transformer of skccvae, a Pipeline with one as a step (the steps before it have
-            an ``inverse_transform``, later ones are not used), or a fitted search over either.
+            A fitted transformer of skccvae, a Pipeline with one as a step, or a fitted search over
+            either. Steps before the transformer need an ``inverse_transform``, and later steps are
+            not used.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
             Rows as in ``fit``. For a sphere, the map is rotated as :class:`LatentDisplay` rotates
             it for these rows, so that positions on both plots agree. Other maps ignore X.
@@ -140,8 +141,8 @@ class ManifoldGridDisplay:
         factor : int, default=None
             For a product: index of the factor to show. The other factors stay at their origin.
         image_shape : tuple of int, default=None
-            Shape of one image. The default is the shape of the samples in ``fit``, then the
-            ``image_shape`` of the estimator, then a square.
+            Shape of one image. The default is the shape of the samples in ``fit``. If that is
+            unknown, it is the ``image_shape`` of the estimator, and otherwise a square.
         ax : matplotlib Axes, default=None
             Axes to draw on. The default is a new figure.
         **kwargs : dict
@@ -257,7 +258,7 @@ class ManifoldGridDisplay:
         return self
 
     def _map_outline(self) -> Any:
-        """Ellipse at which the tiles of a sphere are clipped, or None."""
+        """Ellipse that clips the tiles of a sphere, or None."""
         from matplotlib.patches import Ellipse
 
         if natural_map(self.space) != "hammer":
@@ -266,7 +267,7 @@ class ManifoldGridDisplay:
         return Ellipse((0, 0), 2 * wide, 2 * high, transform=self.ax_.transData)
 
     def _quantile_axes(self, edges: tuple[Array, Array]) -> None:
-        """Put ticks at round latent coordinates, which have uneven distances on the axes."""
+        """Put ticks at round latent coordinates, which are unevenly spaced on the axes."""
         low, high = edges[0].min(axis=0), edges[1].max(axis=0)
         self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         ticks = np.array([-2, -1, -0.5, 0, 0.5, 1, 2])
@@ -286,7 +287,7 @@ def _title(space: ConstantCurvature, dims: tuple[int, int] | None = None) -> str
 
 
 def _chosen_factor(manifold: Manifold, factor: int | None) -> tuple[ConstantCurvature, int]:
-    """The factor to show and its index; a space that is not a product is its only factor."""
+    """The factor to show and its index. A space that is not a product is its own only factor."""
     if not isinstance(manifold, Product):
         if factor is not None:
             raise ValueError(f"factor is for products; {manifold!r} is not one.")
@@ -320,7 +321,7 @@ def _directions(space: ConstantCurvature, dims: tuple[int, int] | None) -> tuple
         return maps.check_dims(dims, space.dim)
     if space.dim != 2:
         raise ValueError(
-            f"A grid of tiles shows two dimensions, and {space!r} has {space.dim}. "
+            f"A grid of tiles shows two dimensions, but {space!r} has {space.dim}. "
             + (
                 "Pass dims=(i, j) for a plane through its origin along two directions."
                 if space.dim > 2
@@ -331,7 +332,7 @@ def _directions(space: ConstantCurvature, dims: tuple[int, int] | None) -> tuple
 
 
 def _prior_scales(vae: Any, index: int, directions: tuple[int, int]) -> tuple[float, float]:
-    """Scales of a normal prior along two directions of a factor; 1 where the prior has none."""
+    """Scales of a normal prior along two directions of a factor, or 1 if the prior has none."""
     latent = vae.net_.module_.latent
     latent = latent.factors[index] if isinstance(vae.manifold_, Product) else latent
     try:

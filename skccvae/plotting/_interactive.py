@@ -1,4 +1,4 @@
-"""Interactive figures of a latent space, which turn and tell the label of a point."""
+"""Interactive figures of a latent space, which can be rotated and show the label of a point."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def interactive_map(
     hover: Sequence[Any] | None,
     y_kind: str,
 ) -> Any:
-    """Make the figure; the arguments are those of `LatentDisplay.interactive`."""
+    """Make the figure. The arguments are those of `LatentDisplay.interactive`."""
     go = require_plotly()
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}; got {kind!r}.")
@@ -82,8 +82,8 @@ def _section(space: ConstantCurvature, points: Array, dims: Any) -> tuple[Consta
     """The space to show and the points in it, of two dimensions or, if wanted, of three."""
     if space.dim == 1:
         raise ValueError(
-            f"{space!r} has one dimension, which plot() draws; an interactive picture needs a "
-            "space, or a factor of one, with two or more."
+            f"{space!r} has one dimension, which plot() draws. An interactive picture needs a "
+            "space, or a factor of one, with at least two dimensions."
         )
     three = dims is None and space.dim == 3 and space.curvature <= 0
     if three or space.dim > 2 and np.iterable(dims) and len(tuple(dims)) == 3:
@@ -231,28 +231,28 @@ class InteractiveMap:
         hover: Sequence[Any] | None = None,
         y_kind: str = "auto",
     ) -> Any:
-        """Figure of plotly that turns, enlarges and tells the label of a point.
+        """Make a plotly figure that can be rotated and zoomed, and shows the label of a point.
 
-        Each class is an entry of the legend that a click hides or shows. In a notebook the figure
-        shows itself; ``figure.write_html("map.html")`` keeps it.
+        Each class is an entry of the legend, and a click on it hides or shows the class. A notebook
+        displays the figure by itself. ``figure.write_html("map.html")`` saves it.
 
         Parameters
         ----------
         kind : {"auto", "plane", "3d", "disk", "hyperboloid", "ball"}, default="auto"
-            The picture: ``"3d"`` is a globe for a sphere and ordinary space for three flat
-            dimensions, ``"hyperboloid"`` shows a hyperbolic plane in its ambient space, and
-            ``"ball"`` is the Poincare ball of three dimensions. ``"auto"`` takes the one that fits,
-            and the disk for a hyperbolic plane.
+            The picture. ``"3d"`` is a globe for a sphere, and ordinary space for three flat
+            dimensions. ``"hyperboloid"`` shows a hyperbolic plane in its ambient space. ``"ball"``
+            is the Poincare ball of three dimensions. ``"auto"`` takes the picture that fits, and
+            the disk for a hyperbolic plane.
         dims : sequence of two or three int, default=None
-            For a space of more dimensions: the directions to show, as in :meth:`plot`. Three of
-            them need a flat or hyperbolic space.
+            For a space of more dimensions: the directions to show, as in :meth:`plot`. Three
+            directions need a flat or hyperbolic space.
         factor : int, default=None
             For a product: index of the factor to show.
         hover : sequence of str of length n_points, default=None
             Texts shown at the points above their label, row and distance from the origin. They may
-            hold plotly's HTML, such as ``<br>``.
+            contain plotly's HTML, such as ``<br>``.
         y_kind : {"auto", "classes", "numbers"}, default="auto"
-            How to read y, see :meth:`plot`.
+            How to read y; see :meth:`plot`.
 
         Returns
         -------
@@ -261,10 +261,10 @@ class InteractiveMap:
         Raises
         ------
         ImportError
-            If plotly is not installed, which the extra ``skccvae[interactive]`` does.
+            If plotly is not installed. The extra ``skccvae[interactive]`` installs it.
         ValueError
-            If kind or dims do not fit the space, the space is a product and factor is None, or
-            hover has another length than the points.
+            If kind or dims do not fit the space, the space is a product and factor is None, or the
+            length of hover is not the number of points.
 
         Examples
         --------

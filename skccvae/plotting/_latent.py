@@ -1,4 +1,4 @@
-"""Scatter plots of embedded rows in their latent space."""
+"""Scatter plots of encoded rows in their latent space."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class LatentDisplay(InteractiveMap):
     manifold : Manifold
         Space of the points.
     y : array-like of shape (n_points,), default=None
-        Classes or numbers that colour the points. Those of missing labels (NaN, None,
-        ``pandas.NA``) and infinite numbers are grey.
+        Classes or numbers that colour the points. Points with a missing label (NaN, None,
+        ``pandas.NA``) or an infinite number are grey.
     posterior : torch Distribution, default=None
-        Posteriors of some of the points, as ``posterior_distribution`` of an estimator gives them,
-        for ``plot(uncertainty=True)``: batch shape (n_rows,), event shape (ambient_dim,).
-        Distributions on the unit sphere are brought to the sphere of the space.
+        Posteriors of some of the points, as ``posterior_distribution`` of an estimator returns
+        them, for ``plot(uncertainty=True)``: batch shape (n_rows,), event shape (ambient_dim,).
+        Distributions on the unit sphere are scaled to the sphere of the space.
     posterior_rows : array-like of shape (n_rows,), default=None
-        Numbers of these points. The default is all points.
+        Row numbers of these points. The default is all points.
 
     Attributes
     ----------
     ax_ : matplotlib Axes or ndarray of Axes
-        The axes; for a product, an array with one axes per factor.
+        The axes. For a product, an array with one axes per factor.
     figure_ : matplotlib Figure
         The figure of the axes.
     colorbar_ : matplotlib Colorbar or None
@@ -60,7 +60,7 @@ class LatentDisplay(InteractiveMap):
     places_ : list of ndarray of shape (n_points, 2) or (n_points, 3)
         For each panel, the coordinates of the points in its axes.
     regions_ : list of ndarray of shape (n_regions, n_steps, 2) or (n_regions, n_steps, 3)
-        For each panel, the outlines of the regions in its axes; empty without ``uncertainty``.
+        For each panel, the outlines of the regions in its axes. Empty without ``uncertainty``.
 
     Raises
     ------
@@ -77,10 +77,11 @@ class LatentDisplay(InteractiveMap):
     A sphere has no natural north pole, so the map is rotated to keep points away from its edge.
 
     If all points are in the inner half of the Poincare disk, the plot shows only that half. A few
-    points far from all others do not rule the scale: they are hollow at the edge of the map, and a
-    note below it counts them.
+    points far from all others do not determine the scale. They are drawn as hollow markers at the
+    edge of the map, and a note below the map states their number.
 
-    Lines and letters take their colours from matplotlib's settings, for dark backgrounds too.
+    Lines and text take their colours from matplotlib's settings, so that they suit dark backgrounds
+    too.
 
     Examples
     --------
@@ -132,7 +133,7 @@ class LatentDisplay(InteractiveMap):
         ax: Any = None,
         **kwargs: Any,
     ) -> LatentDisplay:
-        """Embed X and draw the points.
+        """Encode X and draw the points.
 
         Parameters
         ----------
@@ -142,15 +143,15 @@ class LatentDisplay(InteractiveMap):
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Rows as in ``fit``.
         y : array-like of shape (n_samples,), default=None
-            Classes or numbers that colour the points, grey where they are missing.
+            Classes or numbers that colour the points. Points without a label are grey.
         kind : {"auto", "plane", "hammer", "3d", "disk"}, default="auto"
             See :meth:`plot`.
         dims : tuple of two int, default=None
             See :meth:`plot`.
         uncertainty : bool or float, default=False
-            Whether to draw regions that hold a share of the posteriors, see :meth:`plot`.
+            Whether to draw regions that hold a share of the posteriors; see :meth:`plot`.
         n_regions : "auto" or int, default="auto"
-            Number of points with a region, see :meth:`plot`.
+            Number of points with a region; see :meth:`plot`.
         ax : matplotlib Axes or sequence of Axes, default=None
             See :meth:`plot`.
         **kwargs : dict
@@ -168,8 +169,8 @@ class LatentDisplay(InteractiveMap):
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If there is no transformer of skccvae in it, or uncertainty asks for posteriors that it
-            does not have.
+            If it contains no transformer of skccvae, or uncertainty asks for posteriors that the
+            transformer does not have.
 
         Examples
         --------
@@ -234,9 +235,9 @@ class LatentDisplay(InteractiveMap):
             classes, and other numbers as quantities on a scale of colours.
         uncertainty : bool or float, default=False
             Draw the regions that hold this share of the posterior of some points; True means 0.9.
-            A region is an ellipse in the tangent space at the point, brought to the map by the
-            exponential map, or an interval in one dimension. One of a normal in the plane has
-            semi-axes of 2.15 standard deviations for 0.9, and of one for 0.39.
+            A region is an ellipse in the tangent space at the point, mapped to the space by the
+            exponential map, or an interval in one dimension. For a normal in the plane, the
+            semi-axes are 2.15 standard deviations for 0.9, and one standard deviation for 0.39.
         n_regions : "auto" or int, default="auto"
             Number of points with a region, which are spread over the map. ``"auto"`` is at most
             100, and fewer where wide regions would lie on top of each other.
@@ -245,7 +246,7 @@ class LatentDisplay(InteractiveMap):
             direction of the points, or, if they are all around it, a side with many of them.
         clip_outliers : bool, default=True
             Whether a plane, a line or an enlarged disk may leave out points more than twice as far
-            from the origin as 95 % of all points. They are hollow at its edge.
+            from the origin as 95 % of all points. They are drawn as hollow markers at its edge.
         colorbar, legend : bool, default=True
             Whether there is a colour bar for numbers, and a legend for classes.
         **kwargs : dict

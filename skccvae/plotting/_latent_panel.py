@@ -23,7 +23,7 @@ class Regions(NamedTuple):
     Attributes
     ----------
     rows : ndarray of shape (n_regions,)
-        Numbers of the points.
+        Row numbers of the points.
     outlines : ndarray of shape (n_regions, n_steps, ambient_dim)
         Ambient points of the outlines.
     """
@@ -48,7 +48,7 @@ def regions_of(
     factor : ConstantCurvature
         The factor.
     rows : ndarray of shape (n_regions,)
-        Numbers of the points.
+        Row numbers of the points.
     points : ndarray of shape (n_regions, ambient_dim)
         The points.
     draws : ndarray of shape (n_draws, n_regions, ambient_dim)
@@ -81,11 +81,11 @@ def draw_panel(
     Parameters
     ----------
     ax : Axes
-        Where to draw.
+        The axes to draw on.
     space : ConstantCurvature
         Space of one or two dimensions.
     points : ndarray of shape (n, ambient_dim)
-        Its points.
+        Points of the space.
     kind : str
         Name of the map.
     labels : tuple
@@ -97,12 +97,12 @@ def draw_panel(
     view, clip
         See `draw_map`.
     style : dict
-        Arguments of the user for ``scatter``.
+        The user's arguments for ``scatter``.
 
     Returns
     -------
     places : ndarray of shape (n, 2) or (n, 3)
-        Positions of the points on the axes, also of those that are drawn at the edge.
+        Positions of all points on the axes, including those drawn at the edge.
     lines : ndarray of shape (n_regions, n_steps, 2) or (n_regions, n_steps, 3), or None
         Outlines of the regions on the axes.
     drawn : collection of matplotlib

@@ -203,7 +203,7 @@ def direction(elevation: float, azimuth: float) -> Array:
 
 
 def draw_globe(ax: Any, facing: Array) -> None:
-    """Draw the grid of a unit sphere seen from a direction; its far side is paler."""
+    """Draw the grid of a unit sphere seen from a direction, with its far side paler."""
     t = np.linspace(0, 2 * math.pi, 181)
     circles = [
         np.stack([math.cos(lat) * np.cos(t), math.cos(lat) * np.sin(t), 0 * t + math.sin(lat)])

@@ -15,7 +15,7 @@ from skccvae.manifolds import Manifold
 
 
 def find_model(estimator: Any, required: bool = True) -> tuple[Any, Any]:
-    """Return the last transformer of skccvae in an estimator, and the estimator up to there.
+    """Return the last transformer of skccvae in an estimator, and the estimator up to that step.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def find_model(estimator: Any, required: bool = True) -> tuple[Any, Any]:
     model : estimator or None
         The transformer of skccvae, or None.
     transformer : estimator
-        The model with the steps before it, which takes the same rows as ``estimator``. It is
-        ``estimator`` itself if that is not a Pipeline.
+        The model with the steps before it, which takes the same rows as ``estimator``. If
+        ``estimator`` is not a Pipeline, it is ``estimator`` itself.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def _is_model(step: Any) -> bool:
 
 
 def decode(transformer: Any, Z: NDArray[Any]) -> NDArray[Any]:
-    """The rows for latent points; TypeError if the transformer cannot go back to its input."""
+    """Rows decoded from latent points; TypeError if the transformer has no way back."""
     if not hasattr(transformer, "inverse_transform"):
         raise TypeError(
             f"This {type(transformer).__name__} has no inverse_transform, or one of its steps has "
@@ -71,19 +71,19 @@ def decode(transformer: Any, Z: NDArray[Any]) -> NDArray[Any]:
 
 
 def ambient_points(estimator: Any, X: Any) -> NDArray[np.float64]:
-    """Embed the rows of X, as ambient points of the model's ``manifold_`` in float64."""
+    """Encode the rows of X, as ambient points of the model's ``manifold_`` in float64."""
     model, transformer = find_model(estimator)
     Z = torch.from_numpy(np.array(as_numpy(transformer.transform(X)), dtype=np.float64))
     return np.asarray(model.manifold_.from_chart(Z, model.coordinates).numpy())
 
 
 def posterior_of(estimator: Any, X: Any, rows: NDArray[np.int64]) -> Any:
-    """Posterior of some rows of X; TypeError if the model or X has none to give."""
+    """Posterior of some rows of X; TypeError if the model has none or X has no rows by index."""
     model, transformer = find_model(estimator)
     if not hasattr(model, "posterior_distribution"):
         raise TypeError(
-            f"uncertainty shows posteriors, and {type(model).__name__} has none: its code is a "
-            "point. Use a variational autoencoder, or uncertainty=False."
+            f"uncertainty shows posteriors, but {type(model).__name__} has none, because its code "
+            "is a point. Use a variational autoencoder, or uncertainty=False."
         )
     chosen = _take(X, rows)
     if transformer is not model:
@@ -105,6 +105,6 @@ def _take(X: Any, rows: NDArray[np.int64]) -> Any:
     if hasattr(X, "__getitem__") and not stream:
         return X[rows]
     raise TypeError(
-        f"uncertainty reads some rows of X again, which a {type(X).__name__} cannot give. Pass "
-        "rows in memory or a Dataset."
+        f"uncertainty reads some rows of X again, which is not possible with a "
+        f"{type(X).__name__}. Pass rows in memory or a Dataset."
     )

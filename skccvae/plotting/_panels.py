@@ -26,11 +26,11 @@ class DrawnMap(NamedTuple):
     Attributes
     ----------
     project : callable
-        From ambient points (n, ambient_dim) and the rows that they belong to, (n,), to positions on
-        the axes, (n, 2) or (n, 3). The rows matter on a line or circle only, where each has its
+        Maps ambient points (n, ambient_dim) and the rows that they belong to, (n,), to positions on
+        the axes, (n, 2) or (n, 3). The rows matter only on a line or circle, where each row has its
         own place across the width.
     limit : float or None
-        Distance from the middle beyond which positions are outside, or None if none can be.
+        Distance from the centre beyond which positions are outside, or None if none can be.
     """
 
     project: Callable[[Array, NDArray[np.int64]], Array]
@@ -72,7 +72,7 @@ def draw_map(
     Parameters
     ----------
     ax : Axes
-        Where to draw.
+        The axes to draw on.
     space : ConstantCurvature
         Space of one or two dimensions.
     points : ndarray of shape (n, ambient_dim)
@@ -123,7 +123,7 @@ def draw_map(
 
 
 def _reach(project: Any, kind: str, points: Array, clip: bool) -> float:
-    """Distance from the middle of the map to its farthest point that is no outlier."""
+    """Distance from the centre of the map to the farthest point that is not an outlier."""
     places = project(points, np.zeros(len(points), dtype=np.int64))
     away = np.abs(places[:, 0]) if kind == "line" else np.linalg.norm(places, axis=1)
     if clip:
@@ -134,7 +134,7 @@ def _reach(project: Any, kind: str, points: Array, clip: bool) -> float:
 
 
 def at_the_edge(places: Array, drawn: DrawnMap, kind: str) -> tuple[NDArray[np.bool_], Array]:
-    """Which positions are outside of the map, and all positions moved onto it."""
+    """Which positions are outside the map, and all positions moved onto it."""
     if drawn.limit is None:
         return np.zeros(len(places), dtype=bool), places
     if kind == "line":
@@ -149,8 +149,8 @@ def at_the_edge(places: Array, drawn: DrawnMap, kind: str) -> tuple[NDArray[np.b
 def facing(directions: Array) -> Array:
     """Unit vector towards the viewer of a globe.
 
-    It is the mean direction of the points if they are on one side of the globe. Otherwise it is
-    the direction, of a grid, that faces most of them, each weighted by the cosine of its angle.
+    If the points are on one side of the globe, it is their mean direction. Otherwise it is the
+    direction from a grid that most of the points face, each weighted by the cosine of its angle.
     """
     lon = np.radians(np.arange(0, 360, 10))[:, None]
     lat = np.radians(np.arange(-60.0, 61.0, 10.0))
@@ -183,7 +183,7 @@ def check_view(view: Any, kinds: list[str]) -> tuple[float, float] | None:
             f"{view!r}."
         )
     if "3d" not in kinds:
-        raise ValueError("view turns a globe, and no panel is one; pass kind='3d' for a sphere.")
+        raise ValueError("view turns a globe, but no panel is one; pass kind='3d' for a sphere.")
     return elevation, azimuth
 
 
@@ -209,7 +209,7 @@ def _draw_circle(ax: Any, space: ConstantCurvature) -> DrawnMap:
 
 
 def title_of(space: ConstantCurvature, kind: str, dims: tuple[int, int] | None = None) -> str:
-    """Title of a panel: the map, the curvature, and the directions shown of a larger space."""
+    """Title of a panel: the map, the curvature, and the directions shown if there are more."""
     name = {
         "plane": "Plane",
         "hammer": "Sphere (Hammer projection)",

@@ -94,8 +94,8 @@ class ReconstructionDisplay:
         n_images : int, default=10
             Number of rows of X to show, or all if there are fewer.
         image_shape : tuple of int, default=None
-            Shape of one image. The default is the shape of a sample of X, then the ``image_shape``
-            of the estimator, then a square.
+            Shape of one image. The default is the shape of a sample of X. If that is unknown, it is
+            the ``image_shape`` of the estimator, and otherwise a square.
         ax : matplotlib Axes, default=None
             Axes to draw on. The default is a new figure.
         **kwargs : dict

@@ -46,19 +46,19 @@ def as_share(uncertainty: Any) -> float | None:
 
 
 def check_posterior(posterior: Any, rows: Any, points: Array) -> NDArray[np.int64]:
-    """Rows of the points that the entries of the posterior belong to.
+    """Row numbers of the points that the entries of the posterior belong to.
 
     Raises
     ------
     TypeError
-        If the posterior is no distribution of torch.
+        If the posterior is not a torch distribution.
     ValueError
-        If its shapes do not fit the points, or rows are not different rows of them.
+        If its shapes do not fit the points, or rows are not distinct row numbers of the points.
     """
     if not isinstance(posterior, Distribution):
         raise TypeError(
             "posterior must be a torch Distribution, as posterior_distribution of an estimator "
-            f"gives it; got {type(posterior).__name__}."
+            f"returns it; got {type(posterior).__name__}."
         )
     n, width = points.shape
     chosen = np.arange(n) if rows is None else np.asarray(rows)
@@ -75,7 +75,7 @@ def check_posterior(posterior: Any, rows: Any, points: Array) -> NDArray[np.int6
 
 
 def spread_rows(manifold: Manifold, points: Array, n: int | str) -> NDArray[np.int64]:
-    """Numbers of at most n different rows that cover the cloud of points.
+    """Choose at most n different rows that cover the cloud of points.
 
     Each row is the farthest from those chosen before, among a random part of the points
     (Gonzalez (1985), "Clustering to minimize the maximum intercluster distance").
@@ -98,7 +98,7 @@ def spread_rows(manifold: Manifold, points: Array, n: int | str) -> NDArray[np.i
 
 
 def thinned(space: ConstantCurvature, points: Array, outlines: Array) -> NDArray[np.int64]:
-    """Numbers of the regions to keep, so that they do not lie on top of each other.
+    """Choose the regions to keep, so that they do not lie on top of each other.
 
     A region is kept if its point is far from those of the regions kept before, compared with the
     distance of its outline from its point.
@@ -119,7 +119,7 @@ def thinned(space: ConstantCurvature, points: Array, outlines: Array) -> NDArray
 def draw_posterior(posterior: Distribution, manifold: Manifold, entries: Any) -> Array:
     """Draws from some entries of a posterior, as points of the space (n_draws, n_entries, ambient).
 
-    Distributions on the unit sphere are brought to the sphere of the space. The global state of
+    Distributions on the unit sphere are scaled to the sphere of the space. The global state of
     torch's generators stays as it was.
     """
     size = int(np.prod(posterior.batch_shape + posterior.event_shape))
@@ -137,25 +137,25 @@ def draw_posterior(posterior: Distribution, manifold: Manifold, entries: Any) ->
 def region_outlines(space: ConstantCurvature, points: Array, draws: Array, share: float) -> Array:
     """Outlines of regions around points of a space of one or two dimensions.
 
-    The draws go to the tangent space at their point by the logarithmic map. There the region is
-    the ellipse with their mean and covariance that holds the stated share of them, and the
-    exponential map brings it back. For a family with rotational symmetry it is a geodesic circle.
+    The logarithmic map takes the draws to the tangent space at their point. There the region is the
+    ellipse with their mean and covariance that holds the stated share of them. The exponential map
+    takes it back to the space. For a family with rotational symmetry it is a geodesic circle.
 
     Parameters
     ----------
     space : ConstantCurvature
         Space of one or two dimensions.
     points : ndarray of shape (n, ambient_dim)
-        Points around which the regions are.
+        The points that the regions surround.
     draws : ndarray of shape (n_draws, n, ambient_dim)
-        Draws from the posterior of each.
+        Draws from the posterior of each point.
     share : float
         Share of the draws in each region.
 
     Returns
     -------
     ndarray of shape (n, n_steps, ambient_dim)
-        In two dimensions the outline, in one dimension the interval between the quantiles.
+        The outline in two dimensions, and the interval between the quantiles in one dimension.
     """
     p, z = torch.from_numpy(points), torch.from_numpy(draws)
     v = space.to_frame(p.expand_as(z), space.log(p.expand_as(z), z))

@@ -32,25 +32,25 @@ def scatter(
     kwargs: dict[str, Any],
     outside: NDArray[np.bool_],
 ) -> Any:
-    """Draw all points of a panel; those outside of the map are hollow.
+    """Draw all points of a panel, with hollow markers for points outside the map.
 
     Parameters
     ----------
     ax : Axes
-        Where to draw.
+        The axes to draw on.
     places : ndarray of shape (n, 2) or (n, 3)
         Positions on the axes.
     names, values : ndarray or None
         What `colour_values` returns, or None for points without labels.
     kwargs : dict
-        Arguments of the user for ``scatter``.
+        The user's arguments for ``scatter``.
     outside : ndarray of shape (n,), bool
-        Points that the map does not reach, with places at its edge.
+        Points outside the map, with places at its edge.
 
     Returns
     -------
     matplotlib collection
-        That which holds the colours of numbers.
+        The collection that holds the colours of numbers.
     """
     from matplotlib.collections import PathCollection
     from matplotlib.colors import LogNorm, Normalize
@@ -97,13 +97,13 @@ def draw_regions(
     Parameters
     ----------
     ax : Axes
-        Where to draw.
+        The axes to draw on.
     outlines : ndarray of shape (n, n_steps, 2) or (n, n_steps, 3)
         Positions on the axes.
     names, values : ndarray or None
         Classes or numbers of all points.
     rows : ndarray of shape (n,)
-        Numbers of the points that the outlines belong to.
+        Row numbers of the points that the outlines belong to.
     """
     from matplotlib.colors import Normalize, to_hex
 
@@ -129,7 +129,7 @@ def draw_regions(
 
 
 def _with_gaps(outlines: Places) -> Places:
-    """The outlines one after the other, with a gap after each and where one leaves the map."""
+    """The outlines one after another, with a gap after each and wherever one leaves the map."""
     steps = np.linalg.norm(np.diff(outlines, axis=1), axis=2)
     # The edge of Hammer's map cuts outlines: one step leads across the whole map.
     cut = np.zeros(outlines.shape[:2], dtype=bool)
@@ -152,7 +152,7 @@ def _make_hollow(collection: Any) -> None:
 def _scatter_rows(
     ax: Any, places: Places, rows: Any, names: Any, values: Any, style: dict[str, Any]
 ) -> list[Any]:
-    """Draw some of the points: first those without label, then the others in their colours."""
+    """Draw some of the points: first those without a label, then the others in their colours."""
     if values is None:
         return [_draw(ax, places, rows, {"color": readable(COLOURS[0])}, style)]
     drawn = []
@@ -173,7 +173,7 @@ def _scatter_rows(
 
 
 def _draw(ax: Any, places: Places, rows: Any, look: dict[str, Any], style: dict[str, Any]) -> Any:
-    """Scatter rows; arguments with one entry for each place are taken at the rows."""
+    """Scatter some rows. Arguments with one entry for each place are indexed by the rows."""
     from matplotlib.colors import is_color_like
 
     if {"c", "color"} & set(style):

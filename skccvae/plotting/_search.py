@@ -107,8 +107,8 @@ class CurvatureSearchDisplay:
         search : GridSearchCV or another search
             A fitted search, with ``cv_results_``, over the curvature and perhaps the dimension.
         curvature, n_components : str, default=None
-            Names of the parameters, such as ``"vae__curvature"``. The default is the one whose last
-            part is ``curvature`` or ``n_components``.
+            Names of the parameters, such as ``"vae__curvature"``. The default is the parameter
+            whose name ends in ``curvature`` or ``n_components``.
         metric : str, default="score"
             Name of the metric, for a search with several metrics.
         kind : {"curves", "heatmap"}, default="curves"
@@ -238,13 +238,13 @@ class CurvatureSearchDisplay:
 
 
 def _dimension_beside(search: Any, curvature: str) -> Any:
-    """The ``n_components`` that the estimator of a search has beside a curvature."""
+    """The ``n_components`` of the estimator in a search that varies only the curvature."""
     name = curvature.removesuffix("curvature") + "n_components"
     return search.estimator.get_params().get(name, 1)
 
 
 def _parameter(given: str | None, ending: str, tried: list[str]) -> str | None:
-    """Name of the searched parameter: the one given, or the only one with that ending."""
+    """Name of the searched parameter: the given name, or the only one with that ending."""
     if given is not None:
         if given not in tried:
             raise ValueError(f"The search did not vary {given!r}; it varied {tried}.")

@@ -89,7 +89,7 @@ def draw_heatmap(search: Any, kwargs: dict[str, Any], colorbar: bool) -> None:
 
 
 def decimals_that_differ(scores: ArrayLike) -> int:
-    """Decimals with which the range of some scores has two digits, or three where these differ.
+    """Number of decimals that show the range of scores to two digits, or three if scores differ.
 
     Examples
     --------

@@ -93,14 +93,14 @@ def make_axes(
 
 
 def merge_style(defaults: dict[str, Any], given: dict[str, Any], artist: type) -> dict[str, Any]:
-    """Defaults with the arguments of the user instead, under whatever alias these are given.
+    """Defaults, replaced by the user's arguments, under whatever alias these are given.
 
     Parameters
     ----------
     defaults : dict
         Arguments under their full names, such as ``linewidth``.
     given : dict
-        Arguments of the user, such as ``lw``. A ``norm`` replaces the limits of the colours.
+        The user's arguments, such as ``lw``. A ``norm`` replaces the limits of the colours.
     artist : type
         Class of matplotlib that defines the aliases.
     """
@@ -118,7 +118,7 @@ def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
     Raises
     ------
     ValueError
-        If y does not have one label or number per row, or holds something else than these.
+        If y does not have one label or number per row, or contains anything else.
     """
     if y is None:
         return None
@@ -142,7 +142,7 @@ def colour_values(
 ) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
     """Read the result of `as_labels` as classes or as numbers.
 
-    Classes are bools, text, or whole numbers, with at most 20 different ones for kind "auto".
+    Bools and text are classes. With kind "auto", so are whole numbers with up to 20 values.
 
     Parameters
     ----------
@@ -156,8 +156,8 @@ def colour_values(
     names : ndarray or None
         Names of the classes, or None for numbers.
     values : ndarray of shape (n,)
-        The place of each row's class in `names`, or its number. NaN for rows without label and for
-        infinite numbers, which have no place on a scale of colours.
+        The position of each row's class in `names`, or its number. NaN for rows without a label and
+        for infinite numbers, which have no place on a colour scale.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def colour_values(
     ((found, known),) = read_labels(y, len(y))
     values = np.full(len(y), np.nan)
     if found.dtype.kind not in "iufb" and kind == "numbers":
-        raise ValueError("y_kind='numbers' needs numbers in y, which holds text.")
+        raise ValueError("y_kind='numbers' needs numbers in y, but y holds text.")
     if found.dtype.kind in "iuf" or kind == "numbers":
         known[known] = np.isfinite(found)
         found = found[np.isfinite(found)]

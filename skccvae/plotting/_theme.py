@@ -68,7 +68,7 @@ def class_style(index: int) -> dict[str, Any]:
 
 
 def unlabelled_style() -> dict[str, Any]:
-    """Colour and marker of points without label."""
+    """Colour and marker of points without a label."""
     return {"color": shade(0.75), "marker": "o"}
 
 
@@ -78,7 +78,7 @@ def grid_style() -> dict[str, Any]:
 
 
 def colour_map() -> Any:
-    """Colours of numbers; without the darkest ones on a dark background."""
+    """Colour map for numbers, without the darkest colours on a dark background."""
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
 

@@ -59,7 +59,7 @@ class TrainingDisplay:
     def __init__(self, history: Mapping[str, Sequence[float]]) -> None:
         lengths = {name: len(values) for name, values in history.items()}
         if lengths and not any(lengths.values()):
-            raise ValueError("history holds no epoch: the first one has not ended.")
+            raise ValueError("history holds no epoch, because the first one has not ended.")
         if not lengths or 0 in lengths.values() or len(set(lengths.values())) > 1:
             raise ValueError(
                 "history must hold lists of the same length, with one number per epoch; got the "
@@ -143,7 +143,7 @@ class TrainingDisplay:
         """
         wanted = self._default_curves() if curves is None else np.atleast_1d(curves).tolist()
         if not wanted:
-            raise ValueError(f"curves names none; history has {sorted(self.history)}.")
+            raise ValueError(f"curves is empty; history has {sorted(self.history)}.")
         for name in wanted:
             if not self._lines(name):
                 raise ValueError(f"history has no {name!r}; it has {sorted(self.history)}.")

@@ -1,4 +1,4 @@
-"""Rows to float32 batches on a device, without worker processes or a copy of the data.
+"""Rows as float32 batches on a device, without worker processes or a copy of the data.
 
 A torch ``DataLoader`` fetches one row at a time, which costs more than the model if the data is in
 memory. Here a batch is one indexing call. Sparse matrices become dense, and bytes are scaled, batch
@@ -30,7 +30,7 @@ _AROUND_ROW = 2**16
 
 
 class Batch(NamedTuple):
-    """What a training step reads.
+    """The inputs of a training step.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Batch(NamedTuple):
     targets : Tensor of shape (n, t), float32, or None
         Targets of the rows, under supervision.
     extra : Tensor of shape (n, q), float32, or None
-        What the encoder alone reads, for the few models that have it.
+        Inputs for the encoder only, in the few models that have them.
     weights : Tensor of shape (n,), float32, or None
-        How often each row counts, if not once.
+        How often each row counts, unless every row counts once.
     target_weights : Tensor of shape (n, t), float32, or None
         How often each target of a row counts among those that are known.
     """
@@ -54,14 +54,14 @@ class Batch(NamedTuple):
 
 
 class RowWeights(NamedTuple):
-    """Weights of the rows of a training.
+    """Weights of the training rows.
 
     Attributes
     ----------
     rows : ndarray of shape (n,)
-        Positive, with mean 1 over the rows that are trained on.
+        Positive weights with mean 1 over the training rows.
     targets : ndarray of shape (n, t), or None
-        The same, with mean 1 over the rows that are trained on and have a label.
+        The same weights, with mean 1 over the labelled training rows.
     """
 
     rows: np.ndarray
@@ -69,9 +69,9 @@ class RowWeights(NamedTuple):
 
 
 def rounding(dtype: np.dtype, support: tuple[float, float]) -> float:
-    """How far the rounding of a scaler may lead out of a finite support.
+    """How far the rounding of a scaler may lead outside a finite support.
 
-    A scaler leaves [0, 1] by a unit in the last place in half of all tables, and by more where the
+    A scaler leaves [0, 1] by a unit in the last place in half of all tables, and by more if the
     numbers that it read were far from 0.
     """
     eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
@@ -85,18 +85,19 @@ class RowScaling:
     Attributes
     ----------
     divisor : float
-        Divisor of every number: 255 for 8-bit images, else 1.
+        Divisor of every number: 255 for 8-bit images, and 1 otherwise.
     center, scale : ndarray of shape (p,) or None
         Mean and standard deviation of each column, for real values. A scale without a center
         leaves rows as they are; it is a unit for the likelihood alone.
     constant : ndarray of bool, shape (p,), or None
-        Columns that `invert` gives back as their mean, whatever the model says of them.
+        Columns that `invert` returns as their mean, whatever the model says about them.
     threshold : float or None
-        Threshold above which a pixel is 1, else 0.
+        Pixels above the threshold become 1, and the others 0.
     period : float or None
         Period of angles, which are reduced to at most half a period from 0.
     support : tuple of float or None
-        Finite ends of the range of model units, to which numbers go that `rounding` moved out.
+        Finite ends of the range of model units. Numbers that `rounding` moved outside are put back
+        to them.
     """
 
     divisor: float = 1.0
@@ -171,7 +172,7 @@ class RowSource:
     weights : RowWeights, optional
         Weights of the rows, and of their targets.
     numbers : ndarray of int, shape (n,), optional
-        Which rows of the user's X these are, if not all of them.
+        The positions of these rows in the user's X, if they are not all rows.
     """
 
     X: Any

@@ -129,7 +129,7 @@ class DatasetRows:
                 good, wrong = ~np.isinf(rows).any(axis=1), "infinity"
                 if not self.allow_empty:
                     good &= ~np.isnan(rows).all(axis=1)
-                    wrong = "infinity, or nothing but NaN"
+                    wrong = "infinity, or only NaN"
             else:
                 good, wrong = np.isfinite(rows).all(axis=1), "NaN or infinity"
             if not good.all():

@@ -1,10 +1,10 @@
-"""What ends the training loop early: divergence, or a callback."""
+"""Exceptions that end the training loop early: divergence, or the request of a callback."""
 
 from __future__ import annotations
 
 
 class StopTraining(Exception):
-    """A callback asks for the end of training."""
+    """A callback requests the end of training."""
 
 
 class DivergenceError(ArithmeticError):
@@ -24,7 +24,7 @@ class DivergenceError(ArithmeticError):
     Attributes
     ----------
     epoch : int
-        As above.
+        Epoch in which it happened.
 
     Examples
     --------
@@ -39,9 +39,9 @@ class DivergenceError(ArithmeticError):
         self.learning_rate = learning_rate
         super().__init__(
             f"Training diverged in epoch {epoch}: {what} is not finite. The weights of the last "
-            f"finite epoch ({epoch - 1}; 0 means the initial ones) are kept in net_.module_ and "
+            f"finite epoch ({epoch - 1}; 0 means the initial ones) are kept in net_.module_, and "
             f"the estimator can be used with them. Try a learning_rate below {learning_rate:g}, "
-            "a longer kl_warmup_epochs, or scale X."
+            "a longer kl_warmup_epochs, or scaling X."
         )
 
     def __reduce__(self):

@@ -28,17 +28,17 @@ _EPOCHS_ONLY = (KeepBest, ProgressBar, EpochPrinter, EarlyStopping)
 class VAENet(ModuleNet):
     """skorch net that trains a `VAE` on `Batches` or `StreamBatches`.
 
-    It keeps skorch's callbacks, history and parameters. It changes the following. Batches come from
-    one indexing call. An epoch reads the losses from the device once, not at every step; single
-    batches are recorded, and hooks called, only for callbacks that may want them. Scoring callbacks
-    do not get the predictions of training, which are none: they call the net themselves. A diverged
-    epoch ends training and brings back the last finite weights. Ctrl-C is not swallowed. Schedules
-    of the learning rate go on in the next training.
+    It keeps skorch's callbacks, history and parameters, with the following changes. Batches come
+    from one indexing call. An epoch reads the losses from the device once, not at every step.
+    Single batches are recorded, and hooks called, only for callbacks that may want them. Scoring
+    callbacks do not get predictions from training, because there are none; they call the net
+    themselves. A diverged epoch ends training and restores the last finite weights. Ctrl-C is not
+    swallowed. Learning-rate schedules continue in the next training.
 
     Attributes
     ----------
     n_epochs_ : int
-        How many epochs the last training has completed.
+        Number of epochs that the last training has completed.
     """
 
     # --- the loop -----------------------------------------------------------------------------
@@ -52,7 +52,7 @@ class VAENet(ModuleNet):
             raise StopTraining from interrupt
 
     def set_training_callbacks(self, callbacks: list) -> VAENet:
-        """Use these callbacks, in any form that skorch takes, for the epochs to come."""
+        """Use these callbacks, in any form that skorch takes, for the following epochs."""
         self.callbacks = callbacks
         self.initialize_callbacks()
         return self
@@ -74,8 +74,8 @@ class VAENet(ModuleNet):
         Raises
         ------
         DivergenceError
-            If a loss or a weight is no longer finite. The net has the weights of the epoch before
-            again by then.
+            If a loss or a weight is no longer finite. The net then has the weights of the epoch
+            before again.
         """
         self.check_training_readiness()
         # Whether the weights and the history are those after the same epoch. A callback may read
@@ -150,7 +150,7 @@ class VAENet(ModuleNet):
         self.notify("on_epoch_end", **rows)
 
     def note_epoch(self, record: dict[str, float]) -> None:
-        """Write what the history says of the epoch that has just ended."""
+        """Write the history's entries for the epoch that has just ended."""
         for name, value in record.items():
             self.history.record(name, value)
         for name in LOSSES:
@@ -160,7 +160,7 @@ class VAENet(ModuleNet):
         self.n_epochs_ += 1
 
     def _passes(self, train, valid, epoch: int, per_batch: bool) -> dict[str, float]:
-        """Train on all batches, validate, and return what the history says of the epoch."""
+        """Train on all batches, validate, and return the history's entries for the epoch."""
         self.module_.generator = None if train.stream is None else train.stream.device
         try:
             means = self._train_pass(train, epoch - 1, per_batch)

@@ -141,7 +141,7 @@ def edited(row: int, column: int, text: str) -> list[str]:
     ("rows", "message"),
     [
         ([], "missing mol_id, smiles, A"),
-        ([HEADER], "a header and no molecules"),
+        ([HEADER], "a header but no molecules"),
         ([HEADER.replace(",gap", ",gapp"), *lines()[1:]], "missing gap"),
         ([*lines()[:3], lines()[3][:40]], "line 4: expected 21 fields, got"),
         (edited(2, 5, "many"), "line 3: could not convert string to float: 'many'"),
@@ -150,7 +150,7 @@ def edited(row: int, column: int, text: str) -> list[str]:
         (edited(3, 8, "inf"), "lumo of gdb_3 is inf"),
         (edited(2, 1, ""), "line 3: no SMILES for gdb_2"),
         (edited(2, 0, "mol_2"), "line 3: expected a mol_id like gdb_1, got 'mol_2'"),
-        (edited(2, 0, "gdb_1"), "gdb_1 comes more than once"),
+        (edited(2, 0, "gdb_1"), "gdb_1 occurs more than once"),
     ],
 )
 def test_a_bad_table_is_refused_by_name(tmp_path: Path, rows: list[str], message: str) -> None:

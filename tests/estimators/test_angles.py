@@ -57,7 +57,7 @@ def test_a_dataset_and_a_memory_map_are_the_array(tmp_path):
         assert np.array_equal(other.score_samples(same, 2), vae.score_samples(X, 2))
 
 
-@pytest.mark.parametrize(("bad", "message"), [(np.nan, "nothing but NaN"), (np.inf, "infinity")])
+@pytest.mark.parametrize(("bad", "message"), [(np.nan, "only NaN"), (np.inf, "infinity")])
 def test_a_dataset_names_its_bad_sample(bad, message):
     table = X.copy()
     table[3] = bad
@@ -93,7 +93,7 @@ def test_whole_turns_change_nothing(make, dtype):
 
 def test_degrees_are_noticed():
     degrees = np.rad2deg(X)
-    with pytest.warns(UserWarning, match=r"reads radians, and X runs from -.*deg2rad"):
+    with pytest.warns(UserWarning, match=r"reads radians, but X runs from -.*deg2rad"):
         GaussianVAETransformer(**FAST).fit(degrees)
     with pytest.warns(UserWarning, match="reads radians"):
         GaussianVAETransformer(**FAST).fit(Computed(np.nan_to_num(degrees)))
@@ -188,7 +188,7 @@ def test_rows_of_nothing_but_nan_are_refused():
     bad = X.copy()
     bad[[3, 7]] = np.nan
     vae = GaussianVAETransformer(**FAST).fit(X)
-    message = r"2 row\(s\) of nothing but NaN, the first at 3"
+    message = r"2 row\(s\) that are all NaN, the first at 3"
     for method in (vae.transform, vae.score_samples, GaussianVAETransformer(**FAST).fit):
         with pytest.raises(ValueError, match=message):
             method(bad)

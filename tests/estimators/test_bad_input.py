@@ -150,7 +150,7 @@ def test_a_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(
         GaussianVAETransformer(device="cuda", **FAST),
-        "device='cuda' was asked for, but torch sees no CUDA GPU on this machine; use device=",
+        "device='cuda' was requested, but torch sees no CUDA GPU on this machine. Use device=",
     )
 
 
@@ -345,12 +345,12 @@ def test_too_few_rows_for_early_stopping():
 
 def test_y_for_a_supervised_model():
     vae = GaussianVAETransformer(supervised_weight=1.0, **FAST)
-    refused(vae, "supervised_weight > 0 needs y; pass y to fit, with NaN for rows without label")
+    refused(vae, "supervised_weight > 0 needs y. Pass y to fit, with NaN for rows without a label")
     refused(vae, r"y must have shape \(20,\) or \(20, n_targets\); got \(3,\)", y=[1, 2, 3])
-    refused(vae, "y contains infinity; use NaN for rows without label", y=[np.inf] * 20)
+    refused(vae, "y contains infinity; use NaN for rows without a label", y=[np.inf] * 20)
     refused(vae, "target 0 of y has none", y=np.full(20, np.nan))
     vae.fit(X, np.arange(20) % 2)
-    with pytest.raises(ValueError, match="a class that was not there at first: 7; known are"):
+    with pytest.raises(ValueError, match="a class that was not there at first: 7. The known"):
         vae.partial_fit(X, np.full(20, 7))
     with pytest.raises(ValueError, match=r"y has 2 target\(s\), but the model was started with 1"):
         vae.partial_fit(X, np.ones((20, 2)))

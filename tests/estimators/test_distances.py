@@ -204,7 +204,7 @@ def _plain(rows):
         (lambda X: pairwise_distances(X)[:, :3], r"shape \(50, 50\) for 50 rows; it returned"),
         (lambda X: pairwise_distances(X) * np.nan, "finite and not negative"),
         (lambda X: -pairwise_distances(X), "finite and not negative"),
-        (lambda X: np.exp(-pairwise_distances(X)), "0 for a row and itself"),
+        (lambda X: np.exp(-pairwise_distances(X)), "0 for the distance of a row to itself"),
         (lambda X: np.triu(pairwise_distances(X)), "symmetric"),
     ],
 )

@@ -72,7 +72,7 @@ def test_units_are_compared_in_every_call(method):
     with pytest.warns(UserWarning, match="multiplied by 255"):
         getattr(on_bytes, method)(BYTES / 255.0)
     on_fractions = clone(vae).fit(BYTES / 255.0)
-    with pytest.raises(ValueError, match="divide X by 255"):
+    with pytest.raises(ValueError, match="Divide X by 255"):
         getattr(on_fractions, method)(BYTES)
 
 

@@ -311,7 +311,7 @@ class Halved(GaussianLikelihood):
 
 
 def test_a_likelihood_of_whole_rows_is_refused():
-    with pytest.raises(ValueError, match="Halved overrides that of a whole row alone"):
+    with pytest.raises(ValueError, match="Halved overrides only that of a whole row"):
         GaussianVAETransformer(likelihood=Halved, **MASK).fit(X)
     GaussianVAETransformer(likelihood=Halved, **FAST).fit(FULL)
 

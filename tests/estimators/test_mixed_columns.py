@@ -242,12 +242,12 @@ def refused(match, X=FRAME, likelihood=BLOCKS, error=ValueError):
 @pytest.mark.parametrize(
     ("likelihood", "error", "match"),
     [
-        (BLOCKS[:-1], ValueError, "describes no column 'flag'"),
+        (BLOCKS[:-1], ValueError, "does not describe column 'flag'"),
         ([*BLOCKS, ("gaussian", ["count"])], ValueError, "describes column 'count' twice"),
         ([*BLOCKS, ("gaussian", ["nobody"])], ValueError, "'nobody'"),
         ([("normal", ["size"]), *BLOCKS[1:]], ValueError, "must name one of"),
         (["gaussian"], TypeError, "list of pairs"),
-        ([], ValueError, "describes no column"),
+        ([], ValueError, "does not describe column"),
         ([("categorical", ["size"]), *BLOCKS[1:]], (TypeError, ValueError), "'size'"),
         ([("gaussian", ["place"]), *BLOCKS], (TypeError, ValueError), "'place'"),
     ],
@@ -309,7 +309,7 @@ def test_the_outlier_detector_says_that_a_part_lacks_a_level():
     rows[3, 1] = "once"
     blocks = [("gaussian", [0]), ("categorical", [1])]
     vae = GaussianVAETransformer(likelihood=blocks, **FAST)
-    with pytest.raises(ValueError, match="a level occurs in one part alone"):
+    with pytest.raises(ValueError, match="a level occurs in one part only"):
         LatentOutlierDetector(vae).fit(rows)
     LatentOutlierDetector(vae, contamination=0.1).fit(rows)
 

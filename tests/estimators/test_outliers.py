@@ -138,7 +138,7 @@ def test_any_container(make):
 
 
 def test_one_row_has_no_rows_to_hold_out():
-    with pytest.raises(ValueError, match=r"needs two of them or more; X has n_samples=1"):
+    with pytest.raises(ValueError, match=r"needs at least two of them; X has n_samples=1"):
         LatentOutlierDetector(GaussianVAETransformer(**FAST)).fit(X[:1])
     assert LatentOutlierDetector(GaussianVAETransformer(**FAST), 0.5).fit(X[:1]).offset_ < 0
 

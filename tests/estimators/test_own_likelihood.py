@@ -189,7 +189,7 @@ def test_missing_entries_and_sparse_rows():
         vae.fit(2 * bits)
     with pytest.raises(TypeError, match=r"Halves' needs a dense X.* with NaN for entries"):
         vae.fit(sp.csr_array(np.nan_to_num(bits)))
-    with pytest.raises(ValueError, match="nothing but NaN, the first at 0"):
+    with pytest.raises(ValueError, match="all NaN, the first at 0"):
         vae.fit(np.full((3, 2), np.nan))
     with pytest.raises(ValueError, match="binarize=0.5 makes X 0 or 1"):
         GaussianVAETransformer(likelihood=Halves, binarize=0.5, **FAST).fit(bits)

@@ -354,7 +354,7 @@ def test_a_model_that_does_not_work_is_not_saved(path):
     old, vae = path.read_bytes(), fitted()
     with torch.no_grad():
         vae.net_.module_.head.bias.fill_(np.nan)
-    with pytest.raises(ValueError, match=r"module\.head\.bias holds NaN or infinity"):
+    with pytest.raises(ValueError, match=r"module\.head\.bias contains NaN or infinity"):
         vae.save(path)
     assert path.read_bytes() == old
 
@@ -477,7 +477,7 @@ EDITS = {
     "no history": (lambda m, t: m.update(history="long"), "no list of epochs"),
     "name of a column": (
         lambda m, t: m["attributes"]["_input"]["fields"].update(column_names=["a"]),
-        "5 names of columns; got 1",
+        "5 column names; got 1",
     ),
     "shape of a sample": (
         lambda m, t: m["attributes"]["_input"]["fields"].update(sample_shape=[2, 3]),

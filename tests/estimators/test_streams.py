@@ -169,7 +169,7 @@ def test_labels_of_a_stream_supervise():
     vae = GaussianVAETransformer(supervised_weight=5.0, **FAST).fit(Stream(items))
     plain = GaussianVAETransformer(**FAST).fit(Stream(items))  # labels are ignored
     assert not np.allclose(vae.transform(X), plain.transform(X), atol=1e-3)
-    with pytest.raises(ValueError, match="stream brings its labels"):
+    with pytest.raises(ValueError, match="stream brings its own labels"):
         GaussianVAETransformer(supervised_weight=5.0, **FAST).fit(Stream(items), y)
     with pytest.raises(ValueError, match="needs labels"):
         GaussianVAETransformer(supervised_weight=5.0, **FAST).fit(Stream(in_batches(X)))

@@ -125,13 +125,13 @@ def test_a_dict_and_a_name_make_the_same_product():
 @pytest.mark.parametrize(
     ("posterior", "message"),
     [
-        ({"x": "normal"}, "posterior names a family for 'x'; the letters of factors are 'e', 's'"),
+        ({"x": "normal"}, "posterior names a family for 'x'; a factor has the letter 'e', 's'"),
         ({0: "normal"}, "posterior names a family for 0"),
         ({"h": "projected_normal"}, r"'h'; choose from \['wrapped_normal', 'riemannian_normal'\]"),
         ({"s": "normal"}, r"'s'; choose from \['von_mises_fisher'"),
         ({"e": "wrapped_normal"}, r"'e'; choose from \['normal'\]"),
-        ({"s": None}, "none of the families of the factors 's'"),
-        ({"s": ["wrapped_normal"]}, "none of the families of the factors 's'"),
+        ({"s": None}, "not one of the families of the factors 's'"),
+        ({"s": ["wrapped_normal"]}, "not one of the families of the factors 's'"),
         ("projected_normal", r"A dict names a family .* \{'s': 'projected_normal'\}"),
         (3, "or an instance of 'dict'"),
     ],
@@ -209,7 +209,7 @@ def test_bytes_and_fractions_are_not_confused():
     levels = np.random.default_rng(0).integers(0, 256, (40, 6), dtype=np.uint8)
     settings = {**FAST, "likelihood": "bernoulli"}
     on_bytes = GaussianVAETransformer(**settings).fit(levels)
-    with pytest.warns(UserWarning, match="multiplied by 255"):
+    with pytest.warns(UserWarning, match="Multiply pixels in .* by 255"):
         on_bytes.transform(levels / 255.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -217,7 +217,7 @@ def test_bytes_and_fractions_are_not_confused():
         on_bytes.transform(np.zeros((2, 6)))
     on_fractions = GaussianVAETransformer(**settings).fit(levels / 255.0)
     for method in (on_fractions.transform, on_fractions.posterior_distribution):
-        with pytest.raises(ValueError, match="divide X by 255"):
+        with pytest.raises(ValueError, match="Divide X by 255"):
             method(levels)
 
 

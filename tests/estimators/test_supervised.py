@@ -409,7 +409,7 @@ def test_numbers_as_text_raise_a_warning():
     with pytest.warns(UserWarning, match="its 30 labels are read as 30 classes"):
         TargetEncoder.fit([f"row {n}" for n in range(30)], 30)
     encoder = TargetEncoder.fit(SIGNAL, 400)
-    with pytest.raises(ValueError, match="holds text, such as .*, but it held numbers at first"):
+    with pytest.raises(ValueError, match="contains text, such as .*, but it held numbers at first"):
         encoder.transform(text, 400)
 
 
@@ -422,9 +422,11 @@ def test_few_names_raise_no_warning():
 
 
 def test_classes_of_another_kind_are_unseen():
-    with pytest.raises(ValueError, match="a class that was not there at first: 1; known are .'0'"):
+    with pytest.raises(
+        ValueError, match="a class that was not there at first: 1. The known classes are .'0'"
+    ):
         TargetEncoder.fit(["0", "1"], 2).transform([0, 1][::-1], 2)
-    with pytest.raises(ValueError, match="a class that was not there at first: 'b'; known are"):
+    with pytest.raises(ValueError, match="a class that was not there at first: 'b'. The known"):
         TargetEncoder.fit([True, False], 2).transform(["b", "a"], 2)
 
 

@@ -103,8 +103,8 @@ EDITS = {
     "integer step": (lambda t: t.update({f"{NAME}.step": torch.tensor(1)}), "int64"),
     "first step": (lambda t: t[f"{NAME}.step"].zero_(), "must be at least 1"),
     "negative square": (lambda t: t[f"{NAME}.exp_avg_sq"].sub_(1), "must be at least 0"),
-    "NaN": (lambda t: t[f"{NAME}.exp_avg"].fill_(np.nan), "holds NaN or infinity"),
-    "infinity": (lambda t: t[f"{NAME}.exp_avg_sq"].fill_(np.inf), "holds NaN or infinity"),
+    "NaN": (lambda t: t[f"{NAME}.exp_avg"].fill_(np.nan), "contains NaN or infinity"),
+    "infinity": (lambda t: t[f"{NAME}.exp_avg_sq"].fill_(np.inf), "contains NaN or infinity"),
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_a_tree_is_strongly_curved() -> None:
 
 def test_noise_in_many_dimensions_misleads() -> None:
     D = pairwise_distances(np.random.default_rng(0).normal(size=(100, 50)))
-    with pytest.warns(UserWarning, match="the better the more it is curved"):
+    with pytest.warns(UserWarning, match="The more a hyperbolic space is curved, the better"):
         K, stress = estimate_curvature(D, return_stress=True)
     np.testing.assert_allclose(K, -400 / D.max() ** 2)
     assert stress > 0.1
@@ -83,10 +83,10 @@ def test_many_points_are_drawn() -> None:
     ("D", "error", "message"),
     [
         (np.zeros((3, 2)), ValueError, r"shape \(n, n\).*got shape \(3, 2\)"),
-        (np.zeros(4), ValueError, "pairwise_distances makes one"),
+        (np.zeros(4), ValueError, "pairwise_distances makes such"),
         (np.zeros((0, 0)), ValueError, "n >= 1"),
         ([[0, 1], [2, 0]], ValueError, "symmetric.*differ by up to 1"),
-        ([[1, 1], [1, 1]], ValueError, "zeros on its diagonal.*Similarities"),
+        ([[1, 1], [1, 1]], ValueError, "zeros on its diagonal.*similarities"),
         ([[0, -1], [-1, 0]], ValueError, "distances >= 0; the smallest is -1"),
         ([[0, np.nan], [np.nan, 0]], ValueError, "NaN or infinity, first in row 0"),
         ([[0, 0, 0], [0, 0, np.inf], [0, np.inf, 0]], ValueError, "first in row 1"),

@@ -214,7 +214,7 @@ def test_seeds_and_threads(table) -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"geometries": ["pca", "torus"]}, ValueError, "names out of.*got .'pca', 'torus'."),
+        ({"geometries": ["pca", "torus"]}, ValueError, "names from.*got .'pca', 'torus'."),
         ({"geometries": ["pca"]}, ValueError, "at least one other than 'pca'"),
         ({"geometries": ["plane", "plane"]}, ValueError, "each once"),
         ({"n_repeats": 1}, ValueError, "'n_repeats' parameter of compare_geometries"),
@@ -226,7 +226,7 @@ def test_seeds_and_threads(table) -> None:
         ({"distances": "crow"}, ValueError, "crow"),
         ({"y": np.zeros((90, 2))}, ValueError, "one label for each row; got 2 columns"),
         ({"y": np.zeros(9)}, ValueError, r"y must have shape \(90,\)"),
-        ({"y": [0] * 3 + [None] * 87}, ValueError, "n_neighbors=5 needs as many"),
+        ({"y": [0] * 3 + [None] * 87}, ValueError, "n_neighbors=5 needs that many"),
         ({"max_epoch": 3}, TypeError, "max_epoch"),
         ({"max_epochs": 0}, ValueError, "max_epochs"),
         ({"likelihood": "von_mises"}, ValueError, "angles, which have none"),
@@ -241,7 +241,7 @@ def test_bad_rows(table) -> None:
     X = table[0].copy()
     with pytest.raises(TypeError, match="TensorDataset.*Pass an array"):
         compare_geometries(TensorDataset(torch.from_numpy(X)), **FAST)
-    with pytest.raises(TypeError, match="a stream does not.*DataLoader"):
+    with pytest.raises(TypeError, match="not possible with a stream.*DataLoader"):
         compare_geometries(DataLoader(torch.from_numpy(X)), **FAST)
     with pytest.raises(ValueError, match=f"as many components as X has columns, {X.shape[1]}"):
         compare_geometries(X, **FAST | {"n_components": X.shape[1] + 1})

@@ -170,7 +170,7 @@ def test_facts_that_contradict_each_other_are_refused():
         type("Wrong", (Likelihood,), {"scaling": "columns", "allow_nan": True})
     with pytest.raises(ValueError, match=r"scale must have shape \(3,\).*got \(2,\)"):
         GaussianLikelihood(3, torch.ones(2))
-    with pytest.raises(TypeError, match="does not name its distribution"):
+    with pytest.raises(TypeError, match="does not define its distribution"):
         type("Empty", (Likelihood,), {})(2).log_prob(torch.zeros(1, 2), torch.zeros(1, 2))
 
 

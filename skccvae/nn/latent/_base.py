@@ -31,8 +31,8 @@ class LatentStep(NamedTuple):
     factor_kl : Tensor of shape (..., n_factors) or None
         For a product, the part of ``kl`` from each factor.
     tangent : Tensor of shape (n, d) or None
-        Locations as tangent vectors at the origin, in units of the prior's axes if it has any,
-        where the step knows them.
+        Locations as tangent vectors at the origin, in units of the prior's axes if it has any. None
+        if the step does not know them.
 
     Examples
     --------
@@ -53,14 +53,15 @@ def wind_round(components: Tensor) -> bool:
     """Whether rows lie near an ellipsoid and leave its inside empty, as a ring or a sphere does.
 
     The mean fourth power of the length of m standardised components, divided by m^2, is 1 on an
-    ellipsoid and 1 + 2/m for a normal distribution (Mardia 1970, Biometrika 57). Rings with noise
-    have 1.03 (m = 2), digits 1.27 (m = 3). The first two coordinates of a sphere have 1.2.
+    ellipsoid and 1 + 2/m for a normal distribution (Mardia 1970, Biometrika 57). It is
+    1.03 for rings with noise (m = 2), 1.27 for digits (m = 3), and 1.2 for the first two
+    coordinates of a sphere.
 
     Parameters
     ----------
     components : Tensor of shape (n, m)
-        Components of rows, as for `Latent.start_at`: d + 1 where a model may wind round a sphere,
-        and d to find rows that a tangent plane would fold.
+        Components of rows, as for `Latent.start_at`: d + 1 of them if a model may wind round a
+        sphere, and d to find rows that a tangent plane would fold.
     """
     variance = components.square().mean(0)
     if not bool((variance > 0).all()):
@@ -73,7 +74,7 @@ def wind_round(components: Tensor) -> bool:
 class Latent(nn.Module):
     """Base class of the latent spaces.
 
-    To use a posterior of your own, subclass this class, and pass the subclass to an estimator as
+    To use your own posterior, write a subclass of this class, and pass it to an estimator as
     ``posterior=``. The estimator calls it as ``posterior(manifold, prior_scale)``.
 
     * In the constructor, call ``super().__init__(manifold)`` and set ``n_params`` and
@@ -260,12 +261,12 @@ class Latent(nn.Module):
 
     @property
     def n_starts(self) -> int:
-        """How many starts at components there are that may end in different solutions."""
+        """Number of starts at components that may end in different solutions."""
         return 1
 
     @property
     def n_start(self) -> int:
-        """Number of principal components that `start_at` reads; 0, as by default, for none."""
+        """Number of principal components that `start_at` reads. 0, the default, for none."""
         return 0
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -274,20 +275,21 @@ class Latent(nn.Module):
         Parameters
         ----------
         noise_ratio : Tensor of shape (n_start,)
-            Variance of the noise around the components, divided by the variance of each component:
-            the variance of the posterior of probabilistic PCA, whose mean is the component times
-            ``sqrt(1 - noise_ratio)``. 1 where the data have no further component.
+            Variance of the noise around the components, divided by the variance of each component.
+            This is the variance of the posterior of probabilistic PCA, whose mean is the component
+            times ``sqrt(1 - noise_ratio)``. It is 1 if the data have no further component.
         components : Tensor of shape (n, n_start)
-            The components of some rows, in the units that the encoder reads, with mean 0; all 0
-            where the data have no further component.
+            The components of some rows, in the units that the encoder reads, with mean 0. They are
+            0 if the data have no further component.
 
         Returns
         -------
         weight : Tensor of shape (n_params, n_start)
         bias : Tensor of shape (n_params,)
-            None in place of the pair if no affine map suits these rows: the model starts at random.
+            None in place of the pair if no affine map suits these rows. The model then starts at
+            random.
         """
-        raise TypeError(f"{type(self).__name__} does not say how it starts at components.")
+        raise TypeError(f"{type(self).__name__} does not define how it starts at components.")
 
     @property
     def batch_key(self) -> tuple | None:
@@ -302,25 +304,25 @@ class Latent(nn.Module):
 
     @property
     def row_key(self) -> tuple | None:
-        """Key by which the rows of several models go through one `step`.
+        """Key by which the rows of several models share one `step`.
 
-        Spaces with equal keys compute the same function but for the tensors in `row_tensors`, and
-        for their hyperplanes. None, as for any space with further parameters, steps the rows of
-        each model alone.
+        Spaces with equal keys compute the same function, except for the tensors in `row_tensors`
+        and for their hyperplanes. With None, as for any space with further parameters, the rows of
+        each model step alone.
         """
         return self.batch_key
 
     def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
-        """A space that steps the rows of several, n of each one after the other.
+        """A space that steps the rows of several spaces, n rows of each after another.
 
         Parameters
         ----------
         spaces : sequence of Latent
-            Spaces whose `row_key` is that of this one.
+            Spaces with the same `row_key` as this one.
         n : int
-            Rows of each.
+            Number of rows of each space.
         planes : torch.nn.Module, optional
-            Their hyperplanes, if they have any, for such rows.
+            Their hyperplanes for such rows, if they have any.
         """
         space = copy.copy(self)
         space._buffers, space._modules = dict(self._buffers), dict(self._modules)

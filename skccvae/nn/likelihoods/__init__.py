@@ -1,6 +1,6 @@
-"""Likelihoods p(x | z): what the decoder's output means, and what an estimator must know of it.
+"""Likelihoods p(x | z): the meaning of the decoder's output, and the facts that estimators need.
 
-One file holds one family. A new likelihood is a subclass of `Likelihood` and a line in
+One file holds one family. To add a likelihood, write a subclass of `Likelihood` and a line in
 `LIKELIHOODS`.
 """
 
@@ -55,7 +55,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 
 
 def likelihood_class(likelihood: Any) -> type[Likelihood]:
-    """The class that a user's ``likelihood`` asks for.
+    """The class that a user's ``likelihood`` stands for.
 
     Parameters
     ----------

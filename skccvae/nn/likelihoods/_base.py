@@ -1,4 +1,4 @@
-"""What every likelihood is: a distribution of rows, and the facts that estimators ask of it."""
+"""The base of all likelihoods: a distribution of rows, and the facts that estimators ask for."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ _FORMULAS = (
 
 
 class Likelihood(nn.Module):
-    """Base class of the likelihoods p(x | z), and of one that you write yourself.
+    """Base class of the likelihoods p(x | z), including your own.
 
-    A likelihood says what the decoder's outputs mean. A subclass states its facts as class
-    attributes and overrides `distribution`; ``likelihood=`` of an estimator takes the class.
+    A likelihood defines what the decoder's outputs mean. A subclass states its facts as class
+    attributes and overrides `distribution`. Pass the class to an estimator as ``likelihood=``.
 
-    Rows reach a likelihood in *model units*: what the user passed, less the centre and divided
-    by the scale that `scaling` asks for. Log-probabilities are those of the user's own X, so
-    `log_scale`, the logarithm of that scale, is subtracted in each column.
+    Rows reach a likelihood in *model units*: the values that the user passed, minus the centre and
+    divided by the scale that `scaling` asks for. Log-probabilities are those of the user's own X,
+    so `log_scale`, the logarithm of that scale, is subtracted in each column.
 
     Parameters
     ----------
     n_features : int
         Number of columns p of X.
     scale : Tensor of shape (n_features,), optional
-        What each column was divided by, positive. Default: 1 everywhere. Estimators construct a
-        likelihood as ``kind(n_features, scale)``, so the constructor of a subclass takes both.
+        The positive number that each column was divided by. Default: 1 everywhere. Estimators
+        construct a likelihood as ``kind(n_features, scale)``, so the constructor of a subclass must
+        take both.
 
     Attributes
     ----------
@@ -45,26 +46,26 @@ class Likelihood(nn.Module):
         Number of columns p.
     n_inputs : int
         How many numbers the encoder reads from a row, p by default. A subclass that overrides
-        `encoder_inputs` sets it in its constructor.
+        `encoder_inputs` sets this in its constructor.
     n_outputs : int
-        How many numbers the decoder returns for a row, p by default. A subclass whose columns
-        need several parameters each sets it in its constructor.
+        How many numbers the decoder returns for a row, p by default. A subclass whose columns need
+        several parameters each sets this in its constructor.
     log_scale : Tensor of shape (n_features,)
-        Logarithm of ``scale``; zeros where nothing was scaled.
+        Logarithm of ``scale``. It is zero if nothing was scaled.
     name : str
-        What ``likelihood_`` of an estimator shows: the import path of a class of yours.
+        The name that an estimator's ``likelihood_`` shows. For your own class, its import path.
     support : tuple of float, default=(-inf, inf)
-        Smallest and largest value that a column may have, in model units, ends included.
-        Estimators refuse anything outside; where both ends are finite, they put back what rounding
-        moved out. With ``scaling = "columns"`` or ``"shared"`` a support must not be set.
+        Smallest and largest value that a column may have, in model units, ends included. Estimators
+        refuse anything outside. If both ends are finite, values that rounding moved outside are put
+        back. With ``scaling = "columns"`` or ``"shared"``, do not set a support.
     support_error : str
-        The error message for such an X, behind the name of the likelihood. ``{low}`` and
+        The error message for such an X. It follows the name of the likelihood. ``{low}`` and
         ``{high}`` are the range of X, ``{least}`` and ``{most}`` that of the support.
     allow_nan : bool, default=False
-        Whether NaN is a value that was not observed even with ``missing="error"`` of an estimator.
-        Then `log_prob_terms` must be 0 there, and `encoder_inputs` and `row_content` must hold no
-        NaN. It goes with ``scaling = None``. With ``missing="mask"`` the model sees to NaN, and
-        this fact says nothing.
+        Whether NaN stands for a value that was not observed even if an estimator has
+        ``missing="error"``. If so, `log_prob_terms` must be 0 there, and `encoder_inputs` and
+        `row_content` must not contain NaN. It requires ``scaling = None``. With ``missing="mask"``
+        the model handles NaN itself, and this fact is not used.
     accept_sparse : bool, default=True
         Whether X may be a sparse matrix, whose missing entries are zeros.
     reads_bytes : bool, default=False
@@ -72,34 +73,34 @@ class Likelihood(nn.Module):
     binarizable : bool, default=False
         Whether ``binarize`` of an estimator may turn rows in [0, 1] into zeros and ones.
     scaling : {None, "columns", "shared", "rates"}, default=None
-        Whether rows are centred and scaled: not at all, by the standard deviation of each column,
-        or by one scale for all columns, the root of their mean variance. With "rates" rows stay as
+        How rows are centred and scaled: not at all, by the standard deviation of each column, or by
+        one scale for all columns, the square root of their mean variance. With "rates" rows stay as
         they are, and ``scale`` is the mean of each column whose largest entry exceeds 1e5.
     period : float or None, default=None
-        Period of the columns. Whole periods are taken off X, down to half a one.
+        Period of the columns. Whole periods are subtracted from X, so that at most half is left.
     fingerprint : {None, "bits", "counts"}, default=None
-        What it describes of a molecule's fingerprint, for ``encoder="molecular_graph"``.
+        What the likelihood describes of a molecule's fingerprint in ``encoder="molecular_graph"``.
 
     Raises
     ------
     ValueError
-        If ``scale`` does not have one entry for each column. A class statement raises it for
-        facts that contradict each other.
+        If ``scale`` does not have one entry for each column. Facts that contradict each other raise
+        it in the class statement.
 
     Notes
     -----
-    The formulas build on each other: `log_prob_terms` on `distribution`, `log_prob` on
-    `log_prob_terms`, and `total_log_prob`, which training calls, on `log_prob`. Override whichever
-    you like: those behind it follow, also where the parent class has a faster formula for them.
-    Only `log_prob_terms` lets weights and masks act on single columns, so a class that overrides
-    `log_prob` alone cannot be combined with them, nor with ``missing="mask"``. A class without
-    `distribution` needs `mean`.
+    The methods build on each other: `log_prob_terms` on `distribution`, `log_prob` on
+    `log_prob_terms`, and `total_log_prob`, which training calls, on `log_prob`. You may override
+    any of them. The methods that build on it follow, even if the parent class has a faster formula
+    for them. Weights and masks can act on single columns only through `log_prob_terms`. A class
+    that overrides only `log_prob` can therefore not be combined with them, nor with
+    ``missing="mask"``. A class without `distribution` needs `mean`.
 
-    All of it runs on the device of its arguments, in their dtype, float32 or float64.
+    Everything runs on the device of the arguments, in their dtype, float32 or float64.
 
     Examples
     --------
-    Columns with a heavy tail, in units of their standard deviation:
+    Columns with heavy tails, in units of their standard deviation:
 
     >>> import numpy as np
     >>> from torch.distributions import Independent, StudentT
@@ -178,7 +179,7 @@ class Likelihood(nn.Module):
         low, high : float
             Smallest and largest entry of the user's X.
         divisor : float, default=1.0
-            What X is divided by to be in model units.
+            The number that X is divided by to be in model units.
         """
         if not cls.supports(low, high, divisor):
             least, most = (divisor * end for end in cls.support)
@@ -189,13 +190,13 @@ class Likelihood(nn.Module):
 
     @classmethod
     def unit_warning(cls, low: float, high: float) -> str | None:
-        """Warning for an X from ``low`` to ``high`` that looks like the wrong unit, else None."""
+        """Warning for an X from ``low`` to ``high`` that looks like the wrong unit, or None."""
         return None
 
     # --- what is read from a row ----------------------------------------------------------------
 
     def encoder_inputs(self, x: Tensor) -> Tensor:
-        """What the encoder reads from rows, shape (..., n_inputs): the rows by default.
+        """What the encoder reads from rows, shape (..., n_inputs). By default, the rows.
 
         Parameters
         ----------
@@ -205,7 +206,7 @@ class Likelihood(nn.Module):
         return x
 
     def row_content(self, x: Tensor) -> Tensor:
-        """What tells rows apart where noise belongs to a row, shape (n, p): the rows by default.
+        """What identifies a row to noise that belongs to it, shape (n, p). By default, the rows.
 
         Parameters
         ----------
@@ -215,16 +216,16 @@ class Likelihood(nn.Module):
         return x
 
     def input_columns(self) -> Tensor:
-        """Column of X that each number belongs to which the encoder reads, shape (n_inputs,).
+        """Column of X for each number that the encoder reads, shape (n_inputs,).
 
-        By default the columns come one after the other, and again if there are several numbers for
-        each. A class whose `encoder_inputs` are in another order overrides it, for
-        ``missing="mask"``.
+        By default the columns follow each other, and repeat in this order if there are several
+        numbers for each. A class whose `encoder_inputs` have another order overrides this method,
+        for ``missing="mask"``.
         """
         return torch.arange(self.n_inputs) % self.n_features
 
     def outputs_of_columns(self, columns: Tensor) -> Tensor | None:
-        """Outputs that are the means of some columns, to be 0 where those are constant.
+        """Outputs that are the means of some columns, and should be 0 for constant columns.
 
         Parameters
         ----------
@@ -234,7 +235,7 @@ class Likelihood(nn.Module):
         Returns
         -------
         Tensor of bool, shape (n_outputs,), or None
-            None, as by default where a column has several outputs, if there are none.
+            None if there are no such outputs. This is the default if a column has several outputs.
         """
         return columns if self.n_outputs == self.n_features else None
 
@@ -246,7 +247,7 @@ class Likelihood(nn.Module):
         Parameters
         ----------
         outputs : Tensor of shape (..., n_outputs)
-            What the decoder returned.
+            The decoder's outputs.
 
         Returns
         -------
@@ -255,7 +256,7 @@ class Likelihood(nn.Module):
             a distribution of batch shape (..., p).
         """
         raise TypeError(
-            f"{type(self).__name__} does not name its distribution. Override `distribution`, or "
+            f"{type(self).__name__} does not define its distribution. Override `distribution`, or "
             "`log_prob_terms` and `mean`."
         )
 
@@ -265,15 +266,15 @@ class Likelihood(nn.Module):
         Parameters
         ----------
         outputs : Tensor of shape (..., n_outputs)
-            What the decoder returned.
+            The decoder's outputs.
         x : Tensor of shape (..., p)
             Rows in model units. Its leading dimensions and those of ``outputs`` broadcast.
 
         Returns
         -------
         Tensor of shape (..., p)
-            The density of an entry in model units, less `log_scale`. Columns are independent given
-            the outputs, so their sum is the log-probability of the row.
+            The log-density of each entry in model units, minus `log_scale`. Columns are independent
+            given the outputs, so the sum over columns is the log-probability of the row.
         """
         law = self.distribution(outputs)
         if not isinstance(law, Independent):
@@ -290,14 +291,14 @@ class Likelihood(nn.Module):
         Parameters
         ----------
         outputs : Tensor of shape (..., n_outputs)
-            What the decoder returned.
+            The decoder's outputs.
         x : Tensor of shape (..., p)
             Rows in model units.
         """
         return self.log_prob_terms(outputs, x).sum(-1)
 
     def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Sum of `log_prob` over all rows, a scalar, which is what a training step needs."""
+        """Sum of `log_prob` over all rows, a scalar for a training step."""
         return self.log_prob(outputs, x).sum()
 
     def total_log_prob_of_rounded(self, outputs: Tensor, x: Tensor) -> Tensor:
@@ -316,7 +317,7 @@ class Likelihood(nn.Module):
         means : Tensor of shape (k, ..., p)
             As `mean` returns them.
         weights : Tensor of shape (k, ..., 1)
-            With sum 1 over the first axis.
+            Weights with sum 1 over the first axis.
 
         Returns
         -------
@@ -330,9 +331,9 @@ class Likelihood(nn.Module):
         Parameters
         ----------
         outputs : Tensor of shape (k, ..., n_outputs)
-            What the decoder returned.
+            The decoder's outputs.
         weights : Tensor of shape (k, ..., 1)
-            With sum 1 over the first axis.
+            Weights with sum 1 over the first axis.
 
         Returns
         -------
@@ -343,15 +344,15 @@ class Likelihood(nn.Module):
     # --- the start ------------------------------------------------------------------------------
 
     def start_outputs(self, x: Tensor) -> Tensor | None:
-        """Outputs of a decoder that knew the rows, to first order around the column means.
+        """Outputs of an ideal decoder for the rows, to first order around the column means.
 
-        With ``init="pca"`` the decoder starts at the regression of these on latent features, and
-        `start_noise` is called. None, as by default, starts the decoder at random.
+        With ``init="pca"`` the decoder starts at the regression of these outputs on latent
+        features, and `start_noise` is called. None, the default, starts the decoder at random.
 
         Parameters
         ----------
         x : Tensor of shape (n, p)
-            Rows in model units; missing values are filled in.
+            Rows in model units, with missing values filled in.
 
         Returns
         -------
@@ -360,17 +361,17 @@ class Likelihood(nn.Module):
         return None
 
     def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
-        """Set learned scales to what first outputs leave unexplained; by default there are none.
+        """Set learned scales to what first outputs leave unexplained. By default there are none.
 
         Parameters
         ----------
         outputs : Tensor of shape (n, n_outputs)
             First outputs for these rows.
         x : Tensor of shape (n, p)
-            Rows in model units; with ``missing="mask"``, NaN where a value is missing.
+            Rows in model units. With ``missing="mask"``, NaN where a value is missing.
         share : float
-            Coefficients of the first decoder per row and column, at most 1. At 1 the residuals say
-            nothing.
+            Number of coefficients of the first decoder per row and column, at most 1. At 1 the
+            residuals carry no information.
         """
 
 
@@ -378,20 +379,20 @@ class Likelihood(nn.Module):
 def set_to_likeliest(
     likelihood: Likelihood, raw: nn.Parameter, values: Tensor, outputs: Tensor, x: Tensor
 ) -> None:
-    """Set the parameter of each column to the one of some values that makes its rows likeliest.
+    """Set the parameter of each column to the one of several values with the highest likelihood.
 
     Parameters
     ----------
     likelihood : Likelihood
-        Whose terms depend on ``raw``.
+        The likelihood, whose terms depend on ``raw``.
     raw : torch.nn.Parameter of shape (p,)
-        One number for each column, of which only the terms of that column depend.
+        One number for each column. Only the terms of that column depend on it.
     values : Tensor of shape (k,)
-        What is tried.
+        The values to try.
     outputs : Tensor of shape (n, n_outputs)
         First outputs for the rows.
     x : Tensor of shape (n, p)
-        Rows in model units, of which at least a thousand are looked at if there are so many.
+        Rows in model units, of which at least a thousand are used if there are that many.
     """
     step = max(len(x) // _ROWS, 1)
     outputs, x = outputs[::step], x[::step]
@@ -406,7 +407,7 @@ def set_to_likeliest(
 
 
 def _check_facts(kind: type[Likelihood]) -> None:
-    """Refuse facts of a class that no estimator could follow."""
+    """Refuse a class whose facts no estimator could follow."""
     for fact, choices in (
         ("scaling", (None, "columns", "shared", "rates")),
         ("fingerprint", (None, "bits", "counts")),
@@ -428,7 +429,7 @@ def _check_facts(kind: type[Likelihood]) -> None:
     if kind.scaling in ("columns", "shared") and kind.support != (-math.inf, math.inf):
         raise ValueError(
             f"{kind.__name__} sets scaling = {kind.scaling!r} and support = {kind.support!r}, but "
-            "numbers that are centred leave every bounded support. Set scaling = None."
+            "centred numbers leave every bounded support. Set scaling = None."
         )
     if kind.allow_nan and kind.scaling is not None:
         raise ValueError(

@@ -15,14 +15,14 @@ class BernoulliLikelihood(UnitIntervalLikelihood, name="bernoulli"):
     """Independent Bernoulli pixels; for grey values in (0, 1) the soft cross-entropy.
 
     With x in {0, 1} this is a probability. With grey x it is the cross-entropy that much of the
-    literature reports, and not a log-density; `ContinuousBernoulliLikelihood` is one.
+    literature reports, which is not a log-density. `ContinuousBernoulliLikelihood` is one.
 
     Parameters
     ----------
     n_features : int
         Number of columns of X.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Not used, because rows are not scaled.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Categorical likelihood of columns that hold one of several levels each."""
+"""Categorical likelihood of columns that each hold one of several levels."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ _SMALLEST_SHARE = 1e-3
 class CategoricalLikelihood(Likelihood, name="categorical"):
     r"""Independent categorical columns, whose levels are numbered 0, 1, 2, ...
 
-    The decoder gives a logit for each level of each column. The encoder reads as many numbers:
-    a column's indicators, less their means, divided by one number for the column, so that their
-    variances sum to 1. A column of fifty levels then has the variance of one real column.
+    The decoder gives a logit for each level of each column. The encoder reads equally many numbers:
+    the indicators of a column's levels, minus their means, divided by one number for the column, so
+    that their variances sum to 1. A column of fifty levels then has the variance of one real
+    column.
 
     Parameters
     ----------
     n_features : int
-        Number of columns of X, which hold numbers of levels.
+        Number of columns of X. They hold the numbers of levels.
     scale : Tensor of shape (n_features,), optional
-        Not used: levels have no unit.
+        Not used, because levels have no unit.
     shares : sequence of Tensor of shape (n_levels,), optional
-        How often each level of each column occurs, with sum 1. Their lengths are the numbers of
-        levels. Default: two levels for each column, as often as each other.
+        How often each level of each column occurs, with sum 1. The lengths are the numbers of
+        levels. Default: two equally frequent levels for each column.
 
     Raises
     ------
     ValueError
-        If there are not as many shares as columns, or a column has no level.
+        If the number of shares is not that of the columns, or a column has no level.
 
     Notes
     -----
-    With shares :math:`p_k` the variances of the indicators of a column sum to
-    :math:`1 - \sum_k p_k^2`, whose root divides them. The log-probability of a column is at least
-    about :math:`-\log` of its number of levels once the decoder has learned the shares, so fifty
-    levels can gain 3.9 nats: as much as a real column whose error falls to a fiftieth.
+    With shares :math:`p_k` the variances of the indicators of a column sum to :math:`1 - \sum_k
+    p_k^2`, and the indicators are divided by the square root of this sum. Once the decoder has
+    learned the shares, the log-probability of a column is at least about :math:`-\log` of its
+    number of levels. Fifty levels can therefore gain 3.9 nats, as much as a real column whose error
+    falls to a fiftieth.
 
     Examples
     --------
@@ -70,7 +72,7 @@ class CategoricalLikelihood(Likelihood, name="categorical"):
         given = [torch.full((2,), 0.5)] * n_features if shares is None else list(shares)
         if len(given) != n_features or not all(len(column) for column in given):
             raise ValueError(
-                f"shares must hold the shares of one level or more for each of {n_features} "
+                f"shares must hold the shares of at least one level for each of {n_features} "
                 f"columns; got lengths {[len(column) for column in given]}."
             )
         self.n_levels = tuple(len(column) for column in given)
@@ -90,7 +92,7 @@ class CategoricalLikelihood(Likelihood, name="categorical"):
         return torch.repeat_interleave(torch.arange(self.n_features).to(counts), counts)
 
     def indicators(self, x: Tensor) -> Tensor:
-        """1 for the level of each column and 0 for its others, NaN where x is no level.
+        """1 for the level of each column and 0 for its other levels; NaN where x is not a level.
 
         Parameters
         ----------
@@ -112,12 +114,12 @@ class CategoricalLikelihood(Likelihood, name="categorical"):
         return (self.indicators(x) - center) / scale
 
     def levels_of_inputs(self, inputs: Tensor) -> Tensor:
-        """Level whose indicator is the largest in each column, of inputs that may be blurred.
+        """Level with the largest indicator in each column, for inputs that may be blurred.
 
         Parameters
         ----------
         inputs : Tensor of shape (..., n_inputs)
-            As `encoder_inputs` returns them, or some mean of those.
+            The result of `encoder_inputs`, or a mean of such results.
 
         Returns
         -------
@@ -140,7 +142,7 @@ class CategoricalLikelihood(Likelihood, name="categorical"):
         return torch.cat(terms, dim=-1)
 
     def mean(self, outputs: Tensor) -> Tensor:
-        """Likeliest level of each column, shape (..., p); levels have no mean."""
+        """Most likely level of each column, shape (..., p), since levels have no mean."""
         return self._likeliest(outputs)
 
     def average(self, means: Tensor, weights: Tensor) -> Tensor:
@@ -148,7 +150,7 @@ class CategoricalLikelihood(Likelihood, name="categorical"):
         return self._likeliest((weights * self.indicators(means)).sum(0))
 
     def posterior_mean(self, outputs: Tensor, weights: Tensor) -> Tensor:
-        """Likeliest level under the mean of the probabilities, shape (..., p)."""
+        """Most likely level under the mean of the probabilities, shape (..., p)."""
         parts = outputs.split(self.n_levels, dim=-1)
         probabilities = torch.cat([torch.softmax(part, dim=-1) for part in parts], dim=-1)
         return self._likeliest((weights * probabilities).sum(0))

@@ -16,9 +16,10 @@ class ColumnwiseDistribution(Distribution):
     Parameters
     ----------
     laws : sequence of Distribution
-        Each of batch shape (..., k) and event shape (), for k neighbouring columns.
+        Distributions of batch shape (..., k) and event shape (), each for k neighbouring columns.
     order : Tensor of int, shape (p,), optional
-        Which of the neighbouring columns each column of the result is. Default: they are in order.
+        For each column of the result, its place among the neighbouring columns. Default: the same
+        order.
 
     Examples
     --------
@@ -48,7 +49,7 @@ class ColumnwiseDistribution(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """Means of the columns, shape (..., p); NaN for levels, which have none."""
+        """Means of the columns, shape (..., p). NaN for levels, which have no mean."""
         return self._joined([law.mean for law in self.laws])
 
     def sample(self, sample_shape: Any = ()) -> Tensor:

@@ -18,13 +18,13 @@ class ContinuousBernoulliLikelihood(UnitIntervalLikelihood, name="continuous_ber
     n_features : int
         Number of columns of X.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Not used, because rows are not scaled.
 
     Notes
     -----
-    With logit l the density is ``exp(x l) l / (exp(l) - 1)``, so that
-    ``log p(x) = (x - 1/2) l - log(sinh(l/2) / (l/2))``, smooth at l = 0 and without overflow.
-    Bytes are read as numbers in [0, 1], and the density is one of those numbers.
+    With logit l the density is ``exp(x l) l / (exp(l) - 1)``, so that ``log p(x) = (x - 1/2) l -
+    log(sinh(l/2) / (l/2))``. This is smooth at l = 0 and does not overflow. Bytes are read as
+    numbers in [0, 1], and the density is a density of those numbers.
 
     References
     ----------

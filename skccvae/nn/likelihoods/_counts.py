@@ -17,14 +17,14 @@ TWO_PI = 2 * math.pi
 
 
 class PoissonLikelihood(Likelihood, name="poisson"):
-    """Independent Poisson counts; the decoder gives the logarithm of the rate, in units of scale.
+    """Independent Poisson counts. The decoder gives the logarithm of the rate, in units of scale.
 
     Parameters
     ----------
     n_features : int
         Number of columns of X, non-negative counts.
     scale : Tensor of shape (n_features,), optional
-        Unit of the rates, 1 by default: rates lie between exp(-15) and exp(15) units. Rows are not
+        Unit of the rates, 1 by default. Rates lie between exp(-15) and exp(15) units. Rows are not
         scaled.
 
     Examples
@@ -81,21 +81,21 @@ class PoissonLikelihood(Likelihood, name="poisson"):
 
 
 class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
-    """Independent counts with a variance above their mean; the decoder gives the log mean.
+    """Independent counts with a variance above their mean. The decoder gives the log mean.
 
     Parameters
     ----------
     n_features : int
         Number of columns of X, non-negative counts.
     scale : Tensor of shape (n_features,), optional
-        Unit of the rates, 1 by default: rates lie between exp(-15) and exp(15) units. Rows are not
+        Unit of the rates, 1 by default. Rates lie between exp(-15) and exp(15) units. Rows are not
         scaled.
 
     Notes
     -----
-    With mean mu the variance is ``mu + mu^2 / r``. The size r of a column is learned from 10 on,
-    and bounded to (3e-7, 3e6). At its upper end the distribution of counts up to some hundred is
-    the Poisson's to float32's digits.
+    With mean mu the variance is ``mu + mu^2 / r``. The size r of a column is learned. It starts at
+    10 and is bounded to (3e-7, 3e6). At the upper bound the distribution of counts up to some
+    hundred equals the Poisson distribution to the precision of float32.
 
     Examples
     --------
@@ -136,12 +136,12 @@ class NegativeBinomialLikelihood(PoissonLikelihood, name="negative_binomial"):
 
 
 def bounded_log_rate(raw: Tensor, bound: float = 15.0) -> Tensor:
-    """Map the real line onto (-bound, bound), nearly the identity in the middle."""
+    """Map the real line onto (-bound, bound), close to the identity in the middle."""
     return bound * torch.tanh(raw / bound)
 
 
 def unbounded_log_rate(log_rate: Tensor, bound: float = 15.0) -> Tensor:
-    """Inverse of `bounded_log_rate`, of logarithms that are kept 1 away from the bound."""
+    """Inverse of `bounded_log_rate`. Its argument is kept at a distance of 1 from the bound."""
     most = bound - 1
     return bound * torch.atanh(log_rate.clamp(-most, most) / bound)
 
@@ -152,15 +152,15 @@ def poisson_log_prob(x: Tensor, log_rate: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor
-        Counts, >= 0; the formula is smooth from 16 on.
+        Counts, >= 0. The formula is smooth from 16 on.
     log_rate : Tensor
         Logarithm of the rate.
 
     Returns
     -------
     Tensor
-        Log-probabilities. For a count of 5e7 float32 keeps two decimals, where the difference of
-        :math:`x \log\lambda` and :math:`\log x!` is noise of 64 nats.
+        Log-probabilities. For a count of 5e7 float32 keeps two decimals, whereas the difference of
+        :math:`x \log\lambda` and :math:`\log x!` has a rounding error of 64 nats.
 
     References
     ----------
@@ -173,7 +173,7 @@ def poisson_log_prob(x: Tensor, log_rate: Tensor) -> Tensor:
 
 
 def large_negative_binomial_log_prob(x: Tensor, log_mean: Tensor, log_size: Tensor) -> Tensor:
-    """`negative_binomial_log_prob` of counts that may be large, without terms of order x log x.
+    """`negative_binomial_log_prob` for large counts, without terms of order x log x.
 
     Parameters, result and reference are those of `negative_binomial_log_prob` and
     `poisson_log_prob`.
@@ -209,25 +209,25 @@ def negative_binomial_log_prob(x: Tensor, log_mean: Tensor, log_size: Tensor) ->
     Parameters
     ----------
     x : Tensor
-        Counts, >= 0; the formula is smooth in between.
+        Counts, >= 0. The formula is smooth in between.
     log_mean : Tensor
         Logarithm of the mean mu.
     log_size : Tensor
-        Logarithm of the size r, the inverse dispersion: the variance is mu + mu^2 / r. All
+        Logarithm of the size r, the inverse dispersion. The variance is mu + mu^2 / r. All
         arguments broadcast.
 
     Returns
     -------
     Tensor
-        Log-probabilities; for r to infinity those of the Poisson distribution.
+        Log-probabilities. For r to infinity they are those of the Poisson distribution.
 
     Notes
     -----
     .. math:: \log p(x) = \log\frac{\Gamma(x + r)}{\Gamma(r)\, x!}
               - r \log(1 + \mu / r) + x \log\frac{\mu}{r + \mu} .
 
-    Where r is large, the difference of the two log-gammas, less x log r, comes from Stirling's
-    series: from r = 1e6 on the two log-gammas agree in all digits of float32.
+    If r is large, the difference of the two log-gammas, minus x log r, comes from Stirling's
+    series, because from r = 1e6 on the two log-gammas agree in all digits of float32.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Cross-entropy of bits with few logarithms: of rows in float64, and in all for rounded logits.
+"""Cross-entropy of bits with few logarithms: per row in float64, and in total for rounded logits.
 
-torch's own takes a logarithm for each pixel, and computes the sigmoids again for the gradient.
-Here one logarithm serves many pixels. In training the sigmoids are kept.
+torch's own function takes a logarithm for each pixel, and computes the sigmoids again for the
+gradient. Here one logarithm serves many pixels, and training keeps the sigmoids.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def total_cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
     Parameters
     ----------
     logits : Tensor
-        Outputs of a decoder. They get a gradient, once differentiable; ``x`` gets none.
+        Outputs of a decoder. They get a gradient, once differentiable. ``x`` gets none.
     x : Tensor of the same shape, float32
         Numbers in [0, 1].
 

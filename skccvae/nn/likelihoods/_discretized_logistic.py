@@ -26,22 +26,22 @@ PIECE = 2**18
 class DiscretizedLogisticLikelihood(UnitIntervalLikelihood, name="discretized_logistic"):
     """Independent 8-bit intensities: a logistic on [0, 1] rounded to 256 levels.
 
-    A probability of the levels, so that bits per dimension of images can be reported. Rows hold
-    levels / 255; values between levels count as the nearest one.
+    This is a probability of levels, so that bits per dimension of images can be reported. Rows hold
+    levels / 255. A value between levels counts as the nearest level.
 
     Parameters
     ----------
     n_features : int
         Number of columns of X.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Not used, because rows are not scaled.
 
     Notes
     -----
-    The location is ``0.5 + output / 4``. Its slope is that of a sigmoid at 0, and it is unbounded,
-    so that black and white pixels can have all of the probability. The learned scale of a column
-    is ``min_scale + softplus(parameter)``, from a tenth of the range at the start down to a tenth
-    of a level.
+    The location is ``0.5 + output / 4``. It has the slope of a sigmoid at 0, and it is unbounded,
+    so that black and white pixels can get all of the probability. The learned scale of a column is
+    ``min_scale + softplus(parameter)``. It starts at a tenth of the range, and can go down to a
+    tenth of a level.
 
     References
     ----------
@@ -101,9 +101,9 @@ class DiscretizedLogistic(Distribution):
     Parameters
     ----------
     loc : Tensor
-        Location mu, any real number; 0 is black and 1 is white.
+        Location mu, any real number. 0 is black and 1 is white.
     scale : Tensor
-        Scale s > 0 in the same unit; one level is 1/255.
+        Scale s > 0 in the same unit. One level is 1/255.
     validate_args : bool, optional
         Whether to check the parameters and the values given to `log_prob`.
 
@@ -187,10 +187,10 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
 
     Notes
     -----
-    The mean is ``sum_j sigmoid((loc - e_j) / s) / 255`` over the 255 edges e_j between levels, a
-    midpoint rule on [0, 1]. For scales of at least one level its integral with the first three
-    Euler-Maclaurin corrections is exact to 3e-9; for smaller ones the edges near the location
-    are summed, since those further away count 0 or 1 to within exp(-24).
+    The mean is ``sum_j sigmoid((loc - e_j) / s) / 255`` over the 255 edges e_j between levels,
+    which is a midpoint rule on [0, 1]. For scales of at least one level, the integral with the
+    first three Euler-Maclaurin corrections is exact to 3e-9. For smaller scales the edges near the
+    location are summed, since edges further away count as 0 or 1 to within exp(-24).
     """
     if scale.dim() != 1 or loc.shape[-1:] != scale.shape:
         loc, scale = torch.broadcast_tensors(loc, scale)
@@ -207,7 +207,7 @@ def level_mean(loc: Tensor, scale: Tensor) -> Tensor:
 
 
 def _in_pieces(function: Callable[[Tensor, Tensor], Tensor], loc: Tensor, scale: Tensor) -> Tensor:
-    """Apply a mean to some rows at a time, which bounds the memory of its temporaries.
+    """Apply a mean to some rows at a time, which bounds the memory for intermediate results.
 
     The scale has the shape of the locations, or is one row for all of them.
     """

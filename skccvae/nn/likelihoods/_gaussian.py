@@ -25,7 +25,7 @@ class GaussianLikelihood(Likelihood, name="gaussian"):
     n_features : int
         Number of columns of X.
     scale : Tensor of shape (n_features,), optional
-        Standard deviation of each column of X, by which rows were divided; 1 by default.
+        Standard deviation of each column of X, by which rows were divided. Default: 1.
 
     Notes
     -----
@@ -103,19 +103,19 @@ class IsotropicGaussianLikelihood(GaussianLikelihood, name="isotropic_gaussian")
     """Independent normal columns with one learned scale for all, as in probabilistic PCA.
 
     Columns count by their variance, as they do in PCA. This suits columns that share a unit, such
-    as counts or a spectrum, where those that hardly vary are noise to leave alone.
+    as counts or a spectrum. Columns that hardly vary are then noise that the model may ignore.
 
     Parameters
     ----------
     n_features : int
         Number of columns of X.
     scale : Tensor of shape (n_features,), optional
-        The unit by which rows were divided, the same for every column; 1 by default.
+        The unit by which rows were divided, the same for every column. Default: 1.
 
     References
     ----------
-    Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 1999, eq. 2: with
-    linear networks and a Gaussian latent space this is its model.
+    Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 1999, eq. 2. With
+    linear networks and a Gaussian latent space the model here is the one of that paper.
 
     Examples
     --------

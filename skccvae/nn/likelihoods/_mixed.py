@@ -1,4 +1,4 @@
-"""Several likelihoods side by side, each of columns of its own."""
+"""Several likelihoods side by side, each for its own columns."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from skccvae.nn.likelihoods._columns import ColumnwiseDistribution
 class MixedLikelihood(Likelihood, name="mixed"):
     """Product of likelihoods, each of which describes some of the columns.
 
-    Log-probabilities of columns add up, in nats of the user's X: this is the log-probability of a
-    row, and no column has a weight beside it. The encoder reads the inputs of the first likelihood,
-    then those of the second, and so on, and the decoder returns their outputs in this order.
+    The log-probabilities of the columns add up, in nats of the user's X, to the log-probability of
+    a row. No column has a weight of its own. The encoder reads the inputs of the first likelihood,
+    then those of the second, and so on. The decoder returns their outputs in the same order.
 
     Parameters
     ----------
     parts : sequence of Likelihood
         The likelihoods.
     columns : sequence of sequence of int
-        For each likelihood its columns, in the order in which it describes them. Together they are
-        0, 1, ..., p - 1, each once.
+        The columns of each likelihood, in the order in which it describes them. Together they are
+        0, 1, ..., p - 1, each of them once.
 
     Raises
     ------
     ValueError
-        If the columns are not those, or a likelihood is of another number of columns.
+        If the columns are different, or a likelihood has another number of columns.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class MixedLikelihood(Likelihood, name="mixed"):
         return [cast(Likelihood, part) for part in self.parts]
 
     def blocks(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The columns of each likelihood, of rows of shape (..., p)."""
+        """Split rows of shape (..., p) into the columns of each likelihood."""
         return x.index_select(-1, self.order).split(self.widths, dim=-1)
 
     def joined(self, blocks: Sequence[Tensor]) -> Tensor:
@@ -85,20 +85,20 @@ class MixedLikelihood(Likelihood, name="mixed"):
         return torch.cat(list(blocks), dim=-1).index_select(-1, self.places)
 
     def of_parts(self, function: Callable[[Likelihood, Tensor], Tensor], x: Tensor) -> Tensor:
-        """What a function of a likelihood and its columns returns for each, as rows again."""
+        """Apply a function to each likelihood and its columns, and join the results as rows."""
         parts = zip(self.likelihoods(), self.blocks(x), strict=True)
         return self.joined([function(part, block) for part, block in parts])
 
     def outputs_of_parts(self, outputs: Tensor) -> tuple[Tensor, ...]:
-        """What the decoder returned for each likelihood."""
+        """The decoder's outputs for each likelihood."""
         return outputs.split([part.n_outputs for part in self.likelihoods()], dim=-1)
 
     def _pairs(self, outputs: Tensor, x: Tensor) -> Iterator[tuple[Likelihood, Tensor, Tensor]]:
-        """Each likelihood with what the decoder returned for it, and its columns."""
+        """Each likelihood with the decoder's outputs for it, and its columns."""
         return zip(self.likelihoods(), self.outputs_of_parts(outputs), self.blocks(x), strict=True)
 
     def inputs_of_parts(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """What the encoder reads of the columns of each likelihood."""
+        """The encoder's inputs from the columns of each likelihood."""
         return inputs.split([part.n_inputs for part in self.likelihoods()], dim=-1)
 
     def input_columns(self) -> Tensor:
@@ -134,7 +134,7 @@ class MixedLikelihood(Likelihood, name="mixed"):
         return torch.stack([part.log_prob(out, block) for part, out, block in parts]).sum(0)
 
     def mean(self, outputs: Tensor) -> Tensor:
-        """Mean of p(x | z), the likeliest level for levels, shape (..., p)."""
+        """Mean of p(x | z), or the most likely level in categorical columns, shape (..., p)."""
         parts = zip(self.likelihoods(), self.outputs_of_parts(outputs), strict=True)
         return self.joined([part.mean(out) for part, out in parts])
 
@@ -159,7 +159,7 @@ class MixedLikelihood(Likelihood, name="mixed"):
         return self.joined([part.posterior_mean(out, weights) for part, out in parts])
 
     def start_outputs(self, x: Tensor) -> Tensor | None:
-        """Those of the parts; 0 where a part has none, from where training finds its way."""
+        """Start outputs of the parts. A part without any gets 0, from which training can go on."""
         found = []
         for part, block in zip(self.likelihoods(), self.blocks(x), strict=True):
             outputs = part.start_outputs(block)

@@ -1,7 +1,8 @@
 """Von Mises likelihood of angles.
 
-An angle is a point of the circle: -pi and pi are one. NaN is an angle that is not there, as in
-rows that are padded to the length of the longest; it adds nothing to a log-probability.
+An angle is a point of the circle: -pi and pi are the same. NaN stands for an angle that does not
+exist, as in rows that are padded to the length of the longest row. It adds nothing to a
+log-probability.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OFFSET = 0.5 * (math.sqrt(5) - 1)
 
 
 class VonMisesLikelihood(Likelihood, name="von_mises"):
-    """Independent angles in radians; -pi and pi are one point, and NaN is a missing angle.
+    """Independent angles in radians; -pi and pi are the same point, and NaN is a missing angle.
 
     Each column has a direction and a concentration. The encoder reads the cosine and the sine of
     an angle, and (0, 0) for a missing one, which adds 0 to the log-probability.
@@ -36,12 +37,12 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
     n_features : int
         Number of columns of X.
     scale : Tensor of shape (n_features,), optional
-        Not used: rows are not scaled.
+        Not used, because rows are not scaled.
 
     Notes
     -----
-    The decoder gives a vector in the plane for each column; `natural_parameters` makes a von Mises
-    law of it. `mean` is the mean direction, in [-pi, pi].
+    The decoder gives a vector in the plane for each column, and `natural_parameters` turns it into
+    a von Mises law. `mean` is the mean direction, in [-pi, pi].
 
     Examples
     --------
@@ -66,7 +67,7 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
         if max(-low, high) <= 4 * math.pi:
             return None
         return (
-            f"likelihood={cls.name!r} reads radians, and X runs from {low:g} to {high:g}, which is "
+            f"likelihood={cls.name!r} reads radians, but X runs from {low:g} to {high:g}, which is "
             "several turns. If X is in degrees, pass numpy.deg2rad(X)."
         )
 
@@ -111,12 +112,12 @@ def natural_parameters(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Notes
     -----
-    The direction is that of the raw vector. With its length r the concentration is
+    The direction is that of the raw vector. If r is its length, the concentration is
 
     .. math:: \kappa = r \left(\frac{1}{1 + r^2} + \frac{r^2}{B^2}\right)^{-1/2} < B = 10^4,
 
-    which is r for short vectors, smooth at the origin where there is no direction, and r^2 for
-    long ones: a spread of the angle by 1/r.
+    This is r for short vectors, smooth at the origin, where there is no direction. For long vectors
+    it is r^2, which gives the angle a spread of 1/r.
     """
     x, y = raw.chunk(2, dim=-1)
     square = x.square() + y.square()
@@ -130,22 +131,21 @@ def von_mises_log_prob(x: Tensor, a: Tensor, b: Tensor, kappa: Tensor) -> Tensor
     Parameters
     ----------
     x : Tensor
-        Angles in radians, of any size; NaN is a missing one.
+        Angles in radians, of any size. NaN is a missing angle.
     a, b, kappa : Tensor
-        As `natural_parameters` gives them; all arguments broadcast.
+        The results of `natural_parameters`. All arguments broadcast.
 
     Returns
     -------
     Tensor
-        Log-density of each angle, 0 at a missing one.
+        Log-density of each angle, and 0 for a missing angle.
 
     Notes
     -----
     .. math:: \log p(x) = a \cos x + b \sin x - \log(2 \pi I_0(\kappa)).
 
-    With u = (cos x, sin x) the first two terms less kappa are
-    :math:`-|(a, b) - \kappa u|^2 / (2 \kappa)`, which keeps its digits in float32 where kappa is
-    large and the terms themselves cancel.
+    With u = (cos x, sin x) the first two terms minus kappa are :math:`-|(a, b) - \kappa u|^2 / (2
+    \kappa)`. This form is accurate in float32 for large kappa, where the terms themselves cancel.
 
     References
     ----------
@@ -161,12 +161,12 @@ def von_mises_log_prob(x: Tensor, a: Tensor, b: Tensor, kappa: Tensor) -> Tensor
 
 
 def cos_and_sin(x: Tensor) -> Tensor:
-    """Cosines and then sines of angles, and (0, 0) for a missing one.
+    """Cosines and then sines of angles, and (0, 0) for a missing angle.
 
     Parameters
     ----------
     x : Tensor of shape (..., p)
-        Angles in radians; NaN is a missing one.
+        Angles in radians. NaN is a missing angle.
 
     Returns
     -------
@@ -180,15 +180,15 @@ def cos_and_sin(x: Tensor) -> Tensor:
 
 
 def angle_cells(x: Tensor) -> Tensor:
-    """Which of 256 arcs of the circle each angle lies in, and -1 for a missing one.
+    """Which of 256 arcs of the circle each angle lies in, and -1 for a missing angle.
 
-    Rows that differ by whole turns lie in the same arcs, whatever rounding did to their last
-    digits (but for angles within rounding of an edge between two arcs).
+    Rows that differ by whole turns lie in the same arcs, whatever rounding did to their last digits
+    (except for angles within rounding of an edge between two arcs).
 
     Parameters
     ----------
     x : Tensor
-        Angles in radians; NaN is a missing one.
+        Angles in radians. NaN is a missing angle.
 
     Returns
     -------
