@@ -44,7 +44,7 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
     def _weights(self) -> dict[str, Tensor]:
         state = self.net_.module_.state_dict()
         if strange := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-            raise TypeError(f"save cannot store {strange[0]}, not a tensor; use pickle.")
+            raise TypeError(f"save cannot store {strange[0]}, which is not a tensor; use pickle.")
         return {f"{WEIGHTS}{name}": value.detach().cpu() for name, value in state.items()}
 
     def _averages(self) -> dict[str, Tensor]:

@@ -474,7 +474,7 @@ EDITS = {
         lambda m, t: m["history"][0].update(train_batch_count="os.system"),
         "epoch 1 of its history",
     ),
-    "no history": (lambda m, t: m.update(history="long"), "no list of epochs"),
+    "no history": (lambda m, t: m.update(history="long"), "not a list of epochs"),
     "name of a column": (
         lambda m, t: m["attributes"]["_input"]["fields"].update(column_names=["a"]),
         "5 column names; got 1",
@@ -487,7 +487,7 @@ EDITS = {
     "equal classes": (lambda m, t: t["_targets/classes/0"].zero_(), "in order"),
     "scale": (lambda m, t: t["_input/units/scale"].neg_(), "must be positive"),
     "center": (lambda m, t: t["_input/units/center"].fill_(np.nan), "NaN or infinity"),
-    "NaN": (lambda m, t: t["module.head.bias"].fill_(np.nan), "module.head.bias holds NaN"),
+    "NaN": (lambda m, t: t["module.head.bias"].fill_(np.nan), "module.head.bias contains NaN"),
     "missing": (lambda m, t: t.pop("module.head.bias"), "with the tensor.*head.bias"),
     "extra": (lambda m, t: t.update(extra=torch.zeros(1)), "without the tensor.*extra"),
     "missing array": (lambda m, t: t.pop("_input/units/scale"), "_input/units/scale cannot be"),

@@ -323,7 +323,7 @@ def test_numbers_as_text_raise_a_warning() -> None:
 
 @pytest.mark.parametrize("y", [pd.date_range("2020", periods=4), ["a", 1, 2, 3], [b"a"] * 4])
 def test_labels_of_other_kinds_are_refused(y) -> None:
-    with pytest.raises(ValueError, match="Target 0 of y holds .*expected numbers, bools or class names"):
+    with pytest.raises(ValueError, match="Target 0 of y holds .*expected numbers, bools or class"):
         LatentDisplay(numbers(4, 2), Euclidean(2), y=y)
 
 

@@ -194,7 +194,7 @@ def test_an_estimator_shows_the_posteriors_of_its_rows(kind, digits) -> None:
 def test_what_has_no_posterior(digits) -> None:
     X, _ = digits
     code = AutoencoderTransformer(2, **FAST).fit(X)
-    with pytest.raises(TypeError, match="AutoencoderTransformer has none, because its code is a point"):
+    with pytest.raises(TypeError, match="Transformer has none, because its code is a point"):
         LatentDisplay.from_estimator(code, X, uncertainty=True)
     with pytest.raises(ValueError, match="uncertainty needs the posteriors"):
         LatentDisplay.from_estimator(code, X).plot(uncertainty=True)
