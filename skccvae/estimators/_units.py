@@ -14,6 +14,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skccvae.nn import (
     BernoulliLikelihood,
+    CountGaussianLikelihood,
     GaussianLikelihood,
     IsotropicGaussianLikelihood,
     Likelihood,
@@ -108,20 +109,36 @@ def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
 
     Zeros and ones are Bernoulli. Columns in one unit, such as grey values, counts or standardised
     columns, get one noise scale, as in PCA: so columns that hardly vary do not count as much as
-    others. Columns in units of their own get a scale each.
+    others. Where they count things that are mostly there once, such as words or fragments of a
+    molecule, their total keeps its meaning as well. Columns in units of their own get a scale each.
     """
     if _all_entries(X, lambda values: ((values == 0) | (values == divisor)).all()):
         return BernoulliLikelihood
     low, high = _column_range(X)
+    small = not low.any() and high.max() <= _LARGEST_COUNT
+    if small and _counts_mostly_once(X):
+        return CountGaussianLikelihood
     with np.errstate(over="ignore"):
         ranges = (high - low)[high > low]
     if len(ranges) == 0:
         return IsotropicGaussianLikelihood
     if ranges.max() <= _SAME_UNIT * np.quantile(ranges, 0.25, method="lower"):
         return IsotropicGaussianLikelihood
-    small = not low.any() and high.max() <= _LARGEST_COUNT
     counts = small and _all_entries(X, lambda values: (values == np.rint(values)).all())
     return IsotropicGaussianLikelihood if counts else GaussianLikelihood
+
+
+def _counts_mostly_once(X: Any) -> bool:
+    """Whether X holds whole numbers, and half of those that are not 0 are 1.
+
+    Grey values are whole numbers too, but few of them are 1. The first million numbers tell, so
+    images are not read once more.
+    """
+    part = X[next(row_slices(X))]
+    values = _known(part.data if sp.issparse(part) else part)
+    if 2 * np.count_nonzero(values == 1) < max(np.count_nonzero(values), 1):
+        return False
+    return _all_entries(X, lambda values: (values == np.rint(values)).all())
 
 
 def _all_entries(X: Any, holds: Callable[[np.ndarray], Any]) -> bool:
