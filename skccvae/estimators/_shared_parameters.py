@@ -153,10 +153,10 @@ class SharedParameters:
         Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` for zeros and ones, and for
         ``binarize``; ``"count_gaussian"`` for counts up to 1000 of things that are mostly there
         once: columns start at 0, and half of the entries that are not 0 are 1 (among the first
-        million numbers); ``"isotropic_gaussian"`` where columns share a unit: none has more than ten
-        times the range that three quarters of the columns exceed, or all are counts that start at 0
-        and go up to at most 1000; else ``"gaussian"``. A class of yours says itself how it scales X
-        and what it accepts. The names are
+        million numbers); ``"isotropic_gaussian"`` where columns share a unit: none has more than
+        ten times the range that three quarters of the columns exceed, or all are counts that start
+        at 0 and go up to at most 1000; else ``"gaussian"``. A class of yours says itself how it
+        scales X and what it accepts. The names are
 
         """
         + _likelihood_names(),

@@ -136,7 +136,8 @@ def _counts_mostly_once(X: Any) -> bool:
     """
     part = X[next(row_slices(X))]
     values = _known(part.data if sp.issparse(part) else part)
-    if 2 * np.count_nonzero(values == 1) < max(np.count_nonzero(values), 1):
+    present, once = int(np.count_nonzero(values)), int(np.count_nonzero(values == 1))
+    if present == 0 or 2 * once < present:
         return False
     return _all_entries(X, lambda values: (values == np.rint(values)).all())
 

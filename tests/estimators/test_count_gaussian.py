@@ -1,4 +1,4 @@
-"""Counts of things: the total of a row, which varies little, stays in the codes of default models."""
+"""Counts of things: the total of a row, which varies little, stays in the codes."""
 
 from __future__ import annotations
 

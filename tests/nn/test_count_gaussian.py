@@ -24,7 +24,7 @@ def test_the_density_is_that_of_a_normal_law_with_a_quieter_total():
     unit = 0.5
     likelihood = likelihood_of(COUNTS / unit, unit)
     outputs = torch.zeros(6, dtype=torch.float64) + 0.1
-    gain, sigma, p = float(likelihood.gain), unit * float(likelihood.scale()[0]), 6
+    gain, sigma, p = float(likelihood.gain), unit * likelihood.scale()[0].item(), 6
     assert gain > 1.2
     covariance = sigma**2 * (np.eye(p) - (1 - gain**-2) / p)
     expected = multivariate_normal(unit * outputs.numpy(), covariance).logpdf(COUNTS.numpy())
