@@ -168,9 +168,15 @@ def start_at_pca(
     if model.missing:
         filled, wanted_of, known = _filled(model, encoder, x, seed)
         inputs = filled.numpy()
-    elif inputs is None:
-        inputs = model.likelihood.encoder_inputs(x).numpy()
-    axes, offset, ratio, components = _decompose(inputs, encoder.n_components, seed, known)
+    else:
+        model.likelihood.start_units(x)
+        if inputs is None:
+            inputs = model.likelihood.encoder_inputs(x).numpy()
+    reads = inputs
+    if not sp.issparse(inputs):
+        reads = model.likelihood.noise_units(torch.from_numpy(inputs)).numpy()
+    axes, offset, ratio, components = _decompose(reads, encoder.n_components, seed, known)
+    axes = model.likelihood.noise_units(axes)
     start = model.latent.start_at(ratio, components)
     if start is None:
         return False

@@ -14,6 +14,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skccvae.nn import (
     BernoulliLikelihood,
+    CountGaussianLikelihood,
     GaussianLikelihood,
     IsotropicGaussianLikelihood,
     Likelihood,
@@ -107,20 +108,38 @@ def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
 
     Zeros and ones are Bernoulli. Columns that share a unit, such as grey values, counts or
     standardised columns, get one noise scale, as in PCA, so that columns that hardly vary count
-    less than others. Columns with different units get a scale each.
+    less than others. Where they count things that mostly occur once, such as words or fragments of
+    a molecule, the total of a row gets less noise as well. Columns with different units get a scale
+    each.
     """
     if _all_entries(X, lambda values: ((values == 0) | (values == divisor)).all()):
         return BernoulliLikelihood
     low, high = _column_range(X)
+    small = not low.any() and high.max() <= _LARGEST_COUNT
+    if small and _counts_mostly_once(X):
+        return CountGaussianLikelihood
     with np.errstate(over="ignore"):
         ranges = (high - low)[high > low]
     if len(ranges) == 0:
         return IsotropicGaussianLikelihood
     if ranges.max() <= _SAME_UNIT * np.quantile(ranges, 0.25, method="lower"):
         return IsotropicGaussianLikelihood
-    small = not low.any() and high.max() <= _LARGEST_COUNT
     counts = small and _all_entries(X, lambda values: (values == np.rint(values)).all())
     return IsotropicGaussianLikelihood if counts else GaussianLikelihood
+
+
+def _counts_mostly_once(X: Any) -> bool:
+    """Whether X holds whole numbers, and half of those that are not 0 are 1.
+
+    Grey values are whole numbers too, but few of them are 1. The first million numbers tell, so
+    images are not read once more.
+    """
+    part = X[next(row_slices(X))]
+    values = _known(part.data if sp.issparse(part) else part)
+    present, once = int(np.count_nonzero(values)), int(np.count_nonzero(values == 1))
+    if present == 0 or 2 * once < present:
+        return False
+    return _all_entries(X, lambda values: (values == np.rint(values)).all())
 
 
 def _all_entries(X: Any, holds: Callable[[np.ndarray], Any]) -> bool:

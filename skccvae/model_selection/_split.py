@@ -75,7 +75,7 @@ class SplitJob:
                 codes, new = pca.transform(seen), pca.transform(held_out)
                 decoded = pca.inverse_transform(new)
                 nats = float("nan")
-                if model.likelihood_ in ("gaussian", "isotropic_gaussian"):
+                if model.likelihood_ in ("gaussian", "isotropic_gaussian", "count_gaussian"):
                     nats = float(pca.score(held_out) - np.log(units.scale).sum())
                 bounds = {"log_likelihood": nats, "elbo": nats}
                 between: Callable[..., NDArray[np.float64]] = pairwise_distances

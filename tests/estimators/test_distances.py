@@ -132,7 +132,7 @@ def test_ratios_are_those_of_the_rows_as_they_are():
         distance_metric=lambda rows: seen.append(rows) or cosine_distances(rows),
         **FAST,
     ).fit(counts)
-    assert vae.likelihood_ == "isotropic_gaussian"
+    assert vae.likelihood_ == "count_gaussian"
     assert np.sort(seen[0], axis=0) == pytest.approx(np.sort(counts, axis=0), abs=1e-5)
 
 

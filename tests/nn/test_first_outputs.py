@@ -20,6 +20,7 @@ CONSTANT = {
     "bernoulli": ([0.01, 0.3, 0.9], 1e-6),
     "gaussian": ([-2.0, 0.0, 1.5], 0.0),
     "isotropic_gaussian": ([-2.0, 0.0, 1.5], 0.0),
+    "count_gaussian": ([-2.0, 0.0, 1.5], 0.0),
     # Cohen's inverse of Langevin's function is exact to 5 %, of a logit with slope at most 1/12 and
     # up to l (l / 12) in all: at l = 5 that is 0.02.
     "continuous_bernoulli": ([0.03, 0.2, 0.5, 0.7, 0.96], 0.02),

@@ -12,6 +12,7 @@ from skccvae.nn.likelihoods._base import Likelihood
 from skccvae.nn.likelihoods._bernoulli import BernoulliLikelihood
 from skccvae.nn.likelihoods._categorical import CategoricalLikelihood
 from skccvae.nn.likelihoods._continuous_bernoulli import ContinuousBernoulliLikelihood
+from skccvae.nn.likelihoods._count_gaussian import CountGaussianLikelihood
 from skccvae.nn.likelihoods._counts import NegativeBinomialLikelihood, PoissonLikelihood
 from skccvae.nn.likelihoods._discretized_logistic import (
     DiscretizedLogistic,
@@ -26,6 +27,7 @@ __all__ = [
     "BernoulliLikelihood",
     "CategoricalLikelihood",
     "ContinuousBernoulliLikelihood",
+    "CountGaussianLikelihood",
     "DiscretizedLogistic",
     "DiscretizedLogisticLikelihood",
     "GaussianLikelihood",
@@ -45,6 +47,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
         BernoulliLikelihood,
         GaussianLikelihood,
         IsotropicGaussianLikelihood,
+        CountGaussianLikelihood,
         ContinuousBernoulliLikelihood,
         PoissonLikelihood,
         DiscretizedLogisticLikelihood,

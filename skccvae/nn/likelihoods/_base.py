@@ -343,6 +343,33 @@ class Likelihood(nn.Module):
 
     # --- the start ------------------------------------------------------------------------------
 
+    def start_units(self, x: Tensor) -> None:
+        """Learn from the rows of a start what `noise_units` are; by default there is nothing.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, p)
+            Rows in model units, without missing values.
+        """
+
+    def noise_units(self, x: Tensor) -> Tensor:
+        """Rows in units in which the noise of all directions is one: the rows by default.
+
+        A start at principal components looks for them there. A class may override it whose encoder
+        reads the rows as they are.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., n_inputs)
+            What the encoder reads of rows, or directions of such rows.
+
+        Returns
+        -------
+        Tensor of shape (..., n_inputs)
+            Their products with one symmetric matrix.
+        """
+        return x
+
     def start_outputs(self, x: Tensor) -> Tensor | None:
         """Outputs of an ideal decoder for the rows, to first order around the column means.
 

@@ -1,0 +1,107 @@
+"""Normal noise of counts under which the total of a row is known better than its parts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal
+
+from skccvae.nn.likelihoods._gaussian import HALF_LOG_TWO_PI, IsotropicGaussianLikelihood
+
+# Totals whose variance is a smaller share of their squared mean are one constant, rounded.
+_CONSTANT = 1e-9
+
+
+class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"):
+    r"""Isotropic normal columns, less the noise of their sum, which says how large a row is.
+
+    `PCA` subtracts the means of counts, and no component need hold the total of a row. Its
+    relatives without centring, such as `TruncatedSVD`, keep it: there a total weighs by its
+    distance from 0 and not from its mean. Here it does so as well. Where totals differ by little
+    and still tell much, as the numbers of atoms of molecules do, codes then hold them.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns p of X.
+    scale : Tensor of shape (n_features,), optional
+        The unit by which rows were divided, the same for every column; 1 by default.
+
+    Attributes
+    ----------
+    gain : Tensor of shape ()
+        Factor g >= 1 by which the noise of a row's total is smaller than the sum of independent
+        columns would have it. It is 1, and the noise isotropic, until `start_units` has seen rows:
+        with ``init="random"`` of an estimator, with ``missing="mask"``, in a list of likelihoods,
+        and where all rows have one total.
+
+    Notes
+    -----
+    With u the unit vector of equal entries, the covariance of the columns is
+
+    .. math:: \sigma^2 \left(I - (1 - g^{-2}) u u^T\right), \qquad
+        g^2 = \min\left(1 + \frac{m^2}{v}, 1 + p\right),
+
+    where m and v are the mean and the variance of the totals of rows, zero being the smallest entry
+    of each column. Multiplied by g, the totals have the mean square m^2 + v, as in a decomposition
+    without centring. The second number is reached where the noise of the total is about that of one
+    column.
+
+    References
+    ----------
+    Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 1999, eq. 2, which is
+    this law for g = 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skccvae.nn import CountGaussianLikelihood
+    >>> likelihood = CountGaussianLikelihood(3)
+    >>> likelihood.start_units(torch.tensor([[0.0, 2.0, 1.0], [1.0, 0.0, 1.0], [3.0, 0.0, 0.0]]))
+    >>> round(likelihood.gain.item(), 4)  # totals 3, 2, 3: 1 + 32 exceeds 1 + p
+    2.0
+    """
+
+    gain: Tensor
+
+    def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
+        super().__init__(n_features, scale)
+        self.register_buffer("gain", torch.ones(()))
+
+    def start_units(self, x: Tensor) -> None:
+        totals = x.double().sum(-1)
+        mean = totals.mean() - x.double().amin(0).sum()
+        variance = totals.var(correction=0)
+        square = torch.ones_like(variance)
+        if variance > _CONSTANT * mean.square():
+            square = (1 + mean.square() / variance).clamp(max=1 + self.n_features)
+        self.gain.copy_(square.sqrt())
+
+    def noise_units(self, x: Tensor) -> Tensor:
+        return x + (self.gain - 1) * x.mean(-1, keepdim=True)
+
+    def log_prob_terms(self, outputs: Tensor, x: Tensor) -> Tensor:
+        # Terms of columns in units of the noise; only for a gain of 1 are these the columns of X.
+        terms = super().log_prob_terms(self.noise_units(outputs), self.noise_units(x))
+        return terms + self.gain.log() / self.n_features
+
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        residual = x - outputs
+        scale = self.scale()[0]
+        total = residual.sum(-1).square() / self.n_features
+        square = residual.square().sum(-1) + (self.gain.square() - 1) * total
+        constant = self.n_features * (scale.log() + HALF_LOG_TWO_PI) - self.log_jacobian
+        return self.gain.log() - constant - 0.5 * square / scale.square()
+
+    def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
+        super().start_noise(self.noise_units(outputs), self.noise_units(x), share)
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        """Distribution of one row in model units, in memory of the order p^2 for a gain above 1."""
+        if self.gain == 1:
+            return super().distribution(outputs)
+        p = self.n_features
+        shrunk = torch.eye(p, dtype=outputs.dtype, device=outputs.device)
+        # The symmetric root of the covariance is I - (1 - 1/g) u u^T, times the scale.
+        shrunk = self.scale()[0] ** 2 * (shrunk - (1 - self.gain**-2) / p)
+        return MultivariateNormal(outputs, shrunk, validate_args=False)

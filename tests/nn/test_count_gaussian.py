@@ -1,0 +1,85 @@
+"""Noise of counts that leaves the total of a row: a density, its moments, and how it is found."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from skccvae.nn import CountGaussianLikelihood, IsotropicGaussianLikelihood
+
+COUNTS = torch.tensor(np.random.default_rng(0).poisson(0.4, (400, 6)), dtype=torch.float64)
+
+
+def likelihood_of(x, scale=1.0):
+    found = CountGaussianLikelihood(x.shape[1], torch.full((x.shape[1],), scale)).double()
+    found.start_units(x)
+    return found
+
+
+def test_the_density_is_that_of_a_normal_law_with_a_quieter_total():
+    unit = 0.5
+    likelihood = likelihood_of(COUNTS / unit, unit)
+    outputs = torch.zeros(6, dtype=torch.float64) + 0.1
+    gain, sigma, p = float(likelihood.gain), unit * likelihood.scale()[0].item(), 6
+    assert gain > 1.2
+    covariance = sigma**2 * (np.eye(p) - (1 - gain**-2) / p)
+    expected = multivariate_normal(unit * outputs.numpy(), covariance).logpdf(COUNTS.numpy())
+    with torch.no_grad():
+        rows = likelihood.log_prob(outputs, COUNTS / unit)
+        terms = likelihood.log_prob_terms(outputs, COUNTS / unit).sum(-1)
+        law = likelihood.distribution(outputs).log_prob(COUNTS / unit) - p * math.log(unit)
+    for found in (rows, terms, law):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)  # log of the scale is float32
+
+
+def test_totals_get_the_mean_square_that_they_have_without_centring():
+    totals = COUNTS.sum(1)
+    centred = COUNTS - COUNTS.mean(0)
+    likelihood = likelihood_of(centred)
+    assert float(likelihood.gain) ** 2 == pytest.approx(
+        float(totals.square().mean() / totals.var(correction=0)), rel=1e-5
+    )
+    inflated = likelihood.noise_units(centred).sum(1).square().mean()
+    assert float(inflated) == pytest.approx(float(totals.square().mean()), rel=1e-5)
+    across = torch.tensor([1.0, -1.0, 0.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    assert torch.equal(likelihood.noise_units(across), across)
+
+
+@pytest.mark.parametrize("rows", ["one total", "zeros", "untold"])
+def test_without_totals_that_differ_it_is_isotropic(rows):
+    x = torch.zeros(4, 3)
+    if rows != "zeros":
+        x = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 3.0]])
+    one, other = CountGaussianLikelihood(3), IsotropicGaussianLikelihood(3)
+    if rows != "untold":
+        one.start_units(x / 7)
+    assert float(one.gain) == 1.0
+    outputs = torch.zeros(4, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(one.log_prob(outputs, x), other.log_prob(outputs, x))
+        torch.testing.assert_close(
+            one.distribution(outputs).log_prob(x), other.distribution(outputs).log_prob(x)
+        )
+
+
+def test_a_total_is_known_no_better_than_a_column():
+    x = COUNTS.clone()
+    x[:, 0] += 1000 - x.sum(1)  # all totals are 1000
+    x[0, 0] += 1  # but for one
+    assert float(likelihood_of(x).gain) == pytest.approx(math.sqrt(7))
+
+
+def test_the_first_noise_is_that_of_both_the_total_and_the_rest():
+    """Of rows drawn from the law itself, the scale that a start finds is the law's."""
+    likelihood = likelihood_of(COUNTS)
+    likelihood.raw_scale.data.fill_(-0.02)
+    scale = float(likelihood.scale()[0])
+    torch.manual_seed(1)
+    rows = likelihood.distribution(torch.zeros(20000, 6, dtype=torch.float64)).sample()
+    likelihood.start_noise(torch.zeros_like(rows), rows, 0.0)
+    # 120 000 squares: a relative standard error of the scale of 0.2 %.
+    assert float(likelihood.scale()[0]) == pytest.approx(scale, rel=0.01)
