@@ -83,10 +83,10 @@ class BaseVAETransformer(
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
             Rows of n_features columns, or images with more than two dimensions, which are
-            flattened. A torch tensor may have any dtype and be on any device. Bytes (uint8) with
-            values above 1 are read as 8-bit intensities where the likelihood lives on [0, 1]. A
-            map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
-            ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
+            flattened. A torch tensor may have any dtype and be on any device. A table of Arrow or
+            polars is read as the pandas frame of its columns. Bytes (uint8) with values above 1 are
+            read as 8-bit intensities where the likelihood lives on [0, 1]. A map-style torch
+            ``Dataset`` of samples or ``(sample, label)`` tuples, and a ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
             (bytes only up to the first above 1), for what ``likelihood="auto"`` asks, for the
             scales of a Gaussian likelihood, and for the rows that a start at PCA looks at. A stream
             is a torch ``DataLoader``, or an ``IterableDataset`` of batches (n_samples, ...) or of

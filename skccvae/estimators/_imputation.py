@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skccvae._tables import as_frame, like_table
 from skccvae.estimators._holes import dense, filled, places_of_holes
 from skccvae.estimators._inference import InferenceMixin
 from skccvae.estimators._validation import validate_rows
@@ -50,7 +51,9 @@ class ImputationMixin(InferenceMixin):
             their dtype; columns of whole numbers and bools with holes become ``Float64``; columns
             of objects stay so. A list and a `Dataset` become an array. With a list of likelihoods
             all columns of a frame keep their dtype: whole numbers are rounded, bools are as they
-            are likelier, and a level is the likeliest one.
+            are likelier, and a level is the likeliest one. A table of Arrow or polars stays one,
+            with the types of its columns under the same conditions; decimals that are filled in
+            become float64.
 
         Raises
         ------
@@ -87,6 +90,7 @@ class ImputationMixin(InferenceMixin):
         >>> bool(abs(filled[0, 1] - 2.0) < 0.2), bool((filled[1:] == X[1:]).all())
         (True, True)
         """
+        given, X = X, as_frame(X)
         rows = self._rows_with_holes(X)
         seed = derive_seed(self._entropy, _IMPUTE)
         likelihood = self.net_.module_.likelihood
@@ -96,8 +100,8 @@ class ImputationMixin(InferenceMixin):
 
         values = self._at_holes(rows, seed, means)
         if self._input.columns is not None:
-            return self._input.columns.filled(X, rows, values)
-        return filled(X, rows, values, self._input.sample_shape)
+            return like_table(given, X, self._input.columns.filled(X, rows, values))
+        return like_table(given, X, filled(X, rows, values, self._input.sample_shape))
 
     @own_modes()
     def sample_missing(self, X, n_samples: int = 1, random_state=None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,12 @@ def rows_at_once(width: int) -> int:
     """How many rows of this many columns are encoded or decoded together."""
     # A multiple of 64 rows, so that a chunk ends where vector instructions end anyway.
     return min(_CHUNK, max(64, NUMBERS_IN_MEMORY // width // 64 * 64))
+
+
+def _in_polars(frame: Any) -> Any:
+    import polars as pl  # there, since scikit-learn is configured to return its frames
+
+    return pl.from_pandas(frame)
 
 
 class InferenceMixin(ModelMixin):
@@ -101,7 +108,8 @@ class InferenceMixin(ModelMixin):
             In the units and the shape that `fit` was given. With a list of likelihoods, float64, or
             objects if a level is text, and the likeliest level in each categorical column. After
             ``set_output(transform="pandas")`` a frame with the names and dtypes that the frame in
-            `fit` had and the index of X, whole numbers rounded and bools as they are likelier.
+            `fit` had and the index of X, whole numbers rounded and bools as they are likelier;
+            with ``"polars"`` the same as a frame of polars.
 
         Raises
         ------
@@ -159,14 +167,13 @@ class InferenceMixin(ModelMixin):
             rows[part] = self._input.units.invert(mean.cpu().numpy())
         rows = self._finite(rows, "inverse_transform")
         if self._input.columns is not None:
-            if frames and self._input.columns.dtypes and self._asks_for_pandas():
-                return self._input.columns.frame(rows, self._input.column_names)
+            wanted = output_config("transform", self)["dense"]
+            if frames and self._input.columns.dtypes and wanted in ("pandas", "polars"):
+                frame = self._input.columns.frame(rows, self._input.column_names)
+                return frame if wanted == "pandas" else _in_polars(frame)
             return self._input.columns.values(rows)
         shape = self._input.sample_shape
         return rows.reshape(len(rows), *shape) if shape else rows
-
-    def _asks_for_pandas(self) -> bool:
-        return output_config("transform", self)["dense"] == "pandas"
 
     # --- distributions and geometry -------------------------------------------------------------
 
