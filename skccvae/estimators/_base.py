@@ -86,19 +86,19 @@ class BaseVAETransformer(
             flattened. A torch tensor may have any dtype and be on any device. A table of Arrow or
             polars is read as the pandas frame of its columns. Bytes (uint8) with values above 1 are
             read as 8-bit intensities where the likelihood lives on [0, 1]. A map-style torch
-            ``Dataset`` of samples or ``(sample, label)`` tuples, and a ``numpy.memmap``, are read batch by batch, after some passes: for the range of the data
-            (bytes only up to the first above 1), for what ``likelihood="auto"`` asks, for the
-            scales of a Gaussian likelihood, and for the rows that a start at PCA looks at. A stream
-            is a torch ``DataLoader``, or an ``IterableDataset`` of batches (n_samples, ...) or of
-            rows (n_features,), each a tensor, an array or a sparse matrix, alone or in a tuple
-            ``(batch, labels)``; see the Notes.
+            ``Dataset`` of samples or ``(sample, label)`` tuples, and a ``numpy.memmap``, are read
+            batch by batch, after some passes: for the range of the data (bytes only up to the first
+            above 1), for what ``likelihood="auto"`` asks, for the scales of a Gaussian likelihood,
+            and for the rows that a start at PCA looks at. A stream is a torch ``DataLoader``, or an
+            ``IterableDataset`` of batches (n_samples, ...) or of rows (n_features,), each a tensor,
+            an array or a sparse matrix, alone or in a tuple ``(batch, labels)``; see the Notes.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Ignored, unless ``supervised_weight`` is positive; then NaN marks rows without label,
             and None takes the labels of a ``Dataset``.
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts, a finite number that is not negative. A row of weight 2
             counts as if it were there twice, and one of weight 0 as if it were not there at all.
-            Only ratios matter. None gives all rows the same weight.
+            Only ratios matter, up to 1e30. None gives all rows the same weight.
 
         Returns
         -------
@@ -110,7 +110,8 @@ class BaseVAETransformer(
         ValueError
             If X holds infinity, or NaN that is no missing value (see ``missing``), is empty, or
             leaves the support of the likelihood. If ``sample_weight`` has another length than X, is
-            negative or not finite anywhere, or is 0 everywhere.
+            negative or not finite anywhere, is 0 everywhere, or holds positive weights whose ratio
+            is above 1e30.
             If a stream is empty, or holds batches that differ in width, type or kind. If it comes
             with ``sample_weight``, ``early_stopping``, or a y that supervision would read.
         TypeError
