@@ -13,7 +13,7 @@ from skccvae.estimators._blocks import mixed_units
 from skccvae.estimators._budget import resolved
 from skccvae.estimators._contract import ContractMixin
 from skccvae.estimators._device import resolve_device
-from skccvae.estimators._distances import row_distances
+from skccvae.estimators._distances import check_pairs, row_distances
 from skccvae.estimators._early_stopping import EarlyStoppingMixin
 from skccvae.estimators._export import ExportMixin
 from skccvae.estimators._imputation import ImputationMixin
@@ -308,6 +308,9 @@ class BaseVAETransformer(
         index, held_out = np.arange(n_rows), None
         if self.early_stopping and use_validation:
             index, held_out = self._split(n_rows)
+        if self.distance_weight > 0:
+            check_pairs(len(index), n_rows)
+        if held_out is not None:
             if targets is not None:
                 warn_of_lonely_labels(targets, held_out)
         if weights is not None:

@@ -85,9 +85,9 @@ def checked_weights(sample_weight: Any, n_rows: int, training: bool = False) -> 
     if training and smallest / largest < _SMALLEST_RATIO:
         raise ValueError(
             f"sample_weight goes from {smallest:.3g} (without zeros) to {largest:.3g}. Training, "
-            f"in float32, takes weights w down to {_SMALLEST_RATIO:.0e} of the largest, beside which "
-            "smaller ones count for nothing. If the largest is a mistake, correct it; if such "
-            f"rows shall not count, pass np.where(w < {_SMALLEST_RATIO:.0e} * w.max(), 0, w)."
+            f"in float32, takes weights w down to {_SMALLEST_RATIO:.0e} of the largest, beside "
+            "which smaller ones count for nothing. If the largest is a mistake, correct it; if "
+            f"such rows shall not count, pass np.where(w < {_SMALLEST_RATIO:.0e} * w.max(), 0, w)."
         )
     return weights / largest
 
