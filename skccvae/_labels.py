@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skccvae._array_api import as_numpy
+from skccvae._tables import as_frame
 
 
 class Labels(NamedTuple):
@@ -51,6 +52,7 @@ def read_labels(y: Any, n_rows: int) -> list[Labels]:
         numbers, bools or text.
     """
     # Column by column: in one array, a column of text would turn the numbers into objects.
+    y = as_frame(y, "y")
     frame = hasattr(y, "iloc") and y.ndim == 2
     array = y if frame else _as_array(y)
     shape = array.shape

@@ -33,10 +33,10 @@ BESIDE_SEES = ("special", "manifolds")
 # a molecular encoder's rows are those of molecules, which stands on nothing of the house. A matrix
 # of true distances is checked by metrics.
 ALSO_SEES = {"estimators": {"metrics", "molecules"}, "model_selection": {"metrics"}}
-# What every floor that knows scikit-learn may import: its private names, arrays of other libraries,
-# and the labels of users.
+# What every floor that knows scikit-learn may import: its private names, arrays and tables of
+# other libraries, and the labels of users.
 SKLEARN = "_sklearn"
-GROUND = (SKLEARN, "_array_api", "_labels")
+GROUND = (SKLEARN, "_array_api", "_labels", "_tables")
 
 TRAINING_STEP = {"torch"}
 AROUND_IT = {"torch", "numpy", "scipy", "sklearn", "skorch", "tqdm", "joblib", "safetensors"}
@@ -46,7 +46,7 @@ THIRD_PARTY = {
     ),
     "nn": TRAINING_STEP | {"torch_geometric"},  # optional: graph.py imports it when it is used
     "training": AROUND_IT,
-    "estimators": AROUND_IT | {"pandas"},  # optional: frames of its users
+    "estimators": AROUND_IT | {"pandas", "polars"},  # optional: frames of its users
     "model_selection": {"numpy", "scipy", "sklearn", "joblib", "pandas"},
     "datasets": {"torch", "numpy", "scipy", "sklearn", "joblib", "tqdm", "pandas", "PIL", "rdkit"},
     "plotting": {"torch", "numpy", "scipy", "sklearn", "matplotlib", "plotly", "pandas", "rdkit"},
@@ -55,6 +55,7 @@ THIRD_PARTY = {
     SKLEARN: {"sklearn"},
     "_array_api": {"torch", "numpy", "sklearn"},
     "_labels": {"numpy", "sklearn"},
+    "_tables": {"numpy", "pandas", "pyarrow"},  # optional: tables of users
 }
 
 

@@ -13,7 +13,7 @@ from skccvae.estimators._blocks import mixed_units
 from skccvae.estimators._budget import resolved
 from skccvae.estimators._contract import ContractMixin
 from skccvae.estimators._device import resolve_device
-from skccvae.estimators._distances import row_distances
+from skccvae.estimators._distances import check_pairs, row_distances
 from skccvae.estimators._early_stopping import EarlyStoppingMixin
 from skccvae.estimators._export import ExportMixin
 from skccvae.estimators._imputation import ImputationMixin
@@ -83,7 +83,8 @@ class BaseVAETransformer(
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
             Rows of n_features columns, or images with more than two dimensions, which are
-            flattened. A torch tensor may have any dtype and be on any device. Bytes (uint8) with
+            flattened. A torch tensor may have any dtype and be on any device. An
+            Arrow or polars table is read as the pandas frame of its columns. Bytes (uint8) with
             values above 1 are read as 8-bit intensities if the support of the likelihood is [0, 1].
             A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
             ``numpy.memmap``, are read batch by batch. Before training, `fit` passes over them to
@@ -98,7 +99,7 @@ class BaseVAETransformer(
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts: a finite number that is not negative. A row of weight 2
             counts as if it appeared twice, and a row of weight 0 as if it were absent. Only the
-            ratios matter. None gives all rows the same weight.
+            ratios matter, and none may exceed 1e30. None gives all rows the same weight.
 
         Returns
         -------
@@ -111,7 +112,7 @@ class BaseVAETransformer(
             If X contains infinity, or NaN that does not stand for a missing value (see
             ``missing``), if X is empty, or if it leaves the support of the likelihood. If
             ``sample_weight`` differs from X in length, has an entry that is negative or not finite,
-            or is 0 everywhere. If a stream is empty, or its batches differ in width, type or kind.
+            is 0 everywhere, or has positive entries whose ratio is above 1e30. If a stream is empty, or its batches differ in width, type or kind.
             If a stream comes with ``sample_weight``, ``early_stopping``, or a y that supervision
             would read.
             with ``sample_weight``, ``early_stopping``, or a y that supervision would read.
@@ -313,6 +314,9 @@ class BaseVAETransformer(
         index, held_out = np.arange(n_rows), None
         if self.early_stopping and use_validation:
             index, held_out = self._split(n_rows)
+        if self.distance_weight > 0:
+            check_pairs(len(index), n_rows)
+        if held_out is not None:
             if targets is not None:
                 warn_of_lonely_labels(targets, held_out)
         if weights is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skccvae._sklearn import InvalidParameterError
+from skccvae.estimators._distances import FEWEST_ROWS
 from skccvae.estimators._model import ModelMixin
 from skccvae.estimators._molecules import describe_molecules, molecular_graph, same_setting
 from skccvae.estimators._validation import check_objective
@@ -33,10 +34,11 @@ class ContractMixin(ModelMixin, BaseEstimator):
                 raise
             raise InvalidParameterError(f"{error} {hint}") from None
         check_objective(self.objective, self.free_bits)
-        if self.distance_weight > 0 and self.batch_size == 1:
+        few = not isinstance(self.batch_size, str) and self.batch_size < FEWEST_ROWS
+        if self.distance_weight > 0 and few:
             raise ValueError(
-                "distance_weight compares the rows of a batch with each other, and batch_size=1 "
-                "leaves none to compare. Use larger batches."
+                "distance_weight compares the distances of the rows of a batch, which takes three "
+                f"rows; batch_size={self.batch_size} leaves none to compare. Use larger batches."
             )
 
     def _check_structure(self) -> None:

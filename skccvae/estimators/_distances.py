@@ -16,6 +16,8 @@ from skccvae.training import RowScaling
 # Lengths, which depend on the units of the columns. Others look at angles and shares of the whole,
 # which a shift of the columns would change.
 _LENGTHS = ("euclidean", "l2", "cityblock", "manhattan", "l1")
+# Two rows have one distance, and the stress is 0: it is proportional to any other.
+FEWEST_ROWS = 3
 # Of the largest distance; distances by a matrix product in float32 are off by less.
 _ROUNDING = 1e-2
 
@@ -46,6 +48,25 @@ def row_distances(
     if metric in _LENGTHS:
         return partial(_of_inputs, ROW_DISTANCES[metric])
     return partial(_of_filled_rows, ROW_DISTANCES[metric], units)
+
+
+def check_pairs(n_trained: int, n_rows: int) -> None:
+    """Refuse a training whose rows have no distances.
+
+    Parameters
+    ----------
+    n_trained : int
+        Rows that are trained on.
+    n_rows : int
+        Rows of X with a weight above 0.
+    """
+    if n_trained < FEWEST_ROWS:
+        raise ValueError(
+            "distance_weight compares the distances of rows, which takes three rows to train on; X "
+            f"has n_samples={n_rows}"
+            + f", of which early_stopping leaves {n_trained}" * (n_trained < n_rows)
+            + ". Pass more rows, or set distance_weight=0."
+        )
 
 
 def _of_inputs(metric: Callable[[Tensor], Tensor], inputs: Tensor, x: Tensor) -> Tensor:

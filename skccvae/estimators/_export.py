@@ -47,8 +47,7 @@ class ExportMixin(ModelMixin):
         TypeError
             If X was molecules, which are text or objects and not tensors.
         ValueError
-            With ``missing="mask"``, because `transform` decodes and encodes rows with holes once
-            more. If the levels of a categorical column are not the numbers 0, 1, 2, ...
+            If the levels of a categorical column are not the numbers 0, 1, 2, ...
 
         Notes
         -----
@@ -61,8 +60,11 @@ class ExportMixin(ModelMixin):
         rows. The division by a column's scale, the last layer of the encoder and the ambient points
         are computed in float64, as in the methods, so do not convert the modules with ``.half()``.
 
+        With ``missing="mask"``, NaN is a value that was not observed, as in `transform`. The encoder
+        then contains a decoder as well, which fills the row in so that it can be encoded again.
+
         A graph cannot raise an error about a value. A row of X that contains infinity, or NaN where
-        the likelihood has no missing values, becomes a row of NaN. So do latent points that do not
+        there are no missing values, becomes a row of NaN. So do latent points that do not
         exist in the chart: the zero vector on a sphere, a vector outside the cone over a
         hyperboloid, and coordinates on or outside the ball. Check the result for NaN.
 
@@ -97,11 +99,6 @@ class ExportMixin(ModelMixin):
                 "molecules. Fit one with encoder='mlp' on "
                 "skccvae.molecules.FingerprintTransformer().fit_transform(smiles), and use its "
                 "to_torch on such rows."
-            )
-        if self._structure["missing"] == "mask":
-            raise ValueError(
-                "to_torch makes modules for complete rows, but this estimator was fitted with "
-                "missing='mask'. Fill the rows with `impute`, and fit one with missing='error'."
             )
         columns = self._input.columns
         if columns is not None and (strange := columns.not_coded()):
@@ -213,21 +210,34 @@ class LatentEncoder(nn.Module):
 
     def __init__(self, model: VAE, units: RowScaling, manifold: Manifold, coordinates: str) -> None:
         super().__init__()
-        del model.decoder
+        if not model.missing:
+            del model.decoder  # rows with holes are filled in by it
         self.units, self.model = ModelUnits(units), model
         self.manifold, self.coordinates = manifold, coordinates
-        self.allow_nan = type(model.likelihood).allow_nan
+        self.allow_nan = type(model.likelihood).allow_nan or model.missing
 
     def forward(self, X: Tensor) -> Tensor:
         rows = X.flatten(1)
-        # Float32 from here on: runtimes have few functions for float64.
-        params = self.model.encode_in_double(self.units(rows)).float()
-        points = self.model.latent.location(params)
+        x = self._in_model_units(rows)
+        points = self._location(x)
+        if self.model.missing:
+            points = self._location(self.model.filled_at(points, x))
         Z = self.manifold.to_chart(points, self.coordinates, check=False)
         if self.coordinates == "stereographic":
             Z = inside_the_ball(self.manifold, Z)
         # Not left to the networks: the largest of 0 and NaN is 0 in some runtimes.
         return torch.where(_readable(rows, self.allow_nan), Z, math.nan)
+
+    def _in_model_units(self, rows: Tensor) -> Tensor:
+        if not self.model.missing:
+            return self.units(rows)
+        # Thresholds and bounds do not keep NaN, or not in all runtimes.
+        missing = rows.isnan()
+        return torch.where(missing, math.nan, self.units(torch.where(missing, 0.0, rows)))
+
+    def _location(self, x: Tensor) -> Tensor:
+        # Float32 from here on: runtimes have few functions for float64.
+        return self.model.latent.location(self.model.encode_in_double(x).float())
 
 
 class LatentDecoder(nn.Module):

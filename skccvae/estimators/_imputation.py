@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skccvae._tables import as_frame, like_table
 from skccvae.estimators._holes import dense, filled, places_of_holes
 from skccvae.estimators._inference import InferenceMixin
 from skccvae.estimators._validation import validate_rows
@@ -50,7 +51,9 @@ class ImputationMixin(InferenceMixin):
             keep their dtype, columns of whole numbers and bools with holes become ``Float64``, and
             columns of objects remain so. A list and a `Dataset` become an array. With a list of
             likelihoods all columns of a frame keep their dtype: whole numbers are rounded, a bool
-            is the more likely value, and a level is the most likely one.
+            is the more likely value, and a level is the most likely one. An Arrow or polars table
+            keeps its kind, and its dtypes under the same conditions. Decimals that are filled in
+            become float64.
 
         Raises
         ------
@@ -86,6 +89,7 @@ class ImputationMixin(InferenceMixin):
         >>> bool(abs(filled[0, 1] - 2.0) < 0.2), bool((filled[1:] == X[1:]).all())
         (True, True)
         """
+        given, X = X, as_frame(X)
         rows = self._rows_with_holes(X)
         seed = derive_seed(self._entropy, _IMPUTE)
         likelihood = self.net_.module_.likelihood
@@ -95,8 +99,8 @@ class ImputationMixin(InferenceMixin):
 
         values = self._at_holes(rows, seed, means)
         if self._input.columns is not None:
-            return self._input.columns.filled(X, rows, values)
-        return filled(X, rows, values, self._input.sample_shape)
+            return like_table(given, X, self._input.columns.filled(X, rows, values))
+        return like_table(given, X, filled(X, rows, values, self._input.sample_shape))
 
     @own_modes()
     def sample_missing(self, X, n_samples: int = 1, random_state=None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,12 @@ def rows_at_once(width: int) -> int:
     """How many rows with this many columns are encoded or decoded together."""
     # A multiple of 64 rows, so that a chunk ends where vector instructions end anyway.
     return min(_CHUNK, max(64, NUMBERS_IN_MEMORY // width // 64 * 64))
+
+
+def _in_polars(frame: Any) -> Any:
+    import polars as pl  # there, since scikit-learn is configured to return its frames
+
+    return pl.from_pandas(frame)
 
 
 class InferenceMixin(ModelMixin):
@@ -102,7 +109,8 @@ class InferenceMixin(ModelMixin):
             dtype is float64, or object if a level is text, and each categorical column holds the
             most likely level. After ``set_output(transform="pandas")`` the result is a frame with
             the index of X and the names and dtypes of the frame in `fit`; whole numbers are
-            rounded, and a bool is the more likely value.
+            rounded, and a bool is the more likely value. With ``"polars"`` it is a polars frame of
+            the same kind.
 
         Raises
         ------
@@ -160,14 +168,13 @@ class InferenceMixin(ModelMixin):
             rows[part] = self._input.units.invert(mean.cpu().numpy())
         rows = self._finite(rows, "inverse_transform")
         if self._input.columns is not None:
-            if frames and self._input.columns.dtypes and self._asks_for_pandas():
-                return self._input.columns.frame(rows, self._input.column_names)
+            wanted = output_config("transform", self)["dense"]
+            if frames and self._input.columns.dtypes and wanted in ("pandas", "polars"):
+                frame = self._input.columns.frame(rows, self._input.column_names)
+                return frame if wanted == "pandas" else _in_polars(frame)
             return self._input.columns.values(rows)
         shape = self._input.sample_shape
         return rows.reshape(len(rows), *shape) if shape else rows
-
-    def _asks_for_pandas(self) -> bool:
-        return output_config("transform", self)["dense"] == "pandas"
 
     # --- distributions and geometry -------------------------------------------------------------
 
@@ -310,6 +317,11 @@ class InferenceMixin(ModelMixin):
             # code, for as long as a traceback keeps this generator alive.
             with torch.inference_mode():
                 params = module.encode_in_double(batch.x, batch.extra)
+                # Tried on accuracy of logistic regression on codes of rows with 30 % holes: filling
+                # by the mean of `impute` gains .003 (wine, 60 seeds), .002 (breast cancer, 15) and
+                # .001 (digits, 6) for 64 to 1024 decodings a row. A third encoding gains .002 on
+                # wine and loses .002 on breast cancer. More holes, drawn anew in each training
+                # step, gain .003 on wine and lose .04 on breast cancer (5).
                 if again and module.missing and bool(batch.x.isnan().any()):
                     filled = module.filled_at(module.latent.location(params), batch.x)
                     params = module.encode_in_double(filled, batch.extra)

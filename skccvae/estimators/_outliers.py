@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, Subset
 
 from skccvae._array_api import as_numpy
 from skccvae._sklearn import HasMethods, Interval, StrOptions, fit_context, safe_indexing
+from skccvae._tables import as_frame
 from skccvae.estimators._base import BaseVAETransformer
 from skccvae.estimators._blocks import chosen_blocks
 from skccvae.estimators._columns import known_levels
@@ -222,7 +223,7 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
 
     def _held_out_offset(self, fitted: Any, X: Any) -> float:
         """Threshold from scores of rows that the scoring model has not seen."""
-        (X,) = indexable(as_numpy(X))
+        (X,) = indexable(as_frame(as_numpy(X)))
         n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         if n_rows < 2:
             raise ValueError(

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from skccvae._array_api import as_numpy
+from skccvae._tables import as_frame
 from skccvae.estimators._validation import without_mask
 
 
@@ -90,6 +91,7 @@ def read_item(item: Any, *, rows_too: bool, molecules: bool, shape: Any) -> tupl
         If a row has no numbers.
     """
     X, y = _parted(item, molecules)
+    X = as_frame(X, "it")
     names = tuple(X.columns) if hasattr(X, "iloc") and hasattr(X, "columns") else None
     if molecules:
         is_row = isinstance(X, str) or not hasattr(X, "__len__")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skccvae.estimators._distances import FEWEST_ROWS
 from skccvae.estimators._streams import RowStream, naming
 from skccvae.estimators._validation import validate_rows
 from skccvae.training import RandomStream, StreamBatches
@@ -64,6 +65,7 @@ def stream_batches(estimator: Any, stream: RowStream, random: RandomStream) -> S
     """Batches for the training of an estimator whose units are known."""
 
     def read() -> Iterator[tuple[Any, np.ndarray | None]]:
+        largest = 0
         for number, block in enumerate(stream.blocks()):
             with naming(f"Batch {number} of {stream.name}"):
                 X = validate_rows(estimator, block.rows, reset=False)
@@ -72,7 +74,15 @@ def stream_batches(estimator: Any, stream: RowStream, random: RandomStream) -> S
                 if estimator._targets is not None:
                     labels = check_labels(block.y)
                     targets = estimator._targets.transform(labels, block.n_rows)
+            largest = max(largest, block.n_rows)
             yield X, targets
+        if largest < FEWEST_ROWS and estimator.distance_weight > 0:
+            raise ValueError(
+                "distance_weight compares the distances of the rows of a batch, which takes three "
+                f"rows; the largest batch of {stream.name} has n_samples={largest}. Give its "
+                "DataLoader a larger batch_size, or let an IterableDataset yield larger batches, "
+                "or single rows of shape (n_features,), which become batches of batch_size."
+            )
 
     return StreamBatches(
         read,

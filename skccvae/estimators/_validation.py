@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from skccvae._array_api import as_numpy
 from skccvae._labels import is_missing
+from skccvae._tables import as_frame
 from skccvae.estimators._blocks import check_blocks, mixed_rows, wanted_blocks
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
@@ -159,7 +160,8 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         Learns the specification of X (``n_features_in_``, ``feature_names_in_`` and ``_input``), or
         compares X with it.
     X : array-like, sparse or torch Dataset
-        X as the user passed it. Tensors and arrays of other libraries become NumPy arrays here.
+        X as the user passed it. Tensors and arrays of other libraries become NumPy arrays here,
+        and Arrow and polars tables become frames.
     reset : bool
         Whether the estimator sees data for the first time.
 
@@ -169,7 +171,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         Numbers without infinity, and without NaN unless the likelihood accepts it. The rows of a
         Dataset are checked as they are read.
     """
-    X = as_numpy(X)
+    X = as_frame(as_numpy(X))
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     shape: tuple[int, ...] | None = None
     blocks, columns = wanted_blocks(estimator, X, reset=reset), None

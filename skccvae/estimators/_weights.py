@@ -11,6 +11,10 @@ from skccvae._sklearn import check_sample_weight, safe_indexing
 from skccvae.estimators._validation import without_mask
 from skccvae.training import DatasetRows, MappedRows, RowWeights, is_memory_mapped
 
+# Weights of a training are float32, in units of their mean over the rows that are trained on. Rows
+# that are held out may be heavier than that by the inverse, and losses need room above.
+_SMALLEST_RATIO = 1e-30
+
 
 class WeightedRows(NamedTuple):
     """The rows whose weight is not 0.
@@ -33,7 +37,7 @@ class WeightedRows(NamedTuple):
     numbers: np.ndarray | None
 
 
-def checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+def checked_weights(sample_weight: Any, n_rows: int, training: bool = False) -> np.ndarray:
     """A user's weights as float64, scaled so that the largest is 1.
 
     Parameters
@@ -42,6 +46,8 @@ def checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
         One number stands for all rows.
     n_rows : int
         Number of rows that the weights belong to.
+    training : bool, default=False
+        Whether a model is trained with them, which bounds their ratios.
 
     Returns
     -------
@@ -51,7 +57,8 @@ def checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the weights have another shape, any is negative or not finite, or all are 0.
+        If the weights have another shape, any is negative or not finite, or all are 0. For training,
+        also if the ratio of two positive weights is above 1e30.
 
     Examples
     --------
@@ -61,15 +68,26 @@ def checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     """
     given = as_numpy(without_mask(sample_weight, "sample_weight"))
     # Only the number of rows is asked of the second argument, and with torch tensors its library.
-    weights = check_sample_weight(
-        given, np.empty((n_rows, 0)), dtype=np.float64, ensure_non_negative=True
-    )
-    largest = weights.max()
-    if not 0 < largest < np.inf:
-        problem = "zero for every row" if largest == 0 else f"{largest} somewhere"
+    try:
+        weights = check_sample_weight(
+            given, np.empty((n_rows, 0)), dtype=np.float64, ensure_non_negative=True
+        )
+        if not 0 < weights.max() < np.inf:  # a number for all rows is not looked at
+            raise ValueError(
+                f"sample_weight is {weights.max()}, which is not finite or not above 0."
+            )
+    except ValueError as error:
         raise ValueError(
-            f"sample_weight is {problem}. Weights must be finite, and above 0 for at least one "
-            "row. Pass None to give all rows the same weight."
+            f"{error} Expected {n_rows} finite weights, none of them negative and at least one above 0. "
+            "Pass None to give all rows the same weight."
+        ) from error
+    largest, smallest = weights.max(), weights[weights > 0].min()
+    if training and smallest / largest < _SMALLEST_RATIO:
+        raise ValueError(
+            f"sample_weight goes from {smallest:.3g} (without zeros) to {largest:.3g}. Training, "
+            f"in float32, accepts weights w from {_SMALLEST_RATIO:.0e} of the largest on; "
+            "smaller ones would have no effect. If the largest is a mistake, correct it; to "
+            f"leave such rows out, pass np.where(w < {_SMALLEST_RATIO:.0e} * w.max(), 0, w)."
         )
     return weights / largest
 
@@ -92,7 +110,7 @@ def weighted_rows(X: Any, y: Any, sample_weight: Any, wants_y: bool) -> Weighted
     -------
     WeightedRows
     """
-    weights = checked_weights(sample_weight, X.shape[0])
+    weights = checked_weights(sample_weight, X.shape[0], training=True)
     numbers = None
     if not weights.all():
         numbers = np.flatnonzero(weights)

@@ -134,6 +134,8 @@ def molecule_column(X: Any) -> list[Any]:
 
 def _column(X: Any, wanted: str) -> list[Any]:
     """The entries of a column as they are. Errors begin with a description of the input wanted."""
+    if hasattr(X, "to_pylist") and not hasattr(X, "shape"):  # an array of Arrow
+        return list(X.to_pylist())
     if not hasattr(X, "shape"):
         if not hasattr(X, "__iter__"):
             raise TypeError(f"{wanted}; got {type(X).__name__}.")

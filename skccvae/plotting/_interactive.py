@@ -13,7 +13,7 @@ from skccvae._labels import is_missing
 from skccvae.manifolds import ConstantCurvature, Manifold, constant_curvature
 from skccvae.plotting import _maps as maps
 from skccvae.plotting import _surfaces as surfaces
-from skccvae.plotting._panels import facing, title_of
+from skccvae.plotting._panels import title_of
 from skccvae.plotting._style import colour_values, require_plotly
 from skccvae.plotting._theme import COLOURS
 
@@ -34,6 +34,7 @@ _MARKERS_3D = ("circle", "diamond", "square", "cross", "circle-open", "square-op
 def interactive_map(
     parts: Sequence[tuple[ConstantCurvature, Array]],
     y: NDArray[Any] | None,
+    order: dict[Any, int],
     *,
     kind: str,
     dims: Any,
@@ -58,7 +59,7 @@ def interactive_map(
     figure = go.Figure()
     for line in _grid(go, space, places, name):
         figure.add_trace(line)
-    for trace in _point_traces(go, places, y, y_kind, texts):
+    for trace in _point_traces(go, places, y, y_kind, texts, order):
         figure.add_trace(trace)
     title = _title(whole, name, dims)
     figure.update_layout(title=title, template="simple_white", width=720, height=640)
@@ -68,7 +69,7 @@ def interactive_map(
         figure.update_yaxes(visible=False, scaleanchor="x")
         return figure
     globe = name == "3d" and space.curvature > 0
-    eye = 1.3 * facing(places) if globe else _EYES[name]
+    eye = 1.3 * maps.facing(places) if globe else _EYES[name]
     camera = {"eye": dict(zip("xyz", eye.tolist(), strict=True))}
     hidden = {"visible": False}
     axes = {"xaxis": hidden, "yaxis": hidden, "zaxis": hidden}
@@ -163,7 +164,12 @@ def _hover_texts(
 
 
 def _point_traces(
-    go: Any, places: Array, y: NDArray[Any] | None, y_kind: str, texts: NDArray[Any]
+    go: Any,
+    places: Array,
+    y: NDArray[Any] | None,
+    y_kind: str,
+    texts: NDArray[Any],
+    order: dict[Any, int],
 ) -> list[Any]:
     """One trace for each class, or one for all numbers."""
     three = places.shape[1] == 3
@@ -179,7 +185,7 @@ def _point_traces(
 
     if y is None:
         return [trace(np.arange(len(places)), "points", color=COLOURS[0])]
-    names, values = colour_values(y, y_kind)
+    names, values = colour_values(y, y_kind, order)
     found = []
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
@@ -218,6 +224,7 @@ class InteractiveMap:
     manifold: Manifold
     y: NDArray[Any] | None
     points: Array
+    _order: dict[Any, int]
 
     def _parts(self, points: Array) -> list[tuple[ConstantCurvature, Array]]:
         raise NotImplementedError
@@ -280,5 +287,5 @@ class InteractiveMap:
         """
         arguments: Any = {"kind": kind, "dims": dims, "factor": factor}
         return interactive_map(
-            self._parts(self.points), self.y, hover=hover, y_kind=y_kind, **arguments
+            self._parts(self.points), self.y, self._order, hover=hover, y_kind=y_kind, **arguments
         )

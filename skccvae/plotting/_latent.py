@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from skccvae._array_api import as_numpy
+from skccvae._tables import as_frame
 from skccvae.manifolds import ConstantCurvature, Manifold, Product
 from skccvae.plotting import _maps as maps
 from skccvae.plotting import _regions as regions
@@ -17,7 +18,7 @@ from skccvae.plotting._interactive import InteractiveMap
 from skccvae.plotting._latent_panel import Regions, draw_panel, regions_of
 from skccvae.plotting._model import ambient_points, find_model, posterior_of
 from skccvae.plotting._panels import check_view, map_of, title_of
-from skccvae.plotting._style import as_labels, colour_values, make_axes
+from skccvae.plotting._style import as_labels, colour_values, make_axes, merge_style, order_of
 
 KINDS = ("auto", "plane", "hammer", "3d", "disk")
 
@@ -41,7 +42,8 @@ class LatentDisplay(InteractiveMap):
         Space of the points.
     y : array-like of shape (n_points,), default=None
         Classes or numbers that colour the points. Points with a missing label (NaN, None,
-        ``pandas.NA``) or an infinite number are grey.
+        ``pandas.NA``) or an infinite number are grey. Classes of a
+        pandas category dtype keep its order; others are sorted.
     posterior : torch Distribution, default=None
         Posteriors of some of the points, as ``posterior_distribution`` of an estimator returns
         them, for ``plot(uncertainty=True)``: batch shape (n_rows,), event shape (ambient_dim,).
@@ -74,7 +76,8 @@ class LatentDisplay(InteractiveMap):
 
     Notes
     -----
-    A sphere has no natural north pole, so the map is rotated to keep points away from its edge.
+    A sphere has no natural north pole. Its map, like the globe, turns the side with the points to
+    the middle, or another way if that leaves fewer points near the edge of the map.
 
     If all points are in the inner half of the Poincare disk, the plot shows only that half. A few
     points far from all others do not determine the scale. They are drawn as hollow markers at the
@@ -115,6 +118,7 @@ class LatentDisplay(InteractiveMap):
         self.points = np.asarray(manifold.from_chart(torch.from_numpy(array), "ambient").numpy())
         self.manifold = manifold
         self.y = as_labels(y, len(array))
+        self._order = order_of(as_frame(y, "y"))
         self.posterior, self.posterior_rows = posterior, posterior_rows
         if posterior is not None:
             self.posterior_rows = regions.check_posterior(posterior, posterior_rows, self.points)
@@ -248,7 +252,8 @@ class LatentDisplay(InteractiveMap):
             Whether a plane, a line or an enlarged disk may leave out points more than twice as far
             from the origin as 95 % of all points. They are drawn as hollow markers at its edge.
         colorbar, legend : bool, default=True
-            Whether there is a colour bar for numbers, and a legend for classes.
+            Whether there is a colour bar for numbers, and a legend for classes. There is none for
+            colours of your own (``color`` or ``c``).
         **kwargs : dict
             Passed to ``scatter``, such as ``s=20`` or ``alpha=0.5``.
 
@@ -283,7 +288,9 @@ class LatentDisplay(InteractiveMap):
             three_d=[k == "3d" for k in kinds],
             widths=[1.75 if k == "hammer" else 1.0 for k in kinds],
         )
-        names, values = (None, None) if self.y is None else colour_values(self.y, y_kind)
+        names = values = None
+        if self.y is not None:
+            names, values = colour_values(self.y, y_kind, self._order)
         class_labels = where_to_name(class_labels, names)
         options: Any = {"view": view, "clip": clip_outliers, "style": kwargs}
         options["name_on_map"] = class_labels == "map"
@@ -297,12 +304,16 @@ class LatentDisplay(InteractiveMap):
             if lines is not None:
                 self.regions_.append(lines)
             panel.set_title(title_of(parts[number][0], kinds[number], dims), fontsize=13)
-        if values is not None and names is None and colorbar:
+        from matplotlib.collections import PathCollection  # here, behind the check that it is there
+
+        # What would explain colours that are the user's own.
+        explained = not {"c", "color"} & set(merge_style({}, kwargs, PathCollection))
+        if values is not None and names is None and colorbar and explained:
             bar = self.figure_.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02, panchor=False)
             self.colorbar_ = bar
             bar.solids.set_alpha(1)
         wanted = class_labels == "legend" or class_labels == "map" and "3d" in kinds
-        if names is not None and legend and wanted:
+        if names is not None and legend and wanted and explained:
             draw_legend(axes[-1], names, values, widen=ax is None)
         self.ax_ = np.array(axes, dtype=object) if product else axes[0]
         return self

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skccvae._array_api import as_numpy
+from skccvae._tables import as_frame
 from skccvae.manifolds import Manifold
 
 
@@ -93,6 +94,7 @@ def posterior_of(estimator: Any, X: Any, rows: NDArray[np.int64]) -> Any:
 
 def _take(X: Any, rows: NDArray[np.int64]) -> Any:
     """Some rows of what a user passes as X."""
+    X = as_frame(X)
     if hasattr(X, "iloc"):
         return X.iloc[rows]
     if hasattr(X, "tocsr"):

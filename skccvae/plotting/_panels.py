@@ -89,7 +89,7 @@ def draw_map(
     if kind in ("hammer", "3d"):
         directions = points / space.radius_
         if kind == "3d":
-            maps.draw_globe(ax, facing(directions) if view is None else maps.direction(*view))
+            maps.draw_globe(ax, maps.facing(directions) if view is None else maps.direction(*view))
             return DrawnMap(lambda p, rows: p / space.radius_, None)
         maps.draw_hammer_grid(ax)
         turn = maps.centring_rotation(directions).T / space.radius_
@@ -144,23 +144,6 @@ def at_the_edge(places: Array, drawn: DrawnMap, kind: str) -> tuple[NDArray[np.b
     outside = away > drawn.limit
     shrink = np.where(outside, 0.98 * drawn.limit / np.maximum(away, 1e-300), 1.0)
     return outside, places * shrink[:, None]
-
-
-def facing(directions: Array) -> Array:
-    """Unit vector towards the viewer of a globe.
-
-    If the points are on one side of the globe, it is their mean direction. Otherwise it is the
-    direction from a grid that most of the points face, each weighted by the cosine of its angle.
-    """
-    lon = np.radians(np.arange(0, 360, 10))[:, None]
-    lat = np.radians(np.arange(-60.0, 61.0, 10.0))
-    grid = np.stack(
-        [np.cos(lon) * np.cos(lat), np.sin(lon) * np.cos(lat), np.sin(lat) + 0 * lon], -1
-    ).reshape(-1, 3)
-    mean = directions.mean(axis=0)
-    length = float(np.linalg.norm(mean))
-    views = np.concatenate([mean[None] / length, grid]) if length > 1e-9 else grid
-    return np.asarray(views[int(np.argmax(np.maximum(directions @ views.T, 0).sum(axis=0)))])
 
 
 def check_view(view: Any, kinds: list[str]) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skccvae._array_api import as_numpy
+from skccvae._tables import as_frame
 from skccvae.plotting._images import as_images, find_image_shape, mosaic, to_unit, value_range
 from skccvae.plotting._model import decode, find_model
 from skccvae.plotting._style import make_axes, merge_style, require_pyplot
@@ -127,6 +128,7 @@ class ReconstructionDisplay:
         model, transformer = find_model(estimator, required=False)
         if n_images < 1:
             raise ValueError(f"n_images must be at least 1; got {n_images!r}.")
+        X = as_frame(X)
         if hasattr(X, "iloc"):
             rows = X.iloc[:n_images]
         else:

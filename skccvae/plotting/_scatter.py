@@ -58,7 +58,8 @@ def scatter(
     # Hundreds of points or tens of thousands should both remain distinguishable.
     size = float(np.clip(18000 / len(places), 4, 24))
     style: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidth": 0, "zorder": 2}
-    if values is not None and names is None:
+    own = {"c", "color"} & set(merge_style({}, kwargs, PathCollection))
+    if values is not None and names is None and not own:
         # One scale of colours for all panels, whichever points these show.
         style |= {"cmap": colour_map(), "vmin": np.nanmin(values), "vmax": np.nanmax(values)}
         norm = kwargs.get("norm")

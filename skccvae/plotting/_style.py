@@ -137,8 +137,17 @@ def as_labels(y: ArrayLike | None, n: int) -> NDArray[Any] | None:
     return labels
 
 
+def order_of(y: Any) -> dict[Any, int]:
+    """Place of each category of a pandas category dtype; empty if y has another dtype."""
+    column = y.iloc[:, 0] if getattr(y, "ndim", 1) == 2 and hasattr(y, "iloc") else y
+    dtype: Any = getattr(column, "dtype", None)
+    if not (hasattr(dtype, "categories") and hasattr(dtype, "ordered")):
+        return {}
+    return {category: place for place, category in enumerate(dtype.categories.tolist())}
+
+
 def colour_values(
-    y: NDArray[Any], kind: str = "auto"
+    y: NDArray[Any], kind: str = "auto", order: dict[Any, int] | None = None
 ) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
     """Read the result of `as_labels` as classes or as numbers.
 
@@ -150,11 +159,13 @@ def colour_values(
         Labels.
     kind : {"auto", "classes", "numbers"}
         How to read them.
+    order : dict, optional
+        Places of classes, as `order_of` finds them.
 
     Returns
     -------
     names : ndarray or None
-        Names of the classes, or None for numbers.
+        Names of the classes, in their order or sorted, or None for numbers.
     values : ndarray of shape (n,)
         The position of each row's class in `names`, or its number. NaN for rows without a label and
         for infinite numbers, which have no place on a colour scale.
@@ -180,5 +191,10 @@ def colour_values(
             values[known] = found
             return None, values
         found = found.astype(np.int64) if whole else found  # for names without decimals
-    names, values[known] = np.unique(found, return_inverse=True)
+    names, places = np.unique(found, return_inverse=True)
+    if order:
+        sort = np.array([order.get(name, len(order)) for name in names.tolist()])
+        turn = np.argsort(sort, kind="stable")
+        names, places = names[turn], np.argsort(turn)[places]
+    values[known] = places
     return names, values

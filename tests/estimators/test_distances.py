@@ -7,11 +7,13 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from scipy.stats import pearsonr
 from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import cosine_distances, nan_euclidean_distances
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import skccvae
 from skccvae import (
@@ -232,9 +234,62 @@ def test_values_out_of_range(parameter, value):
         GaussianVAETransformer(**{parameter: value}).fit(np.eye(10))
 
 
-def test_batches_of_one_row_have_no_distances(tree):
-    with pytest.raises(ValueError, match="batch_size=1 leaves none to compare"):
-        GaussianVAETransformer(distance_weight=1.0, batch_size=1, **FAST).fit(tree.data)
+@pytest.mark.parametrize("size", [1, 2])
+def test_batches_of_one_or_two_rows_have_no_distances_to_compare(tree, size):
+    with pytest.raises(ValueError, match=f"batch_size={size} leaves none to compare"):
+        GaussianVAETransformer(distance_weight=1.0, batch_size=size, **FAST).fit(tree.data)
+
+
+class Parts(IterableDataset):
+    """Batches of so many rows, or single rows, and if wanted three rows at the end."""
+
+    def __init__(self, X, size=1, rows=False, three=False):
+        self.X, self.size, self.rows, self.three = X, size, rows, three
+
+    def __iter__(self):
+        if self.rows:
+            yield from self.X[:20]
+        else:
+            yield from (self.X[k : k + self.size] for k in range(0, 20, self.size))
+        if self.three:
+            yield self.X[20:23]
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("loader", [False, True])
+def test_a_stream_of_small_batches_has_no_distances_to_compare(tree, method, size, loader):
+    X = tree.data.astype(np.float32)
+    stream = Parts(X, size)
+    if loader:
+        stream = DataLoader(TensorDataset(torch.from_numpy(X[:20])), batch_size=size)
+    vae = GaussianVAETransformer(distance_weight=1.0, **FAST)
+    message = f"takes three rows; the largest batch of .* has n_samples={size}"
+    with pytest.raises(ValueError, match=message):
+        getattr(vae, method)(stream)
+    assert not hasattr(vae, "net_")
+    getattr(vae.set_params(distance_weight=0.0), method)(stream)
+    with pytest.raises(ValueError, match=message):
+        vae.set_params(distance_weight=1.0).partial_fit(stream)
+
+
+@pytest.mark.parametrize("settings", [{"three": True}, {"rows": True}])
+def test_one_larger_batch_has_distances(tree, settings):
+    vae = GaussianVAETransformer(distance_weight=1.0, batch_size=8, **FAST)
+    vae.fit(Parts(tree.data, **settings))
+    assert vae.history_["stress"][-1] > 0
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_rows_have_no_distances_to_compare(tree, n):
+    vae = GaussianVAETransformer(distance_weight=1.0, **FAST)
+    for method in (vae.fit, vae.partial_fit):
+        with pytest.raises(ValueError, match=f"three rows to train on; X has n_samples={n}"):
+            method(tree.data[:n])
+    with pytest.raises(ValueError, match=f"n_samples={n}"):
+        vae.fit(tree.data[:9], sample_weight=np.arange(9) < n)
+    with pytest.raises(ValueError, match=rf"n_samples={n + 1}, of which early_stopping leaves {n}"):
+        vae.set_params(early_stopping=True, validation_fraction=0.3).fit(tree.data[: n + 1])
 
 
 def test_a_posterior_of_the_users_has_its_own_scale():

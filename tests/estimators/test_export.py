@@ -250,8 +250,44 @@ def test_molecules_have_no_modules():
         vae.to_torch()
 
 
-def test_models_of_missing_values_are_refused():
-    X = np.random.default_rng(0).normal(size=(30, 3))
-    vae = GaussianVAETransformer(missing="mask", max_epochs=1).fit(X)
-    with pytest.raises(ValueError, match="missing='mask'"):
-        vae.to_torch()
+def with_holes(rows):
+    """Some values of the rows are missing, all of those of row 1, and none of row 2."""
+    holes = np.random.default_rng(1).random(rows.shape) < 0.3
+    holes[1], holes[2] = True, False
+    return np.where(holes, np.nan, rows).astype(np.float32)
+
+
+def mixed_rows():
+    codes = np.random.default_rng(2).integers(0, 3, (40, 1))
+    return np.hstack([X, codes, UNIT[:, :1] > 0.5]).astype(np.float32)
+
+
+MIXED = [("gaussian", slice(0, 5)), ("categorical", [5]), ("bernoulli", [6])]
+MASKED = [
+    (GaussianVAETransformer, {}, X),
+    (GaussianVAETransformer, {"likelihood": "gaussian", "init": "random"}, CONSTANT),
+    (GaussianVAETransformer, {"likelihood": "bernoulli", "binarize": 0.5}, UNIT),
+    (GaussianVAETransformer, {"likelihood": MIXED}, mixed_rows()),
+    (GaussianVAETransformer, {"encoder": torch.nn.Linear(5, 8), "decoder": torch.nn.Linear}, X),
+    (GaussianVAETransformer, {"hidden_layer_sizes": ()}, X),
+    (SphericalVAETransformer, {"likelihood": "von_mises"}, ANGLES),
+    (SphericalVAETransformer, {"encoder": "conv", "decoder": "conv"}, BYTES / 255),
+    (HyperbolicVAETransformer, {"likelihood": "negative_binomial"}, COUNTS),
+    (HyperbolicVAETransformer, {"likelihood": "discretized_logistic"}, UNIT),
+    (HyperbolicVAETransformer, {"likelihood": "continuous_bernoulli"}, UNIT),
+    (ConstantCurvatureVAETransformer, {"curvature": -0.5, "learn_curvature": True}, X),
+    (MixedCurvatureVAETransformer, {"signature": "h2,s2,e1"}, X),
+]
+
+
+@pytest.mark.parametrize("how", [as_it_is, exported, in_onnx])
+@pytest.mark.parametrize(("cls", "settings", "rows"), MASKED)
+def test_missing_values(cls, settings, rows, how):
+    holes = with_holes(rows)
+    vae = cls(missing="mask", **{**FAST, **settings}).fit(holes)
+    check(vae, holes, how)
+    encoder, _ = vae.to_torch()
+    first = torch.from_numpy(holes[:4].copy())
+    first[0].flatten()[0] = first[3].flatten()[1] = torch.inf  # not missing
+    found = np.asarray(how(encoder, first)(first))
+    assert np.isnan(found).all(axis=1).tolist() == [True, False, False, True]

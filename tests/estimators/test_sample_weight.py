@@ -356,3 +356,41 @@ def test_units_of_weights_are_those_of_the_training_rows():
     np.testing.assert_allclose(weights.rows, [0.5, 1.5, 1.0])
     alone = training_weights(np.ones(2), np.array([[np.nan], [1.0]]), np.array([0]))
     np.testing.assert_allclose(alone.targets, [[1.0], [1.0]])
+
+
+def one_of(weight, row=3):
+    weights = np.ones(len(X))
+    weights[row] = weight
+    return weights
+
+
+@pytest.mark.parametrize("weight", [1e300, 1e31, 1e-31, 5e-324])
+def test_weights_that_training_cannot_tell_from_0(weight):
+    vae = GaussianVAETransformer(**FAST)
+    for method in (vae.fit, vae.partial_fit):
+        with pytest.raises(ValueError, match=r"goes from .* down to 1e-30 of the largest"):
+            method(X, sample_weight=one_of(weight))
+    vae.fit(X)
+    assert np.isfinite(vae.score(X, sample_weight=one_of(weight)))
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e300, np.finfo(float).max])
+def test_all_weights_may_be_of_any_size(scale):
+    same = GaussianVAETransformer(**FAST).fit(X)
+    found = GaussianVAETransformer(**FAST).fit(X, sample_weight=np.full(len(X), scale))
+    assert np.array_equal(found.transform(X), same.transform(X))
+
+
+@pytest.mark.parametrize("weight", [9e29, 1.2e-30])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"early_stopping": True}, {"distance_weight": 1.0}, {"objective": "iwae"}],
+)
+@pytest.mark.parametrize("supervised", [False, True])
+def test_ratios_at_the_border_train(weight, settings, supervised):
+    y = np.arange(len(X)) % 2 if supervised else None
+    vae = GaussianVAETransformer(supervised_weight=float(supervised), **FAST | settings)
+    for row in (0, 3, 7, 20):  # in training, or held out
+        vae.fit(X, y, sample_weight=one_of(weight, row))
+        assert np.isfinite(vae.transform(X)).all()
+        assert np.isfinite(vae.loss_curve_).all()

@@ -56,12 +56,18 @@ def test_a_grid_line_is_a_geodesic_square_to_its_axis() -> None:
     assert abs(tangent[1]) < 1e-12
 
 
-def test_centring_leaves_centred_points_alone_and_turns_those_at_the_edge() -> None:
-    near = np.array([[1.0, 0.0, 0.0], [0.98, 0.19899748742132398, 0.0]])
-    np.testing.assert_array_equal(maps.centring_rotation(near), np.eye(3))
-    turned = -near @ maps.centring_rotation(-near).T
-    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), 1)
-    assert abs(np.arctan2(turned[0, 1], turned[0, 0])) < 2.7
+@pytest.mark.parametrize("middle", [[1.0, 0, 0], [-1, 0, 0], [0, 0, 1], [0.3, -0.5, -0.8]])
+def test_a_cap_is_in_the_middle_of_the_map(middle: list[float]) -> None:
+    middle = np.array(middle) / np.linalg.norm(middle)
+    cap = middle + 0.4 * np.random.default_rng(0).normal(size=(300, 3))
+    cap /= np.linalg.norm(cap, axis=1, keepdims=True)
+    turn = maps.centring_rotation(cap)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(turn), 1)
+    np.testing.assert_allclose(turn @ maps.facing(cap), [1, 0, 0], atol=1e-12)
+    mean = (cap @ turn.T).mean(axis=0)
+    assert mean[0] > 0.99 * np.linalg.norm(mean)
+    assert (turn @ [0, 0, 1])[1] == pytest.approx(0, abs=1e-12)  # north is up
 
 
 @pytest.mark.parametrize("limit", [0.03, 0.9, 2.4, 7.0, 1234.0])
@@ -376,3 +382,48 @@ def test_arguments_for_each_point_go_to_their_points() -> None:
     names = ["red", "blue", "lime"] * 10
     display = LatentDisplay(u, Euclidean(2)).plot(c=names)
     assert colours(display) == [to_hex(name) for name in names]
+
+
+LEVELS = ["low", "middle", "high"]
+THREE = [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("kind", ["Series", "DataFrame", "Categorical", "polars"])
+def test_classes_of_a_category_dtype_stand_in_its_order(kind: str, ordered: bool) -> None:
+    pd = pytest.importorskip("pandas")
+    y = pd.Categorical(["high", None, "low"], categories=LEVELS, ordered=ordered)
+    if kind == "Series":
+        y = pd.Series(y)
+    elif kind == "DataFrame":
+        y = pd.DataFrame({"y": y})
+    elif kind == "polars":
+        pl = pytest.importorskip("polars")
+        y = pl.DataFrame({"y": pl.Series(["high", None, "low"], dtype=pl.Enum(LEVELS))})
+    display = LatentDisplay(THREE, Euclidean(2), y=y).plot(class_labels="legend")
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == ["low", "high", "no label"]
+    pytest.importorskip("plotly")
+    traces = display.interactive().data
+    assert [trace.name for trace in traces if trace.name in LEVELS] == ["low", "high"]
+
+
+def test_whole_numbers_of_a_category_dtype_and_text_in_an_array() -> None:
+    pd = pytest.importorskip("pandas")
+    y = pd.Series(pd.Categorical([1, 2, 3], categories=[3, 1, 2]))
+    display = LatentDisplay(THREE, Euclidean(2), y=y).plot(class_labels="legend")
+    assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == ["3", "1", "2"]
+    display = LatentDisplay(THREE, Euclidean(2), y=LEVELS).plot(class_labels="legend")
+    texts = [t.get_text() for t in display.ax_.get_legend().get_texts()]
+    assert texts == sorted(LEVELS)
+
+
+@pytest.mark.parametrize("own", [{"color": "red"}, {"c": "red"}, {"c": ["red", "blue", "red"]}])
+def test_nothing_explains_colours_that_are_the_users(own: dict[str, object]) -> None:
+    numbers = LatentDisplay(THREE, Euclidean(2), y=[0.5, 1.5, 2.5])
+    assert numbers.plot(**own).colorbar_ is None
+    assert numbers.plot().colorbar_ is not None
+    assert numbers.plot(alpha=0.5).colorbar_ is not None
+    classes = LatentDisplay(THREE, Euclidean(2), y=LEVELS)
+    assert classes.plot(class_labels="legend", **own).ax_.get_legend() is None
+    assert classes.plot(class_labels="legend").ax_.get_legend() is not None

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 from skccvae.manifolds import Euclidean, Hyperbolic, Product, Sphere
 from skccvae.plotting import LatentDisplay
 from skccvae.plotting import _maps as maps
-from skccvae.plotting._panels import facing
+from skccvae.plotting._maps import facing
 from skccvae.plotting._theme import COLOURS, class_style, shade
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="of the extra 'plot'")
