@@ -112,10 +112,9 @@ class BaseVAETransformer(
             If X contains infinity, or NaN that does not stand for a missing value (see
             ``missing``), if X is empty, or if it leaves the support of the likelihood. If
             ``sample_weight`` differs from X in length, has an entry that is negative or not finite,
-            is 0 everywhere, or has positive entries whose ratio is above 1e30. If a stream is empty, or its batches differ in width, type or kind.
-            If a stream comes with ``sample_weight``, ``early_stopping``, or a y that supervision
-            would read.
-            with ``sample_weight``, ``early_stopping``, or a y that supervision would read.
+            is 0 everywhere, or has positive entries whose ratio is above 1e30. If a stream is
+            empty, or its batches differ in width, type or kind. If a stream comes with
+            ``sample_weight``, ``early_stopping``, or a y that supervision would read.
         TypeError
             If X is a generator, which can be read only once, or a stream yields something that is
             not a batch. If ``likelihood`` is a class that does not inherit from

@@ -60,8 +60,9 @@ class ExportMixin(ModelMixin):
         rows. The division by a column's scale, the last layer of the encoder and the ambient points
         are computed in float64, as in the methods, so do not convert the modules with ``.half()``.
 
-        With ``missing="mask"``, NaN is a value that was not observed, as in `transform`. The encoder
-        then contains a decoder as well, which fills the row in so that it can be encoded again.
+        With ``missing="mask"``, NaN is a value that was not observed, as in `transform`. The
+        encoder then contains a decoder as well, which fills the row in so that it can be encoded
+        again.
 
         A graph cannot raise an error about a value. A row of X that contains infinity, or NaN where
         there are no missing values, becomes a row of NaN. So do latent points that do not

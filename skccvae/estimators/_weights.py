@@ -57,8 +57,8 @@ def checked_weights(sample_weight: Any, n_rows: int, training: bool = False) -> 
     Raises
     ------
     ValueError
-        If the weights have another shape, any is negative or not finite, or all are 0. For training,
-        also if the ratio of two positive weights is above 1e30.
+        If the weights have another shape, any is negative or not finite, or all are 0. For
+        training, also if the ratio of two positive weights is above 1e30.
 
     Examples
     --------
@@ -78,14 +78,14 @@ def checked_weights(sample_weight: Any, n_rows: int, training: bool = False) -> 
             )
     except ValueError as error:
         raise ValueError(
-            f"{error} Expected {n_rows} finite weights, none of them negative and at least one above 0. "
-            "Pass None to give all rows the same weight."
+            f"{error} Expected {n_rows} finite weights, none of them negative and at least one "
+            "above 0. Pass None to give all rows the same weight."
         ) from error
     largest, smallest = weights.max(), weights[weights > 0].min()
     if training and smallest / largest < _SMALLEST_RATIO:
         raise ValueError(
             f"sample_weight goes from {smallest:.3g} (without zeros) to {largest:.3g}. Training, "
-            f"in float32, accepts weights w from {_SMALLEST_RATIO:.0e} of the largest on; "
+            f"in float32, accepts weights w down to {_SMALLEST_RATIO:.0e} of the largest; "
             "smaller ones would have no effect. If the largest is a mistake, correct it; to "
             f"leave such rows out, pass np.where(w < {_SMALLEST_RATIO:.0e} * w.max(), 0, w)."
         )
