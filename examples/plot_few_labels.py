@@ -3,7 +3,7 @@ Few labels, many images
 =======================
 
 Scikit-learn's handwritten digits get three labels per class, and the other images get none. A model
-that sees the labels while it is fitted (`supervised_weight` above 0; y is -1 where there is none)
+that sees the labels while it is fitted (`supervised_weight` above 0; y is NaN where there is none)
 is compared with the same model without labels, PCA and the pixels.
 """
 
@@ -27,7 +27,7 @@ def split(seed: int):
     rng = np.random.default_rng(seed)
     few = [rng.choice(np.flatnonzero(y_train == c), 3, replace=False) for c in range(10)]
     few = np.concatenate(few)
-    partial = np.full(len(y_train), -1)
+    partial = np.full(len(y_train), np.nan)
     partial[few] = y_train[few]
     return X_train, few, partial, X_test, y_test
 
