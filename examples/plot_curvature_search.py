@@ -46,6 +46,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for ax, (name, search) in zip(axes, searches.items(), strict=True):
     CurvatureSearchDisplay.from_search(search, ax=ax)
     ax.set_title(name)
+plt.show()
 
 # %%
 # Folds differ by more than curvatures do, since some rows are harder than others. Within a fold the
@@ -70,5 +71,3 @@ for name, search in searches.items():
 # geometry. Distances to hyperplanes are curved functions of the code, except at K = 0, where they
 # are linear and so say less. The profile has no jump there (K = 0.001 scores as K = 0 does), and no
 # dip with ``decoder_input="tangent"``, whose numbers are the same at every K.
-
-plt.show()
