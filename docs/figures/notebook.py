@@ -59,7 +59,9 @@ def run(data_folder: str | None = None) -> int:
             if "image/png" in output.data:
                 output.data["image/png"] = smaller(output.data["image/png"])
         elif output.name == "stderr":
-            raise ValueError(f"a cell of {SOURCE.name} warns, and its page would too: {output.text}")
+            raise ValueError(
+                f"a cell of {SOURCE.name} warns, and its page would too: {output.text}"
+            )
         elif "QM9 is not at hand" in output.text:
             raise ValueError(
                 f"{SOURCE.name} did not find QM9, and its page is about QM9. Say where qm9.csv is: "
