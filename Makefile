@@ -50,7 +50,8 @@ lowest:
 docs: $(VENV)/.installed-dev
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
-# The images of the tutorials, the guide and the examples on larger data, which are under version control.
+# The images of the tutorials, the guide and the examples on larger data, and the notebook as it was run, which
+# are under version control.
 # MNIST and QM9 lie where SKCCVAE_DATA says, or in the folder of: make figures ARGS="--data FOLDER".
 # Faces need scikit-image. One image: make figures ARGS="--only STEM".
 figures: $(VENV)/.installed-dev

@@ -27,17 +27,20 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
-    "myst_parser",
+    "myst_nb",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
 exclude_patterns = [
     "_build",
-    "auto_examples/**/*.ipynb",
+    "auto_examples/*.ipynb",
     "**/GALLERY_HEADER.rst",
     "**/backreferences/**",
 ]
-source_suffix = {".rst": "restructuredtext"}
+source_suffix = {".rst": "restructuredtext", ".ipynb": "myst-nb"}
+# A notebook is shown as it was run by docs/figures/notebook.py.
+nb_execution_mode = "off"
+nb_merge_streams = True
 # Single backticks link to what they name, if the reference has it, and are code otherwise.
 default_role = "obj"
 intersphinx_mapping = inventories(HERE / "_build" / "inventories")
@@ -59,11 +62,13 @@ sphinx_gallery_conf = {
     # plot_*.py run while the site is built; docs/figures/gallery.py runs those that need data.
     "filename_pattern": r"/plot_",
     # A program with options, which docs/quickstart.rst and README.md show with its table.
-    "ignore_pattern": r"/quickstart\.py",
+    # The pattern is matched with the name of the file, without its folder.
+    "ignore_pattern": r"^quickstart\.py$",
     "capture_repr": (),
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,
     "abort_on_example_error": True,
     # Lists of the examples that use an object, for its page in the reference.
     "backreferences_dir": "reference/backreferences",

@@ -46,6 +46,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for ax, (name, search) in zip(axes, searches.items(), strict=True):
     CurvatureSearchDisplay.from_search(search, ax=ax)
     ax.set_title(name)
+plt.show()
 
 # %%
 # Folds differ more than curvatures do, since some rows are harder than others. Within a fold the
@@ -72,5 +73,3 @@ for name, search in searches.items():
 # code, except at K = 0, where they are linear and therefore less expressive. The profile has no
 # jump there (K = 0.001 scores as K = 0 does), and no dip with ``decoder_input="tangent"``, whose
 # numbers are the same at every K.
-
-plt.show()

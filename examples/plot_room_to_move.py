@@ -27,10 +27,9 @@ for ax, d in zip(axes, (2, 5), strict=True):
     ax.set_title(f"d = {d}")
 axes[0].set_ylabel(r"$\sin_K(r)^{d-1}$")
 axes[0].legend(frameon=False)
+plt.show()
 
 # %%
 # At d = 5 the area at distance 3 differs by several orders of magnitude between K = -1 and K = 0,
 # while the sphere of curvature 1 has nearly closed up. A prior of scale one reaches distances of
 # about sqrt(d), so the same K is a stronger curvature in a higher dimension.
-
-plt.show()

@@ -15,8 +15,6 @@ downloaded; a minute or two on two cores) or on MNIST::
     python examples/quickstart.py --mnist openml     # fetched from OpenML, once
 """
 
-# sphinx_gallery_thumbnail_path = '_static/latent_spaces.png'
-
 from __future__ import annotations
 
 import argparse
@@ -183,7 +181,7 @@ def search(data, grid: dict, seed: int, n_jobs: int | None, **settings) -> None:
 # %%
 # The picture shows the test images in each two-dimensional space, each in its own chart: the plane
 # as it is, the sphere in Hammer's projection, which preserves areas, and the hyperbolic plane as
-# the Poincare disk, which preserves angles. Rings lie at distances 1, 2, 3, ... from the origin,
+# the Poincaré disk, which preserves angles. Rings lie at distances 1, 2, 3, ... from the origin,
 # and in the plane at 2, 4, 6, ...
 
 # Tol's muted scheme, with orange and grey, is made for readers with any of the common colour
@@ -214,7 +212,7 @@ def on_the_map(model, X) -> np.ndarray:
 
 
 def in_the_disk(model, X) -> np.ndarray:
-    """Coordinates of embedded rows in the Poincare disk of radius 1."""
+    """Coordinates of embedded rows in the Poincaré disk of radius 1."""
     Z = torch.from_numpy(model.transform(X)).double()
     ambient = model.manifold_.from_chart(Z, model.coordinates)
     return model.manifold_.to_chart(ambient, "stereographic").numpy() / model.manifold_.radius_

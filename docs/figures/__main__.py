@@ -1,7 +1,7 @@
 """Draw the figures: ``python -m figures [--data FOLDER] [--only STEM ...]``.
 
 Run in docs/. Those of the tutorials, the guide and the examples on larger data go to
-docs/_static/figures.
+docs/_static/figures; the notebook, with its outputs, to docs/notebooks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 
 import figures
-from figures import gallery
+from figures import gallery, notebook
 from figures._style import save
 
 TARGET = Path(__file__).resolve().parents[1] / "_static" / "figures"
@@ -49,15 +49,16 @@ def main() -> None:
     parser.add_argument(
         "--data", help="folder of MNIST and QM9; otherwise where their fetchers find them"
     )
-    parser.add_argument("--only", nargs="+", metavar="STEM", help="draw these figures only")
+    parser.add_argument("--only", nargs="+", metavar="STEM", help="these only")
     options = parser.parse_args()
     torch.set_num_threads(1)  # sums in the same order on every machine
     chosen = all_figures()
-    if options.only:
-        unknown = sorted(set(options.only) - set(chosen))
-        if unknown:
-            parser.error(f"no figure {', '.join(unknown)}; there are {', '.join(sorted(chosen))}")
-        chosen = {stem: chosen[stem] for stem in options.only}
+    asked = set(options.only or {*chosen, notebook.STEM})
+    unknown = sorted(asked - {*chosen, notebook.STEM})
+    if unknown:
+        there_are = ", ".join(sorted({*chosen, notebook.STEM}))
+        parser.error(f"no figure {', '.join(unknown)}; there are {there_are}")
+    chosen = {stem: draw for stem, draw in chosen.items() if stem in asked}
     data: dict[str, Any] = {}
     for stem, draw in chosen.items():
         start = time.perf_counter()
@@ -73,6 +74,8 @@ def main() -> None:
         if set(stems) & set(chosen):
             for name, text in gallery.texts(script, options.data).items():
                 (TARGET / name).write_text(text, encoding="utf-8")
+    if notebook.STEM in asked:
+        print(f"{notebook.TARGET.name}  {notebook.run(options.data) // 1000} kB")
 
 
 if __name__ == "__main__":
