@@ -31,7 +31,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from skccvae import SphericalVAETransformer
 from skccvae.metrics import pairwise_geodesic_distances
 
-# Models of the table, which start at random, and a sphere as it is by default: it starts at PCA.
+# Models of the table, which start at random, and a sphere that starts at PCA, as by default.
 PROJECTED = "projected normal"
 MODELS = {**KINDS, PROJECTED: partial(SphericalVAETransformer, posterior="projected_normal")}
 PAPER = (500, 100)
