@@ -281,13 +281,16 @@ class BaseVAETransformer(
             # Batches are float32, whatever torch's default dtype is at the moment.
             module = self._build_module(kind, X.shape[1]).float()
         module.latent.start_number = number
-        if isinstance(module.encoder, SkipEncoder) and number < module.latent.n_starts:
+        from_pca = isinstance(module.encoder, SkipEncoder) and number < module.latent.n_starts
+        if from_pca or module.likelihood.has_units:
             seed = derive_seed(self._entropy, _START)
             index = np.arange(X.shape[0])
             if self.early_stopping and use_validation:
                 index, _ = self._split(X.shape[0])
             source = RowSource(X, units, resident=False)
             rows = read_rows(source, start_rows(index, X.shape[1], seed, weights))
+            module.likelihood.learn_units(rows)
+        if from_pca:
             inputs = sparse_inputs(source, index, module.likelihood, seed, weights)
             at_pca = start_at_pca(module, rows, seed, inputs)
         self._new_net(module)

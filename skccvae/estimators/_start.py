@@ -168,10 +168,8 @@ def start_at_pca(
     if model.missing:
         filled, wanted_of, known = _filled(model, encoder, x, seed)
         inputs = filled.numpy()
-    else:
-        model.likelihood.start_units(x)
-        if inputs is None:
-            inputs = model.likelihood.encoder_inputs(x).numpy()
+    elif inputs is None:
+        inputs = model.likelihood.encoder_inputs(x).numpy()
     reads = inputs
     if not sp.issparse(inputs):
         reads = model.likelihood.noise_units(torch.from_numpy(inputs)).numpy()

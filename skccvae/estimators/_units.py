@@ -33,6 +33,8 @@ from skccvae.training import (
 _SAME_UNIT = 10.0
 # Larger whole numbers than this are amounts and no counts.
 _LARGEST_COUNT = 1000
+# Rows that say whether counts are mostly 0 and 1.
+_ROWS_ASKED = 10_000
 # Rates up to some e^12 are within easy reach of a decoder whose unit is 1.
 _LARGE_COUNT = 1e5
 
@@ -115,8 +117,7 @@ def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
     if _all_entries(X, lambda values: ((values == 0) | (values == divisor)).all()):
         return BernoulliLikelihood
     low, high = _column_range(X)
-    small = not low.any() and high.max() <= _LARGEST_COUNT
-    if small and _counts_mostly_once(X):
+    if X.shape[1] > 1 and low.min() >= 0 and high.max() <= _LARGEST_COUNT and _occur_once(X):
         return CountGaussianLikelihood
     with np.errstate(over="ignore"):
         ranges = (high - low)[high > low]
@@ -124,20 +125,22 @@ def _auto_likelihood(X: Any, divisor: float) -> type[Likelihood]:
         return IsotropicGaussianLikelihood
     if ranges.max() <= _SAME_UNIT * np.quantile(ranges, 0.25, method="lower"):
         return IsotropicGaussianLikelihood
+    small = not low.any() and high.max() <= _LARGEST_COUNT
     counts = small and _all_entries(X, lambda values: (values == np.rint(values)).all())
     return IsotropicGaussianLikelihood if counts else GaussianLikelihood
 
 
-def _counts_mostly_once(X: Any) -> bool:
-    """Whether X holds whole numbers, and half of those that are not 0 are 1.
+def _occur_once(X: Any) -> bool:
+    """Whether X holds whole numbers, of which most are 0 and half of the others are 1.
 
-    Grey values are whole numbers too, but few of them are 1. The first million numbers tell, so
-    images are not read once more.
+    Grey values are whole numbers too, but few of them are 1. Up to `_ROWS_ASKED` rows, evenly
+    spaced, decide about the shares, so that images are not read once more.
     """
-    part = X[next(row_slices(X))]
+    n = X.shape[0]
+    part = X[np.linspace(0, n - 1, min(n, _ROWS_ASKED)).round().astype(int)]
     values = _known(part.data if sp.issparse(part) else part)
     present, once = int(np.count_nonzero(values)), int(np.count_nonzero(values == 1))
-    if present == 0 or 2 * once < present:
+    if present == 0 or 2 * once < present or 2 * present > math.prod(part.shape):
         return False
     return _all_entries(X, lambda values: (values == np.rint(values)).all())
 

@@ -78,8 +78,8 @@ def checked_weights(sample_weight: Any, n_rows: int, training: bool = False) -> 
             )
     except ValueError as error:
         raise ValueError(
-            f"{error} Expected {n_rows} finite weights, none of them negative and at least one "
-            "above 0. Pass None to give all rows the same weight."
+            f"{str(error).rstrip('.')}. Expected {n_rows} finite weights, none of them "
+            "negative and at least one above 0. Pass None to give all rows the same weight."
         ) from error
     largest, smallest = weights.max(), weights[weights > 0].min()
     if training and smallest / largest < _SMALLEST_RATIO:

@@ -92,9 +92,8 @@ def observed_log_prob(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> Ten
     Returns
     -------
     Tensor of shape (...)
-        The sum of `Likelihood.log_prob_terms` over the columns that were observed, 0 for a row of
-        nothing but NaN. Columns are independent given the outputs, so this is the logarithm of the
-        integral of p(x | z) over the missing values.
+        `Likelihood.observed_log_prob`: the logarithm of the integral of p(x | z) over the missing
+        values, which is 0 for a row of nothing but NaN.
 
     Examples
     --------
@@ -105,8 +104,7 @@ def observed_log_prob(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> Ten
     >>> observed_log_prob(BernoulliLikelihood(2), torch.zeros(1, 2), x)  # log(1 / 2)
     tensor([-0.6931])
     """
-    terms = likelihood.log_prob_terms(outputs, filled_in(likelihood, x))
-    return terms.masked_fill(x.isnan(), 0.0).sum(-1)
+    return likelihood.observed_log_prob(outputs, filled_in(likelihood, x), x.isnan())
 
 
 def encoder_rows(likelihood: Likelihood, x: Tensor, n_mask: int) -> Tensor:

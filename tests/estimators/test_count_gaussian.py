@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression
 
@@ -14,6 +16,7 @@ from skccvae import (
     HyperbolicVAETransformer,
     SphericalVAETransformer,
 )
+from skccvae.estimators._units import _auto_likelihood
 
 D = 8
 
@@ -72,11 +75,61 @@ def test_dense_and_sparse_rows_and_a_file_give_the_same(counts, tmp_path):
                                atol=1e-3)  # fmt: skip
 
 
-@pytest.mark.parametrize("setting", [{"init": "random"}, {"missing": "mask"}])
-def test_where_nothing_tells_the_gain_the_noise_is_isotropic(setting, counts):
-    settings = {"max_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0, **setting}
-    codes = [
-        GaussianVAETransformer(2, likelihood=name, **settings).fit_transform(counts)
-        for name in ("count_gaussian", "isotropic_gaussian")
-    ]
-    np.testing.assert_allclose(*codes, rtol=1e-3, atol=1e-4)
+@pytest.mark.parametrize(
+    "setting",
+    [{"init": "random"}, {"missing": "mask"}, {"encoder": torch.nn.Linear(60, 8)}],
+    ids=["random start", "mask", "own encoder"],
+)
+def test_the_gain_does_not_depend_on_the_start(setting, counts):
+    vae = GaussianVAETransformer(
+        2, likelihood="count_gaussian", max_epochs=1, hidden_layer_sizes=(8,), random_state=0
+    )
+    gain = float(vae.fit(counts).net_.module_.likelihood.gain)
+    assert gain > 2
+    assert float(vae.set_params(**setting).fit(counts).net_.module_.likelihood.gain) == gain
+
+
+def test_without_holes_a_mask_changes_nothing(counts):
+    vae = GaussianVAETransformer(2, max_epochs=3, hidden_layer_sizes=(8,), random_state=0)
+    plain = clone(vae).fit(counts)
+    masked = clone(vae).set_params(missing="mask").fit(counts)
+    assert plain.likelihood_ == masked.likelihood_ == "count_gaussian"
+    np.testing.assert_allclose(masked.transform(counts), plain.transform(counts), atol=1e-3)
+    assert masked.score(counts) == pytest.approx(plain.score(counts), abs=1e-3)
+
+
+def test_holes_train_and_score(counts):
+    rng = np.random.default_rng(1)
+    holes = np.where(rng.random(counts.shape) < 0.2, np.nan, counts)
+    vae = GaussianVAETransformer(
+        2, likelihood="count_gaussian", missing="mask", max_epochs=3, random_state=0
+    ).fit(holes)
+    assert np.isfinite(vae.score_samples(holes)).all()
+    assert float(vae.net_.module_.likelihood.gain) > 1
+
+
+def _fragments(rng, shape):
+    return (rng.poisson(0.25, shape)).astype(float)
+
+
+def test_auto_with_a_fragment_that_all_rows_share():
+    X = _fragments(np.random.default_rng(0), (200, 40))
+    X[:, 3] = 1 + np.arange(200) % 3
+    assert GaussianVAETransformer(2, max_epochs=1).fit(X).likelihood_ == "count_gaussian"
+
+
+def test_auto_does_not_depend_on_the_order_of_rows():
+    rng = np.random.default_rng(0)
+    X = np.r_[_fragments(rng, (30_000, 5)), rng.integers(0, 9, (60_000, 5)).astype(float)]
+    assert _auto_likelihood(X, 1.0) is _auto_likelihood(X[::-1].copy(), 1.0)
+
+
+@pytest.mark.parametrize("kind", ["ratings from 1", "one column", "answers"])
+def test_auto_leaves_other_small_counts_alone(kind):
+    rng = np.random.default_rng(0)
+    X = {
+        "ratings from 1": rng.choice([1.0, 2.0, 3.0], (300, 8), p=[0.6, 0.3, 0.1]),
+        "one column": rng.poisson(0.5, (300, 1)).astype(float),
+        "answers": rng.choice([0.0, 1.0, 2.0], (300, 8)),
+    }[kind]
+    assert _auto_likelihood(X, 1.0).name == "isotropic_gaussian"

@@ -438,7 +438,7 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_weights(make, smal
     with pytest.raises(
         DivergenceError,
         match=r"diverged in epoch 3: the loss is not finite. The weights of the last finite epoch "
-        r"\(2; .* are kept in net_.module_ .* Try a learning_rate below 0.001",
+        r"\(2; .* are kept in net_.module_.* Try a learning_rate below 0.001",
     ) as caught:
         vae.fit(small)
     assert caught.value.epoch == 3

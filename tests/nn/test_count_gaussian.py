@@ -9,14 +9,14 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from skccvae.nn import CountGaussianLikelihood, IsotropicGaussianLikelihood
+from skccvae.nn import CountGaussianLikelihood, IsotropicGaussianLikelihood, observed_log_prob
 
 COUNTS = torch.tensor(np.random.default_rng(0).poisson(0.4, (400, 6)), dtype=torch.float64)
 
 
 def likelihood_of(x, scale=1.0):
     found = CountGaussianLikelihood(x.shape[1], torch.full((x.shape[1],), scale)).double()
-    found.start_units(x)
+    found.learn_units(x)
     return found
 
 
@@ -56,7 +56,7 @@ def test_without_totals_that_differ_it_is_isotropic(rows):
         x = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 3.0]])
     one, other = CountGaussianLikelihood(3), IsotropicGaussianLikelihood(3)
     if rows != "untold":
-        one.start_units(x / 7)
+        one.learn_units(x / 7)
     assert float(one.gain) == 1.0
     outputs = torch.zeros(4, 3)
     with torch.no_grad():
@@ -83,3 +83,29 @@ def test_the_first_noise_is_that_of_both_the_total_and_the_rest():
     likelihood.start_noise(torch.zeros_like(rows), rows, 0.0)
     # 120 000 squares: a relative standard error of the scale of 0.2 %.
     assert float(likelihood.scale()[0]) == pytest.approx(scale, rel=0.01)
+
+
+def test_what_was_observed_has_the_marginal_density():
+    x = torch.from_numpy(np.random.default_rng(4).poisson(0.7, (300, 6))).float()
+    likelihood = CountGaussianLikelihood(6, torch.full((6,), 2.0)).double()
+    likelihood.learn_units(x / 2)
+    gain, sigma = float(likelihood.gain), float(likelihood.scale()[0].detach())
+    assert gain > 1.2
+    covariance = (2 * sigma) ** 2 * (np.eye(6) - (1 - gain**-2) / 6)
+    rows, outputs = (x[:5] / 2).double(), torch.randn(5, 6, dtype=torch.float64)
+    for k in range(7):
+        seen = np.arange(6) < k
+        holes = rows.masked_fill(torch.from_numpy(~seen), torch.nan)
+        found = observed_log_prob(likelihood, outputs, holes)
+        if k == 0:
+            assert (found == 0).all()
+            continue
+        expected = [
+            multivariate_normal(2 * m[seen].numpy(), covariance[np.ix_(seen, seen)]).logpdf(
+                2 * r[seen].numpy()
+            )
+            for m, r in zip(outputs, rows, strict=True)
+        ]
+        np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-6)
+    whole = likelihood.log_prob(outputs, rows)
+    torch.testing.assert_close(observed_log_prob(likelihood, outputs, rows), whole)

@@ -297,6 +297,23 @@ class Likelihood(nn.Module):
         """
         return self.log_prob_terms(outputs, x).sum(-1)
 
+    def observed_log_prob(self, outputs: Tensor, x: Tensor, missing: Tensor) -> Tensor:
+        """Log-probability of the observed values of rows, shape (...).
+
+        By default this is the sum of `log_prob_terms` over the observed columns. A class must
+        override it if columns are not independent given the outputs.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_outputs)
+            The decoder's outputs.
+        x : Tensor of shape (..., p)
+            Rows in model units, with any number of the support for a missing value.
+        missing : Tensor of bool, shape (..., p)
+            Which values are missing.
+        """
+        return self.log_prob_terms(outputs, x).masked_fill(missing, 0.0).sum(-1)
+
     def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Sum of `log_prob` over all rows, a scalar for a training step."""
         return self.log_prob(outputs, x).sum()
@@ -343,13 +360,16 @@ class Likelihood(nn.Module):
 
     # --- the start ------------------------------------------------------------------------------
 
-    def start_units(self, x: Tensor) -> None:
-        """Learn from the rows of a start what `noise_units` are; by default there is nothing.
+    #: Whether `learn_units` learns something.
+    has_units = False
+
+    def learn_units(self, x: Tensor) -> None:
+        """Learn `noise_units` from rows before training. By default there is nothing to learn.
 
         Parameters
         ----------
         x : Tensor of shape (n, p)
-            Rows in model units, without missing values.
+            Rows in model units, NaN where a value is missing.
         """
 
     def noise_units(self, x: Tensor) -> Tensor:

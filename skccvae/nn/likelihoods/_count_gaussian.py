@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
@@ -30,10 +32,9 @@ class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"
     Attributes
     ----------
     gain : Tensor of shape ()
-        Factor g >= 1 by which the noise of a row's total is smaller than the sum of independent
-        columns would have it. It is 1, and the noise isotropic, until `start_units` has seen rows:
-        with ``init="random"`` of an estimator, with ``missing="mask"``, in a list of likelihoods,
-        and where all rows have one total.
+        Factor g >= 1 by which the noise of a row's total is smaller than that of a sum of
+        independent columns. `learn_units` computes it from the training rows. It is 1, so that the
+        noise is isotropic, in a list of likelihoods, and if all rows have the same total.
 
     Notes
     -----
@@ -57,20 +58,26 @@ class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"
     >>> import torch
     >>> from skccvae.nn import CountGaussianLikelihood
     >>> likelihood = CountGaussianLikelihood(3)
-    >>> likelihood.start_units(torch.tensor([[0.0, 2.0, 1.0], [1.0, 0.0, 1.0], [3.0, 0.0, 0.0]]))
+    >>> likelihood.learn_units(torch.tensor([[0.0, 2.0, 1.0], [1.0, 0.0, 1.0], [3.0, 0.0, 0.0]]))
     >>> round(likelihood.gain.item(), 4)  # totals 3, 2, 3: 1 + 32 exceeds 1 + p
     2.0
     """
 
     gain: Tensor
+    has_units = True
 
     def __init__(self, n_features: int, scale: Tensor | None = None) -> None:
         super().__init__(n_features, scale)
         self.register_buffer("gain", torch.ones(()))
 
-    def start_units(self, x: Tensor) -> None:
-        totals = x.double().sum(-1)
-        mean = totals.mean() - x.double().amin(0).sum()
+    def learn_units(self, x: Tensor) -> None:
+        x = x.double()
+        missing = x.isnan()
+        if missing.any():
+            means = x.nanmean(0).nan_to_num()
+            x = torch.where(missing, means, x)
+        totals = x.sum(-1)
+        mean = totals.mean() - x.amin(0).sum()
         variance = totals.var(correction=0)
         square = torch.ones_like(variance)
         if variance > _CONSTANT * mean.square():
@@ -93,8 +100,22 @@ class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"
         constant = self.n_features * (scale.log() + HALF_LOG_TWO_PI) - self.log_jacobian
         return self.gain.log() - constant - 0.5 * square / scale.square()
 
+    def observed_log_prob(self, outputs: Tensor, x: Tensor, missing: Tensor) -> Tensor:
+        # The covariance of k observed columns is s^2 (I - a u u^T) with the entries of u that they
+        # have, a = 1 - 1/g^2 and |u|^2 = k/p. So its determinant has the factor 1 - a k/p, and its
+        # inverse is (I + a/(1 - a k/p) u u^T) / s^2.
+        p, scale, a = self.n_features, self.scale()[0], 1 - self.gain.square().reciprocal()
+        residual = (x - outputs).masked_fill(missing, 0.0)
+        n_seen = (~missing).sum(-1).to(residual.dtype)
+        rest = 1 - a * n_seen / p
+        square = residual.square().sum(-1) + a / rest * residual.sum(-1).square() / p
+        constant = n_seen * (scale.log() + HALF_LOG_TWO_PI - self.log_jacobian / p)
+        return -constant - 0.5 * rest.log() - 0.5 * square / scale.square()
+
     def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
-        super().start_noise(self.noise_units(outputs), self.noise_units(x), share)
+        missing = x.isnan()
+        whole = self.noise_units(torch.where(missing, outputs, x))
+        super().start_noise(self.noise_units(outputs), whole.masked_fill(missing, math.nan), share)
 
     def distribution(self, outputs: Tensor) -> Distribution:
         """Distribution of one row in model units, in memory of the order p^2 for a gain above 1."""
