@@ -1,6 +1,7 @@
-"""A term that keeps distances: stress between latent geodesic distances and those of the rows.
+"""A term that preserves distances: the stress of latent geodesic distances against row distances.
 
-Multidimensional scaling minimises it over points; here the points are the locations of posteriors.
+Multidimensional scaling minimises the stress over free points. Here the points are the locations of
+the posteriors.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ __all__ = [
 ]
 
 #: Nats of the stress, per nat that a row loses if it is decoded from the code of another row. Under
-#: a normal likelihood of p columns whose decoder leaves the share r of the variance, that loss is
-#: p (1 - r) / r nats, and the reconstruction costs p / (2 r) nats for each unit of r. So at 8, a
-#: unit of stress costs about 16 times as much as a unit of r.
+#: a normal likelihood of p columns whose decoder leaves the share r of the variance unexplained,
+#: that loss is p (1 - r) / r nats, and the reconstruction costs p / (2 r) nats for each unit of r.
+#: So at 8, a unit of stress costs about 16 times as much as a unit of r.
 STRESS_WEIGHT = 8.0
-#: Rows of a training batch whose pairs are compared. All of a batch of 128 cost 1.17 to 1.24 times
-#: the epoch without the term. Correlation with the true distances by 64 rows and by 128, mean of
-#: two seeds: mammals .861 and .862, branching diffusion .830 and .839 (hyperbolic), .725 and .734
-#: (plane).
+#: Number of rows of a training batch whose pairs are compared. With all 128 rows of a batch, an
+#: epoch takes 1.17 to 1.24 times as long as without the term. The correlation with the true
+#: distances with 64 and with 128 rows, as the mean of two seeds, is .861 and .862 on the mammals,
+#: and on the branching diffusion .830 and .839 (hyperbolic) or .725 and .734 (plane).
 STRESS_ROWS = 64
 
 
 def euclidean(rows: Tensor) -> Tensor:
-    """Euclidean distances of rows (n, p) to each other, (n, n).
+    """Euclidean distances between rows (n, p), as a matrix (n, n).
 
     Examples
     --------
@@ -48,8 +49,8 @@ def euclidean(rows: Tensor) -> Tensor:
     tensor([[0., 5.],
             [5., 0.]])
     """
-    # A matrix product is fifty times as fast as differences. Near rows cancel in it, less so where
-    # the mean is 0; as targets beside large distances they may be a little off.
+    # A matrix product is fifty times as fast as differences. For close rows it suffers from
+    # cancellation, less so if the mean is 0, but small errors do not matter beside large distances.
     rows = rows - rows.mean(0)
     size = rows.square().sum(-1)
     return torch.addmm(size[:, None] + size, rows, rows.T, alpha=-2).clamp(min=0).sqrt()
@@ -65,7 +66,7 @@ def _cosine(rows: Tensor) -> Tensor:
 
 
 def _jaccard(rows: Tensor) -> Tensor:
-    # Tanimoto's form, which holds for counts as well; two rows of zeros are equal.
+    # Tanimoto's form, which is valid for counts as well; two rows of zeros are equal.
     both = rows @ rows.T
     size = both.diagonal()
     either = size[:, None] + size - both
@@ -74,7 +75,7 @@ def _jaccard(rows: Tensor) -> Tensor:
     )
 
 
-#: Distances of rows (n, p) to each other, (n, n), by name; scikit-learn's names.
+#: Functions of rows (n, p) that return their distances (n, n), by scikit-learn's names.
 ROW_DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {
     "euclidean": euclidean,
     "l2": euclidean,
@@ -86,24 +87,24 @@ ROW_DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-#: Points of one factor of a space, as `geodesic_pairs` takes them.
+#: Points of one factor of a space, in the form that `geodesic_pairs` takes.
 Placed: TypeAlias = tuple[Tensor | None, Tensor, float | Tensor]
 
 
 def geodesic_pairs(parts: Sequence[Placed]) -> Tensor:
-    """Geodesic distances of points to each other, with gradients.
+    """Geodesic distances between points, with gradients.
 
     Parameters
     ----------
     parts : sequence of (c, s, K) or (None, u, K)
-        For each factor of the space, the points in polar form (see `skccvae.manifolds.functional`),
-        shapes (n,) and (n, d), or as tangent vectors at the origin, shape (n, d); and the
-        curvature, which may be a tensor and then gets a gradient as well.
+        For each factor of the space, its points and its curvature. The points are in polar form
+        (see `skccvae.manifolds.functional`), shapes (n,) and (n, d), or tangent vectors at the
+        origin, shape (n, d). The curvature may be a tensor, and then gets a gradient as well.
 
     Returns
     -------
     Tensor of shape (n, n)
-        With gradient 0 between coincident and between antipodal points.
+        The gradient is 0 between coincident and between antipodal points.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def _polar(part: Placed) -> tuple[Tensor, Tensor, float | Tensor]:
 
 
 def _distances(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
-    # In float64, whose range holds fourth powers of whatever float32 holds.
+    # In float64, whose range includes the fourth powers of all float32 numbers.
     return distance(c[:, None], s[:, None], c, s, K.double() if isinstance(K, Tensor) else K)
 
 
@@ -137,13 +138,13 @@ def stress(latent: Tensor, wanted: Tensor) -> Tensor:
     Parameters
     ----------
     latent, wanted : Tensor of shape (n, n)
-        Distances in the latent space, and those that they should be proportional to. Only the
-        entries above the diagonal count.
+        Distances in the latent space, and the distances to which they should be proportional. Only
+        the entries above the diagonal count.
 
     Returns
     -------
     Tensor of shape ()
-        ``min_u sum (u latent - wanted)^2 / sum wanted^2``, between 0 and 1; 0 where all wanted
+        ``min_u sum (u latent - wanted)^2 / sum wanted^2``, between 0 and 1; 0 if all wanted
         distances are 0.
 
     References
@@ -159,11 +160,11 @@ def stress(latent: Tensor, wanted: Tensor) -> Tensor:
     (0.0, 0.0741)
     """
     tiny = torch.finfo(latent.dtype).tiny
-    # Divided by their largest, so that squares do not overflow.
+    # Divided by the largest one, so that squares do not overflow.
     wanted = wanted.triu(1) / wanted.max().clamp(min=tiny)
     latent = latent.triu(1) / latent.detach().max().clamp(min=tiny)
     with torch.no_grad():
-        # At its best, the factor has no gradient of its own.
+        # At the minimum the gradient with respect to the factor is 0.
         unit = (latent * wanted).sum() / latent.square().sum().clamp(min=tiny)
     return (unit * latent - wanted).square().sum() / wanted.square().sum().clamp(min=tiny)
 
@@ -182,7 +183,7 @@ def distance_stress(
     wanted : Tensor of shape (n, n)
         Symmetric, up to rounding.
     weights : Tensor of shape (n,), optional
-        Weights of the points. A pair counts with the product of its two.
+        Weights of the points. The weight of a pair is the product of its two weights.
 
     Returns
     -------

@@ -169,7 +169,7 @@ def _hyperbolic_limits(K: float, dim: int, riemannian: bool, reach: float) -> Li
 
 
 def learned_limits(K: float, dim: int, prior_scale: float, riemannian: bool) -> Limits:
-    """`posterior_limits` for a learned curvature; they always leave room for a location."""
+    """`posterior_limits` for a learned curvature, which always leave room for a location."""
     try:
         return posterior_limits(K, dim, prior_scale, riemannian)
     except ValueError:
@@ -179,7 +179,7 @@ def learned_limits(K: float, dim: int, prior_scale: float, riemannian: bool) -> 
 def limits_on_device(
     K: Tensor, dim: int, prior_scale: float, riemannian: bool
 ) -> tuple[Tensor, Tensor]:
-    """`learned_limits` where reading K would wait for its device.
+    """`learned_limits` without reading K, which would mean waiting for its device.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
 """Multilayer perceptrons with a linear skip connection, through which a model can start at PCA.
 
-An encoder with a skip connection returns its hidden features and, beside them, linear features of
-the row. The last layer of a decoder with one reads the latent features beside the hidden ones. At
-the start the linear features are principal components, the head reads only these, and the last
-layer only latent features: the model is probabilistic PCA. Training changes all weights alike.
+An encoder with a skip connection returns its hidden features together with linear features of the
+row. The last layer of a decoder with a skip connection reads both the hidden and the latent
+features. At the start the linear features are principal components, the head reads only these, and
+the last layer reads only latent features, so the model is probabilistic PCA. Training then changes
+all weights.
 
-The linear features come from the first layer, and the last layer is one matrix, so that a training
-step has no further matrix product. Their number is a multiple of 16: at other widths, products on
-some processors round a row differently, by its place in the batch.
+The first layer computes the linear features, and the last layer is one matrix, so a training step
+has no additional matrix product. The number of linear features is a multiple of 16. At other
+widths, products on some processors round a row differently, depending on its place in the batch.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ROWS = 512
 
 
 class SkipEncoder(nn.Module):
-    """Features of a multilayer perceptron, and beside them linear features of the same rows.
+    """Features of a multilayer perceptron, together with linear features of the same rows.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ class SkipEncoder(nn.Module):
     activation : str
         A key of ``ACTIVATIONS``.
     n_components : int
-        Number of linear features that are wanted; they are the first of ``n_linear``, the next
-        multiple of 16.
+        Number of linear features that are needed. They are the first of ``n_linear`` features, the
+        next multiple of 16.
     n_mask : int, default=0
         Width of an indicator of missing values behind the row, which the first layer reads.
 
@@ -86,7 +87,7 @@ class SkipEncoder(nn.Module):
         return torch.cat([self.rest(hidden), components], dim=-1)
 
     def in_double(self, x: Tensor) -> Tensor:
-        """The same features in float64, of which the linear ones are computed in it.
+        """The same features as float64; only the linear ones are computed in float64.
 
         Parameters
         ----------
@@ -98,8 +99,8 @@ class SkipEncoder(nn.Module):
         if isinstance(self.first, MaskedLinear):
             weight = self.first.both_weights()
         linear, offset = weight[width:].double(), bias[width:].double()
-        # A copy of all rows in float64 would leave the cache: five times the time, for 6400 rows.
-        # The number of rows of an exported graph is not known.
+        # A float64 copy of all rows would not fit into the cache, which takes five times as long
+        # for 6400 rows. In an exported graph the number of rows is not known.
         blocks = (x,) if torch.compiler.is_compiling() else x.split(_ROWS)
         components = torch.cat([F.linear(rows.double(), linear, offset) for rows in blocks])
         hidden = x[..., : self.n_inputs]
@@ -108,12 +109,12 @@ class SkipEncoder(nn.Module):
         return torch.cat([hidden.double(), components], dim=-1)
 
     def set_components(self, axes: Tensor, offset: Tensor) -> None:
-        """Let the first linear features be ``axes @ x + offset``.
+        """Set the first linear features to ``axes @ x + offset``.
 
         Parameters
         ----------
         axes : Tensor of shape (j, p)
-            With j at most ``n_components``; further features stay as they are.
+            j is at most ``n_components``; further features stay as they are.
         offset : Tensor of shape (j,)
         """
         start = self.first.out_features - self.n_linear
@@ -121,14 +122,14 @@ class SkipEncoder(nn.Module):
         self.first.bias[start : start + len(axes)] = offset
 
     def read_missing_as(self, inputs: Tensor, columns: Tensor) -> None:
-        """Let a missing value act on the first layer as if its inputs were these.
+        """Make a missing value act on the first layer as if its inputs were these numbers.
 
         Parameters
         ----------
         inputs : Tensor of shape (p,)
-            Numbers that the layer reads of a row.
+            Numbers that the layer reads from a row.
         columns : Tensor of int, shape (p,)
-            Which of the indicator's columns each of them belongs to.
+            The column of the indicator to which each of them belongs.
         """
         assert isinstance(self.first, MaskedLinear)
         shares = self.first.weight * inputs
@@ -149,7 +150,8 @@ class SkipDecoder(nn.Module):
     n_outputs : int
         Width of the result.
     n_linear : int, optional
-        How many of the inputs, the first ones, the last layer reads; by default it reads all.
+        Number of inputs, counted from the first, that the last layer reads. By default it reads
+        all of them.
 
     Examples
     --------
@@ -178,13 +180,13 @@ class SkipDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         hidden = self.hidden(z)
-        # Rounded once where the layer is to read rounded numbers.
+        # Rounded only once if the layer reads rounded numbers.
         z = z[..., : self.n_linear].to(hidden.dtype)
         unused = z.new_zeros(*z.shape[:-1], self.n_unused)
         return self.last(torch.cat([hidden, z, unused], dim=-1))
 
     def set_affine(self, weight: Tensor, bias: Tensor) -> None:
-        """Let the outputs be ``weight @ z + bias``: hidden features have no part in them.
+        """Set the outputs to ``weight @ z + bias``, without a contribution of hidden features.
 
         ``weight`` has a column for each input that the last layer reads.
         """

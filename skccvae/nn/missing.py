@@ -1,8 +1,8 @@
-"""Rows in which some values were not observed: what an encoder reads of them, and their likelihood.
+"""Rows in which some values were not observed: what an encoder reads, and the rows' likelihood.
 
-A value that was not observed is NaN in model units. The encoder reads 0 there and, beside the row,
-an indicator that is 1 where a value is missing. Weights of its own carry the indicator into the
-network. A row without holes has an indicator of zeros, so these weights change nothing for it.
+A value that was not observed is NaN in model units. The encoder reads 0 in its place. It also reads
+an indicator that is 1 where a value is missing, through separate weights. A row without missing
+values has an indicator of zeros, so these weights change nothing for it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
 
 
 def has_terms(kind: type[Likelihood]) -> bool:
-    """Whether the log-probability of a row is the sum of the class's own terms of single columns.
+    """Whether the log-probability of a row is the sum of the class's terms for single columns.
 
-    It is not where a class overrides `Likelihood.log_prob` or `total_log_prob` and inherits the
-    terms: nobody knows what it would say of a part of a row.
+    It is not if a class overrides `Likelihood.log_prob` or `total_log_prob` but inherits the terms.
+    Then nothing defines the log-probability of a part of a row.
 
     Examples
     --------
@@ -56,12 +56,12 @@ def has_terms(kind: type[Likelihood]) -> bool:
 
 
 def filled_in(likelihood: Likelihood, x: Tensor) -> Tensor:
-    """Rows with a number inside of the support, where density and slope are finite, for each NaN.
+    """Replace each NaN by a number inside the support, where density and slope are finite.
 
     Parameters
     ----------
     likelihood : Likelihood
-        Its ``support`` says which number: the middle, one unit inside of a single end, or 0.
+        Its ``support`` determines the number: the middle, one unit inside a single end, or 0.
     x : Tensor of shape (..., p)
         Rows in model units.
     """
@@ -78,16 +78,16 @@ def filled_in(likelihood: Likelihood, x: Tensor) -> Tensor:
 
 
 def observed_log_prob(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> Tensor:
-    """Log-probability of what was observed of each row, shape (...), in nats of the user's X.
+    """Log-probability of the observed values of each row, shape (...), in nats of the user's X.
 
     Parameters
     ----------
     likelihood : Likelihood
-        A likelihood of which `has_terms` is true.
+        A likelihood for which `has_terms` is true.
     outputs : Tensor of shape (..., n_outputs)
-        What the decoder returned.
+        Outputs of the decoder.
     x : Tensor of shape (..., p)
-        Rows in model units, NaN where a value is missing.
+        Rows in model units, with NaN where a value is missing.
 
     Returns
     -------
@@ -108,12 +108,12 @@ def observed_log_prob(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> Ten
 
 
 def encoder_rows(likelihood: Likelihood, x: Tensor, n_mask: int) -> Tensor:
-    """What an encoder reads of rows with holes: its inputs, 0 where NaN, and the indicator.
+    """What an encoder reads of rows with NaN: its inputs, with 0 for NaN, and the indicator.
 
     Parameters
     ----------
     likelihood : Likelihood
-        Says what inputs are.
+        Computes the inputs from the rows.
     x : Tensor of shape (n, p)
         Rows in model units.
     n_mask : int
@@ -129,7 +129,7 @@ def encoder_rows(likelihood: Likelihood, x: Tensor, n_mask: int) -> Tensor:
 
 
 def row_content(likelihood: Likelihood, x: Tensor) -> Tensor:
-    """`Likelihood.row_content` of rows with holes, which are one and the same NaN."""
+    """`Likelihood.row_content` of rows with NaN, where every NaN has the same bits."""
     content = likelihood.row_content(x)
     return content.masked_fill(content.isnan(), math.nan)
 
@@ -142,7 +142,7 @@ class MaskedLinear(nn.Linear):
     n_inputs, n_outputs : int
         Widths of the row and of the result.
     n_mask : int
-        Width of the indicator. Its weights start at 0, without a random number.
+        Width of the indicator. Its weights start at 0 and draw no random numbers.
 
     Examples
     --------
@@ -166,7 +166,7 @@ class MaskedLinear(nn.Linear):
 
 
 class MaskedMLP(nn.Sequential):
-    """Hidden layers of a perceptron of which the first also reads the indicator.
+    """Hidden layers of a perceptron, the first of which also reads the indicator.
 
     Parameters
     ----------

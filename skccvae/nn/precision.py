@@ -1,8 +1,8 @@
 """Matrix products of training steps in bfloat16, with weights that stay float32.
 
-bfloat16 has the range of float32 and three significant digits. Processors and GPUs that know it
-multiply its matrices several times as fast, and add up the products in float32. The optimiser works
-on float32 weights, or its small steps would be lost.
+bfloat16 has the range of float32 and three significant digits. Processors and GPUs that support it
+multiply bfloat16 matrices several times as fast, and add up the products in float32. The optimiser
+works on float32 weights, because its small steps would otherwise be lost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LAYERS = (
     nn.ConvTranspose3d,
 )
 
-# Their weights by name. Hooks, such as those of spectral normalisation, compute with others.
+# The names of their weights. With hooks, such as spectral normalisation, layers use other weights.
 _WEIGHTS = ("weight", "bias", "mask_weight")
 
 
@@ -40,7 +40,7 @@ def matrix_layers(network: nn.Module) -> list[nn.Module]:
     [Linear(in_features=4, out_features=8, bias=True),
      Linear(in_features=8, out_features=2, bias=True)]
     """
-    # Compiled code, which only looks like them, has its weights inside.
+    # Compiled code only looks like these layers; its weights are inside.
     return [
         m
         for m in network.modules()
@@ -51,18 +51,19 @@ def matrix_layers(network: nn.Module) -> list[nn.Module]:
 class RoundedWeights:
     """bfloat16 copies of the weights of networks, with which training steps run.
 
-    The copies are leaves of the graph. So a weight is rounded once a step, however often it is
-    used, and its gradient becomes float32 once. All of them stay in the same memory: to allocate
-    it anew in each step would cost as much as a product.
+    The copies are leaves of the graph. So a weight is rounded only once in each step, however often
+    it is used, and its gradient is converted to float32 once. All copies stay in the same memory,
+    because allocating it anew in each step would take as long as a product.
 
-    A copy or pickle of this object is None, for it belongs to the weights of a running training.
+    A copy or pickle of this object is None, because the object belongs to the weights of a running
+    training.
 
     Parameters
     ----------
     *networks : torch.nn.Module
-        The weights of their dense and convolutional layers are rounded; others stay as they are.
-        The products of others, and sums of rounded and unrounded numbers, are left to
-        `torch.autocast`.
+        The weights of their dense and convolutional layers are rounded; other weights stay as they
+        are. `torch.autocast` handles the products of other layers, and sums of rounded and
+        unrounded numbers.
 
     References
     ----------
@@ -87,7 +88,7 @@ class RoundedWeights:
         self._gradients: list[Tensor] = []
         devices = {p.device.type for n in networks for p in n.parameters()} or {"cpu"}
         self._mode = torch.autocast(devices.pop(), dtype=torch.bfloat16)
-        # By network, where its weights are: layer, name, weight and its copy.
+        # For each network, where its weights are: the layer, name, weight and copy.
         self._places: dict[int, list[tuple[nn.Module, str, nn.Parameter, Tensor]]] = {}
         known: dict[nn.Parameter, Tensor] = {}
         for network in networks:
@@ -121,7 +122,7 @@ class RoundedWeights:
     def call(self, network: nn.Module, *inputs: Tensor) -> Tensor:
         """Output of a network with its rounded weights."""
         places = self._places[id(network)]
-        # What `torch.func.functional_call` does, which takes longer than a small product.
+        # As `torch.func.functional_call` does, which itself takes longer than a small product.
         for layer, name, _, rounded in places:
             layer._parameters[name] = rounded  # type: ignore[assignment]
         try:
@@ -149,7 +150,7 @@ class RoundedWeights:
 
 
 def knows_bfloat16(device: Any) -> bool:
-    """Whether a processor or GPU has instructions for bfloat16, which torch uses.
+    """Whether a processor or GPU has instructions for bfloat16 that torch uses.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def knows_bfloat16(device: Any) -> bool:
     Returns
     -------
     bool
-        False where torch does not say.
+        False if torch does not say.
 
     Examples
     --------

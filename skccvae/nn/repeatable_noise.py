@@ -75,8 +75,8 @@ def uniform_noise(keys: Tensor, n_numbers: int, stream: int = 0, first: int = 0)
     stream : int, default=0
         Different streams give unrelated numbers.
     first : int, default=0
-        Where in the stream to begin: the result is that of ``first + n_numbers`` numbers without
-        the first ones.
+        Position in the stream at which to begin. The result consists of the last ``n_numbers`` of
+        ``first + n_numbers`` numbers.
 
     Returns
     -------

@@ -1,10 +1,10 @@
-"""Several modules of one structure run at once: their weights stacked, one matrix product a layer.
+"""Run several modules of one structure at once, with stacked weights: one product per layer.
 
-A training step of a small network costs little arithmetic and many calls. m networks of one
-structure, each with rows of its own, take as many calls as one of them.
+A training step of a small network costs little arithmetic but many calls. Stacked, m networks of
+one structure, each with its own rows, take as many calls as one network.
 
-The stacked module holds the weights. Those of the modules become views of it, so that whatever
-trains the stack trains the modules, and they can be read at any time.
+The stacked module holds the weights. The weights of the single modules become views of them, so
+that training the stack trains the modules, which can be read at any time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "stacked_tensors",
 ]
 
-# Modules that only call their parts, with any number of leading dimensions.
+# Modules that only call their parts and accept any number of leading dimensions.
 _CONTAINERS = (nn.Sequential, SkipEncoder, SkipDecoder)
 
 
@@ -42,7 +42,7 @@ class _Stack(nn.Module):
         self.held: list[Held] = []
 
     def _hold(self, parameters: Sequence[Tensor], transposed: bool = False) -> nn.Parameter:
-        """Parameters as one of shape (m, ...), with zeros where some are smaller than others."""
+        """Stack parameters to one of shape (m, ...), padding smaller ones with zeros."""
         values = _stacked(parameters)
         stack = nn.Parameter(values.mT.contiguous() if transposed else values)
         held = Held(stack, list(parameters), transposed)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ class Held(NamedTuple):
     stack : Parameter of shape (m, ...)
     owners : list of Parameter
     transposed : bool
-        Whether they are matrices that it holds transposed.
+        Whether the parameters are matrices that the stack holds transposed.
     """
 
     stack: nn.Parameter
@@ -68,7 +68,7 @@ class Held(NamedTuple):
     transposed: bool = False
 
     def part(self, stack: Tensor, number: int, like: Tensor) -> Tensor:
-        """What a tensor that is stacked like the parameter has for one of those that it holds."""
+        """The part of a tensor, stacked like the parameter, that belongs to one held parameter."""
         return part_of(stack.mT if self.transposed else stack, number, like)
 
 
@@ -86,13 +86,13 @@ def part_of(stack: Tensor, number: int, like: Tensor) -> Tensor:
 
 
 class StackedLinear(_Stack):
-    """Linear layers, each with rows of its own.
+    """Linear layers, each with its own rows.
 
     Parameters
     ----------
     layers : sequence of torch.nn.Linear
-        m layers with a bias. Where they differ in size, inputs are filled up with zeros, and
-        outputs have zeros behind. No gradient reaches what was filled up.
+        m layers with a bias. If they differ in size, their inputs are padded with zeros, and their
+        outputs end in zeros. No gradient reaches the padding.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class StackedLinear(_Stack):
 
     def __init__(self, layers: Sequence[Any]) -> None:
         super().__init__()
-        # So that its gradient, a product of matrices, comes in its own layout.
+        # Its gradient, a product of matrices, then has the same layout.
         self.weight = self._hold([layer.weight for layer in layers], transposed=True)
         self.bias = self._hold([layer.bias for layer in layers])
 
@@ -114,15 +114,15 @@ class StackedLinear(_Stack):
 
 
 class VmappedModules(_Stack):
-    """Modules of any kind by `torch.func.vmap`, which needs nothing but one structure of them.
+    """Modules of any kind, run by `torch.func.vmap`, which only needs them to have one structure.
 
     Parameters
     ----------
     modules : sequence of torch.nn.Module
         m modules, whose tensors have the same names.
     call : callable, optional
-        Called as ``call(module, *args)``, where the arguments have no dimension of the m modules;
-        by default the module itself.
+        Called as ``call(module, *args)``, with arguments that lack the dimension of the m modules.
+        By default the module itself is called.
 
     Examples
     --------
@@ -139,7 +139,7 @@ class VmappedModules(_Stack):
         self, modules: Sequence[nn.Module], call: Callable[..., Any] | None = None
     ) -> None:
         super().__init__()
-        # A list, so that it is no part of this module.
+        # A list, so that torch does not register it as a part of this module.
         self._template = [_Called(copy.deepcopy(modules[0]), call)]
         self._state: dict[str, Tensor] = {}
         for name, _ in modules[0].named_parameters():
@@ -156,14 +156,14 @@ class VmappedModules(_Stack):
         def one(state: dict[str, Tensor], *given: Tensor) -> Any:
             parts = iter(given)
             call_args = tuple(arg if arg is None else next(parts) for arg in args)
-            # No two names are of one tensor; torch would look for such names at each call.
+            # No tensor has two names; torch would look for such names at each call.
             return functional_call(template, state, call_args, tie_weights=False)
 
         return vmap(one)(self._state, *given)
 
 
 class StackedGyroplanes(VmappedModules):
-    """Hyperplanes of several models, for rows of all of them in one batch.
+    """Hyperplanes of several models, for a batch with the rows of all of them.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class StackedGyroplanes(VmappedModules):
     """
 
     def forward(self, c: Tensor, s: Tensor, K: float) -> Tensor:  # type: ignore[override]
-        """As `Gyroplanes.forward`; rows are those of the first model, then of the next one.
+        """As `Gyroplanes.forward`, for the rows of the first model, then of the next, and so on.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class StackedGyroplanes(VmappedModules):
 
 
 class _Called(nn.Module):
-    """A module whose call is that of a function of it."""
+    """A module whose call calls a function of another module."""
 
     def __init__(self, module: nn.Module, call: Callable[..., Any] | None) -> None:
         super().__init__()
@@ -248,7 +248,7 @@ def stacked(modules: Sequence[nn.Module]) -> nn.Module:
         for name, part in first._modules.items()
     }
     if isinstance(twin, SkipDecoder):
-        # The widest input decides; what others lack is zeros in their inputs.
+        # The widest input sets the width; narrower inputs are padded with zeros.
         decoders: Sequence[Any] = modules
         width = max(decoder.last.in_features for decoder in decoders)
         twin.n_unused = width - max(d.last.in_features - d.n_unused for d in decoders)
@@ -294,7 +294,7 @@ def shapes(module: nn.Module, any_input: bool = False) -> tuple:
 
 
 def _first_layer(module: nn.Module, name: str = "") -> tuple[str, nn.Linear] | None:
-    """The layer that alone reads the inputs of a perceptron, or None if there is no such layer."""
+    """The only layer that reads the inputs of a perceptron, or None if there is no such layer."""
     if type(module) is nn.Linear:
         return name, module
     if isinstance(module, SkipDecoder):

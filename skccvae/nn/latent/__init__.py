@@ -18,7 +18,7 @@ NORMAL_LATENTS: dict[str, type[NormalLatent]] = {
     "wrapped_normal": WrappedLatent,
     "riemannian_normal": RiemannianLatent,
 }
-"""Latent spaces with a normal posterior and prior, by the name of their law."""
+"""Latent spaces with a normal posterior and prior, by the name of their distribution."""
 
 UNIFORM_LATENTS: dict[str, type[UniformSphere]] = {
     "von_mises_fisher": SphericalLatent,
@@ -26,7 +26,7 @@ UNIFORM_LATENTS: dict[str, type[UniformSphere]] = {
     "spherical_cauchy": SphericalCauchyLatent,
     "projected_normal": ProjectedNormalLatent,
 }
-"""Latent spheres with the uniform prior, by the name of their law."""
+"""Latent spheres with the uniform prior, by the name of their posterior."""
 
 __all__ = [
     "NORMAL_LATENTS",

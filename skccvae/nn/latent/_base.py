@@ -50,7 +50,7 @@ class LatentStep(NamedTuple):
 
 
 def wind_round(components: Tensor) -> bool:
-    """Whether rows lie near an ellipsoid and leave its inside empty, as a ring or a sphere does.
+    """Whether rows lie near an ellipsoid and leave its inside empty, like a ring or a sphere.
 
     The mean fourth power of the length of m standardised components, divided by m^2, is 1 on an
     ellipsoid and 1 + 2/m for a normal distribution (Mardia 1970, Biometrika 57). It is
@@ -60,8 +60,8 @@ def wind_round(components: Tensor) -> bool:
     Parameters
     ----------
     components : Tensor of shape (n, m)
-        Components of rows, as for `Latent.start_at`: d + 1 of them if a model may wind round a
-        sphere, and d to find rows that a tangent plane would fold.
+        Components of rows, as for `Latent.start_at`: d + 1 components if a model may wind round a
+        sphere, and d to find rows that would be folded in a tangent plane.
     """
     variance = components.square().mean(0)
     if not bool((variance > 0).all()):
@@ -228,9 +228,9 @@ class Latent(nn.Module):
     def placed(
         self, params: Tensor, tangent: Tensor | None = None
     ) -> list[tuple[Tensor | None, Tensor, float | Tensor]]:
-        """`location` as `skccvae.nn.geodesic_pairs` takes it, for each factor of the space.
+        """`location` in the form that `skccvae.nn.geodesic_pairs` takes, for each factor.
 
-        Where a curvature is learned, it gets a gradient. ``tangent`` is that of a `LatentStep`.
+        A learned curvature gets a gradient. ``tangent`` is the attribute of a `LatentStep`.
         """
         points = self.fitted_manifold().split(self.location(params))
         factors = self.fitted_manifold().factors
@@ -256,17 +256,17 @@ class Latent(nn.Module):
         assert isinstance(self.manifold, ConstantCurvature)
         return float(self.manifold.curvature)
 
-    #: Which of several starts at components `start_at` takes: 0 is the one that seems best.
+    #: The start that `start_at` takes if there are several: 0 is the one that seems best.
     start_number = 0
 
     @property
     def n_starts(self) -> int:
-        """Number of starts at components that may end in different solutions."""
+        """Number of different starts at components, which may lead to different solutions."""
         return 1
 
     @property
     def n_start(self) -> int:
-        """Number of principal components that `start_at` reads. 0, the default, for none."""
+        """Number of principal components that `start_at` reads; 0 by default."""
         return 0
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -279,27 +279,27 @@ class Latent(nn.Module):
             This is the variance of the posterior of probabilistic PCA, whose mean is the component
             times ``sqrt(1 - noise_ratio)``. It is 1 if the data have no further component.
         components : Tensor of shape (n, n_start)
-            The components of some rows, in the units that the encoder reads, with mean 0. They are
-            0 if the data have no further component.
+            The components of some rows, in the units that the encoder reads, with mean 0. A
+            component that the data do not have is 0.
 
         Returns
         -------
         weight : Tensor of shape (n_params, n_start)
         bias : Tensor of shape (n_params,)
-            None in place of the pair if no affine map suits these rows. The model then starts at
-            random.
+            The result is None instead of the pair if no affine map suits these rows. The model then
+            starts at random.
         """
-        raise TypeError(f"{type(self).__name__} does not define how it starts at components.")
+        raise TypeError(f"{type(self).__name__} does not define a start at components.")
 
     @property
     def batch_key(self) -> tuple | None:
         """Key by which a product batches its factors.
 
-        Factors with equal keys compute the same function. A space with parameters has None.
+        Factors with equal keys compute the same function. A space with parameters has the key None.
         """
         return None
 
-    #: Names of the tensors that `step` also takes with one row for each row of the batch.
+    #: Names of the tensors that may also have one row for each row of the batch in `step`.
     row_tensors: tuple[str, ...] = ()
 
     @property
@@ -307,13 +307,13 @@ class Latent(nn.Module):
         """Key by which the rows of several models share one `step`.
 
         Spaces with equal keys compute the same function, except for the tensors in `row_tensors`
-        and for their hyperplanes. With None, as for any space with further parameters, the rows of
-        each model step alone.
+        and for their hyperplanes. The key is None for a space with further parameters; then the
+        rows of each model have their own `step`.
         """
         return self.batch_key
 
     def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
-        """A space that steps the rows of several spaces, n rows of each after another.
+        """A space that steps the rows of several spaces, with n rows of each one after the other.
 
         Parameters
         ----------
@@ -335,7 +335,7 @@ class Latent(nn.Module):
         return space
 
     def fix_curvature(self) -> None:
-        """Turn a learned curvature into the number that it is now, if there is one."""
+        """Replace a learned curvature, if there is one, by its current value."""
 
     def train_curvature(self, active: bool) -> None:
         """Switch the training of a learned curvature on or off, if there is one."""

@@ -33,7 +33,7 @@ def axis_scales(components: Tensor) -> Tensor:
     known = deviation > 0
     if not bool(known.any()):
         return torch.ones_like(deviation)
-    # Axes without a component get the scale of the last one that there is.
+    # Axes without a component get the scale of the last component.
     deviation = torch.where(known, deviation, deviation[known].min())
     return deviation.clamp(min=_SHORTEST * float(deviation.max()))
 
@@ -81,16 +81,16 @@ class DiagonalNormal(Independent):
 class EuclideanLatent(Latent):
     """R^d with a diagonal normal posterior and a normal prior.
 
-    Encoder and decoder work in units of the prior's scale, in which the prior is standard. So that
-    scale is a choice of coordinates, which changes nothing else.
+    Encoder and decoder work in units of the prior's scale, in which the prior is a standard normal.
+    So the scale only affects the coordinates.
 
     Parameters
     ----------
     dim : int
         Dimension d.
     prior_scale : float or "auto", default=1.0
-        Scale of the prior along each axis. ``"auto"`` is 1 until `start_at`, which takes
-        the standard deviations of the components.
+        Scale of the prior along each axis. ``"auto"`` is 1 until `start_at` sets it to the standard
+        deviations of the components.
     posterior_scale : {"free", "shared"} or float, default="free"
         As for `PosteriorScale`.
 

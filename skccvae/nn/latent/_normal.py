@@ -30,9 +30,9 @@ from skccvae.nn.limits import (
     scale_limit,
 )
 
-# Squared radius of the default prior of a hyperbolic space, in any dimension: that of a standard
-# normal in two. With scale 1 in many dimensions, draws would lie so far out that most of the space
-# between them is bent away.
+# Squared radius of the default prior of a hyperbolic space in any dimension. It is the value for a
+# standard normal in two dimensions. With scale 1 in many dimensions, draws would lie so far out
+# that the geodesics between them would all pass near the origin.
 _SQUARED_RADIUS = 2.0
 # The parameter of a learned curvature is K divided by this gain. Adam changes a parameter by about
 # the learning rate per step, and a curvature should be able to change by about 1 within a few
@@ -43,7 +43,7 @@ CURVATURE_GAIN = 3.0
 class NormalLatent(Latent):
     """Normal posterior and prior on the space of constant curvature K.
 
-    `WrappedLatent` and `RiemannianLatent` set the law.
+    `WrappedLatent` and `RiemannianLatent` set the distribution.
 
     Parameters
     ----------
@@ -52,10 +52,11 @@ class NormalLatent(Latent):
     curvature : float
         K, of any sign; the initial value if it is learned.
     prior_scale : float or "auto", default=1.0
-        Scale of the prior, which is the same law at the origin. ``"auto"`` is 1 for K >= 0 and for
-        a learned K, and at most `sqrt(2/d)` for K < 0: the draws of a prior lie within about the
-        same radius in any dimension. `start_at` then gives the axes of a wrapped normal scales in
-        proportion to the standard deviations of the components, within that radius.
+        Scale of the prior, which is the same distribution at the origin. ``"auto"`` is 1 for K >= 0
+        and for a learned K. For K < 0 it is at most `sqrt(2/d)`, so that draws from the prior lie
+        within about the same radius in any dimension. `start_at` then gives the axes of a wrapped
+        normal scales in proportion to the standard deviations of the components, within that
+        radius.
     decoder_input : {"tangent", "coordinates", "gyroplane"}, default="tangent"
         Inputs of the decoder. ``"tangent"`` is the log map at the origin: d numbers that are smooth
         in K. ``"coordinates"`` is the d + 1 ambient coordinates on a sphere of fixed curvature,
@@ -66,8 +67,8 @@ class NormalLatent(Latent):
     learn_curvature : bool, default=False
         Whether K is a parameter. It may change its sign.
     posterior_scale : {"free", "shared"} or float, default="free"
-        As for `PosteriorScale`. A number is exact where K is given. Where K is learned, it is at
-        most the limit of a free scale: two radii on a sphere, about four radii of a hyperbolic
+        As for `PosteriorScale`. A number is exact if K is fixed. If K is learned, the scale is at
+        most the limit of a free scale: two radii on a sphere, about four radii in a hyperbolic
         plane.
 
     Raises
@@ -97,7 +98,7 @@ class NormalLatent(Latent):
         spreads = prior_scale == "auto" and curvature < 0 and not learn_curvature
         if isinstance(prior_scale, str):
             prior_scale = min(1.0, math.sqrt(_SQUARED_RADIUS / dim)) if spreads else 1.0
-        # Scales of the prior's axes, in units of which networks work. Then `prior_scale` is 1.
+        # Scales of the prior's axes, which are the units of the networks. Then `prior_scale` is 1.
         self.axes: Tensor | None
         self.register_buffer("axes", None)
         if spreads and self.law._scale_dims:
@@ -106,7 +107,7 @@ class NormalLatent(Latent):
         self.prior_scale = prior_scale = float(prior_scale)
         self.decoder_input = decoder_input
         self.posterior_scale = PosteriorScale(posterior_scale)
-        # A law has one scale, or one for each direction.
+        # A distribution has one scale, or one for each direction.
         self._n_scales = dim if self.law._scale_dims else 1
         self.n_params = dim + self._n_scales if self.posterior_scale.free else dim
         self.noise_dim = dim if self.law._scale_dims else dim + 1
@@ -124,8 +125,7 @@ class NormalLatent(Latent):
         self.limits = None if learn_curvature else limits
         self._check_scale(scale_limit(self.K, dim, prior_scale, self._riemannian))
         # Number of turns in the density of a wrapped normal on a sphere, from the limit on the
-        # scale. Twice as many, because the drawn vector may itself wind round the sphere that
-        # often.
+        # scale. It is doubled because the drawn vector itself may wind round the sphere that often.
         self.n_preimages = None
         if self.K > 0 and not learn_curvature and not self._riemannian:
             largest = max(limits.scale**-0.5, prior_scale)
@@ -193,7 +193,7 @@ class NormalLatent(Latent):
         size = self.prior_scale
         if self.K > 0:  # within the hemisphere around the origin, where the map is one to one
             half = 0.5 * math.pi / (math.sqrt(self.K) * (math.sqrt(self.dim) + 1))
-            # Rows on all of a sphere would start folded, one half of it upon the other.
+            # Rows that cover a whole sphere would start folded, with one half on top of the other.
             if half < size and wind_round(components):
                 return None
             size = min(size, half)
@@ -281,7 +281,7 @@ class NormalLatent(Latent):
             if fused is not None:  # it knows the prior of scale 1
                 precision = self.axes.square().reciprocal()
                 square, excess = draw.square(), 0.5 * (precision - 1)
-                one_for_all = excess.dim() == 1  # or one set of axes for each row
+                one_for_all = excess.dim() == 1  # otherwise one set of axes for each row
                 part = square @ excess if one_for_all else (square * excess).sum(-1)
                 log_ratio = log_ratio + part
                 log_ratio = log_ratio + self.axes.log().sum(-1)

@@ -1,4 +1,4 @@
-"""Who chooses the scale of a posterior: each row, all rows together, or the user."""
+"""The scale of a posterior: free for each row, shared by all rows, or given by the user."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _GAIN = 10.0
 class PosteriorScale(nn.Module):
     """Scale of the posteriors of a latent space.
 
-    If each row has scales of its own, the geodesic distance of two locations says little: the same
-    distance may be many scales at one place and a fraction of one at another. With one scale for
-    all rows and directions, a unit of distance is a unit of distinguishability everywhere.
+    If each row has its own scales, the geodesic distance between two locations says little: the
+    same distance may be many scales in one place and a fraction of one in another. With one scale
+    for all rows and directions, rows at a given distance are equally distinguishable everywhere.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class PosteriorScale(nn.Module):
     ----------
     value : {"free", "shared"} or float
     log : Tensor of shape ()
-        Logarithm of the scale of all rows; there is none with ``"free"``.
+        Logarithm of the scale of all rows; ``"free"`` has no such attribute.
 
     Examples
     --------
@@ -47,17 +47,17 @@ class PosteriorScale(nn.Module):
         if self.value == "shared":
             self.raw = nn.Parameter(torch.zeros(()))
         elif isinstance(self.value, float):
-            # What constructs the latent space knows the number, so it is no part of the weights.
+            # The constructor of the latent space knows the number, so it is not among the weights.
             self.register_buffer("raw", torch.tensor(math.log(self.value)), persistent=False)
 
     @property
     def free(self) -> bool:
-        """Whether each row has scales of its own."""
+        """Whether each row has its own scales."""
         return self.value == "free"
 
     @property
     def key(self) -> str | float | None:
-        """What makes it equal to another one; None for a parameter."""
+        """Key for comparison with another one; None if the scale is a parameter."""
         return None if self.value == "shared" else self.value
 
     @property

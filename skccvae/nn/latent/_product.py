@@ -52,14 +52,14 @@ class ProductLatent(Latent):
         self._noise_sizes = [n * factors[first].noise_dim for first, n in self._groups]
 
     def _parts(self, params: Tensor) -> Iterable[tuple[Any, Tensor]]:
-        """Pairs of a factor and its parameters."""
+        """Pairs of a factor and the parameters of its posterior."""
         sizes = [factor.n_params for factor in self.factors]
         return zip(self.factors, params.split(sizes, dim=-1), strict=True)
 
     def _grouped(self, params: Tensor, noise: Tensor) -> Iterable[tuple[Any, int, Tensor, Tensor]]:
-        """For each group of equal factors: the factor, their number, and parameters and noise.
+        """For each group of equal factors: one factor, their number, the parameters and the noise.
 
-        Each factor of a group has rows of its own in these parameters and noise.
+        Each factor of a group has its own rows in these parameters and in this noise.
         """
         parts = zip(
             self._groups,
@@ -77,7 +77,7 @@ class ProductLatent(Latent):
     def row_key(self) -> tuple | None:
         planes = any(factor.gyroplanes is not None for factor in self.factors)
         keys = (None,) if planes else tuple(factor.row_key for factor in self.factors)
-        # A group of factors is a batch of its own rows.
+        # The factors of a group form one batch.
         return None if None in keys else (type(self), *self._groups, *keys)
 
     def for_rows(self, spaces: Sequence[Latent], n: int, planes: nn.Module | None = None) -> Latent:
@@ -98,7 +98,7 @@ class ProductLatent(Latent):
         return sum(factor.n_start for factor in self.factors)
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
-        # Components go to factors in turn, as cards are dealt, so that each gets large ones.
+        # Components are dealt to the factors in turn, so that each factor gets large ones.
         hands: list[list[int]] = [[] for _ in self.factors]
         while sum(map(len, hands)) < self.n_start:
             for hand, factor in zip(hands, self.factors, strict=True):
@@ -187,7 +187,7 @@ class ProductLatent(Latent):
 
 
 def _groups(factors: list[Latent]) -> list[tuple[int, int]]:
-    """Group neighbouring factors with equal `batch_key`: index of the first factor, and number.
+    """Group neighbouring factors with equal `batch_key`: index of the first factor, and count.
 
     A group is computed as one batch with more rows. In a training step this costs hardly more than
     a single factor.
@@ -206,7 +206,7 @@ def _groups(factors: list[Latent]) -> list[tuple[int, int]]:
 
 
 def _side_by_side(features: Tensor, n: int) -> Tensor:
-    """Put the features of n factors, which are n rows of a batch, side by side in one row."""
+    """Put the features of n factors, which are n rows of a batch, next to each other in one row."""
     if n == 1:
         return features
     return features.reshape(*features.shape[:-2], -1, n * features.shape[-1])

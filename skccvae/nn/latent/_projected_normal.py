@@ -15,17 +15,19 @@ from skccvae.nn.limits import LOG_SCALE_BOUND
 from skccvae.special.smooth_limit import soft_bound
 
 # Scale at which training starts. The outputs of a new network are about 0.05 to 0.12 in size. So
-# location and scale are then about equal in each coordinate, whatever the dimension, and a draw
-# already depends on its row. ELBO on MNIST (50 000 images, dynamic binarisation, layers 256-128,
-# batch 128, one seed) of 2000 other images after 4 epochs, by this number:
+# location and scale are about equal in each coordinate at first, whatever the dimension, and a draw
+# already depends on its row. The table gives the ELBO on MNIST (50 000 images, dynamic
+# binarisation, layers 256-128, batch 128, one seed) of 2000 other images after 4 epochs for several
+# values of this scale:
 #
 #     d    0.05     0.1      0.22     0.5      1        2        Gaussian   von Mises-Fisher
 #     2    -149.3   -149.9   -150.8   -151.7   -154.1                       -154.1
 #     10   -114.5   -114.6   -114.3   -116.0   -118.7   -119.4              -121.4
 #     40   -116.7   -115.9   -116.1   -117.4   -120.4   -124.2   -120.3
 #
-# After 10 epochs at 0.1 it is -143.7, -106.9 and -105.8. The Gaussian model then has -146.7, -109.5
-# and -107.6, von Mises-Fisher at d = 2 and 10 -143.8 and -107.9. (At d = 2, 0.05 gives -142.8.)
+# After 10 epochs with 0.1 it is -143.7, -106.9 and -105.8. The Gaussian model then has -146.7,
+# -109.5 and -107.6, and von Mises-Fisher has -143.8 at d = 2 and -107.9 at d = 10. (With 0.05 it is
+# -142.8 at d = 2.)
 START = 0.1
 
 
@@ -39,21 +41,22 @@ class ProjectedNormalLatent(UniformSphere):
     curvature : float, default=1.0
         K > 0. It sets the radius of the points, as in `SphericalLatent`.
     posterior_scale : {"free", "shared"} or float, default="free"
-        As for `UniformSphere`. With anything but ``"free"`` the network outputs v alone, and the
-        normal vector has a mean of length 1.
+        As for `UniformSphere`. Unless it is ``"free"``, the network outputs v alone, and the normal
+        vector has a mean of length 1.
 
     Notes
     -----
-    The network outputs a vector v and a vector a, both in R^(d+1). The law is that of
-    ``loc = v`` and ``scale = 0.1 exp(a)``, with a soft bound on a. Any v is a fair location. At 0
-    the law is uniform if the scales are equal, and the gradient in v does not vanish there.
+    The network outputs a vector v and a vector a, both in R^(d+1). The posterior has ``loc = v``
+    and ``scale = 0.1 exp(a)``, with a soft bound on a. Any v is a valid location. At v = 0 the
+    posterior is uniform if the scales are equal, and the gradient in v does not vanish there.
 
     A common factor of loc and scale changes neither the draw nor the estimate of the KL, so one of
-    the outputs is redundant. It is left free: the gradient along it is exactly 0. Fixing it, by a
-    location of length 1 for instance, would move the uniform law to infinite scales.
+    the outputs is redundant. It is left free, because the gradient along it is exactly 0. If it
+    were fixed, for instance by a location of length 1, the uniform law would need infinite scales.
 
-    Only the ratio of loc and scale matters, so the factor 0.1 is as good as a factor 10 on v. It
-    makes the two about equal in size before training, when the outputs of the network are small.
+    Only the ratio of loc and scale matters, so the factor 0.1 has the same effect as a factor 10 on
+    v. It makes loc and scale about equal in size before training, when the outputs of the network
+    are small.
 
     `step` returns an estimate of the KL from the draw, `ProjectedNormal.rsample_with_kl`.
 
@@ -86,7 +89,7 @@ class ProjectedNormalLatent(UniformSphere):
         return self.dim + 1
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
-        # The direction of a Gaussian model; loc and scale are START times its.
+        # The direction of a Gaussian model, whose location and scale are multiplied by START.
         linear, constant = self._start_vectors(noise_ratio, components)
         if not self.posterior_scale.free:
             width = 0.5 * (noise_ratio / len(noise_ratio)).log()

@@ -58,13 +58,13 @@ class UniformSphere(Latent):
     posterior_scale : {"free", "shared"} or float, default="free"
         As for `PosteriorScale`, in units of the points. A von Mises-Fisher law of scale s has the
         concentration ``1 / (K s^2)``, so that s is its standard deviation in each tangent direction
-        where it is narrow. The others are about as wide.
+        if it is narrow. The other laws are about as wide.
 
     Raises
     ------
     ValueError
-        If the concentration of a given scale is beyond the limits of a free one, d exp(10) and
-        d exp(-10).
+        If the concentration of a given scale is outside the limits of a free one, d exp(-10) and
+        d exp(10).
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class UniformSphere(Latent):
         self.radius = 1.0 / math.sqrt(curvature)
         self.n_features = dim + 1
         # Coordinates of a uniform point have variance 1 / (d + 1). Scaled to variance 1, they suit
-        # the initial weights of the decoder like those of a Gaussian model.
+        # the initial weights of the decoder as well as those of a Gaussian model do.
         self.feature_scale = math.sqrt(dim + 1.0)
         value = self.posterior_scale.value
         if isinstance(value, float):
@@ -121,11 +121,11 @@ def start_on_sphere(noise_ratio: Tensor, winds: bool) -> tuple[Tensor, Tensor]:
     """Affine map from d + 1 standardised components to vectors whose directions a model starts at.
 
     The vectors are the components themselves if the rows wind round, as those of a ring do.
-    Otherwise they are the first d components beside the constant 1: central projections of a plane
-    to a hemisphere. With the constant sqrt(d) the size of a code would keep more of its meaning,
-    but the codes would fill a cap, and a small one costs much in many dimensions. MNIST, d = 40, 10
-    epochs, ELBO of 4000 other images: von Mises-Fisher -106.2 (sqrt(d): -107.2), projected normal
-    -101.8 (-102.6).
+    Otherwise they are the first d components and the constant 1, which is the central projection of
+    a plane to a hemisphere. With the constant sqrt(d) the size of a code would keep more of its
+    meaning, but the codes would fill only a cap, and a small cap is costly in many dimensions. On
+    MNIST at d = 40, the ELBO of 4000 other images after 10 epochs is -106.2 with the von
+    Mises-Fisher law (-107.2 with sqrt(d)) and -101.8 with the projected normal (-102.6).
 
     Parameters
     ----------
@@ -158,8 +158,8 @@ class SphericalLatent(UniformSphere):
         K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
         ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
     posterior_scale : {"free", "shared"} or float, default="free"
-        As for `UniformSphere`. With anything but ``"free"`` the network outputs v alone, and its
-        norm has no meaning [1]_.
+        As for `UniformSphere`. Unless it is ``"free"``, the network outputs v alone, and its norm
+        has no meaning [1]_.
 
     Attributes
     ----------

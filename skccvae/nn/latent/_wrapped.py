@@ -80,7 +80,7 @@ class WrappedLatent(NormalLatent):
         return super().prior()
 
     def _limited_step(self, params: Tensor, noise: Tensor) -> LatentStep | None:
-        """The step from outputs of a network to features in one operation, where there is one."""
+        """The step from outputs of a network to features as one operation, if there is one."""
         log_map = self.decoder_input == "tangent"
         one_draw = noise.shape[:-1] == params.shape[:-1]
         given = self.limits  # None for a learned curvature
