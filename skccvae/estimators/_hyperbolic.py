@@ -52,7 +52,8 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         mean squared radius of its draws at sqrt(2) for d >= 2, as scale 1 has in two dimensions, so
         that a space of many dimensions is not curved more strongly than a plane. With
         ``init="pca"`` the axes of a wrapped normal get their own scales within that radius. They
-        are proportional to the standard deviations of the principal components, and none exceeds 1.
+        are proportional to the standard deviations of the principal components of the rows in model
+        units, and none exceeds 1.
         Your own class or factory gets 1.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
         What the decoder reads at a latent point. ``"coordinates"`` are those of the Poincare ball

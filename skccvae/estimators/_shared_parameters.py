@@ -153,8 +153,8 @@ class SharedParameters:
         doc="""
         Distribution p(x | z). ``"auto"`` takes ``"bernoulli"`` for zeros and ones, and if
         ``binarize`` is set. It takes ``"count_gaussian"`` for counts of things that mostly occur
-        once: whole numbers from 0 to at most 1000, of which at least half of those that are not 0
-        are 1. It takes ``"isotropic_gaussian"`` if the columns share a unit. They do
+        once: two or more columns of whole numbers up to 1000, most of them 0, and at least half of
+        the others 1. It takes ``"isotropic_gaussian"`` if the columns share a unit. They do
         if no column's range is more than ten times the range that three quarters of the columns
         exceed, or if all columns are counts that start at 0 and go up to at most 1000. Otherwise it
         takes ``"gaussian"``. Your own class defines how it scales X and what it accepts. The names
