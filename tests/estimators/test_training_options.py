@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import re
 import sys
@@ -137,11 +138,15 @@ def lines_run(call) -> int:
         return trace
 
     old = sys.gettrace()
+    # Garbage of other tests may run finalizers, whose lines are not those of the call.
+    gc.collect()
+    gc.disable()
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(old)
+        gc.enable()
     return count
 
 
