@@ -70,7 +70,8 @@ class VAENet(ModuleNet):
         epochs : int
             Number of epochs.
         burn_in : float, default=0.0
-            Number of epochs of the history for which a learned curvature keeps its initial value.
+            Epochs from the start of the history in which a learned curvature keeps its initial
+            value.
 
         Raises
         ------
