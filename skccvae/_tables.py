@@ -12,7 +12,7 @@ import numpy as np
 
 
 def as_frame(X: Any, name: str = "X") -> Any:
-    """Convert a table to a pandas frame: of Arrow, polars or a library that exports Arrow streams.
+    """Convert a table of Arrow, polars or another exporter of Arrow streams to a pandas frame.
 
     Parameters
     ----------

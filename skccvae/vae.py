@@ -333,7 +333,7 @@ class VAE(nn.Module):
     def measure_distance_scale(
         self, x: Tensor, extra: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
-        """Set the price of a unit of stress, from the loss of rows that exchange their codes.
+        """Set the price of a unit of stress, from what rows lose if they exchange their codes.
 
         With this scale, a given weight means about the same for any likelihood and any data.
         """

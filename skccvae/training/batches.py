@@ -1,9 +1,10 @@
 """Rows as float32 batches on a device, without worker processes or a copy of the data.
 
 A torch ``DataLoader`` fetches one row at a time. If the data is in memory, this takes longer than
-the model. Here one indexing call makes a batch. Sparse matrices become dense batch by batch, and
-bytes are scaled batch by batch. Real values are centred and scaled once if the result is not too
-large, else batch by batch. Memory maps and torch Datasets are read batch by batch.
+the computations of the model. Here one indexing call makes a batch. Sparse matrices become dense
+batch by batch, and bytes are scaled batch by batch. Real values are centred and scaled once if the
+result is not too large, else batch by batch. Memory maps and torch Datasets are read batch by
+batch.
 """
 
 from __future__ import annotations
@@ -305,7 +306,7 @@ class Batches:
         Rows of the source that belong to this set.
     batch_size : int
         Rows per batch. The last batch may be smaller. If only one row is left over, it is added to
-        the batch before, because batch normalisation needs two rows.
+        the previous batch, because batch normalisation needs two rows.
     shuffle : bool
         Whether to shuffle the rows on each pass.
     binarize : bool

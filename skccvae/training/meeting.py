@@ -171,8 +171,8 @@ def run_together(
     Parameters
     ----------
     calls : sequence of callable
-        They take no arguments. Each one runs up to its training, one after the other, and continues
-        after it. A call may train several models, or none.
+        They take no arguments. They run one after the other, each up to its training, and continue
+        from there when it is done. A call may train several models, or none.
     pack_size : int or "auto", default="auto"
         Largest number of models in a pack. ``"auto"`` uses `pack_limit`.
 

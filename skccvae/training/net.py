@@ -209,7 +209,7 @@ class VAENet(ModuleNet):
         for number, batch in enumerate(train):
             if number == 0 and measure:
                 self.module_.measure_distance_scale(batch.x, batch.extra, batch.weights)
-            # A stream may be longer than it was known to be when the pass began.
+            # A stream may turn out longer than expected when the pass began.
             weight = self.criterion_.weight(epochs_done + min((number + 1) / n_batches, 1.0))
             if per_batch:
                 self.module_.train()  # a callback may have asked for predictions
@@ -267,8 +267,8 @@ class VAENet(ModuleNet):
     @torch.no_grad()
     def _decay_weights(self) -> None:
         """Shrink the matrices of this step, as AdamW does before it moves them."""
-        # Biases, scales and a curvature do not decay, because no size of theirs is too large in
-        # itself. A schedule changes the rates of the groups; `lr` is only their initial value.
+        # Biases, scales and a curvature do not decay, because their size is not a fault in itself.
+        # A schedule changes the rates of the groups; `lr` is only their initial value.
         for group in self.optimizer_.param_groups:
             matrices = [p for p in group["params"] if p.dim() > 1 and p.grad is not None]
             if matrices:
