@@ -18,13 +18,14 @@ _NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
 def as_numpy(X: Any) -> Any:
-    """A torch tensor, or an array that scikit-learn dispatches on, as a NumPy array.
+    """Convert a torch tensor, or an array that scikit-learn dispatches on, to a NumPy array.
 
     Parameters
     ----------
     X : object
-        A torch tensor may be on any device, may need a gradient, and may have a floating-point
-        dtype that NumPy lacks, such as bfloat16: it becomes float32, which holds the same numbers.
+        A torch tensor may be on any device and may require a gradient. If it has a floating-point
+        dtype that NumPy lacks, such as bfloat16, it becomes float32, which represents the same
+        numbers exactly.
 
     Returns
     -------
@@ -40,19 +41,19 @@ def as_numpy(X: Any) -> Any:
 
 
 def as_given(values: np.ndarray, X: Any) -> Any:
-    """Results as an array of the library and on the device of X, if scikit-learn dispatches.
+    """Convert results to the array library and device of X, if scikit-learn dispatches on X.
 
     Parameters
     ----------
     values : ndarray
         The results.
     X : object
-        What the caller passed.
+        The array that the caller passed.
 
     Returns
     -------
     array
-        It has the dtype of ``values``, or float32 on a device without float64.
+        Its dtype is that of ``values``, or float32 on a device without float64.
     """
     xp = _dispatched(X)
     if xp is None:
@@ -63,7 +64,7 @@ def as_given(values: np.ndarray, X: Any) -> Any:
 
 
 def _dispatched(X: Any) -> Any:
-    """The array API namespace of X, or None if NumPy is meant."""
+    """The array API namespace of X, or None if results should be NumPy arrays."""
     if not get_config()["array_api_dispatch"] or isinstance(X, np.ndarray | np.generic):
         return None
     if not (isinstance(X, torch.Tensor) or hasattr(X, "__array_namespace__")):

@@ -1,4 +1,4 @@
-"""Read the labels in y, in any container and with any mark for a missing label."""
+"""Read the labels in y from any container, with any marker for missing labels."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Labels(NamedTuple):
 
 
 def read_labels(y: Any, n_rows: int) -> list[Labels]:
-    """Separate the targets of y, and separate labels from missing ones.
+    """Split y into targets, and separate known labels from missing ones.
 
-    NaN, None, NaT, ``pandas.NA`` and masked entries are missing, in any container.
+    NaN, None, NaT, ``pandas.NA`` and masked entries count as missing, in any container.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def read_labels(y: Any, n_rows: int) -> list[Labels]:
         If y has another shape, or a target mixes kinds of labels or contains something other than
         numbers, bools or text.
     """
-    # Column by column: in one array, a column of text would turn the numbers into objects.
+    # Column by column, because in one array a column of text would turn the numbers into objects.
     y = as_frame(y, "y")
     frame = hasattr(y, "iloc") and y.ndim == 2
     array = y if frame else _as_array(y)
@@ -68,9 +68,9 @@ def read_labels(y: Any, n_rows: int) -> list[Labels]:
 def is_measured(values: np.ndarray) -> bool:
     """Whether the labels of a target are measured numbers rather than names of classes.
 
-    Fractions are measured. Whole numbers are measured if they take many values: more than 20, and
-    more than a tenth of the number of labels. Digits from 0 to 9 are classes, counts up to 1000 are
-    not.
+    Fractions are measured. Whole numbers are measured if they take many values, that is, more than
+    20 and more than a tenth of the number of labels. Digits from 0 to 9 are classes, but counts up
+    to 1000 are not.
     """
     if values.dtype.kind not in "fiu":
         return False
@@ -80,13 +80,13 @@ def is_measured(values: np.ndarray) -> bool:
 
 
 def warn_of_many_classes(values: np.ndarray, number: int) -> None:
-    """Warn about numbers as text, and in the cases in which scikit-learn's classifiers warn."""
+    """Warn about numbers given as text, and whenever scikit-learn's classifiers would warn."""
     if values.dtype.kind != "U":
         return
     classes = np.unique(values)
     try:
         suspicious = is_measured(values.astype(np.float64))
-    except ValueError:  # text that is no number
+    except ValueError:  # text that is not a number
         suspicious = len(values) > 20 and len(classes) > round(0.5 * len(values))
     if suspicious:
         warnings.warn(
@@ -105,7 +105,7 @@ def _as_array(y: Any) -> np.ndarray:
         array[np.ma.getmaskarray(y)] = None
         return array
     array = np.asarray(y)
-    # An array of text made from a list spells NaN and numbers as words.
+    # In an array of text made from a list, NaN and numbers become text.
     from_list = array.dtype.kind in "US" and not hasattr(y, "dtype")
     return np.asarray(y, dtype=object) if from_list else array
 
@@ -130,12 +130,12 @@ def is_missing(label: Any) -> bool:
         return label is None or bool(label != label)  # NaN and NaT differ from themselves
     except TypeError:  # pandas.NA is neither true nor false
         return True
-    except ValueError:  # an array, which `_of_one_kind` refuses
+    except ValueError:  # an array, which `_of_one_kind` rejects
         return False
 
 
 def _of_one_kind(values: np.ndarray, number: int) -> np.ndarray:
-    """Objects as an array of numbers, bools or text."""
+    """Convert objects to an array of numbers, bools or text."""
     labels = [v.item() if isinstance(v, np.generic) else v for v in values]
     if all(isinstance(label, bool) for label in labels):
         return np.array(labels, dtype=bool)
@@ -150,5 +150,6 @@ def _of_one_kind(values: np.ndarray, number: int) -> np.ndarray:
 def _wrong_kind(found: str, number: int) -> ValueError:
     return ValueError(
         f"Target {number} of y holds {found}; expected numbers, bools or class names as text, not "
-        "mixed, with NaN or None for rows without a label. Turn dates into numbers, such as days."
+        "a mixture, with NaN or None for rows without a label. Convert dates to numbers, such as "
+        "days."
     )

@@ -1,8 +1,8 @@
 """The private names of scikit-learn that this package uses, in one place.
 
-scikit-learn validates the parameters of its own estimators with these classes, and other packages
-follow it, so that an error about a bad parameter reads the same here as there. The names begin with
-an underscore, so a new version may move them. In that case this is the only file to change.
+scikit-learn validates the parameters of its own estimators with these classes. This package uses
+them too, so that its error messages for bad parameters read like those of scikit-learn. The names
+are private, so a new version may move them. In that case this is the only file to change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Tables of Arrow and polars as pandas frames, and what is filled in back in their own kind.
+"""Convert Arrow and polars tables to pandas frames, and filled-in values back to such tables.
 
-The estimators know one kind of frame, that of pandas. A dictionary of Arrow, like a Categorical or
-an Enum of polars, is a category there, and null is a missing value.
+The estimators know only pandas frames. In these frames, an Arrow dictionary and a polars
+Categorical or Enum become a category, and null is a missing value.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import numpy as np
 
 
 def as_frame(X: Any, name: str = "X") -> Any:
-    """A table of Arrow, polars or another library that exports Arrow's stream, as a pandas frame.
+    """Convert a table of Arrow, polars or another exporter of Arrow streams to a pandas frame.
 
     Parameters
     ----------
     X : object
-        What a user passes as rows or targets.
+        Rows or targets, as the user passed them.
     name : str, default="X"
-        What errors call it.
+        Name of X in error messages.
 
     Returns
     -------
     object
-        A DataFrame, in which types of whole numbers and bools that have nulls are those of pandas
-        that know missing values, and decimals are float64. X itself if it is no such table, or if
-        pandas or pyarrow is not installed: scikit-learn reads tables of numbers alone without.
+        A DataFrame. Columns of whole numbers or bools with nulls get pandas' nullable types, and
+        decimals become float64. If X is not such a table, or pandas or pyarrow is not installed, X
+        itself: scikit-learn can read purely numeric tables without them.
 
     Raises
     ------
     TypeError
-        If X is a plan or a reader of a table, and no table yet.
+        If X is a query plan or a reader that has not yet become a table.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def as_frame(X: Any, name: str = "X") -> Any:
         for kind, column in zip(table.schema.types, table.columns, strict=True)
         if column.null_count
     }
-    # pandas' default for them are floats, which round whole numbers, and objects.
+    # By default they would become floats, which round whole numbers, and objects.
     kinds = {
         kind: pd.api.types.pandas_dtype("boolean" if kind == pa.bool_() else _capitals(str(kind)))
         for kind in with_null
@@ -65,22 +65,22 @@ def as_frame(X: Any, name: str = "X") -> Any:
 
 
 def like_table(X: Any, before: Any, after: Any) -> Any:
-    """A copy of a table in which the columns that had missing values are those of a frame.
+    """A copy of a table in which columns with missing values are replaced by those of a frame.
 
     Parameters
     ----------
     X : object
-        What the user passed.
+        The table that the user passed.
     before : object
-        What `as_frame` has made of it.
+        The result of `as_frame` for X.
     after : object
-        The same, filled in.
+        The same frame with the missing values filled in.
 
     Returns
     -------
     object
-        ``after`` itself if X was no such table. Columns keep their type, except for whole numbers
-        and decimals in which real numbers are filled in.
+        ``after`` itself if X is not a table that `as_frame` converts. Columns keep their type,
+        except columns of whole numbers or decimals that are filled with real numbers.
     """
     if before is X:
         return after
@@ -108,7 +108,7 @@ def _is_table(X: Any) -> bool:
 def _refuse_what_is_no_table_yet(X: Any, name: str) -> None:
     kind = type(X).__name__
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
-        raise TypeError(f"{name} is a {kind}, a plan without rows. Pass {name}.collect().")
+        raise TypeError(f"{name} is a {kind}, a query plan without rows. Pass {name}.collect().")
     if hasattr(X, "to_table") and (hasattr(X, "schema") or hasattr(X, "dataset_schema")):
         raise TypeError(f"{name} is a {kind}, whose rows are not read yet. Pass {name}.to_table().")
     if hasattr(X, "read_all") and hasattr(X, "schema"):
@@ -116,8 +116,8 @@ def _refuse_what_is_no_table_yet(X: Any, name: str) -> None:
 
 
 def _as_arrow(X: Any, pa: Any, decimals: bool = False) -> Any:
-    """A table of Arrow; decimals as float64 unless they are wanted."""
-    # polars exports its own layout of text, which not all versions of pyarrow convert.
+    """Convert to an Arrow table. Decimals become float64 unless ``decimals`` is true."""
+    # polars exports its own text layout, which some versions of pyarrow cannot convert.
     table = X.to_arrow() if hasattr(X, "to_arrow") else pa.table(X)
     if decimals:
         return table
@@ -127,5 +127,5 @@ def _as_arrow(X: Any, pa: Any, decimals: bool = False) -> Any:
 
 
 def _capitals(kind: str) -> str:
-    """Arrow's name of a type of whole numbers as pandas' name of the one that knows NA."""
+    """The name of pandas' nullable type for the name of an Arrow type of whole numbers."""
     return kind.replace("int", "Int").replace("u", "U")

@@ -1,14 +1,14 @@
 """The model: encode, draw from the posterior, decode, compute the evidence.
 
-`VAE` knows nothing about data loading, optimisers and estimators. It takes a batch of rows in model
+`VAE` knows nothing about data loading, optimisers or estimators. It takes a batch of rows in model
 units and returns log-likelihoods and KLs in nats.
 
 In every method ``x`` holds the columns that the likelihood describes, shape (n, p). ``extra`` holds
 inputs for the encoder only, shape (n, q), such as the graphs of molecules. Most models have none.
-``weights`` are the weights of the rows, shape (n,), and ``target_weights`` those of their targets,
-shape (n, t). A weighted mean is the sum of weighted values divided by the number of rows (by the
-number of labels, for targets). If weights have mean 1 over all rows, the mean of the batch means is
-therefore right.
+``weights`` are the weights of the rows, shape (n,), and ``target_weights`` are those of their
+targets, shape (n, t). A weighted mean is the sum of weighted values divided by the number of rows
+(for targets, by the number of labels). The mean of the batch means is therefore correct if the
+weights have mean 1 over all rows.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from skccvae.nn.evidence import (
 from skccvae.nn.missing import encoder_rows, row_content
 from skccvae.nn.precision import RoundedWeights
 
-# Numbers that a decoder returns at once for scoring on a CPU, where densities in float64 take ten
-# times as long from memory as from its cache.
+# How many numbers a decoder returns at once for scoring on a CPU. There, densities in float64 take
+# ten times as long if the numbers come from memory instead of the cache.
 _NUMBERS_IN_CACHE = 2**18
 
 
@@ -59,7 +59,7 @@ class VAE(nn.Module):
     ----------
     encoder : torch.nn.Module
         Maps the likelihood's inputs, (n, likelihood.n_inputs), to hidden features (n, h). If a
-        batch has ``extra``, that is the second argument.
+        batch has ``extra``, it is passed as the second argument.
     latent : Latent
         Posterior head, prior and decoder features.
     decoder : torch.nn.Module
@@ -69,10 +69,10 @@ class VAE(nn.Module):
     predictor : PredictionHead, optional
         Likelihood of targets given latent features.
     supervised_weight : float, default=0.0
-        Weight of the predictor's log-likelihood in the objective, where each target counts with its
-        mean over the labelled rows of a batch.
+        Weight of the predictor's log-likelihood in the objective. Each target contributes its mean
+        over the labelled rows of a batch.
     distance_weight : float, default=0.0
-        Weight of the stress between geodesic distances of locations and distances of rows.
+        Weight of the stress between geodesic distances of locations and distances between rows.
     distance_metric : callable, optional
         Called as ``distance_metric(inputs, x)`` with the encoder's inputs and the rows in model
         units, both of n rows. It returns the distances between the rows, shape (n, n). Default:
@@ -85,11 +85,12 @@ class VAE(nn.Module):
     Attributes
     ----------
     distance_scale : Tensor of shape ()
-        Price of a unit of stress in nats, from the last `measure_distance_scale`.
+        Price of a unit of stress in nats, as set by the last `measure_distance_scale`.
     generator : torch.Generator or None
-        Source of the noise of training steps. None, the initial value, is torch's global generator.
+        Source of the noise in training steps. None, the initial value, means torch's global one.
     rounded : RoundedWeights or None
-        Weights for the networks in training steps. None, the initial value, means their own.
+        Rounded weights of the networks in training steps. None, the initial value, means that the
+        networks use their own weights.
 
     Examples
     --------
@@ -153,7 +154,7 @@ class VAE(nn.Module):
         if self.rounded is None:
             return self.encode(x, extra)
         inputs = (self._inputs(x),) if extra is None else (self._inputs(x), extra)
-        # The head is narrow: in bfloat16 it would be less exact and no faster.
+        # The head is narrow. In bfloat16 it would be less accurate and no faster.
         return self.head(self.rounded.call(self.encoder, *inputs).float())
 
     def _inputs(self, x: Tensor) -> Tensor:
@@ -182,9 +183,9 @@ class VAE(nn.Module):
     def encode_in_double(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
         """`encode` for inference, with the head and linear features in float64.
 
-        In float32, matrix products round a row differently, depending on the number of rows beside
-        it and its place among them. Standardised components and curved coordinates magnify that
-        last digit.
+        In float32, the rounding of a row in matrix products depends on the number of other rows and
+        on the row's place among them. Standardised components and curved coordinates magnify this
+        difference in the last digit.
         """
         inputs, encoder, head = self._inputs(x), self.encoder, self.head
         if isinstance(encoder, SkipEncoder):
@@ -194,7 +195,7 @@ class VAE(nn.Module):
         return F.linear(features.double(), head.weight.double(), head.bias.double())
 
     def decode(self, features: Tensor) -> Tensor:
-        """Likelihood outputs at latent features of any leading shape."""
+        """Likelihood outputs at latent features with any leading shape."""
         lead = features.shape[:-1]
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])
@@ -262,7 +263,7 @@ class VAE(nn.Module):
         weights: Tensor | None = None,
         target_weights: Tensor | None = None,
     ) -> Terms:
-        """Importance-weighted bound from fresh draws, with the parts of the ELBO for the record.
+        """Importance-weighted bound from fresh draws, and the parts of the ELBO for the history.
 
         References
         ----------
@@ -296,7 +297,7 @@ class VAE(nn.Module):
         most: int | None = None,
         tangent: Tensor | None = None,
     ) -> Tensor | None:
-        """Stress of the first rows, at most so many."""
+        """Stress of the first ``most`` rows, or of all rows."""
         if self.distance_weight == 0:
             return None
         params, x = params[:most], x[:most]
@@ -309,19 +310,20 @@ class VAE(nn.Module):
     def stress(
         self, x: Tensor, extra: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor | None:
-        """Stress of the rows of a batch, a scalar between 0 and 1; None where it has no weight.
+        """Stress of the rows of a batch, a scalar between 0 and 1, or None if it has no weight.
 
-        The pairs of a batch count with the products of the weights.
+        The weight of a pair of rows is the product of their weights.
         """
         return self._stress(self.encode(x, extra), x, weights)
 
     def round_weights(self, precision: str) -> None:
-        """Let training steps run with rounded weights, or with those of the networks again.
+        """Make training steps use rounded weights, or the networks' own weights again.
 
         Parameters
         ----------
         precision : {"float32", "bfloat16"}
-            Type of the numbers in their matrix products.
+            Type of the numbers in the matrix products of the networks. The weights are rounded for
+            bfloat16.
         """
         self.rounded = None
         if precision == "bfloat16":
@@ -331,9 +333,9 @@ class VAE(nn.Module):
     def measure_distance_scale(
         self, x: Tensor, extra: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
-        """Set what a unit of stress costs, from what rows lose if their codes are exchanged.
+        """Set the price of a unit of stress, from what rows lose if they exchange their codes.
 
-        This scale makes one weight mean about the same under any likelihood and on any data.
+        With this scale, a given weight means about the same for any likelihood and any data.
         """
         outputs = self.decode(self.latent.features(self.latent.location(self.encode(x, extra))))
         own = self._total_log_prob(outputs, x, weights)
@@ -342,12 +344,12 @@ class VAE(nn.Module):
         self.distance_scale.copy_(STRESS_WEIGHT * lost.clamp(min=0) / rows)
 
     def draw_pixels(self, x: Tensor, seed: int) -> Tensor:
-        """One Bernoulli draw per pixel of x; as in `evidence`, a row always gets the same draws."""
+        """One Bernoulli draw per pixel of x. As in `evidence`, a row always gets the same draws."""
         drawn = (uniform_noise(self.row_keys(x, seed), x.shape[1], stream=2) < x).to(x.dtype)
         return torch.where(x.isnan(), x, drawn) if self.missing else drawn
 
     def row_keys(self, x: Tensor, seed: int) -> Tensor:
-        """Keys of the noise that belongs to rows: what they hold and where they have holes."""
+        """Keys of the noise of rows, from their values and the places of missing values."""
         if self.missing:
             return row_keys(row_content(self.likelihood, x), seed)
         return row_keys(self.likelihood.row_content(x), seed)
@@ -364,9 +366,9 @@ class VAE(nn.Module):
         """Reconstruction, KL and importance-weighted bound with repeatable draws.
 
         The noise of a row depends only on its content, the number of the draw and the seed, so its
-        results do not depend on the other rows and their order. Densities are computed in float64:
-        vector instructions round an exponential differently at the end of an array, and in float32
-        the last digit of a row there would show it.
+        results do not depend on the other rows or their order. Densities are computed in float64,
+        because vector instructions round an exponential differently at the end of an array. In
+        float32 this would change the last digit for a row at the end.
 
         Parameters
         ----------
@@ -378,11 +380,11 @@ class VAE(nn.Module):
             Seed of the noise.
         extra : Tensor of shape (n, q), optional
             Inputs for the encoder only. The noise does not depend on them. They may be padded with
-            zeros, and with more zeros beside a larger graph.
+            zeros, and with more zeros if the batch has a larger graph.
         draws_at_once : int, optional
-            Number of draws per row that are in memory at once. By default, all of them.
+            Number of draws per row that are held in memory at once. By default, all of them.
         targets : Tensor of shape (n, t), optional
-            Labels whose log-likelihood is wanted, with NaN where unknown.
+            Labels for which to compute the log-likelihood, with NaN for unknown labels.
         """
         latent = copy.deepcopy(self.latent).double()
         params = self.encode_in_double(x, extra)

@@ -1,7 +1,7 @@
 """Training: in-memory batches, the skorch net, callbacks, random numbers.
 
-skorch is imported with the first name from here that needs it, which is when the first net is
-built: it takes as long to import as torch.
+skorch is imported only when a name that needs it is first used, that is, when the first net is
+built. Importing it takes as long as importing torch.
 """
 
 import importlib
@@ -46,7 +46,7 @@ else:
     def __getattr__(name):
         if name not in _WITH_SKORCH:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # What skorch imports warns of things that are no business of a call of `fit`.
+        # Modules that skorch imports issue warnings that do not concern the caller of `fit`.
         known = "skorch" in sys.modules
         with nullcontext() if known else warnings.catch_warnings(action="ignore"):
             return getattr(importlib.import_module(f"{__name__}.{_WITH_SKORCH[name]}"), name)

@@ -1,4 +1,4 @@
-"""Adam with less Python around it."""
+"""Adam with less overhead from Python."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ __all__ = ["Adam"]
 
 
 class Adam(torch.optim.Adam):
-    """`torch.optim.Adam` whose fused step gathers its tensors itself.
+    """`torch.optim.Adam` with a fused step that gathers its tensors itself.
 
-    A step of a small network takes as long as its calls of operations. torch's own step spends more
-    time on finding out what to do than on doing it: with this one a training step of 64 inputs
-    (layers 256-128, batch 32) takes 0.92 of its time (`benchmarks/small_fits.py`). The operation,
-    and so every bit, is that of torch. Where a step is anything but plain, torch's own one is made:
-    with a closure or hooks of its own, before the first step, and for parameters of several types
-    or devices. Hooks that torch calls for all optimizers are not called here.
+    For a small network, the time of a step is the time that it takes to call the operations.
+    torch's own step spends more time deciding what to do than doing it. With the step of this
+    class, a training step for 64 inputs (layers 256-128, batch 32) takes 0.92 of the time
+    (`benchmarks/small_fits.py`). The operation is torch's, so all bits of the result are the same.
+    torch's own step runs in all cases that are not plain: if there is a closure or the optimizer
+    has hooks, before the first step, and for parameters of several types or devices. Hooks that
+    torch calls for all optimizers are not called here.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class Adam(torch.optim.Adam):
     """
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with settings of their own."""
+        """Add a group of parameters with its own settings."""
         super().add_param_group(param_group)
         self._plain = self._is_plain()
 
@@ -62,7 +63,7 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Make a step; return what the closure does, if there is one."""
+        """Make a step. Return what the closure returns, if there is one."""
         hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
         if closure is not None or hooks or not self._plain:
             return super().step(closure)
@@ -94,5 +95,5 @@ class Adam(torch.optim.Adam):
             )
         return None
 
-    # torch wraps the step of a subclass in a profiler's mark and in hooks, unless it has this.
+    # Without this mark, torch wraps the step of a subclass in a profiler record and in hooks.
     step.hooked = True

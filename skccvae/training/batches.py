@@ -1,9 +1,10 @@
 """Rows as float32 batches on a device, without worker processes or a copy of the data.
 
-A torch ``DataLoader`` fetches one row at a time, which costs more than the model if the data is in
-memory. Here a batch is one indexing call. Sparse matrices become dense, and bytes are scaled, batch
-by batch. Real values are centred and scaled once if the result is not too large, else batch by
-batch. Memory maps and torch Datasets are read batch by batch.
+A torch ``DataLoader`` fetches one row at a time. If the data is in memory, this takes longer than
+the computations of the model. Here one indexing call makes a batch. Sparse matrices become dense
+batch by batch, and bytes are scaled batch by batch. Real values are centred and scaled once if the
+result is not too large, else batch by batch. Memory maps and torch Datasets are read batch by
+batch.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from skccvae.training.paired_rows import PairedRows
 from skccvae.training.random import RandomStream
 from skccvae.training.row_access import is_memory_mapped, release_pages
 
-# Bytes of a memory map that may be read before its pages are released, and the bytes that the
-# system reads around a single row.
+# Number of bytes of a memory map that may be read before its pages are released, and number of
+# bytes that the system reads around a single row.
 _MAPPED_BYTES = 2**23
 _AROUND_ROW = 2**16
 
@@ -41,9 +42,9 @@ class Batch(NamedTuple):
     extra : Tensor of shape (n, q), float32, or None
         Inputs for the encoder only, in the few models that have them.
     weights : Tensor of shape (n,), float32, or None
-        How often each row counts, unless every row counts once.
+        How often each row counts. None means once.
     target_weights : Tensor of shape (n, t), float32, or None
-        How often each target of a row counts among those that are known.
+        How often each target of a row counts among the known targets.
     """
 
     x: Tensor
@@ -69,10 +70,10 @@ class RowWeights(NamedTuple):
 
 
 def rounding(dtype: np.dtype, support: tuple[float, float]) -> float:
-    """How far the rounding of a scaler may lead outside a finite support.
+    """How far a scaler's rounding errors may move numbers out of a finite support.
 
-    A scaler leaves [0, 1] by a unit in the last place in half of all tables, and by more if the
-    numbers that it read were far from 0.
+    In half of all tables, a scaler returns numbers outside [0, 1] by a unit in the last place. The
+    error is larger if the numbers that it read were far from 0.
     """
     eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     return max(4 * eps, 2.0**-31) * max(map(abs, support))
@@ -87,17 +88,17 @@ class RowScaling:
     divisor : float
         Divisor of every number: 255 for 8-bit images, and 1 otherwise.
     center, scale : ndarray of shape (p,) or None
-        Mean and standard deviation of each column, for real values. A scale without a center
-        leaves rows as they are; it is a unit for the likelihood alone.
+        Mean and standard deviation of each column, for real values. A scale without a center does
+        not change the rows. It is then only a unit for the likelihood.
     constant : ndarray of bool, shape (p,), or None
-        Columns that `invert` returns as their mean, whatever the model says about them.
+        Columns for which `invert` always returns the mean, whatever the model predicts.
     threshold : float or None
-        Pixels above the threshold become 1, and the others 0.
+        Pixels above the threshold become 1, and the others become 0.
     period : float or None
-        Period of angles, which are reduced to at most half a period from 0.
+        Period of angles. They are reduced to numbers at most half a period from 0.
     support : tuple of float or None
-        Finite ends of the range of model units. Numbers that `rounding` moved outside are put back
-        to them.
+        Finite ends of the range of model units. Numbers outside it by no more than rounding errors
+        (see `rounding`) are set to the nearest end.
     """
 
     divisor: float = 1.0
@@ -115,21 +116,21 @@ class RowScaling:
         return self.divisor == 1.0 and all(change is None for change in changes)
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Dense rows to model units, float32."""
+        """Convert dense rows to model units, float32."""
         dtype = rows.dtype
         if self.center is not None:
-            # In float64, as the statistics are: a float64 column around 1e9 keeps its digits only
-            # if it is centred before it becomes float32.
+            # In float64, like the statistics. A float64 column around 1e9 keeps its digits only if
+            # it is centred before it becomes float32.
             rows = (rows - self.center) / self.scale
         elif self.divisor != 1.0:
             rows = rows.astype(np.float32) / np.float32(self.divisor)
         if self.period is not None:
-            # In float64, so that an angle after many turns keeps its digits; fmod is exact.
+            # In float64, so that an angle of many turns keeps its digits. fmod is exact.
             rows = np.fmod(rows.astype(np.float64), self.period)
             rows -= self.period * np.sign(rows) * (np.abs(rows) > self.period / 2)
         if self.threshold is not None:
             rows = np.where(np.isnan(rows), rows, rows > self.threshold)
-        # Numbers too large for float32 become infinite, which the loss and the estimators report.
+        # Numbers too large for float32 become infinite. The loss and the estimators report them.
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(rows, dtype=np.float32)
         if self.support is None or (
@@ -141,7 +142,7 @@ class RowScaling:
         return np.where(near, inside, rows)
 
     def invert(self, rows: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-        """Model units to the user's units. A threshold and a period have no inverse."""
+        """Convert model units to the user's units. A threshold and a period have no inverse."""
         if self.center is not None:
             rows = rows.astype(np.float64) * np.asarray(self.scale) + self.center
             if self.constant is not None:
@@ -167,12 +168,12 @@ class RowSource:
     targets : ndarray of shape (n, t), optional
         Targets of the rows.
     resident : bool, default=True
-        Whether X may be kept as one tensor on the device, for many passes. A single pass needs
-        no copy.
+        Whether X may be kept as one tensor on the device, which pays off over many passes. A single
+        pass needs no copy.
     weights : RowWeights, optional
         Weights of the rows, and of their targets.
     numbers : ndarray of int, shape (n,), optional
-        The positions of these rows in the user's X, if they are not all rows.
+        The positions of these rows in the user's X, if they are not all of its rows.
     """
 
     X: Any
@@ -209,7 +210,7 @@ class RowSource:
         return _from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
 
     def _may_reside(self) -> bool:
-        """Whether X becomes one tensor: it is in memory, and not too large as a tensor."""
+        """Whether X becomes one tensor. It must be in memory and not too large as a tensor."""
         if isinstance(self.X, DatasetRows) or is_memory_mapped(self.X):
             return False
         if self.X.dtype == np.uint8:
@@ -235,18 +236,18 @@ class RowSource:
         scaled = self.scaling.apply(rows)
         on_cpu = torch.device(self.device).type == "cpu"
         if on_cpu and isinstance(index, slice) and np.may_share_memory(scaled, rows):
-            scaled = scaled.copy()  # a user's network may write to it, and X is not ours
+            scaled = scaled.copy()  # a user's network may write to it, but X must not change
         batch = _from_numpy(scaled)
         if is_memory_mapped(self.X):
             self._mapped += rows.nbytes + _AROUND_ROW * rows.shape[0]
             if self._mapped > _MAPPED_BYTES:
                 release_pages(self.X)
                 self._mapped = 0
-        # Rows that a DataLoader has pinned are still pinned here, if they need no scaling.
+        # Rows that a DataLoader pinned are still pinned here if they need no scaling.
         return batch if on_cpu else batch.to(self.device, non_blocking=batch.is_pinned())
 
     def batch(self, index: np.ndarray | slice) -> Batch:
-        """Rows at an index array or a slice, with all that belongs to them."""
+        """Rows at an index array or a slice, with their targets, extra inputs and weights."""
         targets = extra = None
         if self._resident_targets is not None:
             targets = self._pick(self._resident_targets, index)
@@ -263,7 +264,7 @@ class RowSource:
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:
-    """Tensor that shares memory where torch can, without a warning for read-only data."""
+    """Tensor that shares the array's memory if torch can, without warnings for read-only data."""
     array = np.ascontiguousarray(array)
     if min(array.strides, default=0) < 0:  # a single row of a reversed view counts as contiguous
         array = array.copy()
@@ -278,12 +279,13 @@ def _from_numpy(array: np.ndarray) -> Tensor:
 def drawn(
     x: Tensor, generator: torch.Generator | None, missing: bool, quick: bool = False
 ) -> Tensor:
-    """Pixels drawn from Bernoulli distributions; NaN stays where values may be missing.
+    """Pixels drawn from Bernoulli distributions. If values may be missing, NaN is kept.
 
-    ``quick`` draws by comparison with uniform numbers, in a fifth of the time and other bits.
+    ``quick`` draws by comparison with uniform numbers. That takes a fifth of the time and gives
+    other bits.
     """
     if quick:
-        # NaN is less than nothing, so a missing pixel is drawn as 0 before it is put back.
+        # Comparisons with NaN are false, so a missing pixel is drawn as 0 before NaN is put back.
         pixels = (torch.rand(x.shape, generator=generator, device=x.device) < x).to(x.dtype)
     elif not missing:
         return torch.bernoulli(x, generator=generator)
@@ -294,7 +296,7 @@ def drawn(
 
 @dataclass
 class Batches:
-    """Batches of a source, in a new order on each pass if asked.
+    """Batches of a source, optionally in a new order on each pass.
 
     Parameters
     ----------
@@ -303,17 +305,18 @@ class Batches:
     index : ndarray of int
         Rows of the source that belong to this set.
     batch_size : int
-        Rows per batch. The last batch may be smaller, but a single row that is left over goes to
-        the batch before it, because batch normalisation needs two rows.
+        Rows per batch. The last batch may be smaller. If only one row is left over, it is added to
+        the previous batch, because batch normalisation needs two rows.
     shuffle : bool
         Whether to shuffle the rows on each pass.
     binarize : bool
         Whether to draw each pixel from a Bernoulli distribution. Shuffled batches get new draws on
-        each pass. For other batches, those of validation, the net makes the same draws each time.
+        each pass. For the other batches, those of validation, the net makes the same draws each
+        time.
     stream : RandomStream, optional
         Source of all random numbers of the training. None means torch's global generators.
     missing : bool, default=False
-        Whether rows may hold NaN, which no draw changes.
+        Whether rows may contain NaN. Draws do not change NaN.
     quick_draws : bool, default=False
         Whether to draw pixels by comparison with uniform numbers. That takes a fifth of the time of
         `torch.bernoulli` on a CPU and gives other bits.
@@ -333,7 +336,7 @@ class Batches:
 
     @property
     def _lone_row(self) -> int:
-        """1 if one row is left over after batches of several."""
+        """1 if a single row is left over after full batches of several rows."""
         return int(self.batch_size > 1 and len(self.index) % self.batch_size == 1)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -345,7 +348,7 @@ class Batches:
             yield batch
 
     def indices(self) -> list[np.ndarray]:
-        """Rows of the source in each batch of the next pass, which draws their order."""
+        """Row indices of each batch of the next pass. With shuffling, this draws a new order."""
         order, n_batches = self.index, len(self)
         if self.shuffle:
             orders = self.stream.order if self.stream else None

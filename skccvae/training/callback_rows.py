@@ -1,4 +1,4 @@
-"""The rows of a training as skorch's callbacks expect them."""
+"""The rows of a training, in the form that skorch's callbacks expect."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from skccvae.training.stream_batches import StreamBatches
 
 
 class CallbackRows(Dataset):
-    """skorch's Dataset of the rows that a training, or its validation, reads.
+    """skorch's Dataset of the rows that are used for training or for validation.
 
-    The arrays are made when a callback asks for them, so that they take no memory otherwise.
+    The arrays are only made when a callback asks for them. Otherwise they take no memory.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ class CallbackRows(Dataset):
     y : ndarray of shape (n, t), float32, or None
         Targets of the rows, under supervision.
     index : ndarray of int
-        Which rows of the X of `fit` they are; those of weight 0 are not among them.
+        Positions of these rows in the X of `fit`. Rows of weight 0 are not included.
     """
 
     def __init__(self, batches: Batches) -> None:
-        # Not the constructor of skorch, which would read the rows.
+        # skorch's constructor is not called, because it would read the rows.
         self.batches = batches
         numbers = batches.source.numbers
         self.index = batches.index if numbers is None else numbers[batches.index]
@@ -55,12 +55,12 @@ class CallbackRows(Dataset):
 
 
 class StreamedRows(Dataset):
-    """What callbacks get in place of the rows of a stream, which nobody keeps.
+    """What callbacks get in place of the rows of a stream, which are not kept.
 
     Parameters
     ----------
     batches : StreamBatches
-        Batches of these rows. The length is the number of rows of the last whole pass.
+        Batches of these rows. The length is the number of rows in the last complete pass.
     """
 
     def __init__(self, batches: StreamBatches) -> None:
@@ -72,13 +72,13 @@ class StreamedRows(Dataset):
     @property
     def X(self) -> np.ndarray:
         raise TypeError(
-            "A callback asks for the rows of the training, which come from a stream and are not "
-            "kept. Give the callback rows of its own, an array or a Dataset."
+            "A callback asked for the rows of the training, which come from a stream and are not "
+            "kept. Give the callback its own rows, as an array or a Dataset."
         )
 
     y = X
 
 
 def callback_rows(batches: Batches | StreamBatches) -> Dataset:
-    """The rows of batches for callbacks."""
+    """The rows of these batches, for callbacks."""
     return StreamedRows(batches) if isinstance(batches, StreamBatches) else CallbackRows(batches)

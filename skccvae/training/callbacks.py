@@ -20,7 +20,7 @@ class KeepBest(Callback):
     Parameters
     ----------
     patience : int
-        Training stops after so many epochs without improvement.
+        Training stops after this many epochs without improvement.
     start_epoch : int, default=0
         Number of epochs at the start that do not count, because the objective still changes during
         the KL warm-up.
@@ -61,7 +61,7 @@ class KeepBest(Callback):
 
 
 class ProgressBar(Callback):
-    """One bar for the whole fit, with the current ELBO, reconstruction and KL beside it.
+    """One progress bar for the whole fit, which also shows the current ELBO and KL.
 
     Parameters
     ----------
@@ -116,9 +116,9 @@ class EpochPrinter(Callback):
 
 
 def raised_on_purpose(interrupt: KeyboardInterrupt) -> bool:
-    """Whether a ``raise`` statement in a callback's own method made the interrupt, and not Ctrl-C.
+    """Whether the interrupt comes from a ``raise`` statement in a method of a callback, not Ctrl-C.
 
-    skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training by such a statement. Python
+    skorch's callbacks (EarlyStopping, TerminateOnNaN) stop training with such a statement. Python
     delivers Ctrl-C at other instructions, or in a function that handles signals.
     """
     trace = interrupt.__traceback__

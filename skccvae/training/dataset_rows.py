@@ -1,4 +1,4 @@
-"""Rows of a torch Dataset: like an array for training, but without the data in memory."""
+"""Rows of a torch Dataset: training uses them like an array, but they are not in memory."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class DatasetRows:
     """The samples of a map-style Dataset as rows that are read when they are needed.
 
     It has the part of an array's interface that training uses: ``shape``, ``dtype``, ``len`` and
-    indexing by rows. A sample is a tensor or array (or whatever NumPy can make a numeric array of),
-    alone or first in a tuple ``(sample,)`` or ``(sample, label)``. If the Dataset has torch's
-    ``__getitems__``, a batch is one call of it.
+    indexing by rows. A sample is a tensor or array, or anything that NumPy can turn into a numeric
+    array. The Dataset returns it alone or as the first element of a tuple, ``(sample,)`` or
+    ``(sample, label)``. If the Dataset has torch's ``__getitems__``, one call reads a batch.
 
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        Has ``__len__`` and ``__getitem__``. Its samples have one shape and dtype.
+        Has ``__len__`` and ``__getitem__``. All samples have the same shape and dtype.
     allow_nan : bool, default=False
         Whether NaN marks a missing number.
     allow_empty : bool, default=False
-        Whether a sample may hold nothing but NaN.
+        Whether all numbers of a sample may be NaN.
 
     Attributes
     ----------
     shape : tuple of int
-        Number of samples, and of numbers in a sample.
+        Number of samples, and number of entries in a sample.
     sample_shape : tuple of int
         Shape of one sample.
     dtype : numpy.dtype
@@ -45,8 +45,9 @@ class DatasetRows:
     TypeError
         If the Dataset is an ``IterableDataset`` or has no length, or its samples are not arrays.
     ValueError
-        If the Dataset is empty. When rows are read: if a sample has another shape or dtype than the
-        first one, or contains NaN or infinity. The message names its index.
+        If the Dataset is empty. When rows are read: if the shape or dtype of a sample differs from
+        that of the first one, or if a sample contains NaN or infinity. The message states the index
+        of the sample.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class DatasetRows:
     """
 
     ndim = 2
-    # Otherwise NumPy would read the rows one by one into memory until an IndexError.
+    # Otherwise NumPy would read row after row into memory, until it gets an IndexError.
     __array_ufunc__ = None
 
     def __init__(
@@ -72,14 +73,14 @@ class DatasetRows:
         if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
             raise TypeError(
                 f"{name} is a stream: its samples cannot be read by index. Pass a map-style torch "
-                "Dataset, with __len__ and __getitem__, or collect arrays of some thousand rows "
+                "Dataset, with __len__ and __getitem__, or collect arrays of a few thousand rows "
                 "from the stream and call partial_fit on each of them."
             )
         n = len(dataset)
         if n == 0:
             raise ValueError(f"{name} has 0 samples; at least 1 is needed.")
         self.dataset = dataset
-        # A Dataset may draw random numbers. In training they come from the stream of the fit.
+        # A Dataset may draw random numbers. During training they come from the stream of the fit.
         self._stream = RandomStream(0, lends=True)
         first = self._array(self._items([0])[0], 0)
         if first.ndim == 0 or first.size == 0:
@@ -95,7 +96,7 @@ class DatasetRows:
         self._numbers: np.ndarray | None = None
 
     def only(self, numbers: np.ndarray) -> DatasetRows:
-        """The rows with these numbers, an index array, as rows of their own."""
+        """The rows at these positions, an index array, as a separate object."""
         rows = copy.copy(self)
         rows._numbers = numbers if self._numbers is None else self._numbers[numbers]
         rows.shape = (len(numbers), self.shape[1])
@@ -104,7 +105,7 @@ class DatasetRows:
 
     @property
     def size(self) -> int:
-        """Numbers in all rows."""
+        """Number of entries in all rows together."""
         return self.shape[0] * self.shape[1]
 
     def __len__(self) -> int:
@@ -137,7 +138,7 @@ class DatasetRows:
                 way_out = (
                     ""
                     if self.allow_nan
-                    else ", or set missing='mask' if NaN is a value not observed"
+                    else ", or set missing='mask' if NaN stands for a value not observed"
                 )
                 raise ValueError(
                     f"Sample {number} of the Dataset contains {wrong}; correct such samples or "
@@ -146,19 +147,19 @@ class DatasetRows:
         return rows
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest and largest entry of each column; read once, then kept."""
+        """Smallest and largest entry of each column. They are read once and then kept."""
         if self._limits is None:
             self._limits = column_limits(self)
         return self._limits
 
     def exceeds(self, bound: float) -> bool:
-        """Whether an entry is above a bound; stops reading soon after the first one."""
+        """Whether any entry is above a bound. Reading stops soon after the first such entry."""
         if self._limits is not None:
             return bool(self._limits[1].max() > bound)
         return any(bool(self[part].max() > bound) for part in row_slices(self))
 
     def labels(self) -> np.ndarray | None:
-        """Labels from the ``(sample, label)`` tuples; read once, then kept.
+        """Labels from the ``(sample, label)`` tuples. They are read once and then kept.
 
         Returns
         -------
@@ -173,12 +174,12 @@ class DatasetRows:
                 if len(pairs) < len(items):
                     return None
                 found += [y.tolist() if isinstance(y, torch.Tensor) else y for _, y in pairs]
-            # As objects: an array of text would spell missing labels as words.
+            # As objects, because an array of text would turn missing labels into words.
             self._labels = np.asarray(found, dtype=object)
         return self._labels
 
     def _in_dataset(self, chosen: Any) -> Any:
-        """Numbers of samples of the Dataset from numbers of rows."""
+        """Indices in the Dataset of the rows with these indices."""
         return chosen if self._numbers is None else self._numbers[list(chosen)].tolist()
 
     # --- one sample ---------------------------------------------------------------------------
@@ -193,7 +194,7 @@ class DatasetRows:
         if len(items) != len(numbers):
             raise ValueError(
                 f"__getitems__ of the Dataset returned {len(items)} samples for {len(numbers)} "
-                "indices; it must return one for each."
+                "indices; it must return one sample for each index."
             )
         return items
 
@@ -202,14 +203,14 @@ class DatasetRows:
         if isinstance(item, tuple):
             if len(item) not in (1, 2):
                 raise TypeError(
-                    f"Sample {number} of the Dataset is a tuple of {len(item)}; expected a tensor "
-                    "or array, or a tuple (sample, label)."
+                    f"Sample {number} of the Dataset is a tuple of length {len(item)}; expected a "
+                    "tensor or array, or a tuple (sample, label)."
                 )
             item = item[0]
         if np.ma.is_masked(item):
             raise ValueError(
                 f"Sample {number} of the Dataset is an array with masked entries, which would be "
-                "read as numbers; let the Dataset fill them, with sample.filled(value) for example."
+                "read as numbers. Fill them in the Dataset, for example with sample.filled(value)."
             )
         if isinstance(item, torch.Tensor):
             item = item.detach().cpu()
@@ -221,7 +222,7 @@ class DatasetRows:
         if array.dtype.kind not in "biuf":
             raise TypeError(
                 f"Sample {number} of the Dataset is a {type(item).__name__}, not an array of real "
-                "numbers; let the Dataset return a tensor or array, or a tuple (sample, label)."
+                "numbers. The Dataset must return a tensor or array, or a tuple (sample, label)."
             )
         return array
 
@@ -231,6 +232,6 @@ class DatasetRows:
             raise ValueError(
                 f"Sample {number} of the Dataset has shape {array.shape} and dtype {array.dtype}, "
                 f"but sample 0 has shape {self.sample_shape} and dtype {self.dtype}; all samples "
-                "must be alike."
+                "must have the same shape and dtype."
             )
         return array.reshape(-1)

@@ -1,4 +1,4 @@
-"""The record of a net's epochs, whose last row costs the same however many there are."""
+"""The history of a net. Access to its last epoch takes the same time for any number of epochs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exceptions that end the training loop early: divergence, or the request of a callback."""
+"""Exceptions that end the training loop early, at a divergence or a callback's request."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class StopTraining(Exception):
 class DivergenceError(ArithmeticError):
     """Training produced a loss or a weight that is not finite.
 
-    The estimator that raised it keeps the weights of the last finite epoch and can be used.
+    The estimator that raised the error keeps the weights of the last finite epoch and is usable.
 
     Parameters
     ----------
     epoch : int
-        Epoch in which it happened, counted from 1.
+        Epoch of the divergence, counted from 1.
     what : str
         The quantity that was not finite.
     learning_rate : float
@@ -24,7 +24,7 @@ class DivergenceError(ArithmeticError):
     Attributes
     ----------
     epoch : int
-        Epoch in which it happened.
+        Epoch of the divergence.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Fits that wait for each other where their trainings begin, so that these run as packs.
+"""Fits that wait for each other before they train, so that their trainings run as packs.
 
-Each fit runs in a thread of its own, and only one of them at a time: the threads are coroutines.
-So what stands before and after a training, steps of a pipeline and scores, runs as it always does.
-All trainings run in the thread that has called `run_together`, where Ctrl-C arrives.
+Each fit runs in its own thread. Only one thread runs at a time, so they behave like coroutines.
+The code before and after a training, such as the steps of a pipeline or the scores, runs as usual.
+All trainings run in the thread that called `run_together`, which is the one that gets Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["Outcome", "Wait", "run_together", "train"]
 
 
 class Wait(NamedTuple):
-    """The wait of a call for one of its trainings.
+    """The time for which a call waited for one of its trainings.
 
     Attributes
     ----------
     begin : float
-        Seconds since the call began.
+        Start of the wait, in seconds since the call began.
     seconds : float
-        How long it waited.
+        Length of the wait.
     training : float
-        Its share of the time that the training took.
+        The call's share of the training time.
     """
 
     begin: float
@@ -39,16 +39,16 @@ class Wait(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a call of `run_together` has come to.
+    """The result of one of the calls that `run_together` runs.
 
     Attributes
     ----------
     value : object
-        What it returned.
+        What the call returned.
     packed : bool
-        Whether it trained, and all of its trainings ran in a pack.
+        Whether the call trained a model, and all of its trainings ran in a pack.
     waits : list of Wait
-        One for each training, but for those in threads that the call itself has started.
+        One for each training, except trainings in threads that the call itself started.
     """
 
     value: Any
@@ -57,25 +57,25 @@ class Outcome(NamedTuple):
 
 
 class _Abandoned(BaseException):
-    """Ends a thread whose result nobody wants any more."""
+    """Ends a thread whose result is no longer needed."""
 
 
-# Seconds that a thread has to end.
+# Seconds to wait for a thread to end.
 _PATIENCE = 2.0
 
 _current: ContextVar[_Fit | None] = ContextVar("skccvae_current_fit", default=None)
 
 
 def train(training: Training) -> None:
-    """Train a model: at once, or within `run_together` with others.
+    """Train a model: immediately, or together with others within `run_together`.
 
-    A call of `run_together` can wait in its own thread alone. Trainings in threads that it has
-    started run at once.
+    A call that `run_together` runs can only wait in its own thread. Trainings in threads that the
+    call itself started run immediately.
 
     Raises
     ------
     DivergenceError
-        As `VAENet.train_epochs`.
+        As for `VAENet.train_epochs`.
     """
     fit = _current.get()
     if fit is None:
@@ -89,7 +89,7 @@ def train(training: Training) -> None:
 
 
 class _Fit:
-    """A call in a thread that runs only while its owner waits in `resume`."""
+    """A call in a thread that runs only while another thread waits in `resume`."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -100,16 +100,16 @@ class _Fit:
         self.done = False
         self.value: Any = None
         self.error: BaseException | None = None
-        self.ended: BaseException | None = None  # what ended the training early
+        self.ended: BaseException | None = None  # the error that ended the training early
         self.packed: list[bool] = []
         self.waits: list[Wait] = []
-        self.training = 0.0  # seconds of the last one
+        self.training = 0.0  # seconds that the last training took
         self._start = 0.0
 
     def resume(self) -> None:
-        """Go on until the call wants a training, or is done."""
+        """Run the call until it requests a training or returns."""
         if self._thread is None:
-            # Settings in context variables hold in the thread as well.
+            # Settings in context variables apply in the thread as well.
             target = copy_context().run
             self._thread = threading.Thread(target=target, args=(self._run,), daemon=True)
             self._thread.start()
@@ -150,28 +150,31 @@ class _Fit:
             raise _Abandoned
 
     def abandon(self) -> None:
-        """Let the thread end: at its next training, if it is not in one, or with its call."""
+        """Make the thread end.
+
+        It ends now if it waits for a training, else at its next training or when its call returns.
+        """
         self._abandoned = True
         self._go.release()
 
     def join(self) -> None:
         if self._thread is not None and self._thread.is_alive():
-            # One that waits for threads of its own may take long, and ends by itself.
+            # A call that waits for its own threads may take longer, and ends later by itself.
             self._thread.join(_PATIENCE)
 
 
 def run_together(
     calls: Sequence[Callable[[], Any]], pack_size: int | str = "auto"
 ) -> list[Outcome]:
-    """Run calls that train models, so that trainings of one kind run as a pack.
+    """Run calls that train models, so that trainings of the same kind run as a pack.
 
     Parameters
     ----------
     calls : sequence of callable
-        Called without arguments, one after the other up to the training, and then again from there
-        on. A call may train several models, or none.
+        They take no arguments. They run one after the other, each up to its training, and continue
+        from there when it is done. A call may train several models, or none.
     pack_size : int or "auto", default="auto"
-        Most models in a pack. ``"auto"`` is as many as pay, see `pack_limit`.
+        Largest number of models in a pack. ``"auto"`` uses `pack_limit`.
 
     Returns
     -------
@@ -181,8 +184,8 @@ def run_together(
     Raises
     ------
     BaseException
-        What a call has raised; the others are given up. A training that ends early raises in its
-        own call, which may catch it.
+        The exception that a call raised. The other calls are then abandoned. A training that ends
+        early raises its error in the call that requested it, and this call may catch the error.
     """
     fits = [_Fit(call) for call in calls]
     ready = deque(fits)
@@ -193,11 +196,11 @@ def run_together(
                 group = _advance(ready.popleft(), waiting, pack_size)
             else:
                 group = waiting.pop(next(iter(waiting)))
-            # A call that wants a further training joins the others again.
+            # A call that requests another training joins the others again.
             _train(group)
             ready.extendleft(reversed(group))
     except BaseException:
-        # All of them before the first join, which another Ctrl-C may interrupt.
+        # Abandon all of them before the first join, because another Ctrl-C may interrupt the join.
         for fit in fits:
             fit.abandon()
         for fit in fits:
@@ -207,7 +210,7 @@ def run_together(
 
 
 def _advance(fit: _Fit, waiting: dict[tuple, list[_Fit]], pack_size: int | str) -> list[_Fit]:
-    """Run a call until it wants a training or is done; those that should train now."""
+    """Run a call until it requests a training or returns. Return the fits that should train now."""
     fit.resume()
     if fit.error is not None:
         raise fit.error

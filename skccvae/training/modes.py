@@ -1,4 +1,4 @@
-"""Torch's modes as the estimators need them, whatever mode the caller is in."""
+"""The modes of torch that the estimators need, regardless of the caller's modes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 def own_modes(grad: bool = False) -> Iterator[None]:
     """Leave the caller's inference mode, autocast and default device for a block or a function.
 
-    All of them belong to the thread, so other threads see no change. Torch's default dtype belongs
-    to the process; nothing here depends on it.
+    These settings belong to the thread, so other threads see no change. Torch's default dtype
+    belongs to the process, but nothing in this package depends on it.
 
     Parameters
     ----------
@@ -39,6 +39,6 @@ def own_modes(grad: bool = False) -> Iterator[None]:
             if torch.is_autocast_enabled(kind):
                 modes.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
-            # Only then: this mode slows down each call of torch.
+            # Only if needed, because this mode slows down every call of torch.
             modes.enter_context(torch.device("cpu"))
         yield

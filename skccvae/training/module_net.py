@@ -1,4 +1,4 @@
-"""A net around a module that exists already: its parts, its history, copies and pickles of it."""
+"""A net around an existing module: its parts, its history, its copies and its pickles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOSSES = ("train_loss", "valid_loss")
 
 
 class ModuleNet(NeuralNet):
-    """skorch net of a given `VAE`, which answers with repeatable noise.
+    """skorch net of a given `VAE`. Its predictions use repeatable noise.
 
     Pickles hold CPU tensors.
 
@@ -32,7 +32,7 @@ class ModuleNet(NeuralNet):
     criterion : type, default=NegativeELBO
         Class of the objective.
     weight_decay : float, default=0.0
-        Each step takes the fraction ``lr * weight_decay`` off every weight matrix [1]_.
+        Each step shrinks every weight matrix by the fraction ``lr * weight_decay`` [1]_.
     precision : {"float32", "bfloat16"}, default="float32"
         Type of the numbers in the matrix products of training steps.
     **kwargs : Any
@@ -68,7 +68,7 @@ class ModuleNet(NeuralNet):
         return []
 
     def initialize_module(self):
-        # The estimator has built the module: it knows the data, skorch does not.
+        # The estimator has built the module, because it knows the data and skorch does not.
         self.module_ = self.module
         return self
 
@@ -96,8 +96,8 @@ class ModuleNet(NeuralNet):
         return self
 
     def twin(self) -> ModuleNet:
-        """A copy to train on, with the optimiser's averages, while this net stays as it is."""
-        # deepcopy refuses results of operations, which a user's module may keep.
+        """A copy for further training, with the optimiser's averages. This net does not change."""
+        # deepcopy does not accept results of operations, which a user's module may hold.
         kept = [value for m in self.module_.modules() for value in vars(m).values()]
         memo: dict[int, Any] = {
             id(value): value.detach().clone()
@@ -117,9 +117,9 @@ class ModuleNet(NeuralNet):
         return twin
 
     def retune(self, **settings: Any) -> ModuleNet:
-        """Change settings for the epochs to come, by the names that the net was made with.
+        """Change settings for the following epochs, under the names that the constructor takes.
 
-        Those are ``lr`` and the like, ``criterion__...`` and ``module__...``.
+        Examples are ``lr``, ``criterion__...`` and ``module__...``.
         """
         vars(self).update(settings)
         for name, value in settings.items():
@@ -132,15 +132,15 @@ class ModuleNet(NeuralNet):
     def infer(self, x, **fit_params):
         """Reconstruction and KL of each row, with the noise of validation.
 
-        It is what `forward` and `predict` return. The draws are not those of the training, which
-        goes on as if nobody had looked.
+        `forward` and `predict` return the same. The draws are independent of those of the training,
+        which continues as if this method had not been called.
         """
         x = to_tensor(x, device=self.device)
         return tuple(self.module_.evidence(x, self.criterion_.n_latent_samples, seed=0)[:2])
 
     def get_iterator(self, dataset, training=False):
         iterator = super().get_iterator(dataset, training=training)
-        iterator.generator = torch.Generator()  # it draws a seed, else from torch's global one
+        iterator.generator = torch.Generator()  # for its seed, else drawn from torch's global one
         return iterator
 
     def score(self, X, y=None) -> float:
@@ -151,14 +151,14 @@ class ModuleNet(NeuralNet):
     # --- pickling -----------------------------------------------------------------------------
 
     def module_on_cpu(self):
-        """The module, or a copy of it where it is on another device."""
+        """The module, or a copy on the CPU if the module is on another device."""
         if all(tensor.device.type == "cpu" for _, tensor in self._tensors()):
             return self.module_
         return copy.deepcopy(self.module_).cpu()
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        # Weights on the CPU load anywhere. "module" and "module_" are one object, kept once.
+        # Weights on the CPU load anywhere. "module" and "module_" are one object, stored once.
         state["module_"] = self.module_on_cpu() if "module_" in state else None
         state["module"] = None
         tensors = optimizer_tensors(self.optimizer_, self.module_)

@@ -1,4 +1,4 @@
-"""The training loop: a skorch net whose epoch costs no more than a hand-written one."""
+"""The training loop: a skorch net whose epochs take no longer than those of a hand-written loop."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.module_net import LOSSES, ModuleNet
 from skccvae.training.schedules import resume_schedules
 
-# The scale of the stress is measured at the start of the first epochs: at least so many, and until
-# so many steps are done, but in no more than half of the epochs of a training.
+# The scale of the stress is measured at the start of each of the first epochs. There are at least
+# this many such epochs, and as many as it takes to make this many steps, but no more than half of
+# the epochs of a training.
 _SETTLING, _SETTLING_STEPS = 5, 200
-# Callbacks that neither ask for batches nor read what the history says of them.
+# Callbacks that neither use batches nor read the history of batches.
 _EPOCHS_ONLY = (KeepBest, ProgressBar, EpochPrinter, EarlyStopping)
 
 
 class VAENet(ModuleNet):
     """skorch net that trains a `VAE` on `Batches` or `StreamBatches`.
 
-    It keeps skorch's callbacks, history and parameters, with the following changes. Batches come
-    from one indexing call. An epoch reads the losses from the device once, not at every step.
-    Single batches are recorded, and hooks called, only for callbacks that may want them. Scoring
-    callbacks do not get predictions from training, because there are none; they call the net
+    It keeps skorch's callbacks, history and parameters, with the following changes. One indexing
+    call makes a batch. An epoch reads the losses from the device once, not at every step. Batches
+    are recorded, and their hooks called, only if there are callbacks that may use them. Scoring
+    callbacks do not get predictions from training, because there are none. They call the net
     themselves. A diverged epoch ends training and restores the last finite weights. Ctrl-C is not
     swallowed. Learning-rate schedules continue in the next training.
 
     Attributes
     ----------
     n_epochs_ : int
-        Number of epochs that the last training has completed.
+        Number of epochs that the last training completed.
     """
 
     # --- the loop -----------------------------------------------------------------------------
@@ -52,7 +53,7 @@ class VAENet(ModuleNet):
             raise StopTraining from interrupt
 
     def set_training_callbacks(self, callbacks: list) -> VAENet:
-        """Use these callbacks, in any form that skorch takes, for the following epochs."""
+        """Use these callbacks, in any form that skorch accepts, for the following epochs."""
         self.callbacks = callbacks
         self.initialize_callbacks()
         return self
@@ -69,17 +70,18 @@ class VAENet(ModuleNet):
         epochs : int
             Number of epochs.
         burn_in : float, default=0.0
-            A learned curvature keeps its initial value for this many epochs of the history.
+            Epochs from the start of the history in which a learned curvature keeps its initial
+            value.
 
         Raises
         ------
         DivergenceError
-            If a loss or a weight is no longer finite. The net then has the weights of the epoch
-            before again.
+            If a loss or a weight is no longer finite. The net then gets back the weights of the
+            previous epoch.
         """
         self.check_training_readiness()
-        # Whether the weights and the history are those after the same epoch. A callback may read
-        # both from files.
+        # Whether the weights and the history belong to the same epoch. A callback may load both
+        # from files.
         self.whole_ = False
         self.n_epochs_ = 0
         per_batch = self._wants_batches()
@@ -101,7 +103,7 @@ class VAENet(ModuleNet):
         except BaseException:
             for _, callback in self.callbacks_:
                 if isinstance(callback, ProgressBar):
-                    callback.close()  # or the error message would follow an unfinished bar
+                    callback.close()  # else the error message would follow an unfinished bar
             raise
         finally:
             self.rest()
@@ -112,10 +114,10 @@ class VAENet(ModuleNet):
         return self
 
     def rest(self) -> None:
-        """Leave nothing of training but what it has learned."""
+        """Reset everything that only training needs."""
         self.module_.generator = None
         self.module_.round_weights("float32")
-        # The optimiser of a copy is rebuilt from the parameters that need a gradient.
+        # A copy rebuilds its optimiser from the parameters that need a gradient.
         self.module_.latent.train_curvature(True)
         self.module_.eval()
 
@@ -131,15 +133,15 @@ class VAENet(ModuleNet):
         try:
             self.notify("on_epoch_begin", **rows)
             epoch = len(self.history)
-            # A curvature that moves before the networks have learned anything goes astray.
+            # A curvature that changes before the networks have learned anything goes astray.
             self.module_.latent.train_curvature(epoch > self.curvature_burn_in_)
             with nullcontext() if train.stream is None else train.stream.drawing():
                 record = self._passes(train, valid, epoch, per_batch)
             record["dur"] = time.perf_counter() - start
             self.note_epoch(record)
         except BaseException:
-            # An interrupted or diverged epoch leaves weights half way. The history describes the
-            # weights of the last whole epoch.
+            # An interrupted or diverged epoch leaves partly trained weights. The history describes
+            # the weights of the last complete epoch.
             self._restore(before)
             if len(self.history) > epochs_before:
                 self.history.pop()
@@ -169,7 +171,7 @@ class VAENet(ModuleNet):
         except DivergenceError:
             raise
         except Exception:
-            # A weight that is not finite, such as a curvature, makes other errors first.
+            # A weight that is not finite, such as a curvature, may raise another error first.
             self._check_finite([], epoch)
             raise
         if not all(map(math.isfinite, validation.values())):
@@ -184,7 +186,7 @@ class VAENet(ModuleNet):
     def epoch_record(self, means: list[float], epoch: int) -> dict[str, float]:
         """Entries of the history for the mean loss, reconstruction, KLs and stress of an epoch."""
         names = self.module_.latent.factor_names
-        # The stress comes last, where it has a weight.
+        # The stress comes last, if it has a weight.
         stress = {"stress": means.pop()} if self.module_.distance_weight else {}
         return {
             "train_loss": means[0],
@@ -198,7 +200,7 @@ class VAENet(ModuleNet):
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()
-        # Filled in place: small tensors kept from each step would fragment the memory that large
+        # Filled in place. Small tensors kept from each step would fragment the memory that large
         # batches free, and the process would grow by about one batch per step.
         table: Tensor | None = None
         sizes: list[int] = []
@@ -207,7 +209,7 @@ class VAENet(ModuleNet):
         for number, batch in enumerate(train):
             if number == 0 and measure:
                 self.module_.measure_distance_scale(batch.x, batch.extra, batch.weights)
-            # A stream may be longer than was known when the pass began.
+            # A stream may turn out longer than expected when the pass began.
             weight = self.criterion_.weight(epochs_done + min((number + 1) / n_batches, 1.0))
             if per_batch:
                 self.module_.train()  # a callback may have asked for predictions
@@ -227,9 +229,9 @@ class VAENet(ModuleNet):
         return ((rows[:, None] * values).sum(0) / rows.sum()).tolist()
 
     def measures_distances(self, epochs_done: int) -> bool:
-        """Whether the next epoch starts with a measurement of what a unit of stress costs."""
+        """Whether the next epoch starts by measuring the price of a unit of stress."""
         return self.module_.distance_weight > 0 and (
-            # A weight may come later than the first epoch.
+            # The weight may be set after the first epoch.
             epochs_done < self.settled_after_ or float(self.module_.distance_scale) == 0
         )
 
@@ -245,7 +247,7 @@ class VAENet(ModuleNet):
         if rounded is not None:
             rounded.refresh()
         loss, *parts = self.criterion_(self.module_, batch, weight)
-        # The optimiser's own method takes as long as some layers.
+        # The optimiser's own method takes as long as some layers do.
         for group in self.optimizer_.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -265,8 +267,8 @@ class VAENet(ModuleNet):
     @torch.no_grad()
     def _decay_weights(self) -> None:
         """Shrink the matrices of this step, as AdamW does before it moves them."""
-        # Biases, scales and a curvature have no size that is too large by itself. A schedule
-        # changes the rates of the groups, and `lr` is only where they start.
+        # Biases, scales and a curvature do not decay, because their size is not a fault in itself.
+        # A schedule changes the rates of the groups; `lr` is only their initial value.
         for group in self.optimizer_.param_groups:
             matrices = [p for p in group["params"] if p.dim() > 1 and p.grad is not None]
             if matrices:
@@ -276,7 +278,7 @@ class VAENet(ModuleNet):
     def _validate(self, valid, per_batch: bool = False) -> dict[str, float]:
         """Validation loss with the same noise each time, so that epochs are comparable."""
         totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
-        # A row for the sums of log p(y | z), one for the numbers of labels; a column for a target.
+        # One row for the sums of log p(y | z), one for the numbers of labels. A column per target.
         labels: Tensor | None = None
         stress = total = 0.0
         for batch in valid:
@@ -329,7 +331,7 @@ class VAENet(ModuleNet):
         return module.distance_weight * float(module.distance_scale) * stress
 
     def settling_epochs(self, n_batches: int, epochs: int) -> int:
-        """First epochs of a history, in which losses are not comparable with later ones.
+        """Number of initial epochs whose losses are not comparable with later ones.
 
         The KL may still be warming up. The scale of the stress follows the model, which must have
         learned something before the scale can be fixed.
@@ -339,7 +341,7 @@ class VAENet(ModuleNet):
         n_batches : int
             Steps in an epoch.
         epochs : int
-            Epochs of the training that begins; 1 for each call of `partial_fit`.
+            Epochs of the training that is about to begin; 1 for each call of `partial_fit`.
         """
         if not self.module_.distance_weight:
             return self.criterion_.warmup_epochs
@@ -349,7 +351,7 @@ class VAENet(ModuleNet):
         return max(self.criterion_.warmup_epochs, _SETTLING, settling)
 
     def _valid_loss(self, means: Tensor, labels: Tensor | None) -> Tensor:
-        """Loss of mean reconstruction, KL, bound and KL of each factor, and of labels."""
+        """Loss from the means (reconstruction, KL, bound, KL of each factor) and from labels."""
         criterion = self.criterion_
         if criterion.objective == "iwae":
             loss = -means[2]
@@ -377,7 +379,8 @@ class VAENet(ModuleNet):
         with torch.no_grad():
             for name, tensor in self._tensors():
                 tensor.copy_(tensors[name])
-        # The optimiser's averages hold the gradients of the abandoned epoch, perhaps infinite ones.
-        # The new one takes all parameters that need a gradient, a curvature in burn-in as well.
+        # The optimiser's averages contain the gradients of the abandoned epoch, perhaps infinite
+        # ones. The new optimiser gets all parameters that need a gradient, including a curvature
+        # in burn-in.
         self.module_.latent.train_curvature(True)
         self.initialize_optimizer()

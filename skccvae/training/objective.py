@@ -19,20 +19,20 @@ class NegativeELBO(nn.Module):
     beta : float, default=1.0
         Weight of the KL after the warm-up.
     warmup_epochs : int, default=0
-        Epochs over which the weight grows linearly from 0.
+        Number of epochs over which the weight grows linearly from 0.
     objective : {"elbo", "iwae"}, default="elbo"
         The bound to maximise. The importance-weighted bound contains the KL, so warm-up and
         ``beta`` do not apply to it.
     n_latent_samples : int, default=1
         Draws per row.
     free_bits : float, default=0.0
-        Nats per latent dimension. The mean KL of a batch is not penalised below this, factor by
-        factor of the space. A factor counts as a whole: a posterior on a sphere has only one KL.
+        Nats per latent dimension. For each factor of the space, the mean KL of a batch is not
+        penalised below this. A factor counts as a whole: a posterior on a sphere has only one KL.
 
     References
     ----------
     Kingma et al., "Improving variational inference with inverse autoregressive flow", NeurIPS 2016,
-    eq. 15, where a factor of the space is the group of latent variables.
+    eq. 15. Here the groups of latent variables are the factors of the space.
     """
 
     def __init__(
@@ -51,20 +51,20 @@ class NegativeELBO(nn.Module):
         self.free_bits = free_bits
 
     def penalty(self, kl: Tensor, factor_kl: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
-        """Mean KL as the objective counts it: at least ``free_bits * dim`` for each factor."""
+        """Mean KL in the objective: at least ``free_bits * dim`` for each factor."""
         if self.free_bits == 0:
             return kl
         parts = zip(factor_kl or (kl,), dims, strict=True)
         return torch.stack([part.clamp(min=self.free_bits * dim) for part, dim in parts]).sum()
 
     def weight(self, epoch: float) -> float:
-        """Weight of the KL after ``epoch`` epochs of training, a fractional number."""
+        """Weight of the KL after ``epoch`` epochs of training, which may be a fraction."""
         if self.warmup_epochs == 0:
             return self.beta
         return self.beta * min(1.0, epoch / self.warmup_epochs)
 
     def forward(self, module: Any, batch: Batch, weight: float) -> tuple[Tensor, ...]:
-        """Loss, mean reconstruction and KL of a batch, the KL of each factor, and a stress."""
+        """Loss, mean reconstruction and KL of a batch, the KL of each factor, and any stress."""
         terms_of = module.iwae_terms if self.objective == "iwae" else module.elbo_terms
         terms = terms_of(
             batch.x,

@@ -1,4 +1,4 @@
-"""What Adam remembers of the steps before, as tensors that have names."""
+"""The state of Adam after earlier steps, as named tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-# Entries of Adam for each parameter that has made a step: their number, and two averages.
+# Adam's entries for each parameter that has made a step: the number of steps and two averages.
 AVERAGES = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -18,15 +18,15 @@ def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tens
     Parameters
     ----------
     optimizer : torch.optim.Adam
-        Parameters that have made no step yet have no entries.
+        Parameters that have not made a step yet have no entries.
     module : torch.nn.Module
         Owner of the parameters.
 
     Returns
     -------
     dict of str to Tensor
-        Names are those of ``module.named_parameters()`` with ``".step"``, ``".exp_avg"`` or
-        ``".exp_avg_sq"`` behind. The tensors are those of the optimizer.
+        The names are those of ``module.named_parameters()`` followed by ``".step"``, ``".exp_avg"``
+        or ``".exp_avg_sq"``. The tensors are those of the optimizer, not copies.
     """
     return {
         f"{name}.{entry}": optimizer.state[parameter][entry].detach()
@@ -39,7 +39,7 @@ def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tens
 def load_optimizer_tensors(
     optimizer: Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Give an optimizer copies of the tensors of `optimizer_tensors`, on its own device."""
+    """Load copies of the tensors of `optimizer_tensors` into an optimizer, on its own device."""
     for name, parameter in module.named_parameters():
         if f"{name}.step" in tensors:
             optimizer.state[parameter] = {
@@ -49,26 +49,26 @@ def load_optimizer_tensors(
 
 
 def check_optimizer_tensors(tensors: Mapping[str, Tensor], module: nn.Module) -> None:
-    """Refuse tensors that no optimizer of a module can have.
+    """Reject tensors that no optimizer of a module can have.
 
     Parameters
     ----------
     tensors : mapping of str to Tensor
-        Named as by `optimizer_tensors`.
+        With the names that `optimizer_tensors` uses.
     module : torch.nn.Module
-        The module; one on the meta device takes no memory.
+        The module. It may be on the meta device, where it takes no memory.
 
     Raises
     ------
     ValueError
-        If a name, shape or dtype does not fit the module, or a number is out of its range.
+        If a name, shape or dtype does not fit the module, or a number is outside its range.
     """
     parameters = dict(module.named_parameters())
     for name, tensor in tensors.items():
         owner, _, entry = name.rpartition(".")
         parameter = parameters.get(owner)
         if parameter is None or entry not in AVERAGES:
-            raise ValueError(f"{name!r} is no average of the optimizer of this model.")
+            raise ValueError(f"{name!r} is not an average in the optimizer of this model.")
         wanted = () if entry == "step" else parameter.shape
         dtype = torch.float32 if entry == "step" else parameter.dtype
         if tensor.shape != wanted or tensor.dtype != dtype:
@@ -78,8 +78,8 @@ def check_optimizer_tensors(tensors: Mapping[str, Tensor], module: nn.Module) ->
             )
         missing = [other for other in AVERAGES if f"{owner}.{other}" not in tensors]
         if missing:
-            raise ValueError(f"the optimizer has {name}, but no {owner}.{missing[0]}.")
-        # The first step has the number 1: its averages are divided by 1 - beta^step.
+            raise ValueError(f"the optimizer has {name} but no {owner}.{missing[0]}.")
+        # The first step has number 1, because averages are divided by 1 - beta^step.
         least = {"step": 1.0, "exp_avg_sq": 0.0}.get(entry)
         if least is not None and tensor.numel() and not bool((tensor >= least).all()):
             raise ValueError(f"{name} of the optimizer must be at least {least}.")

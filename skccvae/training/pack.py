@@ -1,4 +1,4 @@
-"""Which trainings run at once, and how they do so."""
+"""Which trainings run together, and how."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from skccvae.vae import VAE
 
 __all__ = ["Training", "pack_key", "pack_limit", "train_pack"]
 
-# Bounds of a pack: weights times rows in a batch of one model; weights and bytes of rows of all.
+# Limits of a pack: weights times rows in a batch, for one model; then for all models together, the
+# weights, the bytes of rows, and the number of models.
 _MOST_WORK, _MOST_WEIGHTS, _MOST_ROW_BYTES, _MOST_MODELS = 2**24, 2**21, 2**30, 64
 
 
 def pack_key(training: Training) -> tuple | None:
-    """What trainings must have in common to run at once, or None for one that runs alone.
+    """What trainings must have in common to run together, or None if a training must run alone.
 
-    Those run alone that have callbacks (a progress bar is one) or validation rows, draw from
-    torch's global generators (modules of the user's do), read more than rows, or have weights from
-    an earlier training. So do those whose products are rounded to bfloat16 and those with columns
+    A training runs alone if it has callbacks (a progress bar is one) or validation rows, draws from
+    torch's global generators (as a user's modules do), reads more than rows, or continues an
+    earlier training. It also runs alone if its products are rounded to bfloat16 or its columns are
     of several kinds.
     """
     net, train = training.net, training.train
@@ -59,17 +60,17 @@ def pack_key(training: Training) -> tuple | None:
 
 
 def _is_perceptron(module: VAE) -> bool:
-    """Whether the networks are made of dense layers, which are what pays to stack."""
+    """Whether the networks consist of dense layers. Only these are worth stacking."""
     parts = [*module.encoder.modules(), *module.decoder.modules()]
     owners = [part for part in parts if next(part.parameters(recurse=False), None) is not None]
     return all(isinstance(part, nn.Linear) for part in owners)
 
 
 def pack_limit(training: Training) -> int:
-    """How many trainings of a kind pay as a pack; 1 if they do not pay.
+    """The largest number of trainings of a kind that is worth a pack; 1 if a pack is not worth it.
 
-    A pack saves calls of operations, and no arithmetic. Its weights and what the optimizer
-    remembers of them should stay in the cache of a core, and its rows in memory.
+    A pack saves calls of operations, but no arithmetic. Its weights and their optimizer state
+    should stay in the cache of a core, and its rows should stay in memory.
     """
     net, source = training.net, training.train.source
     n_weights = sum(parameter.numel() for parameter in net.module_.parameters())
@@ -80,7 +81,7 @@ def pack_limit(training: Training) -> int:
 
 
 def train_pack(trainings: Sequence[Training]) -> tuple[list[BaseException | None], bool]:
-    """Train models of one `pack_key` together.
+    """Train models with the same `pack_key` together.
 
     Parameters
     ----------
@@ -90,9 +91,9 @@ def train_pack(trainings: Sequence[Training]) -> tuple[list[BaseException | None
     Returns
     -------
     errors : list
-        For each training the exception that ended it, or None. The other models go on.
+        For each training, the exception that ended it, or None. The other models continue.
     together : bool
-        False if a step failed for all, so that each model was trained alone from its start.
+        False if a step failed for all models, so that each one was trained alone from its start.
     """
     members = [Member(number, training) for number, training in enumerate(trainings)]
     members.sort(key=Member.order)
@@ -115,8 +116,8 @@ def train_pack(trainings: Sequence[Training]) -> tuple[list[BaseException | None
         _run(members)
     except Exception:
         together = False
-        # A number that is not finite can stop the step of all. Alone, each model says what is
-        # wrong with it.
+        # A number that is not finite can make the step of all models fail. Alone, each model
+        # reports its own error.
         for generator, state in generators.values():
             generator.set_state(state)
         for member, weights in zip(members, start, strict=True):

@@ -1,7 +1,7 @@
 """The training loop of several models at once.
 
-Each model keeps its own rows, random numbers, learning rate, weight of the KL and number of epochs,
-so it ends with the weights of its own training, up to rounding.
+Each model keeps its own rows, random numbers, learning rate, weight of the KL and number of epochs.
+Up to rounding, it ends with the same weights as if it had been trained alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Member", "Pack", "Training"]
 
 
 class Training(NamedTuple):
-    """The arguments of `VAENet.train_epochs`, and the net.
+    """A net and the arguments of its `VAENet.train_epochs`.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Member:
         return None if stream is None else stream.device
 
     def order(self) -> tuple:
-        """Neighbours share a latent step, and if they can, one call of the optimizer."""
+        """Sort key. Neighbours share a latent step and, if possible, one call of the optimizer."""
         return (
             repr(latent_key(self.module.latent)),
             self.net.lr,
@@ -73,12 +73,12 @@ class Member:
 
 
 class Pack:
-    """Some models, stacked, with one optimizer.
+    """Several stacked models with one optimizer.
 
     Parameters
     ----------
     members : list of Member
-        Of one `pack_key`, in the order of `Member.order`.
+        Members with the same `pack_key`, in the order of `Member.order`.
     """
 
     def __init__(self, members: list[Member]) -> None:
@@ -96,19 +96,19 @@ class Pack:
         )
 
     def dissolve(self) -> None:
-        """Give each net its weights, and what its optimizer remembers of them, as its own."""
+        """Give each net its own copy of its weights and of their optimizer state."""
         self.optimizer.give_back()
         for member in self.members:
             if member.error is not None:
-                # The averages hold the gradients of the abandoned epoch.
+                # The averages contain the gradients of the abandoned epoch.
                 member.net.initialize_optimizer()
 
     # --- an epoch -------------------------------------------------------------------------------
 
     def run_epoch(self, epoch: int) -> None:
-        """Train all members for an epoch, and note what came of it in their histories.
+        """Train all members for an epoch, and record the results in their histories.
 
-        A model that diverges gets its weights of before, and its ``error`` says so.
+        A model that diverges gets back its previous weights, and the divergence is its ``error``.
         """
         start = time.perf_counter()
         before = []
@@ -142,7 +142,7 @@ class Pack:
     def _undo(member: Member, tensors: dict[str, Tensor]) -> None:
         for name, tensor in member.net._tensors():
             tensor.copy_(tensors[name])
-        # The new optimizer takes all parameters that need a gradient, a curvature in burn-in too.
+        # The new optimizer gets all parameters that need a gradient, even a curvature in burn-in.
         member.module.latent.train_curvature(True)
         member.net.history.pop()
         member.net.whole_ = True
@@ -155,7 +155,7 @@ class Pack:
         return bool(torch.isfinite(torch.as_tensor(total)))
 
     def _pass(self, epochs_done: int) -> list[list[float]]:
-        """Train on all batches; returns what `VAENet.epoch_record` takes, for each model."""
+        """Train on all batches. Return the input of `VAENet.epoch_record` for each model."""
         totals: Tensor | None = None
         factors: list[Any] = [0.0] * len(self.members)
         stress = torch.zeros(len(self.members), dtype=torch.float64)
@@ -168,7 +168,7 @@ class Pack:
             sizes = torch.tensor(batch.sizes, dtype=torch.float64)
             rows += sizes
             parts = torch.stack([loss, terms.reconstruction, terms.kl], dim=-1).detach().double()
-            # A model without a batch has no loss, and means of nothing.
+            # A model without a batch has no loss, and its means have no meaning. Its size is 0.
             parts = sizes.to(parts.device)[:, None] * parts
             totals = parts if totals is None else totals + parts
             for i, kl in enumerate(terms.factor_kl):
@@ -192,7 +192,7 @@ class Pack:
                 member.module.measure_distance_scale(x, None, weights)
 
     def _loss(self, batch: StackedBatch, number: int, epochs_done: int) -> tuple[Any, ...]:
-        """Losses of the models, their terms, and the stress of those that have one."""
+        """Losses of the models, their terms, and the stress of the models that have one."""
         noise = self._noise(batch)
         terms = self.stack(
             batch.x, noise, batch.weights, batch.targets, batch.target_weights, self.iwae
@@ -228,7 +228,7 @@ class Pack:
         return loss, terms, found
 
     def _penalty(self, terms: Any) -> Tensor:
-        """KL of each model as its objective counts it."""
+        """KL of each model in its objective."""
         criteria = [member.net.criterion_ for member in self.members]
         if not any(criterion.free_bits for criterion in criteria):
             return terms.kl

@@ -1,4 +1,4 @@
-"""Rows in two parts: what the likelihood describes, and what the encoder alone reads."""
+"""Rows in two parts: one that the likelihood describes, and one that only the encoder reads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class PairedRows:
     Parameters
     ----------
     observed : csr_array of shape (n, p)
-        What the likelihood describes, the fingerprints of molecules for example.
+        The part that the likelihood describes, such as the fingerprints of molecules.
     extra : csr_array of shape (n, q)
-        What the encoder alone reads, the graphs of the same molecules for example.
+        The part that only the encoder reads, such as the graphs of the same molecules.
 
     Examples
     --------
@@ -34,7 +34,7 @@ class PairedRows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows, and of columns in both matrices together."""
+        """Number of rows, and number of columns of both matrices together."""
         return self.observed.shape[0], self.observed.shape[1] + self.extra.shape[1]
 
     def __len__(self) -> int:

@@ -1,8 +1,8 @@
 """Random numbers that belong to the estimator.
 
-The draws of a fit come from a `RandomStream`, which has generators of its own. Torch's global
-generators stay as they are, and fits in other threads draw from other streams. What only torch's
-global generators can serve, such as dropout in a user's module, borrows them under a lock.
+The draws of a fit come from a `RandomStream`, which has its own generators. Torch's global
+generators do not change, and fits in other threads draw from other streams. Code that can only use
+torch's global generators, such as dropout in a user's module, borrows them under a lock.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-# The draws that take a generator as a keyword: torch's functions and methods of tensors, and the
-# functions of torch.nn.init.
+# The drawing functions that take a generator as a keyword: functions of torch, methods of tensors,
+# and functions of torch.nn.init.
 _DRAWS = frozenset(
     "bernoulli bernoulli_ cauchy_ exponential_ geometric_ kaiming_normal_ kaiming_uniform_ "
     "log_normal_ multinomial normal normal_ orthogonal_ poisson rand randint randn random_ "
     "randperm trunc_normal_ uniform_ xavier_normal_ xavier_uniform_".split()
 )
-# The functions that make numbers of torch's default dtype.
+# The functions that make tensors of torch's default dtype.
 _FACTORIES = frozenset(("empty", "eye", "ones", "rand", "randn", "zeros"))
-# Held while the global generators go on from a stream; the same thread may lend again. The streams
-# that lend at the moment, the last one innermost, belong to the thread that holds the lock.
+# Held while the global generators continue a stream. The same thread may acquire it again. The
+# streams that currently lend, with the innermost last, belong to the thread that holds the lock.
 _GLOBAL_GENERATORS = threading.RLock()
 _lenders: list[RandomStream] = []
 
@@ -40,7 +40,7 @@ def entropy_from(random_state: object) -> int:
     ----------
     random_state : None, int or numpy.random.RandomState
         None takes fresh entropy from the operating system and leaves NumPy's global state alone.
-        A RandomState gives its next number, so two fits in a row differ, as in scikit-learn.
+        A RandomState yields its next number, so two fits in a row differ, as in scikit-learn.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def derive_seed(entropy: int, *path: int) -> int:
     entropy : int
         A number from `entropy_from`.
     *path : int
-        Numbers that name the purpose.
+        Numbers that identify the purpose.
 
     Returns
     -------
@@ -99,17 +99,17 @@ class RandomStream:
     device : str or torch.device, default="cpu"
         Device of the model. The stream has one generator on the CPU, and another on a GPU.
     lends : bool, default=False
-        Whether code that is not ours draws too, such as a user's module. Then torch's global
-        generators go on from this stream within `drawing`.
+        Whether code outside this package also draws, such as a user's module. Within `drawing`,
+        torch's global generators then continue from this stream.
 
     Attributes
     ----------
     cpu, device : torch.Generator or None
-        Generators for tensors on the CPU and on the device. None means torch's global one, which
-        has the state of this stream at that time.
+        Generators for tensors on the CPU and on the device. None means torch's global generator,
+        which then has the state of this stream.
     order : torch.Generator
-        Generator for orders of rows. They are apart from the noise, so that a stream that feeds
-        rows in the order of a fit from memory trains with the same noise.
+        Generator for the order of rows. It is separate from that of the noise. A stream of rows in
+        the same order as in a fit from memory is therefore trained with the same noise.
 
     Examples
     --------
@@ -136,10 +136,10 @@ class RandomStream:
 
     @contextmanager
     def drawing(self, within: bool = False) -> Iterator[None]:
-        """Lend the stream to torch's global generators for a block, if it lends at all.
+        """Lend the stream to torch's global generators for a block, if ``lends`` is true.
 
-        Other threads of this package wait at such blocks for each other. With ``within``, a block
-        inside that of another stream goes on with the other stream.
+        Threads of this package wait for each other at such blocks. With ``within``, a block inside
+        that of another stream continues with the other stream.
         """
         if not self.lends or self.cpu is None:
             yield
@@ -166,18 +166,18 @@ class RandomStream:
 
     @contextmanager
     def building(self, draws: bool = True) -> Iterator[None]:
-        """A block in which layers start from this stream, in float32.
+        """A block in which layers are initialised from this stream, in float32.
 
-        It holds for this thread alone, whatever torch's default dtype is. It slows down each call
-        of torch, so training passes the generators instead. Without ``draws``, tensors that would
-        be filled with random numbers keep what they hold, because weights replace it anyway.
+        It affects only this thread, whatever torch's default dtype is. It slows down every call of
+        torch, so training passes the generators instead. Without ``draws``, tensors that would be
+        filled with random numbers keep their values, because stored weights replace them anyway.
         """
         with self.drawing(), _Defaults(self, draws):
             yield
 
 
 class _Defaults(TorchFunctionMode):
-    """Generator and dtype for the calls of torch that do not name theirs."""
+    """Generator and dtype for calls of torch that do not specify them."""
 
     def __init__(self, stream: RandomStream, draws: bool) -> None:
         super().__init__()

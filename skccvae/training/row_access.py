@@ -1,4 +1,4 @@
-"""Reading rows that may lie in a file, without keeping its pages in memory."""
+"""Reading rows that may be in a file, without keeping its pages in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# Numbers (not rows) in a slice.
+# Number of entries (not rows) in a slice.
 _NUMBERS = 2**20
 
 
@@ -35,7 +35,7 @@ def memory_map(array: Any) -> np.memmap | None:
 
 
 def is_memory_mapped(array: Any) -> bool:
-    """Whether an array, or the array it is a view of, lies in a file on disk.
+    """Whether an array, or the array of which it is a view, is in a file on disk.
 
     Parameters
     ----------
@@ -51,18 +51,18 @@ def is_memory_mapped(array: Any) -> bool:
 
 
 class MappedRows:
-    """Some rows of a memory map, read from the file when they are asked for.
+    """Some rows of a memory map, read from the file only when they are requested.
 
     Parameters
     ----------
     array : ndarray of shape (n, p)
         A memory map, or a view of one.
     numbers : ndarray of int, shape (k,)
-        The rows, in ascending order.
+        The positions of the rows, in ascending order.
     """
 
     ndim = 2
-    # Otherwise NumPy would read the rows one by one.
+    # Without this, NumPy would read the rows one by one.
     __array_ufunc__ = None
 
     def __init__(self, array: np.ndarray, numbers: np.ndarray) -> None:
@@ -83,14 +83,15 @@ class MappedRows:
 def release_pages(array: Any) -> None:
     """Release the pages that this process has read from a memory map.
 
-    They count as its memory until the system needs them elsewhere, so after a pass the whole file
-    would seem to be in memory. The system's own cache keeps them, so reading them again is cheap.
+    They count as memory of the process until the system needs the space, so after a pass the whole
+    file would seem to be in memory. The system's own cache keeps the pages, so it is cheap to read
+    them again.
 
     Parameters
     ----------
     array : ndarray
-        Any array. An array in memory, and a map whose changes are private to the process
-        (mode "c"), stay as they are.
+        Any array. Nothing happens to an array in memory, or to a map whose changes are private to
+        the process (mode "c").
     """
     mapped = memory_map(array)
     if mapped is None or mapped.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
@@ -111,7 +112,7 @@ def row_slices(X: Any) -> Iterator[slice]:
     Yields
     ------
     slice
-        The slices depend on the shape alone, so sums over them do not depend on where X lies.
+        The slices depend only on the shape, so sums over them do not depend on where X is stored.
     """
     step = max(1, _NUMBERS // X.shape[1])
     for start in range(0, X.shape[0], step):
@@ -130,7 +131,7 @@ def column_limits(X: Any) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     low, high : ndarray of shape (p,)
-        They have the dtype of X. NaN says nothing of a column that holds other numbers.
+        They have the dtype of X. NaN is ignored in columns that have other numbers.
     """
     low = high = X[0]
     for part in row_slices(X):
@@ -141,7 +142,7 @@ def column_limits(X: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ends(rows: np.ndarray, fast: np.ufunc, careful: np.ufunc) -> np.ndarray:
-    """Ends of columns; what ignores NaN takes longer, and runs where there is one."""
+    """Ends of columns. The function that ignores NaN is slower and only runs if there is a NaN."""
     found = fast.reduce(rows, axis=0)
     if found.dtype.kind == "f" and np.isnan(found).any():
         found = careful.reduce(rows, axis=0)

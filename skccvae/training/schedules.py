@@ -1,4 +1,4 @@
-"""Schedules of the learning rate that go on from one training of a net to the next."""
+"""Learning-rate schedules that continue from one training of a net to the next."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
 def resume_schedules(net: Any) -> None:
-    """Put the schedules of a net where the epochs of its history have brought them.
+    """Bring the schedules of a net to the state that follows the epochs of its history.
 
-    skorch makes a new schedule in each training and tells it the number of epochs before. Torch
-    then multiplies the rate of the last epoch once more, and a plateau forgets what it has seen.
-    Here a schedule starts at the net's ``lr`` and makes the steps of all epochs before. Nothing of
-    it has to be stored: the history is enough, also when it comes from a file.
+    skorch makes a new schedule in each training and passes it the number of previous epochs. Torch
+    then multiplies the rate of the last epoch once more, and a plateau schedule forgets the past.
+    Here a schedule starts at the net's ``lr`` and repeats the steps of all previous epochs. The
+    state of a schedule need not be stored: the history is enough, even if it comes from a file.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-        Its callbacks have begun the training. A callback whose ``last_epoch`` the user has set is
-        left alone.
+        Its callbacks have begun the training. Callbacks with a ``last_epoch`` set by the user are
+        not changed.
     """
     callbacks = [
         callback
@@ -32,7 +32,7 @@ def resume_schedules(net: Any) -> None:
     if not callbacks or not net.history:
         return
     start_rates(net)
-    # Torch warns of a schedule that moves before the optimizer; it has, in the trainings before.
+    # Torch warns if a schedule makes a step before the optimizer. This one did, in past trainings.
     net.optimizer_._opt_called = True
     for callback in callbacks:
         callback.lr_scheduler_ = callback.policy_(net.optimizer_, **callback.kwargs)
@@ -43,7 +43,7 @@ def resume_schedules(net: Any) -> None:
 
 
 def start_rates(net: Any) -> None:
-    """Set the rate of a net's optimizer, and the one that schedules start from, to ``lr``."""
+    """Set the rate of a net's optimizer and the initial rate of schedules to ``lr``."""
     for group in net.optimizer_.param_groups:
         group["lr"] = group["initial_lr"] = net.lr
 
@@ -56,6 +56,6 @@ def _steps(callback: Any, row: dict[str, Any], net: Any) -> Iterator[Sequence[fl
         yield from repeat((), row.get("train_batch_count", len(batches)) if per_batch else 1)
         return
     for record in batches if per_batch else [row]:
-        # A function of the net can be asked at its own epoch only.
+        # A callable monitor reads the net of its epoch, so earlier values cannot be computed again.
         if not callable(callback.monitor) and callback.monitor in record:
             yield (record[callback.monitor],)

@@ -1,4 +1,4 @@
-"""One Adam for the stacked weights of several models, each with a rate and steps of its own."""
+"""One Adam for the stacked weights of several models, each with its own rate and steps."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["StackedOptimizer", "own_copy"]
 
 
 class _Part(NamedTuple):
-    """What some members have of a stacked parameter.
+    """The part of a stacked parameter that belongs to some of the members.
 
     Attributes
     ----------
     parameter : Parameter
-        The part, whose first axis is that of the members.
+        The part. Its first axis runs over the members.
     held : Held
-        What it is a part of.
+        The whole stacked parameter.
     where : slice
-        Its place there.
+        Position of the part in the whole.
     owners, nets : list
-        The parameters that it holds, and their nets.
+        The parameters of the members in this part, and their nets.
     """
 
     parameter: nn.Parameter
@@ -40,12 +40,12 @@ class _Part(NamedTuple):
 
 
 def own_copy(tensor: Tensor) -> Tensor:
-    """A copy that is no part of a larger tensor."""
+    """A copy that is not part of a larger tensor."""
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
 class StackedOptimizer:
-    """Adam for several nets, which goes on from what their own optimizers remember.
+    """Adam for several nets. It continues from the states of their own optimizers.
 
     Parameters
     ----------
@@ -64,10 +64,10 @@ class StackedOptimizer:
         owners = {id(owner) for each in held for owner in each.owners}
         #: Parameters that are not stacked: those of latent spaces.
         self.own = [[p for p in n.module_.parameters() if id(p) not in owners] for n in nets]
-        # Neighbours of one rate and length share tensors.
+        # Neighbours with the same rates and number of steps share tensors.
         settings = [(n.lr, n.weight_decay, size) for n, size in zip(nets, n_batches, strict=True)]
         groups = []
-        #: Of each group of the optimizer, its parts of stacked parameters, and its batches.
+        #: For each group of the optimizer, its parts of stacked parameters and number of batches.
         self.runs: list[tuple[list[_Part], int]] = []
         for setting, run in groupby(range(len(settings)), key=settings.__getitem__):
             numbers = list(run)
@@ -86,7 +86,7 @@ class StackedOptimizer:
                     self.adam.state[parameter] = dict(known)
 
     def _parts(self, start: int, stop: int) -> Iterator[_Part]:
-        """What the nets from ``start`` to ``stop`` have of the stacked parameters."""
+        """The parts of the stacked parameters that belong to nets ``start`` to ``stop``."""
         places = {id(p): i for i, net in enumerate(self.nets) for p in net.module_.parameters()}
         for each in self.held:
             stack, owners, _ = each
@@ -100,7 +100,7 @@ class StackedOptimizer:
             yield _Part(part, each, where, owners[where], self.nets[low:high])
 
     def _read_state(self, part: _Part) -> None:
-        """What the optimizers of the nets remember of some parameters, stacked."""
+        """Stack the states of the nets' optimizers for the parameters in a part."""
         owned = list(zip(part.nets, part.owners, strict=True))
         known = [net.optimizer_.state.get(owner) for net, owner in owned]
         if not any(known):
@@ -112,7 +112,7 @@ class StackedOptimizer:
         self.adam.state[part.parameter] = {"step": known[0]["step"].clone(), **state}
 
     def give_back(self) -> None:
-        """Give each net its weights, and what its optimizer remembers of them, as its own."""
+        """Give each net its own copy of its weights and of their optimizer state."""
         for parts, _ in self.runs:
             for part in parts:
                 state = self.adam.state.get(part.parameter)
@@ -130,13 +130,13 @@ class StackedOptimizer:
                     net.optimizer_.state[parameter] = known
 
     def step(self, loss: Tensor, number: int) -> None:
-        """Step down the sum of losses, but for nets whose epoch has no batch of this number."""
+        """Make a step on the sum of losses, except for nets without a batch of this number."""
         self.adam.zero_grad(set_to_none=True)
         for each in self.held:
             each.stack.grad = None
         loss.sum().backward()
         for (parts, n_batches), group in zip(self.runs, self.adam.param_groups, strict=True):
-            if number >= n_batches:  # these models have no batch any more in this epoch
+            if number >= n_batches:  # these models have no batches left in this epoch
                 for parameter in group["params"]:
                     parameter.grad = None
                 continue
@@ -150,7 +150,7 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def _decay_weights(self, group: dict[str, Any], n_stacked: int) -> None:
-        """As `VAENet` does it; stacked parameters have one more dimension."""
+        """Decay as in `VAENet`. Stacked parameters have one more dimension."""
         matrices = [
             p
             for number, p in enumerate(group["params"])

@@ -15,21 +15,22 @@ __all__ = ["StackedBatch", "StackedRows"]
 
 
 class StackedBatch(NamedTuple):
-    """A batch of each of m models.
+    """One batch for each of m models.
 
     Attributes
     ----------
     x : Tensor of shape (m, b, p)
-        Rows in model units. Where a model has fewer than b, the first is there again.
+        Rows in model units. If a model has fewer than b rows, its first row is repeated.
     sizes : list of int
-        How many rows of each model are its own; 0 for one that is done with its epoch.
+        Number of rows of each model without repetitions. It is 0 after the model's last batch in
+        the epoch.
     weights : Tensor of shape (m, b) or None
-        Weights whose weighted sums are the means of a model's batch: 0 for rows that are there
-        again. None for 1/b.
+        Weights with which sums over rows become the means of a model's batch. They are 0 for
+        repeated rows. None means 1/b.
     targets, target_weights : Tensor of shape (m, b, t) or None
-        As in `Batch`; NaN for rows that are there again.
+        As in `Batch`; for repeated rows, targets are NaN and their weights are 0.
     row_weights : list of Tensor or None
-        Weights of the rows in each model's `Batch`.
+        Row weights from each model's `Batch`.
     """
 
     x: Tensor
@@ -46,12 +47,12 @@ class StackedBatch(NamedTuple):
 
 
 class StackedRows:
-    """The batches of one pass of each model, side by side.
+    """The batches of all models in one pass, side by side.
 
     Parameters
     ----------
     trains : sequence of Batches
-        One for each model, with equal numbers of columns.
+        One for each model, all with the same number of columns.
     """
 
     def __init__(self, trains: Sequence[Batches]) -> None:
@@ -69,7 +70,7 @@ class StackedRows:
         for _ in range(max(map(len, self.trains))):
             batches = [next(batches, None) for batches in passes]
             sizes = [0 if batch is None else batch.x.shape[0] for batch in batches]
-            # A model without a batch shows its last one once more, without weight.
+            # A model without a batch left repeats its last one, with weight 0.
             last = [last[i] if b is None else b for i, b in enumerate(batches)]
             yield _stacked(last, sizes)
 
@@ -97,7 +98,7 @@ class StackedRows:
 
 
 def _is_plain(train: Batches) -> bool:
-    """Whether batches are rows of one tensor as they are."""
+    """Whether batches are unchanged rows of one tensor."""
     source = train.source
     return (
         source._resident is not None
@@ -109,7 +110,7 @@ def _is_plain(train: Batches) -> bool:
 
 
 def _side_by_side(tensors: Sequence[Any]) -> tuple[Tensor, list[int]]:
-    """Rows of all tensors, those that are equal once, and where each begins."""
+    """Rows of all tensors, without duplicate tensors, and the start of each tensor's rows."""
     unique: list[Tensor] = []
     places = []
     for tensor in tensors:

@@ -1,7 +1,8 @@
-"""Several models in one: networks stacked, latent spaces of one kind stepped with all their rows.
+"""Several models in one, with stacked networks and one latent step for each kind of latent space.
 
-The modules are those of the models. A stacked network holds their weights (`skccvae.nn.stacking`),
-and a latent space, whose step takes each row for itself, gets the rows of all models of its kind.
+The modules are those of the models. A stacked network holds their weights (`skccvae.nn.stacking`).
+The step of a latent space treats each row separately, so it gets the rows of all models with a
+latent space of this kind.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ __all__ = ["StackedTerms", "StackedVAE", "latent_key", "structure"]
 
 
 class StackedTerms(NamedTuple):
-    """Means over the batch of each of m models.
+    """Means over the batches of m models.
 
     Attributes
     ----------
     reconstruction, kl : Tensor of shape (m,)
     factor_kl : list of Tensor of shape (n_factors,)
-        One for each model, empty where there are no factors.
+        One for each model, empty if there are no factors.
     params : Tensor of shape (m, b, n_params)
-        Outputs of the encoder, with zeros behind those of smaller latent spaces.
+        Outputs of the encoder, padded with zeros for smaller latent spaces.
     bound : Tensor of shape (m,) or None
         Importance-weighted bound.
     supervised : Tensor of shape (m,) or None
@@ -47,7 +48,7 @@ class StackedTerms(NamedTuple):
 
 
 def latent_key(latent: Latent) -> tuple:
-    """What latent spaces that step together have in common; no two others have it in common."""
+    """A key that is equal for latent spaces that step together, and differs for all others."""
     return latent.row_key or (id(latent),)
 
 
@@ -67,19 +68,19 @@ def structure(model: VAE) -> tuple:
 
 
 class StackedVAE(nn.Module):
-    """Terms of the objective of m models, each for rows of its own.
+    """Terms of the objective of m models, each for its own rows.
 
     Parameters
     ----------
     models : sequence of VAE
-        Models of one `structure`, ordered so that latent spaces of one `latent_key` are
-        neighbours. Their networks become views of the stacked weights.
+        Models with the same `structure`, ordered so that latent spaces with the same `latent_key`
+        are neighbours. The weights of their networks become views of the stacked weights.
     """
 
     def __init__(self, models: Sequence[VAE]) -> None:
         super().__init__()
         self.models = list(models)
-        self.first = [models[0]]  # a list, so that it is no part of this module
+        self.first = [models[0]]  # in a list, so that it is not a submodule
         self.encoder = stacked([model.encoder for model in models])
         self.head = stacked([model.head for model in models])
         self.decoder = stacked([model.decoder for model in models])
@@ -94,7 +95,7 @@ class StackedVAE(nn.Module):
                 range(len(models)), key=lambda number: latent_key(models[number].latent)
             )
         ]
-        #: Hyperplanes of the groups that have some.
+        #: Hyperplanes of the groups that have hyperplanes.
         self.planes = nn.ModuleDict()
         for place, group in enumerate(self.groups):
             layers: list[Any] = [models[number].latent.gyroplanes for number in group]
@@ -110,14 +111,14 @@ class StackedVAE(nn.Module):
             for place, group in enumerate(self.groups):
                 spaces = [self.models[number].latent for number in group]
                 planes = self.planes[str(place)] if str(place) in self.planes else None
-                alone = len(group) == 1  # and perhaps with parameters, which must stay its own
+                alone = len(group) == 1  # its parameters, if any, must stay its own
                 self._rows[n].append(spaces[0] if alone else spaces[0].for_rows(spaces, n, planes))
         return self._rows[n]
 
     def noise(self, x: Tensor, lead: tuple[int, ...]) -> list[Tensor]:
-        """Room for the noise of each group, of shape (group, *lead, b, noise_dim).
+        """Tensors for the noise of each group, of shape (group, *lead, b, noise_dim).
 
-        It is filled with ones, and not with zeros, which have no direction.
+        They are filled with ones rather than zeros, because zeros have no direction.
         """
         return [
             x.new_ones(len(group), *lead, x.shape[1], self.models[group[0]].latent.noise_dim)
@@ -140,13 +141,13 @@ class StackedVAE(nn.Module):
         x : Tensor of shape (m, b, p)
             Rows in model units.
         noise : list of Tensor of shape (group, ..., b, noise_dim)
-            Standard normal numbers for each group, as from `noise`.
+            Standard normal numbers for each group, in the tensors of `noise`.
         weights : Tensor of shape (m, b), optional
-            Weights of the rows, whose weighted sums are the means; 1/b by default.
+            Weights with which sums over rows become means; 1/b by default.
         targets, target_weights : Tensor of shape (m, b, t), optional
             As for `VAE.elbo_terms`.
         iwae : bool, default=False
-            Whether the importance-weighted bound is wanted, as in `VAE.iwae_terms`.
+            Whether to compute the importance-weighted bound, as in `VAE.iwae_terms`.
         """
         m, b = x.shape[:2]
         model = self.first[0]
@@ -157,7 +158,7 @@ class StackedVAE(nn.Module):
         for part, eps, space in parts:
             size = len(part)
             rows = part[..., : space.n_params].reshape(size * b, space.n_params)
-            # Draws come first where a space takes several.
+            # With several draws per row, their axis comes first.
             eps = eps.flatten(0, 1) if eps.dim() == 3 else eps.movedim(0, -3).flatten(-3, -2)
             factor_kl = None
             if iwae:
@@ -202,9 +203,9 @@ class StackedVAE(nn.Module):
 
 
 def _by_model(values: Tensor, size: int, row_axis: int) -> Tensor:
-    """Values of rows of several models, with an axis of the models in front."""
+    """Reshape values of rows of several models, so that the first axis is the model."""
     axis = values.dim() + row_axis
-    if axis == 0:  # one draw, as most often
+    if axis == 0:  # one draw, the most common case
         return values.unflatten(0, (size, -1))
     return values.unflatten(axis, (size, -1)).movedim(axis, 0)
 
@@ -217,11 +218,11 @@ def mean_over_rows(values: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def over_draws(values: Tensor, dims: int) -> Tensor:
-    """Mean over the second axis, that of draws, where there are more axes than so many."""
+    """Mean over the second axis, that of draws, if there are more than ``dims`` axes."""
     return values.mean(1) if values.dim() > dims else values
 
 
-# What is asked of one model of the stack; `vmap` asks it of all.
+# Functions of one model of the stack, which `vmap` applies to all models.
 def _total_log_prob(likelihood: Any, outputs: Tensor, x: Tensor) -> Tensor:
     return likelihood.total_log_prob(outputs, x)
 

@@ -1,4 +1,4 @@
-"""Batches of a stream, whose rows come one after the other and cannot be read by index."""
+"""Batches of a stream, in which rows come one after the other and cannot be read by index."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from skccvae.training.random import RandomStream
 
 @dataclass
 class StreamBatches:
-    """Batches of a stream, for a net: what `Batches` are for rows in memory.
+    """Batches of a stream for a net, the counterpart of `Batches` for rows in memory.
 
     Parameters
     ----------
     read : callable
-        Starts a pass over the stream. It returns an iterator of pairs (X, targets): X an ndarray,
-        sparse or `PairedRows` of shape (n, p) in the user's units, targets of shape (n, t) or None.
-        Each pair becomes one batch.
+        Starts a pass over the stream. It returns an iterator of pairs (X, targets). X is an
+        ndarray, a sparse array or `PairedRows`, of shape (n, p), in the user's units. Targets have
+        shape (n, t) or are None. Each pair becomes one batch.
     scaling : RowScaling
         Map to model units.
     device : str or torch.device, default="cpu"
@@ -31,16 +31,17 @@ class StreamBatches:
     binarize : bool, default=False
         Whether to draw each pixel from a Bernoulli distribution, anew in each pass.
     missing : bool, default=False
-        Whether rows may hold NaN, which no draw changes.
+        Whether rows may contain NaN. Draws do not change NaN.
     quick_draws : bool, default=False
         As for `Batches`.
     expected : int, default=1
-        Number of batches of a pass, as far as it is known before the first one.
+        Number of batches in a pass, as far as it is known before the first pass.
 
     Attributes
     ----------
     n_batches, n_rows : int
-        What the last whole pass held; before the first one, ``expected`` and 0.
+        Numbers of batches and rows in the last complete pass. Before the first pass they are
+        ``expected`` and 0.
 
     Examples
     --------

@@ -250,7 +250,7 @@ def test_kinds_of_targets(y, n_classes):
 
 def test_target_of_mixed_kinds_is_refused():
     y = np.array(["a", 1.0] * 30, dtype=object)
-    with pytest.raises(ValueError, match="holds float and str.*not mixed"):
+    with pytest.raises(ValueError, match="holds float and str.*not a mixture"):
         GaussianVAETransformer(supervised_weight=1.0, **FAST).fit(X, y)
 
 

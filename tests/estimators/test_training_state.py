@@ -87,10 +87,10 @@ NAME = "optimizer.head.bias"
 EDITS = {
     "unknown parameter": (
         lambda t: t.update({"optimizer.evil.step": torch.ones(())}),
-        "'evil.step' is no average",
+        "'evil.step' is not an average",
     ),
-    "unknown entry": (lambda t: t.update({f"{NAME}.max": t[f"{NAME}.exp_avg"] + 0}), "no average"),
-    "no name": (lambda t: t.update({"optimizer.": torch.ones(())}), "no average"),
+    "unknown entry": (lambda t: t.update({f"{NAME}.max": t[f"{NAME}.exp_avg"] + 0}), "an average"),
+    "no name": (lambda t: t.update({"optimizer.": torch.ones(())}), "an average"),
     "missing": (lambda t: t.pop(f"{NAME}.exp_avg"), "but no head.bias.exp_avg"),
     "shape": (
         lambda t: t.update({f"{NAME}.exp_avg": torch.zeros(10**4)}),

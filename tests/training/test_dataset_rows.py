@@ -118,7 +118,7 @@ def test_labels():
         ({"image": REAL[7]}, TypeError, "Sample 7 .* dict,"),
         (REAL[7] * 1j, TypeError, "Sample 7 .* real"),
         ([[1.0, 2.0], [3.0]], TypeError, "Sample 7 .* list,"),
-        ((REAL[7], 0, 0), TypeError, "Sample 7 .* tuple of 3"),
+        ((REAL[7], 0, 0), TypeError, "Sample 7 .* tuple of length 3"),
     ],
 )
 def test_an_odd_sample_is_named(odd, kind, message):
