@@ -1,10 +1,10 @@
-r"""One float32 table with all that a training step on the sphere reads.
+r"""One float32 table with everything that a training step on the sphere reads.
 
-For a rotationally symmetric law of concentration kappa in a fixed ambient dimension m, a step needs
-the quantile of the angle, the divergence from the uniform law, and the derivatives of both. Without
-their singular factors at kappa = 0 and infinity, all four are smooth in the normal score (see
-`skccvae.special.quantile`) and in xi = kappa / (kappa + c) with c = m - 1. One look-up and two
-short Horner schemes give all four.
+For a rotationally symmetric law with concentration kappa in a fixed ambient dimension m, a step
+needs the quantile of the angle, the divergence from the uniform law, and the derivatives of both.
+Without their singular factors at kappa = 0 and infinity, all four are smooth in the normal score
+(see `skccvae.special.quantile`) and in xi = kappa / (kappa + c) with c = m - 1. One look-up and two
+short Horner schemes evaluate all four.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ConcentrationTable:
             xi = nodes / n
             y, slope = quantile.evaluate(*torch.broadcast_tensors(score.unsqueeze(-1), xi))
             angle_slope = 0.5 * xi * (1 - slope * (1 - xi))
-            # the curves have finite limits at both ends, which these points meet to 1e-7
+            # the curves have finite limits at both ends, and these points come within 1e-7 of them
             inner = xi.clamp(1e-7, 1 - 1e-7)
             kappa = (m - 1) * inner / (1 - inner)
             kl, kl_slope = kl_with_slope(kappa)
@@ -83,7 +83,7 @@ class ConcentrationTable:
             by_xi = surfaces.transpose(1, 2).reshape(n * n, degree + 1, -1)
             curve_rows = fit_curves(curves, n, degree).repeat(n, 1, 1)
             self._rows = torch.cat((by_xi, curve_rows), -1).to(torch.float32).contiguous()
-            # as tensors, because torch wraps a Python number anew in each operation
+            # as tensors, because torch converts a Python number again in each operation
             constants = (
                 [[n / (2 * SCORE_LIMIT)], [n]],
                 [[0.5 * n], [0.0]],

@@ -1,4 +1,4 @@
-"""A learned curvature K: its value, and its gradient near 0, where the closed form cancels."""
+"""Value of a learned curvature K, and its gradient near 0, where the closed form cancels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from skccvae.special.trigonometry import SMALL_CURVATURE
 
 __all__ = ["VERY_SMALL", "gradient_near_flat", "in_double", "value_and_learned"]
 
-#: For |K| below this step the gradient is interpolated between both signs of K. The error is of
-#: the order of the step squared.
+#: For |K| below this step, the gradient is interpolated between its values at minus and plus this
+#: step. The error is of the order of the step squared.
 VERY_SMALL = 1e-5
 
 
 def in_double(K: float, learned: Tensor | None) -> bool:
-    """Whether the step needs float64: the gradient in K cancels in float32, but not there."""
+    """Whether the step needs float64, because the gradient in K would cancel in float32."""
     return learned is not None and abs(K) < SMALL_CURVATURE
 
 
@@ -28,7 +28,7 @@ def gradient_near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tens
     K : float
         Curvature of any sign, or 0.
     gradient_at : callable
-        Closed form in float64, for a curvature other than 0.
+        Closed form of the gradient in float64, for a curvature other than 0.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def gradient_near_flat(K: float, gradient_at: Callable[[float], Tensor]) -> Tens
 
 
 def value_and_learned(curvature: float | Tensor) -> tuple[float, Tensor | None]:
-    """Curvature as a number, and the tensor that wants its gradient, if there is one."""
+    """Curvature as a number, and as a tensor if it requires a gradient (otherwise None)."""
     if not isinstance(curvature, Tensor):
         return float(curvature), None
     return float(curvature.detach()), curvature if curvature.requires_grad else None

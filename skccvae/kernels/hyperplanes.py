@@ -1,24 +1,26 @@
 r"""Signed distances to geodesic hyperplanes in one operation with a hand-written gradient.
 
-Plain path: `skccvae.nn.gyroplane.Gyroplanes` without an accelerator. What this buys: a
-training epoch of a wrapped normal with a learned curvature costs 1.3 times the Gaussian's with it
-and 1.7 times without; that of a Riemannian normal with a fixed one 1.3 and 1.6 times
-(`benchmarks/epoch_against.py --without hyperplanes`; 10 latent and 784 input dimensions).
+Plain path: `skccvae.nn.gyroplane.Gyroplanes` without an accelerator.
+
+Speed: with this accelerator, a training epoch of a wrapped normal with a learned curvature takes
+1.3 times as long as the Gaussian's, and 1.7 times without it. For a Riemannian normal with a fixed
+curvature, the factors are 1.3 and 1.6 (`benchmarks/epoch_against.py --without hyperplanes`; 10
+latent and 784 input dimensions).
 
 Let (c, s) be the polar pair of a point. For a plane with weight vector w, gain ``g = |w|`` and
 offset b, and with S = sin_K(b) and C = cos_K(b), the layer computes
 
 .. math:: g \arcsin_K(x), \qquad x = \langle s, w \rangle C / g - c\, S.
 
-The quantities of the planes are a few hundred numbers. The quantities of the rows form a matrix
-(rows, planes), and the cost of a training step is the number of operations on that matrix, so the
-code uses as few as possible. The curvature is a Python number here. If it is learned, its gradient
-is
+The planes contribute only a few hundred numbers, but the results for all rows form a matrix (rows,
+planes). The cost of a training step is determined by the number of operations on that matrix, so
+the code uses as few as possible. The curvature is a Python number here. If it is learned, its
+gradient is
 
 .. math:: \frac{\partial \arcsin_K x}{\partial K}
     = \frac{1}{2K}\Big(\frac{x}{\sqrt{1 - K x^2}} - \arcsin_K x\Big),
 
-or a series where this cancels.
+or a series where this difference cancels.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from skccvae.special.trigonometry import FLAT, SMALL_CURVATURE
 
 __all__ = ["step"]
 
-#: Below this |K x^2| derivatives in K use series, which have more terms than rounding can show.
+#: For |K x^2| below this, derivatives in K use series, truncated below the rounding error.
 _SERIES_BELOW = 0.1
 # (1/sqrt(1 - t) - asin(sqrt t)/sqrt t) / 2t and (cos(sqrt t) - sin(sqrt t)/sqrt t) / 2t.
 _ARCSINE = [math.comb(2 * n, n) / 4**n * n / (2 * n + 1) for n in range(1, 17)]
@@ -65,15 +67,15 @@ def _series(t: Tensor, coefficients: list[float], largest: float) -> Tensor:
 def _arcsine(x: Tensor, sign: int, pole_margin: float) -> tuple[Tensor, Tensor, float]:
     """Inverse of sin (middle branch), of sinh or of the identity, its slope, and the largest x^2.
 
-    At a pole of the plane the slope is infinite, so the ratio of angle to sine is held constant.
+    At a pole of the plane, the slope is infinite, so the ratio of angle to sine is held constant.
     """
     if sign == 0:
         return x, torch.ones_like(x), 0.0
     size = x.abs()
     largest = _largest(size) ** 2
     if sign < 0:
-        # asinh |x| without cancellation, from functions that torch vectorises. The square of a sinh
-        # may overflow.
+        # asinh |x| without cancellation, from functions that torch vectorises. The square of x,
+        # which is a sinh, may overflow.
         root = torch.hypot(x, torch.ones((), dtype=x.dtype, device=x.device))
         angle = (size / (root + 1)).mul_(size).add_(size).log1p_().copysign_(x)
         return angle, root.reciprocal_(), largest
@@ -91,7 +93,7 @@ def _arcsine_by_K(
 ) -> Tensor:
     """Gradient in K through arcsin_K, given the gradients in the angle, in units of the radius.
 
-    At a pole the ratio of angle to sine is constant, so the difference is 0 there.
+    At a pole, the ratio of angle to sine is constant, so the difference is 0 there.
     """
     if abs(K) >= SMALL_CURVATURE and x.dtype != torch.float64:
         gap = torch.addcmul(angle, x, slope, value=-1)
@@ -116,12 +118,12 @@ def _sine_by_K(b: Tensor, sine: Tensor, cosine: Tensor, K: float) -> Tensor:
 
 
 def _of_rows(planes: Tensor) -> Tensor:
-    """Numbers of planes, (n,) or (m, n), beside rows, (k, n) or (m, k, n)."""
+    """View of values per plane, (n,) or (m, n), that broadcasts over rows, (k, n) or (m, k, n)."""
     return planes if planes.dim() == 1 else planes.unsqueeze(-2)
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Product of a matrix and a vector, or of each of m."""
+    """Product of a matrix and a vector, or of m matrices and m vectors."""
     if vector.dim() == 1:
         return torch.mv(matrix, vector)
     return torch.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
@@ -143,7 +145,7 @@ class _Distances(torch.autograd.Function):
         pole_margin: float,
         smallest_gain: float,
     ) -> Tensor:
-        # All lengths are in units of the radius; this saves a multiplication of the matrix.
+        # All lengths are in units of the radius, which saves one operation on the matrix.
         K, sign = (0.0, 0) if abs(K) < FLAT else (K, 1 if K > 0 else -1)
         size = math.sqrt(abs(K)) if sign else 1.0
         gain = torch.linalg.vector_norm(weight, dim=-1).clamp_min_(smallest_gain)
@@ -187,7 +189,7 @@ class _Distances(torch.autograd.Function):
         g_c = _times(g_x, sine * -size)
         g_sine = _times(g_x.mT, c.squeeze(-1)) * -size
         g_scaled = torch.matmul(g_x.mT, rows) * size
-        # Of the planes: scaled = w C / g, offset = limit_size(-bias / g), g = |w|.
+        # For the planes: scaled = w C / g, offset = limit_size(-bias / g), g = |w|.
         g_cosine = (g_scaled * weight).sum(-1) / gain
         g_offset = g_sine * cosine - K * sine * g_cosine
         g_raw = g_offset if shrink is None else g_offset * shrink**5
@@ -232,7 +234,7 @@ def step(
     pole_margin: float = 2e-6,
     smallest_gain: float = 1e-6,
 ) -> Tensor:
-    """Compute gain times signed distance of points to planes.
+    """Compute the gain times the signed distance of points to planes.
 
     Parameters
     ----------
@@ -240,13 +242,15 @@ def step(
     s : Tensor of shape (..., d)
         Polar pair of the points.
     weight : Tensor of shape (n_planes, d) or (m, n_planes, d)
-        Unit normals times gains; with m sets of planes, points of shape (m, k, d) go to theirs.
+        Unit normals times gains. With m sets of planes, the points have shape (m, k, d), and each
+        set of points belongs to one set of planes.
     bias : Tensor of shape (n_planes,) or (m, n_planes)
         Minus gain times offset.
     curvature : float or Tensor of shape ()
-        Curvature. A tensor must be on the CPU; it gets a gradient. With m sets, a float.
+        Curvature. A tensor must be on the CPU; it gets a gradient. With m sets of planes, it must
+        be a float.
     largest_offset, pole_margin, smallest_gain : float
-        Where the layer leaves its formula; see `skccvae.nn.gyroplane`.
+        Limits beyond which the layer departs from its formula; see `skccvae.nn.gyroplane`.
 
     Returns
     -------

@@ -1,9 +1,10 @@
-"""The step of a wrapped normal from the outputs of a network, at a fixed curvature below 0.
+"""Training step of a wrapped normal from network outputs, at a fixed negative curvature.
 
-Plain path: `skccvae.nn.limits.limited_parameters`, then `skccvae.kernels.wrapped_normal`. What this
-buys: an epoch of the hyperbolic model costs 1.07 times the Gaussian's with limits and axes of the
-prior inside of the step, and 1.12 times with both outside (`benchmarks/epoch_time.py`; 10 latent
-dimensions).
+Plain path: `skccvae.nn.limits.limited_parameters`, then `skccvae.kernels.wrapped_normal`.
+
+Speed: an epoch of the hyperbolic model takes 1.07 times as long as the Gaussian's if the limits and
+the axes of the prior are part of the step, and 1.12 times if both are computed outside it
+(`benchmarks/epoch_time.py`; 10 latent dimensions).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["step"]
 
 
 class _LimitedStep(torch.autograd.Function):
-    """The step from the outputs of a network, at a fixed curvature; u is the fourth output."""
+    """The step from network outputs, at a fixed curvature. The fourth output is u."""
 
     @staticmethod
     def forward(
@@ -66,7 +67,7 @@ def step(
     prior_scale: float = 1.0,
     log_map: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Draw from the outputs of a network, with the limits of a fixed curvature below 0.
+    """Draw a sample from network outputs, with the limits for a fixed negative curvature.
 
     Parameters
     ----------
@@ -75,21 +76,21 @@ def step(
     raw_scale : Tensor of shape (..., d)
         Output for the logarithm of the scale.
     noise : Tensor of shape (..., d)
-        As for `skccvae.kernels.wrapped_normal.step`; all three have one shape.
+        As for `skccvae.kernels.wrapped_normal.step`. All three tensors have the same shape.
     curvature : float
         K < 0.
     limits : tuple of float
         As for `skccvae.kernels.posterior_limits.FixedLimits`.
     axes : Tensor of shape (d,), optional
-        Scales of the prior's axes, in place of ``prior_scale``. They are the units of raw location
-        and scale, of the location that is returned and of the draw. Only with ``log_map``.
+        Scales of the prior's axes, in place of ``prior_scale``. They are the units of the raw
+        location and scale, of the returned location and of the draw. Only with ``log_map``.
     prior_scale, log_map
         As for `skccvae.kernels.wrapped_normal.step`.
 
     Returns
     -------
     zc, zs, log_ratio : Tensor
-        As of `skccvae.kernels.wrapped_normal.step`.
+        As for `skccvae.kernels.wrapped_normal.step`.
     u : Tensor of shape (..., d)
         Location, as a tangent vector at the origin.
     """

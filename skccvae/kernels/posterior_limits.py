@@ -1,14 +1,17 @@
-r"""Limits on a posterior at a fixed curvature, with their slopes, for steps that go on from them.
+r"""Limits on a posterior at a fixed curvature, with their slopes, for use inside a step.
 
-Plain path: `skccvae.nn.limits.limited_parameters`. What this buys: the operations of these limits
-and of their gradient were 2 per cent of a hyperbolic epoch (batch 128, layers 256-128, 784 inputs,
-d = 10); a step that includes them saves half of that (`benchmarks/epoch_time.py`).
+Plain path: `skccvae.nn.limits.limited_parameters`.
 
-A location is limited coordinate by coordinate, with q the inverse square of the limit,
+Speed: as separate operations, these limits and their gradient took 2 per cent of a hyperbolic epoch
+(batch 128, layers 256-128, 784 inputs, d = 10). A step that includes them saves half of that time
+(`benchmarks/epoch_time.py`).
+
+A location is limited coordinate by coordinate. If q is the inverse square of the limit,
 
 .. math:: u = r x, \quad r = (1 + q^2 x^4)^{-1/4}, \quad \frac{du}{dx} = r^5.
 
-A log-scale is first bounded, :math:`l = b \tanh(x/b)`, and then limited, with q that of scales,
+A log-scale is first bounded, :math:`l = b \tanh(x/b)`, and then limited. If q is the
+inverse square of the limit on scales,
 
 .. math:: \log s = l - \tfrac14 \log(1 + q^2 e^{4l}), \quad
     \frac{d \log s}{dl} = \frac{1}{1 + q^2 e^{4l}}.
@@ -33,9 +36,9 @@ class FixedLimits(NamedTuple):
     Attributes
     ----------
     location, scale : float
-        Inverse squares of the limits, 0 for none.
+        Inverse squares of the limits; 0 means no limit.
     bound : float
-        Bound on log-scales before them.
+        Bound on log-scales, applied before the limit.
     """
 
     location: float
@@ -46,7 +49,7 @@ class FixedLimits(NamedTuple):
 def limited(
     raw: Tensor, raw_scale: Tensor, limits: FixedLimits
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Tangent location and log-scale, and their slopes in the outputs of the network.
+    """Limited tangent location and log-scale, with their derivatives in the network outputs.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def limited(
     u, log_scale : Tensor
         Tangent location and log-scale.
     slope : Tensor or None
-        Derivative of each coordinate of ``u`` in that of ``raw``; None where there is no limit.
+        Derivative of each coordinate of ``u`` in that of ``raw``; None if there is no limit.
     slope_scale : Tensor
         Derivative of ``log_scale`` in ``raw_scale``.
     """

@@ -22,11 +22,12 @@ def _constants(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor
 
 
 def _first_dominates(radii: Tensor, E: Tensor, d: int) -> bool:
-    """Whether rounding hides all terms but k = 0 in all rows, as it does for small K s^2.
+    """Whether all terms but k = 0 are lost in rounding in all rows, as happens for small K s^2.
 
-    The next term is k = -1 at ``|t| = 2 pi / r - 1``. From there the terms only fall with |t| where
-    ``E t^2 > d - 1``. This check saves nearly all of the sums, a thirtieth of a training epoch. On
-    other devices the answer would wait for earlier work, so it is no.
+    The next term is k = -1 at ``|t| = 2 pi / r - 1``. Beyond it, the terms only decrease with |t|
+    where ``E t^2 > d - 1``. This check avoids nearly all of the sums, which saves a thirtieth of a
+    training epoch. On devices other than the CPU, reading the result would wait for earlier work,
+    so the answer is always no.
     """
     if radii.device.type != "cpu" or not radii.numel():
         return False
@@ -40,7 +41,7 @@ def _first_dominates(radii: Tensor, E: Tensor, d: int) -> bool:
 def preimage_ratio(
     r: Tensor, rho: Tensor, eps: Tensor, precision: float, n: int
 ) -> tuple[Tensor, ...]:
-    """Logarithm of the preimage sum of the posterior q minus that of the prior p, and slopes.
+    """Log preimage sum of the posterior q minus that of the prior p, and slopes.
 
     Each sum is relative to its term k = 0, as in
     :func:`skccvae.distributions.preimages.log_preimage_sum`. The logarithm of the k-th term is

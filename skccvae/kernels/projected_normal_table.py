@@ -1,9 +1,10 @@
 """Float32 table of `skccvae.special.projected_normal_radius` for a training step.
 
-In theta = asinh(alpha / (2 sqrt(m))) the logarithm of the integral less (m - 1) theta, and alpha
-times the excess of the mean, are smooth and bounded. A row of the table holds the coefficients of
-both and of their derivatives in theta, so one look-up and one Horner scheme give all four. Against
-`radius_and_slopes` each is correct to a few units of rounding of its largest term.
+As functions of theta = asinh(alpha / (2 sqrt(m))), two quantities are smooth and bounded: the
+logarithm of the integral minus (m - 1) theta, and alpha times the excess of the mean. A row of the
+table holds the coefficients of both and of their derivatives in theta, so one look-up and one
+Horner scheme give all four. Each agrees with `radius_and_slopes` to within a few rounding units of
+its largest term.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["RadiusTable", "radius_table"]
 
 _DEGREE = 5
 _CELL = 0.125
-#: theta of the largest alpha of use, about 1e9 for small m; beyond, the curves are constant.
+#: theta of the largest useful alpha, about 1e9 for small m. Beyond it, the curves are constant.
 _LAST = 21.0
 
 
@@ -32,7 +33,7 @@ class RadiusValues(NamedTuple):
     log_integral: Tensor
     product: Tensor  # alpha times the excess
     mean_square: Tensor
-    log_integral_slope: Tensor  # in theta, as the next one
+    log_integral_slope: Tensor  # derivative in theta, like the next one
     product_slope: Tensor
     theta_slope: Tensor  # dtheta/dalpha
 
@@ -40,8 +41,8 @@ class RadiusValues(NamedTuple):
 class RadiusTable:
     """Table for one ambient dimension m.
 
-    The draws of a projected normal have alpha >= -|e|, with e the noise. The table begins at
-    alpha = -sqrt(m) - 9, and a normal vector longer than that has probability 1e-18.
+    The draws of a projected normal have alpha >= -|e|, where e is the noise. The table begins at
+    alpha = -sqrt(m) - 9. A normal vector longer than sqrt(m) + 9 has probability 1e-18.
     """
 
     def __init__(self, m: int) -> None:

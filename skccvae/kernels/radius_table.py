@@ -1,10 +1,10 @@
-r"""One float32 table with all that a Riemannian normal training step reads.
+r"""One float32 table with everything that a Riemannian normal training step reads.
 
-The arc theta = sqrt(|c|) rho is the distance of a draw to its location in units of the radius of
+The arc theta = sqrt(|c|) rho is the distance of a draw from its location in units of the radius of
 curvature. It depends only on its normal score (see `skccvae.special.quantile`) and on c = K s^2. A
 step needs theta, its derivative in log s, the normaliser and the mean square of rho. Without their
-singular factors at the ends, all of these are smooth in the score and in the bounded coordinate of
-c. One look-up and two short Horner schemes give them.
+singular factors at the ends, all four are smooth in the score and in the bounded coordinate of
+c. One look-up and two short Horner schemes evaluate them.
 """
 
 from __future__ import annotations
@@ -60,11 +60,12 @@ class RadiusTable:
     With w = |c| d and Y as in `skccvae.special.riemannian_quadrature`,
 
     * c < 0: theta = exp(Y) sqrt(w (1 + w)/d), up to w = 255. There the coordinates of a draw are
-      far outside the range of float32. Beyond, the table extrapolates the last cell.
+      far outside the range of float32. Beyond w = 255, the table extrapolates the last cell.
     * c > 0: tan(theta/2) = exp(Y) sqrt(w/((1 + w) d))/2, for every w.
 
     For each power of x, a row of the table holds the coefficients, in powers of the score, of Y
-    (plus constants) and of two derivatives, interleaved, and then those of the three curves.
+    (plus constants) and of two derivatives, interleaved, and then the coefficients of the three
+    curves.
     """
 
     def __init__(self, d: int, sign: int) -> None:
@@ -108,7 +109,7 @@ class RadiusTable:
             columns = torch.stack((log_mass, curves[1], log_mass_slope), -1)
             curve_rows = fit_curves(columns, n, degree).repeat(n, 1, 1)
             self._rows = torch.cat((by_x, curve_rows), -1).to(torch.float32).contiguous()
-            # as tensors, because torch wraps a Python number anew in each operation
+            # as tensors, because torch converts a Python number again in each operation
             per_x = n / (negative_end() if sign < 0 else 1.0)
             self._constants = [
                 torch.tensor(v, dtype=torch.float32, device="cpu")
@@ -122,7 +123,7 @@ class RadiusTable:
         self._copies: dict[torch.device, list[Tensor]] = {}
 
     def on(self, device: torch.device) -> list[Tensor]:
-        """Rows, scale, offset, smallest and largest position, on a device."""
+        """Rows, scale, offset, and the smallest and largest position, on a device."""
         found = self._copies.get(device)
         if found is None:
             with torch.inference_mode(False):
@@ -192,7 +193,7 @@ def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor
 
 
 def chi_radius(score: Tensor, d: int) -> Tensor:
-    """Radius at c = 0, which is the chi quantile, outside autograd.
+    """Radius at c = 0 (the quantile of the chi law), outside autograd.
 
     Parameters
     ----------

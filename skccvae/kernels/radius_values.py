@@ -14,7 +14,7 @@ __all__ = ["exact_values", "near_flat_values"]
 
 
 def exact_values(score: Tensor, log_scale: Tensor, K: float, d: int) -> RadiusValues:
-    """Float64 version of `RadiusTable.evaluate`; log_theta_slope is that of log(theta)."""
+    """Float64 version of `RadiusTable.evaluate`. Its log_theta_slope is that of log(theta)."""
     sign = 1 if K > 0 else -1
     scale = log_scale.exp()
     c = K * scale * scale
@@ -34,7 +34,7 @@ def exact_values(score: Tensor, log_scale: Tensor, K: float, d: int) -> RadiusVa
 def near_flat_values(
     values: RadiusValues, log_scale: Tensor, K: float, target: float, d: int
 ) -> RadiusValues:
-    """Convert values of the float32 table at K to float64 values at a nearby curvature `target`.
+    """Convert values from the float32 table at K to float64 values at a nearby curvature `target`.
 
     `log_theta_slope` and `square` are computed from derivatives that keep their digits as K -> 0.
     """

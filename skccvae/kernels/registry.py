@@ -1,4 +1,4 @@
-"""Registry of the laws and layers that have an accelerator, and the conditions for its use.
+"""Registry of the laws and layers that have an accelerator, and the conditions for using it.
 
 Before an operation that may have a fast form, a model calls `accelerator`. The result is a
 function, or None for the plain path. Laws do not import accelerators; only this file knows both.
@@ -101,8 +101,8 @@ def accelerator(
     Returns
     -------
     callable or None
-        The function in `skccvae.kernels` for this law or layer. None if there
-        is no such file, if the conditions below do not hold, or inside `disabled`.
+        The function in `skccvae.kernels` for this law or layer, or None if there is no such
+        function, if the conditions below do not hold, or inside `disabled`.
 
     Notes
     -----
@@ -114,7 +114,7 @@ def accelerator(
     projected normal       float32
     wrapped normal         the curvature is a number other than 0, or a tensor on the CPU
     Riemannian normal      the curvature is a number, or a tensor on the CPU
-    limited wrapped        the curvature is a number below 0; from the outputs of a network
+    limited wrapped        the curvature is a number below 0; x is the output of a network
     normal
     hyperplanes            as for the wrapped normal
     stress                 as for the Riemannian normal
@@ -139,12 +139,12 @@ def accelerator(
     if isinstance(of, str) and of not in _STEPS:
         layers = [key for key in _STEPS if isinstance(key, str)]
         raise ValueError(f"of must be a law or one of the layers {layers}; got {of!r}.")
-    # An exported graph is made of torch's own operations, and no value is known in it.
+    # An exported graph consists of torch's own operations, and its values are not known.
     if torch.compiler.is_compiling() or not _enabled.get():
         return None
     if of in _TABLES:
         if noise is None:
-            raise TypeError(f"the step of {of!r} makes a draw, so pass its noise, a tensor.")
+            raise TypeError(f"the step of {of!r} makes a draw, so pass its noise as a tensor.")
         file, table = _TABLES[of]
         return partial(file.step, table(x.shape[-1])) if file.applies(x, noise) else None
     step = _STEPS.get(of)

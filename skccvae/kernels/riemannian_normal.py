@@ -1,8 +1,10 @@
 r"""Draw and log-density ratio of a Riemannian normal in one operation with a hand-written gradient.
 
 Plain path: `skccvae.distributions.RiemannianNormal.rsample_with_log_prob`, minus the log-density of
-the prior. What this buys: a training epoch costs 1.15 times the Gaussian's with it and 1.74 times
-without; with a learned curvature, 1.27 and 2.37
+the prior.
+
+Speed: a training epoch takes 1.15 times as long as the Gaussian's with this accelerator, and 1.74
+times without it. With a learned curvature, the factors are 1.27 and 2.37
 (`benchmarks/epoch_against.py --without RiemannianNormal`; 10 latent dimensions).
 
 Let x = exp_0(u), let n be a unit direction in the frame transported from the origin to x, and let
@@ -21,9 +23,9 @@ is
 
 for K > 0. For K < 0 the functions are hyperbolic and
 ``z_c = cosh(nu - theta) + sinh(nu) sinh(theta) eta``. No two large terms cancel, even if n leads
-back to the origin, so float32 keeps the distance of z from the origin as far out as it can hold the
-coordinates. Nothing is singular at u = 0, where the code takes e = 0, or at the antipode of the
-origin.
+back to the origin, so float32 keeps the distance of z from the origin accurate as far out as it can
+represent the coordinates. Nothing is singular at u = 0, where the code sets e = 0, or at the
+antipode of the origin.
 
 The densities depend only on theta and on delta, the distance of z from the origin.
 """
@@ -62,8 +64,8 @@ class _Settings(NamedTuple):
     K: float  # curvature, not 0
     prior_scale: float
     log_map: bool  # whether to return the draw as its logarithm at the origin
-    log_prior_mass: float  # d log p + log Z(K p^2)/Z(0), p the prior's scale
-    prior_excess: float  # E[rho^2] - d of the prior
+    log_prior_mass: float  # d log p + log Z(K p^2)/Z(0), where p is the prior's scale
+    prior_excess: float  # E[rho^2] - d for the prior
 
     @property
     def precision(self) -> float:
@@ -73,7 +75,7 @@ class _Settings(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Weights of nu and of theta in the four arcs, and a small number as tensor and as float.
+    """Weights of nu and theta in the four arcs, and a small number as a tensor and as a float.
 
     Quotients such as (delta/n - 1/z_c)/n^2 cancel as n -> 0. With small = ten times the rounding
     error, ``(numerator + limit small)/(n^2 + small)`` has the correct limit and elsewhere an error
@@ -154,7 +156,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Gradients in u, log_scale and (if `needs_K`, as a scalar) K, from those in (zc, z, f).
 
-    `of_tangent`: for K > 0, log_theta_slope is the derivative of log tan(theta/2).
+    If `of_tangent` is true and K > 0, log_theta_slope is the derivative of log tan(theta/2).
     """
     g_zc, g_z, g_f = grads
     (
@@ -178,15 +180,15 @@ def _backward(
         g_zc = None if g_zc is None else g_zc * a
     g_k = (g_z * Z).sum(-1, keepdim=True) if s.log_map else None
 
-    # Through delta and n = |z_s|. G is the gradient in n divided by n. On a sphere delta depends on
-    # z_c too, and g_cos is the gradient in z_c.
+    # Through delta and n = |z_s|. G is the gradient in n divided by n. On a sphere, delta depends
+    # on z_c too, and g_cos is the gradient in z_c.
     g_cos = h
     if sphere:
         g_delta = (delta * ha).mul_(s.precision)
         G = g_delta * zc / n
         g_cos = torch.addcmul(torch.zeros_like(n) if g_zc is None else g_zc, g_delta, n, value=-1)
         if g_k is not None:
-            # near the antipode n is small too, but nothing cancels there
+            # near the antipode, n is also small, but nothing cancels there
             near = small_tensor * (zc > 0)
             G.addcmul_(g_k, torch.sub(zc - k, near, alpha=2 / 3).div_(torch.addcmul(near, n, n)))
             g_cos.sub_(g_k)
@@ -196,7 +198,7 @@ def _backward(
         if s.precision != 1:
             G.mul_(s.precision)
         if g_k is not None:
-            # (k - q)/n^2 as k (1 - q/k)/n^2, because far out k is smaller than the number `small`
+            # (k - q)/n^2, written as k (1 - q/k)/n^2, because far out k is smaller than `small`
             quotient = (1 + small / 3 - q / k).div_(torch.addcmul(small_tensor, n, n))
             G.addcmul_(quotient, k * g_k, value=-1)
         if g_zc is not None:
@@ -233,8 +235,8 @@ def _backward(
     g_log_scale = torch.addcmul(f_slope * h, g_theta, theta_slope)
     if not needs_K:
         return g_u, g_log_scale, None
-    # K enters through the unit of length and through c = K s^2, on which theta depends. Both parts
-    # are twice the derivative in log|K|.
+    # K enters through the unit of length and through c = K s^2, on which theta depends. Each part
+    # is twice its derivative in log|K|.
     length_part = (g_u * U).sum() / a - (g_z * (k * Z if s.log_map else Z)).sum() / a
     f_part = f_slope + (Z.shape[-1] + s.prior_excess) - s.precision * delta * delta
     return g_u, g_log_scale, (length_part + (g_theta * theta_slope + h * f_part).sum()) / (2 * s.K)
@@ -319,7 +321,7 @@ def step(
     log_map: bool = False,
     n_preimages: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Draw from a Riemannian normal posterior, and its log-density ratio to the prior.
+    r"""Draw from a Riemannian normal posterior, with its log-density ratio to the prior.
 
     Parameters
     ----------
@@ -328,9 +330,9 @@ def step(
     log_scale : Tensor of shape (..., 1)
         Logarithm of the isotropic scale.
     noise : Tensor of shape (..., d + 1)
-        Standard normal: the score of the radius (it saturates at the magnitude 8.3), and a
-        direction in the frame transported from the origin. It gets no gradient. All three
-        broadcast.
+        Standard normal: the score of the radius (which saturates at the magnitude 8.3), and a
+        direction in the frame transported from the origin. It gets no gradient. All
+        three tensors broadcast.
     curvature : float or Tensor
         K of any sign. A tensor must be on the CPU; it gets a gradient and may cross 0.
     prior_scale : float, default=1.0
@@ -338,7 +340,7 @@ def step(
     log_map : bool, default=False
         Whether to return the logarithm of the draw at the origin in place of zs.
     n_preimages : None
-        Ignored; it is there because `skccvae.kernels.wrapped_normal.step` has it.
+        Ignored. It is here only because `skccvae.kernels.wrapped_normal.step` has it.
 
     Returns
     -------
@@ -347,12 +349,14 @@ def step(
 
     Notes
     -----
-    The radius uses implicit reparameterisation at a fixed score. float32 reads one table for each
-    dimension and sign, with an error near 1e-6. float64 uses the tables of the law itself.
+    The radius uses implicit reparameterisation at a fixed score. In float32, the step reads one
+    table for each dimension and sign, with an error near 1e-6. In float64, it uses the tables of
+    the law itself.
 
-    At K = -1 in float32 the distance of the draw from the origin is accurate to 1e-3 up to 40, for
-    every path that leads there. From 44 on the squares of the coordinates overflow and the result
-    is infinite. For another curvature divide these distances by sqrt(-K).
+    At K = -1 in float32, the distance of the draw from the origin is accurate to 1e-3 up to a
+    distance of 40, whatever the location and the step. From 44 upwards, the squares of the
+    coordinates overflow and the result is infinite. For another curvature, divide these distances
+    by sqrt(-K).
     """
     d, batch = u.shape[-1], u.shape[:-1]
     if log_scale.shape[:-1] != batch or noise.shape[:-1] != batch:

@@ -1,10 +1,13 @@
-"""Draw and divergence of a rotationally symmetric posterior in one operation.
+"""Draw from a rotationally symmetric posterior, and its divergence, in one operation.
 
 Plain path: `skccvae.distributions.VonMisesFisher` and `PowerSpherical`, with their divergence from
-the uniform law. What this buys: for 128 rows the plain path is some forty operations on 128 numbers
-each. Here one table gives the angle, the divergence and both slopes, and the gradient takes a dozen
-operations. A training epoch of the spherical model costs 1.07 times the Gaussian's with it and 1.16
-times without (`benchmarks/epoch_against.py --without VonMisesFisher`).
+the uniform law.
+
+Speed: for 128 rows, the plain path takes about forty operations on 128 numbers each. Here one table
+gives the angle, the divergence and both slopes, and the gradient takes a dozen operations. A
+training epoch of the spherical model takes 1.07 times as long as the Gaussian's with this
+accelerator, and 1.16 times without it
+(`benchmarks/epoch_against.py --without VonMisesFisher`).
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ class _Step(torch.autograd.Function):
         across = torch.addcmul(gaussian, along, mu, value=-1)
         square = (across * across).sum(-1).clamp_min_(torch.finfo(across.dtype).tiny)
         # sin(theta) / |across| = 2 sqrt(h (1 - h) / |across|^2) with h the versine. Near the
-        # antipode 1 - h keeps few digits, which moves a draw by at most 5e-4 there.
+        # antipode, 1 - h has few correct digits, which moves a draw by at most 5e-4.
         weight = (
             torch.addcmul(versine, versine, versine, value=-1).div_(square).sqrt_().unsqueeze(-1)
         )
@@ -79,7 +82,7 @@ class _Step(torch.autograd.Function):
         if grad_kl is not None:
             grad_log = grad_kl * kl_slope
         if grad_z is not None:
-            # with R the radius, cosine = R w and |z| = R: dz/dy = (w z - R mu) / 2
+            # with radius R, cosine = R w and |z| = R: dz/dy = (w z - R mu) / 2
             on_mu = (mu * grad_z).sum(-1, keepdim=True)
             on_z = (z * grad_z).sum(-1, keepdim=True)
             anchor = on_mu if ctx.radius == 1 else on_mu * ctx.radius
@@ -101,16 +104,16 @@ def step(
     noise: Tensor,
     radius: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    r"""Draw from a posterior on the sphere, and its divergence from the uniform law.
+    r"""Draw from a posterior on the sphere, with its divergence from the uniform law.
 
     Parameters
     ----------
     table : ConcentrationTable
         Table for the law in ambient dimension m.
     direction : Tensor of shape (n, m), float32
-        Location times any positive number. A row of zeros has no direction and gives NaN.
+        Location times any positive number. A row of zeros has no direction and results in NaN.
     log_relative : Tensor of shape (n,)
-        log(kappa / (m - 1)). For a given angular width kappa is proportional to m - 1.
+        log(kappa / (m - 1)). For a given angular width, kappa is proportional to m - 1.
     noise : Tensor of shape (n, m + 1)
         Standard normal; it gets no gradient.
     radius : float, default=1.0
@@ -121,6 +124,6 @@ def step(
     z : Tensor of shape (n, m)
         Draws, with norm equal to radius.
     kl : Tensor of shape (n,)
-        Divergence of each row. The relative errors of it and of its derivative are below 1e-6.
+        Divergence of each row. Its relative error and that of its derivative are below 1e-6.
     """
     return _Step.apply(direction, log_relative, noise, table, radius)

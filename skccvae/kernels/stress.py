@@ -1,32 +1,35 @@
 r"""Stress of geodesic distances in one operation with a hand-written gradient.
 
-Plain path: `skccvae.nn.distance_term`. What this buys: a hyperbolic epoch at batch 128 (layers
-256-128, 784 inputs, d = 10) with the stress term costs 1.14 times the epoch without it
-(`benchmarks/epoch_time.py --distances`). For the pairs of 128 rows the plain path takes ten times
-as long as this one, 10 ms, where a training step takes 5.
+Plain path: `skccvae.nn.distance_term`.
 
-With versines v and distances d of all pairs, :math:`d = 2 \arcsin_K \sqrt{v/2}`, the stress is
+Speed: a hyperbolic epoch at batch 128 (layers 256-128, 784 inputs, d = 10) with the stress term
+takes 1.14 times as long as the epoch without it (`benchmarks/epoch_time.py --distances`). For the
+pairs of 128 rows, the plain path takes 10 ms, which is ten times as long as this accelerator, while
+a training step takes 5 ms.
+
+With the versines v and distances d of all pairs, :math:`d = 2 \arcsin_K \sqrt{v/2}`, the stress is
 
 .. math:: S = \sum (u d - D)^2 / \sum D^2, \qquad u = \sum d D / \sum d^2,
 
-and, since u is at its best and has no gradient of its own,
+and, because u minimises the stress and so contributes no gradient,
 
 .. math:: \frac{\partial S}{\partial v} = \frac{2 u (u d - D)}{\sum D^2} \frac{1}{\sin_K d},
     \qquad \frac{\partial d}{\partial K} = \frac{1}{2K}
     \Big(\frac{2 \sqrt{v/2}}{\sqrt{1 - K v/2}} - d\Big)
 
-at fixed v, or a series where this cancels. On a sphere v is half the squared chord. Otherwise, with
-h the versine of a point against the origin,
+at fixed v, or a series where this cancels. On a sphere, v is half the squared chord. Otherwise, if
+h is the versine between a point and the origin,
 
 .. math:: v_{ij} = h_i + h_j - K h_i h_j - \langle s_i, s_j \rangle, \qquad
     h = \frac{|s|^2}{1 + \sqrt{1 - K |s|^2}}.
 
-Versines and their gradients are matrix products in float64; the cost is the number of operations on
-matrices (n, n) in float32.
+Versines and their gradients are matrix products in float64. The cost is determined by the number of
+operations on matrices (n, n) in float32.
 
-Limit: in hyperbolic space v is a small difference of large numbers where near points lie far out. A
-distance of 0.1 has an error of 7e-6 at 13 curvature radii from the origin, 0.025 at 16, and is lost
-at 18; the plain path keeps it. The stress is a share of distances twice as large as the radius.
+Limitation: in hyperbolic space, v is a small difference of large numbers if two points are close to
+each other but far from the origin. A distance of 0.1 has an error of 7e-6 at 13 curvature radii
+from the origin and of 0.025 at 16, and is lost at 18. The plain path keeps it. This matters little
+for the stress, which is relative to distances of about twice the distance from the origin.
 """
 
 from __future__ import annotations
@@ -42,16 +45,16 @@ from skccvae.special._autograd import first_order_only
 
 __all__ = ["COINCIDENT", "step"]
 
-#: Versines below are those of coincident points, where a distance has no slope.
+#: Points with a versine below this count as coincident; there the distance has no slope.
 COINCIDENT = 1e-24
-# Below this |K v/2| the derivative in K is a series; its next term is smaller than rounding shows.
+# For |K v/2| below this, the derivative in K is a series. Its next term is below rounding.
 _SERIES_BELOW = 1e-2
-# On a sphere of at most this curvature the last digit of the cosine may be a distance.
+# On a sphere of at most this curvature, a distance may change only the last digit of the cosine.
 _LARGE_SPHERE = 1e-2
 
 
 def _distances(v: Tensor, K: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Distances, their slopes in v, the half sines and half cosines, of versines v."""
+    """Distances that belong to versines v, their slopes in v, the half sines and half cosines."""
     near = v < COINCIDENT
     half = (0.5 * v).clamp_(min=0.5 * COINCIDENT).sqrt_()
     if K == 0:
@@ -61,7 +64,8 @@ def _distances(v: Tensor, K: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = half * root
         if K < 0:
             cosine = x.square().add_(1).sqrt_()
-            # asinh from functions that torch vectorises: a thirtieth of the time of torch.asinh.
+            # asinh from functions that torch vectorises takes a thirtieth of the time of
+            # torch.asinh.
             angle = (x / (cosine + 1)).mul_(x).add_(x).log1p_().div_(root)
         else:
             x.clamp_(max=1 - torch.finfo(x.dtype).eps)
@@ -72,7 +76,7 @@ def _distances(v: Tensor, K: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _slope_in_curvature(d: Tensor, half: Tensor, cosine: Tensor, K: float) -> Tensor:
-    """Derivative of distances in K at fixed versines."""
+    """Derivative of the distances in K at fixed versines."""
     t = K * half.square()
     series = 2 * half * half.square() * (1 / 6 + t * (0.15 + t * (15 / 112 + t * (35 / 288))))
     if K == 0:
@@ -82,7 +86,7 @@ def _slope_in_curvature(d: Tensor, half: Tensor, cosine: Tensor, K: float) -> Te
 
 
 def _versines(points: Tensor, K: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Versines of all pairs, those against the origin, and the slopes of these in |points|^2."""
+    """Versines of all pairs, versines to the origin, and slopes of the latter in |points|^2."""
     q = points.square().sum(-1)
     if K == 0:
         h, slope = 0.5 * q, torch.full_like(q, 0.5)
@@ -99,18 +103,18 @@ def _ratio(tangent: Tensor, K: float) -> tuple[Tensor, Tensor]:
     x = tangent.square().sum(-1).mul_(-K)
     root = x.sqrt().clamp_(min=1e-150)
     ratio = torch.sinh(root).div_(root)
-    # The quotient cancels near 0; the next term of the series is 1e-14 there.
+    # The quotient cancels near 0. There, the next term of the series is about 1e-14.
     series = (x * (1 / 1680) + 1 / 60).mul_(x).add_(1 / 6)
     slope = torch.cosh(root).sub_(ratio).div_(2 * root.square())
     return ratio, torch.where(x < 1e-3, series, slope)
 
 
 class _Form(NamedTuple):
-    """What a factor's points are.
+    """Form in which the points of a factor are given.
 
-    With ``tangent``, tangent vectors at the origin. Otherwise, with a number as ``bend``, which is
-    K, the vectors of the polar form; with None, ambient points, whose versines are half the squared
-    chords.
+    If ``tangent`` is true, they are tangent vectors at the origin. Otherwise, if ``bend`` is a
+    number, it is K and they are the vectors of the polar form. If ``bend`` is None, they are
+    ambient points, whose versines are half the squared chords.
     """
 
     bend: float | None
@@ -118,7 +122,7 @@ class _Form(NamedTuple):
 
 
 class _Stress(torch.autograd.Function):
-    """Of wanted distances, and for each factor its points and curvature."""
+    """Stress as a function of the wanted distances and of each factor's points and curvature."""
 
     @staticmethod
     def forward(ctx: Any, wanted: Tensor, forms: list[_Form], *tensors: Tensor) -> Tensor:
@@ -170,7 +174,7 @@ class _Stress(torch.autograd.Function):
             K = bend or 0.0
             points, h, slope, weights, in_K = saved[5 * number : 5 * number + 5]
             moments = torch.cat([points, h[:, None], torch.ones_like(h)[:, None]], 1)
-            # Each pair stands in the matrix twice.
+            # Each pair appears in the matrix twice.
             moved = (weights.double() @ moments).mul_(2 * scale)
             in_h = moved[:, -1] - K * moved[:, -2]
             in_points = (2 * slope * in_h)[:, None] * points - moved[:, :-2]
@@ -188,7 +192,7 @@ class _Stress(torch.autograd.Function):
 
 
 def step(parts: Sequence[tuple[Tensor | None, Tensor, float | Tensor]], wanted: Tensor) -> Tensor:
-    """Stress between geodesic distances of points and wanted distances.
+    """Stress between the geodesic distances of points and the wanted distances.
 
     Parameters
     ----------
@@ -219,16 +223,16 @@ def step(parts: Sequence[tuple[Tensor | None, Tensor, float | Tensor]], wanted: 
         if c is not None and not isinstance(K, Tensor) and value > _LARGE_SPHERE:
             s, form = torch.cat([c[:, None] / value**0.5, s], 1), _Form(None)
         elif c is not None and value > 0:
-            # Half the squared chord between ambient points, seen from the pole, so that nothing
+            # Half the squared chord between ambient points, relative to the pole, so that nothing
             # cancels on a large sphere.
             root = K.double().sqrt() if isinstance(K, Tensor) else value**0.5
             c, s = c.double(), s.double()
             near = -root * s.square().sum(-1) / (1 + c.clamp(min=0))
             s = torch.cat([torch.where(c > 0, near, (c - 1) / root)[:, None], s], 1)
             form = _Form(None)
-        # Otherwise the cosine is the one that belongs to s in float64: far out in hyperbolic space
-        # the last digit of c would be a distance.
-        # A number stays on the CPU, where reading it waits for nothing.
+        # Otherwise the cosine is computed from s in float64, because far out in hyperbolic space an
+        # error in the last digit of c is as large as a distance.
+        # A number stays on the CPU, where reading it does not wait for the device.
         tensors += [s, K if isinstance(K, Tensor) else torch.tensor(K, dtype=s.dtype)]
         forms.append(form)
     return _Stress.apply(wanted, forms, *tensors)

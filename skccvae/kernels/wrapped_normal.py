@@ -1,10 +1,12 @@
 r"""Draw and log-density ratio of a wrapped normal in one operation with a hand-written gradient.
 
 Plain path: `skccvae.distributions.WrappedNormal.rsample_with_log_prob`, minus the log-density of
-the prior. What this buys: a training epoch costs 1.05 times the Gaussian's with it and 1.77 times
-without; with a learned curvature, 1.2 and 2.3
+the prior.
+
+Speed: a training epoch takes 1.05 times as long as the Gaussian's with this accelerator, and 1.77
+times without it. With a learned curvature, the factors are 1.2 and 2.3
 (`benchmarks/epoch_against.py --without WrappedNormal`; 10 latent dimensions).
-`limited_wrapped_normal` goes on from here: it starts at the outputs of the network.
+`limited_wrapped_normal` extends this step to start at the outputs of the network.
 
 Let u be the location as a tangent vector at the origin, and v = scale eps. The step computes
 
@@ -25,8 +27,8 @@ r = |v|, the transport along the geodesic from the origin has a closed form in u
 the antipode of the origin. Both volume ratios together need one logarithm,
 ``(d - 1) log(|z_s| / (rho g))`` with rho the distance of z from the origin.
 
-A training step is so small that its time goes into launching operations, not into arithmetic. So
-the code uses few tensors: u and v stacked, and one number per row for the rest.
+A training step is so small that most of its time is spent on launching operations, not on
+arithmetic. So the code uses few tensors: u and v stacked, and one number per row for the rest.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ from skccvae.special.trigonometry import FLAT
 
 __all__ = ["step"]
 
-# Lower bound of norms. A norm below it divides a vector that is exactly 0.
+# Lower bound on norms. A norm below it divides a vector that is exactly 0.
 _TINY = 1e-15
 
 
@@ -90,11 +92,11 @@ def forward_step(
     Parameters
     ----------
     u, log_scale, eps : Tensor of shape (..., d)
-        Location, logarithm of the scale, and noise; all of one shape.
+        Location, logarithm of the scale, and noise, all with the same shape.
     s : Settings
     axes : Tensor, optional
-        Scales of the prior's axes, of a shape that broadcasts, for K < 0 and with ``log_map``. They
-        are the units of u, of the scale and of z then.
+        Scales of the prior's axes, of a shape that broadcasts. Only for K < 0 and with ``log_map``.
+        They are then the units of u, of the scale and of z.
     """
     d, a = u.shape[-1], math.sqrt(abs(s.K))
     one, small_tensor, _ = _constants(u.dtype, u.device)
@@ -176,7 +178,7 @@ def backward_step(
     g_f = torch.zeros_like(n) if g_f is None else g_f.unsqueeze(-1)
     if g_zc is not None:
         g_zc = g_zc.unsqueeze(-1)
-    if axes is not None:  # the prior knows the draw in these units alone
+    if axes is not None:  # the prior depends on the draw in these units only
         g_z = torch.addcmul(g_z / axes, g_f * k, Z / (axes * axes), value=1 / a)
     # Below, lengths are in units of the radius and gradients are times a, so that the gradients in
     # u and v come out in the units of u and v. h is the gradient in f.
@@ -214,7 +216,7 @@ def backward_step(
         G = g_rho * zc / n
         g_zc = torch.addcmul(torch.zeros_like(n) if g_zc is None else g_zc, g_rho, n, value=-1)
         if g_k is not None:
-            # near the antipode n is small too, but nothing cancels there
+            # near the antipode, n is also small, but nothing cancels there
             near = small_tensor * (zc > 0)
             G.addcmul_(g_k, torch.sub(zc - k, near, alpha=2 / 3).div_(torch.addcmul(near, n, n)))
             g_zc.sub_(g_k)
@@ -254,7 +256,7 @@ def backward_step(
     if not needs_K:
         return g_u, g_log_scale, None
     # K only sets the unit of length, in which u, v, z and the precision of the prior are given.
-    # Both parts are twice the derivative in log|K|.
+    # Each part is twice its derivative in log|K|.
     length_part = (torch.stack([g_u, g_v]) * pair).sum()
     length_part = length_part - (g_z * (k * Z if s.log_map else Z)).sum()
     square = rho * rho if mean_excess is None else rho * rho * (1 + mean_excess)
@@ -313,7 +315,7 @@ def step(
     log_map: bool = False,
     n_preimages: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Draw from a wrapped normal posterior, and its log-density ratio to the prior.
+    r"""Draw from a wrapped normal posterior, with its log-density ratio to the prior.
 
     Parameters
     ----------
@@ -331,9 +333,10 @@ def step(
     log_map : bool, default=False
         Whether to return the logarithm of the draw at the origin in place of zs.
     n_preimages : int, optional
-        n; on a sphere both densities are summed over 2n + 1 preimages. By default n depends on the
-        largest scale and keeps the truncation error below 1e-6. Reading that scale waits for a GPU.
-        If the scale has an upper bound, ``2 * n_preimages_for(bound, d, K)`` is enough.
+        On a sphere, both densities are summed over 2 n_preimages + 1 preimages. By default, the
+        number depends on the largest scale and keeps the truncation error below 1e-6. Reading that
+        scale waits for a GPU. If the scale has an upper bound, ``2 * n_preimages_for(bound, d, K)``
+        is enough.
 
     Returns
     -------
@@ -347,12 +350,12 @@ def step(
 
     Notes
     -----
-    The density is computed from the tangent vector that made the draw. At K = -1 in float32 the
-    distance of the draw from the origin, which is all that the prior depends on, is accurate to
-    1e-3 up to a distance of 40, unless v leads back towards the origin by more than about 5. The
+    The density is computed from the tangent vector that made the draw. At K = -1 in float32, the
+    distance of the draw from the origin, on which alone the prior depends, is accurate to 1e-3 up
+    to a distance of 40, unless v leads back towards the origin by more than about 5. The
     position itself, compared with that of another point, is accurate to 1e-3 up to a distance of 9
-    (directions are resolved to 6e-8, and sinh(9) = 4e3). At 44 the squares of sinh overflow. For
-    another curvature divide these distances by sqrt(-K).
+    (directions are resolved to 6e-8, and sinh(9) = 4e3). At 44, the squares of sinh overflow. For
+    another curvature, divide these distances by sqrt(-K).
     """
     shape = u.shape
     if log_scale.shape != shape or noise.shape != shape:
@@ -371,6 +374,6 @@ def _preimages_needed(log_scale: Tensor, prior_scale: float, K: float) -> int:
     largest = float(log_scale.detach().max()) if log_scale.numel() else 0.0
     if math.isnan(largest):
         return 0  # the result is NaN for every n, and the training loop reports it
-    # Twice as many, because the sum is centred on the drawn vector, which may itself wind round the
-    # sphere that often, and not on the first preimage of the point.
+    # Twice as many, because the sum is centred on the drawn vector and not on the first preimage of
+    # the point. The drawn vector may itself wind round the sphere that often.
     return 2 * n_preimages_for(max(math.exp(largest), prior_scale), log_scale.shape[-1], K)

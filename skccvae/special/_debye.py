@@ -3,7 +3,7 @@
 Debye's expansion (DLMF 10.41.3) reads I_nu(nu t) ~ exp(nu eta) / sqrt(2 pi nu s) * sum_k U_k(p) /
 nu^k with s = sqrt(1 + t^2) and p = 1 / s. The von Mises-Fisher family needs its logarithm, so this
 file expands log sum_k U_k(p) / nu^k = sum_k D_k(p) / nu^k. The U_k and D_k are polynomials with
-rational coefficients; `fractions` computes them exactly and they are rounded once at the end.
+rational coefficients. They are computed exactly with `fractions` and rounded once at the end.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _divide_by_p_minus_one(a: Polynomial) -> Polynomial:
 
 @lru_cache(maxsize=1)
 def _log_polynomials() -> tuple[Polynomial, ...]:
-    """D_1, ..., D_N of the module's docstring."""
+    """Polynomials D_1, ..., D_N, as defined in the module docstring."""
     half, eighth = Fraction(1, 2), Fraction(1, 8)
     u: list[Polynomial] = [[Fraction(1)]]
     for _ in range(N_TERMS):
@@ -75,7 +75,7 @@ def _log_polynomials() -> tuple[Polynomial, ...]:
 def debye_coefficients(nu: float) -> tuple[tuple[float, ...], ...]:
     r"""Coefficients of the three polynomials in p that `skccvae.special.bessel` needs at order nu.
 
-    With S(p) = sum_k D_k(p) / nu^k they are
+    With S(p) = sum_k D_k(p) / nu^k, they are
 
     * Q(p) = (S(p) - S(1)) / (p - 1), for the logarithm,
     * S'(p) p^3 / nu + p^2 / (2 nu), for the ratio of successive orders divided by t,

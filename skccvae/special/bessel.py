@@ -29,7 +29,7 @@ _DEBYE_ORDER = 20.0
 
 
 class BesselFamily(NamedTuple):
-    """Results of one evaluation; each has the shape of kappa and the dtype `working_dtype`."""
+    """Results of one evaluation, each with the shape of kappa and the dtype `working_dtype`."""
 
     log_f: Tensor  # log F_v(kappa)
     log_f_scaled: Tensor  # log F_v(kappa) - kappa
@@ -54,7 +54,7 @@ def bessel_family(order: float, kappa: Tensor) -> BesselFamily:
     Parameters
     ----------
     order : float
-        v >= 0. The von Mises-Fisher law on the unit sphere of R^m has v = m / 2 - 1.
+        v >= 0. The von Mises-Fisher law on the unit sphere in R^m has v = m / 2 - 1.
     kappa : Tensor
         Any shape, >= 0. Converted to the working precision (`working_dtype`).
 
@@ -73,7 +73,7 @@ def bessel_family(order: float, kappa: Tensor) -> BesselFamily:
     matrix = _coefficient_matrix(nu, kappa.device, kappa.dtype)
     powers = torch.ones((*kappa.shape, matrix.shape[0]), dtype=kappa.dtype, device=kappa.device)
     powers[..., 1:] = p.unsqueeze(-1)
-    # a sum of products: autocast would lower the precision of a matrix product
+    # a sum of products, because autocast would lower the precision of a matrix product
     q, ratio_terms, slope_terms = (
         (torch.cumprod(powers, -1).unsqueeze(-1) * matrix).sum(-2).unbind(-1)
     )
@@ -119,7 +119,7 @@ def log_hyp0f1(order: float, x: Tensor, scaled: bool = False) -> Tensor:
     order : float
         v >= 0.
     x : Tensor
-        Any shape, floating point, >= 0 (not checked; a negative x has no meaning here).
+        Any shape, floating point, >= 0 (not checked; the result is meaningless for negative x).
     scaled : bool
         If true, subtract x from the result, with no loss of accuracy.
 
@@ -127,7 +127,7 @@ def log_hyp0f1(order: float, x: Tensor, scaled: bool = False) -> Tensor:
     -------
     Tensor
         Shape and dtype of x, computed in float64. It is 0 at x = 0. It can be differentiated once
-        in x; the derivative is exact, I_{v+1} / I_v (minus 1 if scaled).
+        in x. The derivative is exact: I_{v+1} / I_v (minus 1 if scaled).
 
     Raises
     ------
@@ -193,7 +193,7 @@ def log_bessel_i(order: float, x: Tensor) -> Tensor:
 def bessel_ratio(order: float, x: Tensor) -> Tensor:
     r"""Ratio I_{v+1}(x) / I_v(x) of modified Bessel functions.
 
-    With v = m / 2 - 1 it is the mean resultant length of a von Mises-Fisher law on the sphere of
+    With v = m / 2 - 1, it is the mean resultant length of a von Mises-Fisher law on the sphere in
     R^m.
 
     Parameters
@@ -216,7 +216,7 @@ def bessel_ratio(order: float, x: Tensor) -> Tensor:
 
     References
     ----------
-    The recurrence is DLMF 10.29.1 divided by I_v. It is stable for falling orders (Amos 1974).
+    The recurrence is DLMF 10.29.1 divided by I_v. It is stable for decreasing orders (Amos 1974).
 
     Examples
     --------

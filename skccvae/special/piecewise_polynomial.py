@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def cell_nodes(n_cells: int, degree: int) -> Tensor:
-    """The n_cells * degree + 1 sample points in [0, n_cells], rising, in float64."""
+    """The n_cells * degree + 1 sample points in [0, n_cells], in increasing order, in float64."""
     angles = torch.arange(degree, dtype=torch.float64, device="cpu") * (math.pi / degree)
     local = 0.5 * (1 - torch.cos(angles))
     starts = torch.arange(n_cells, dtype=torch.float64, device="cpu")
@@ -67,12 +67,12 @@ def locate(position: Tensor, n_cells: int) -> tuple[Tensor, Tensor]:
 
 
 def cells_at(table: Tensor, index: Tensor) -> Tensor:
-    """``table[index]``; of a single index torch would read the value, and wait for its device."""
+    """``table[index]``. For a single index, torch would read its value and wait for the device."""
     return table[index] if index.dim() else table[index[None]].squeeze(0)
 
 
 def read_curves(table: Tensor, index: Tensor, t: Tensor) -> tuple[Tensor, ...]:
-    """Values at (index, t) of all curves in a `fit_curves` table, each of the shape of index."""
+    """Values at (index, t) of all curves in a `fit_curves` table, each with the shape of index."""
     n_coefficients, n_curves = table.shape[1:]
     rows = cells_at(table, index).unbind(-2)
     t = t.unsqueeze(-1) if n_curves > 1 else t

@@ -1,8 +1,8 @@
 r"""Functions of the concentration of a power spherical law: normaliser, divergence, quantiles.
 
 With w = <mu, z> and m the ambient dimension, (1 + w) / 2 follows the Beta law with parameters
-alpha = kappa + beta and beta = (m - 1) / 2, so the normaliser and the divergence are made of gamma
-functions.
+alpha = kappa + beta and beta = (m - 1) / 2. So the normaliser and the divergence can be expressed
+with gamma functions.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def _gauss_legendre() -> tuple[tuple[float, float], ...]:
 
 
 def _log_variance(kappa: Tensor, beta: float) -> Tensor:
-    """Variance of log((1 + w) / 2), the derivative of its mean in kappa."""
+    """Variance of log((1 + w) / 2), which is the derivative of its mean in kappa."""
     return torch.polygamma(1, kappa + beta) - torch.polygamma(1, kappa + 2 * beta)
 
 
 def _log_mean(kappa: Tensor, beta: float) -> Tensor:
-    """Mean of log((1 + w) / 2), the derivative of the log-normaliser."""
+    """Mean of log((1 + w) / 2), which is the derivative of the log-normaliser."""
     return torch.digamma(kappa + beta) - torch.digamma(kappa + 2 * beta)
 
 
@@ -118,8 +118,8 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
     def value_and_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
         kappa = kappa.to(working_dtype(kappa.device))
         # kappa E[log t] - log M cancels as kappa -> 0. Up to kappa = beta this integrates the
-        # derivative instead: its integrand is smooth and positive, so Gauss's rule is exact to
-        # rounding.
+        # derivative instead. Its integrand is smooth and positive, so Gaussian quadrature is exact
+        # to rounding.
         small = kappa.clamp(max=beta)
         integral = torch.zeros_like(kappa)
         for node, weight in _gauss_legendre():
@@ -134,7 +134,7 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
 
 
 def power_spherical_kl(kappa_p: Tensor, kappa_q: Tensor, m: int) -> Tensor:
-    r"""Kullback-Leibler divergence between two power spherical laws of the same location.
+    r"""Kullback-Leibler divergence between two power spherical laws with the same location.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def power_spherical_kl(kappa_p: Tensor, kappa_q: Tensor, m: int) -> Tensor:
     -------
     Tensor
         Broadcast shape and dtype, in nats, computed in float64. Its terms cancel when the laws are
-        close; the absolute error is then some 1e-15 times the larger concentration.
+        close. The absolute error is then about 1e-15 times the larger concentration.
 
     Examples
     --------

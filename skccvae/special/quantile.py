@@ -2,9 +2,9 @@ r"""Tabulated quantile functions of one-parameter families: draws with exact pat
 
 The *normal score* of a probability p is u = Phi^-1(p). Let y(u, x) be the Phi(u)-quantile of a law
 with parameter x. If u ~ N(0, 1), then y(u, x) is a draw, and dy/dx at fixed u is its implicit
-reparameterisation gradient -(dF/dx) / f(y) (Figurnov et al. 2018). It is exact, with no rejection
-and no loop. For a fixed family y has two arguments, so it can be tabulated, and a draw costs one
-table look-up.
+reparameterisation gradient -(dF/dx) / f(y) (Figurnov et al. 2018). It is exact and needs neither
+rejection nor a loop. For a fixed family, y has two arguments, so it can be tabulated, and a draw
+costs one table look-up.
 
 The argument is the score, not the probability, because scores resolve both tails and y is nearly
 linear in them. The caller gives the density of a variable y on the whole line, such as the
@@ -26,7 +26,7 @@ from skccvae.special.piecewise_polynomial import cell_nodes, fit_surface, locate
 __all__ = ["SCORE_LIMIT", "RadialQuantile"]
 
 SCORE_LIMIT = 8.3
-"""Scores of larger magnitude (probability 1e-16) are replaced by this magnitude."""
+"""Scores of larger magnitude (probability 1e-16) are clipped to this magnitude."""
 
 _N_INTERVALS = 128  # on each side of the mode
 _LOG_DENSITY_DROP = 60.0  # the integral ends where the log-density is this far below its mode
@@ -46,10 +46,10 @@ class RadialQuantile:
         broadcast against each other. For every x in the range it must be finite on the bracket and
         unimodal, and it must fall at least linearly on both sides.
     lower, upper : float
-        Range of the parameter x, ends included. The caller should map an unbounded parameter to a
-        bounded x.
+        Range of the parameter x, including both ends. The caller should map an unbounded parameter
+        to a bounded x.
     n_cells : (int, int)
-        Numbers of cells in the score and in x.
+        Number of cells in the score and in x.
     degree : int
         Degree of the polynomials in each cell.
     bracket : (float, float)
@@ -121,13 +121,13 @@ class RadialQuantile:
         ----------
         score, x : Tensor
             Same dtype and device; they broadcast. Scores saturate at the magnitude `SCORE_LIMIT`.
-            For x outside the range the result extrapolates the polynomial of the last cell and has
-            no meaning.
+            For x outside the range, the result extrapolates the polynomial of the last cell and is
+            meaningless.
 
         Returns
         -------
         (Tensor, Tensor)
-            y and dy/dx, of the broadcast shape. They are NaN where an argument is NaN.
+            y and dy/dx, with the broadcast shape. They are NaN where an argument is NaN.
         """
         x_index, x_local = locate((x - self.lower).mul_(self._parameter_scale), self.n_cells[1])
         return self.evaluate_located(score, x_index, x_local)
@@ -144,7 +144,7 @@ class RadialQuantile:
         return y, slope * self._parameter_scale
 
     def __call__(self, score: Tensor, x: Tensor) -> Tensor:
-        """Quantile as a differentiable function of x; the score is noise and gets no gradient."""
+        """Quantile as a differentiable function of x. The score is noise and gets no gradient."""
         return with_derivative(x, lambda x: self.evaluate(score, x))
 
 

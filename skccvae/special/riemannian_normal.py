@@ -1,6 +1,6 @@
-r"""Distance of a Riemannian normal draw to its location: normaliser, moments, quantiles.
+r"""Distance of a Riemannian normal draw from its location: normaliser, moments, quantiles.
 
-In units of the scale s the distance rho has the density ``exp(-rho^2/2) sin_c(rho)^(d-1) / Z(c)``.
+In units of the scale s, the distance rho has the density ``exp(-rho^2/2) sin_c(rho)^(d-1) / Z(c)``.
 This is one family in the signed number c = K s^2. All functions here are smooth in c through 0 and
 are read from tables that `riemannian_quadrature` builds once per dimension.
 """
@@ -30,7 +30,7 @@ __all__ = ["normal_radius", "radial_log_partition", "radial_mean_square"]
 
 
 class Partition(NamedTuple):
-    """Functions of c, all of the shape of c."""
+    """Functions of c, all with the shape of c."""
 
     log_mass: Tensor  # log Z(c)
     slope: Tensor  # its derivative in c
@@ -59,7 +59,7 @@ def _negative_partition(c: Tensor, d: int) -> Partition:
     inner = torch.where(beyond, LARGEST_W, w)
     mass, mean, mean_slope, slope = _read(torch.log1p(inner), d, -1)
     outer = torch.where(beyond, w, 1.0)
-    # beyond the table the law is normal with mean (d - 1) sqrt(-c) and variance 1
+    # beyond the table, the law is normal with mean (d - 1) sqrt(-c) and variance 1
     n = d - 1
     far = n * n * outer / d
     log_far = 0.5 * far + 0.5 * math.log(2 * math.pi) - 0.5 * n * torch.log(4 * outer / d)
@@ -119,7 +119,7 @@ def _curve_numbers(d: int, sign: int) -> list[list[list[float]]]:
 
 
 def partition_number(c: float, d: int) -> tuple[float, float]:
-    """Logarithm of Z(c)/Z(0), and E[rho^2] - d, for one number and without tensors.
+    """Logarithm of Z(c)/Z(0), and E[rho^2] - d, for a single number, without tensors.
 
     Parameters
     ----------
@@ -169,9 +169,9 @@ def radial_log_partition(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     Returns
     -------
     Tensor
-        Shape and dtype of c, computed in float64 with a relative error near 1e-12. For c > 0 the
-        integral ends at pi/sqrt(c). At c = 0 the value is ``log(2^(d/2 - 1) Gamma(d/2))``. For c
-        far below 0 it grows like -(d - 1)^2 c / 2. It can be differentiated once.
+        Shape and dtype of c, computed in float64 with a relative error near 1e-12. For c > 0, the
+        integral ends at pi/sqrt(c). At c = 0, the value is ``log(2^(d/2 - 1) Gamma(d/2))``. For c
+        far below 0, it grows like -(d - 1)^2 c / 2. It can be differentiated once.
 
     Notes
     -----
@@ -211,8 +211,8 @@ def radial_mean_square(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     Returns
     -------
     Tensor
-        Shape and dtype of c. It is d plus 2 c times the derivative of the log-partition, hence d at
-        c = 0. It can be differentiated once.
+        Shape and dtype of c. It is d plus 2 c times the derivative of the log-partition, so it is d
+        at c = 0. It can be differentiated once.
 
     Examples
     --------
@@ -241,7 +241,7 @@ def _positive_radius(score: Tensor, c: Tensor, d: int) -> tuple[Tensor, Tensor]:
     safe = torch.where(tiny, 1.0, t)
     rho = e * torch.where(tiny, 1 - t * t / 3, torch.atan(safe) / safe)
     sinc = torch.where(tiny, 1 - (2 / 3) * t * t, 2 * safe / ((1 + safe * safe) * theta))
-    # (1 - sin(theta)/theta)/theta^2, by its series where the difference would cancel
+    # (1 - sin(theta)/theta)/theta^2, by its series where the difference cancels
     near = theta < 0.02
     versinc = torch.where(
         near, 1 / 6 - theta * theta / 120, (1 - sinc) / torch.where(near, 1.0, theta).square()
@@ -284,7 +284,7 @@ def normal_radius(score: Tensor, c: Tensor, d: int, sign: int | None = None) -> 
     ----------
     score : Tensor
         Standard normal scores. They are noise and get no gradient. Scores of magnitude above 8.3
-        (probability 1e-16) are replaced by 8.3.
+        (probability 1e-16) are clipped to 8.3.
     c : Tensor
         Curvature times squared scale; broadcasts against the score.
     d, sign
@@ -293,8 +293,8 @@ def normal_radius(score: Tensor, c: Tensor, d: int, sign: int | None = None) -> 
     Returns
     -------
     Tensor
-        rho, of the broadcast shape and below pi/sqrt(c) for c > 0. Its derivative in c at a fixed
-        score is exact (implicit reparameterisation). It can be differentiated once.
+        rho, with the broadcast shape, and below pi/sqrt(c) for c > 0. Its derivative in c at a
+        fixed score is exact (implicit reparameterisation). It can be differentiated once.
 
     References
     ----------

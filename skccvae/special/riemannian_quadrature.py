@@ -1,18 +1,18 @@
-r"""Quadrature of the radial law of the Riemannian normal distribution.
+r"""Quadrature for the radial law of the Riemannian normal distribution.
 
-In units of the scale s, the distance rho of a draw from the location has the density
+In units of the scale s, the distance rho of a draw from its location has the density
 
 .. math:: e^{-\rho^2/2} \sin_c(\rho)^{d-1} / Z(c), \qquad c = K s^2.
 
 This family depends on one signed number c and passes smoothly through the chi law at c = 0. Let
-``w = |c| d``. For each sign of c the tables use a bounded coordinate x in place of c, and in place
-of rho a variable Y on the whole line, whose quantiles are smooth and keep their relative accuracy:
+``w = |c| d``. For each sign of c, the tables replace c by a bounded coordinate x, and rho by a
+variable Y on the whole line, whose quantiles are smooth and keep their relative accuracy:
 
-* c < 0: ``x = log(1 + w)``, up to w = 255. Beyond that the law equals the normal law of mean
-  ``(d - 1) sqrt(-c)`` and variance 1 to more digits than float64 has. The variable is
+* c < 0: ``x = log(1 + w)``, up to w = 255. Beyond that, the law equals the normal law with
+  mean ``(d - 1) sqrt(-c)`` and variance 1, to more digits than float64 has. The variable is
   ``Y = log rho - x/2``.
 * c > 0: ``x = w/(1 + w)``, up to and including x = 1, the uniform law on the sphere. With
-  ``theta = sqrt(c) rho`` the variable is ``Y = log(2 tan(theta/2)/sqrt(c)) + log(1 + w)/2``, so
+  ``theta = sqrt(c) rho``, the variable is ``Y = log(2 tan(theta/2)/sqrt(c)) + log(1 + w)/2``, so
   ``tan(theta/2) = sqrt(x/d) exp(Y)/2`` and neither end is singular.
 """
 
@@ -44,7 +44,7 @@ __all__ = [
     "quantile",
 ]
 
-#: Largest w = |c| d in the tables of c < 0. Beyond it sinh is an exponential to all digits.
+#: Largest w = |c| d in the tables for c < 0. Beyond it, sinh is an exponential to all digits.
 LARGEST_W = 255.0
 
 _BRACKET = (-80.0, 80.0)
@@ -55,7 +55,7 @@ _N_PIECES = 96  # pieces of the integral, with six Gauss-Legendre nodes each
 
 
 def negative_end() -> float:
-    """Largest coordinate x in the tables of c < 0."""
+    """Largest coordinate x in the tables for c < 0."""
     return math.log1p(LARGEST_W)
 
 
@@ -167,13 +167,13 @@ def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
     Returns
     -------
     log_mass, square, slope : Tensor
-        Shape (n,). For c < 0: ``log(Z(c)/Z(0))``, ``E[rho^2]`` and ``d log Z/dw``. For c > 0 the
-        same without their singular factors at x = 1: ``log(Z(c)/Z(0)) + d/2 log(1 + w)``,
+        Shape (n,). For c < 0: ``log(Z(c)/Z(0))``, ``E[rho^2]`` and ``d log Z/dw``. For c > 0,
+        the same without their singular factors at x = 1: ``log(Z(c)/Z(0)) + d/2 log(1 + w)``,
         ``(1 + w) E[rho^2]`` and ``(1 + w) d log Z/dw``.
 
     Notes
     -----
-    A composite Gauss-Legendre rule, up to where the density is exp(-60) of its maximum.
+    The rule is a composite Gauss-Legendre rule, up to where the density is exp(-60) of its maximum.
     """
     log_density = _log_density(d, sign)
     near = x < 0.3
@@ -206,7 +206,7 @@ def moments(x: Tensor, d: int, sign: int) -> tuple[Tensor, Tensor, Tensor]:
         x = x.unsqueeze(-1)
         slope[near] = (d - 1) / d * integral(near, slope_of) / mass[near]
     elif sign > 0:
-        # in one dimension c only sets the end of the range of rho
+        # in one dimension, c only sets the end of the range of rho
         c = w[near].clamp_min(1e-6)
         edge = -0.5 * math.pi**2 / c + 1.5 * torch.log1p(c) - 1.5 * torch.log(c)
         slope[near] = -0.5 * math.pi * torch.exp(edge - log_mass[near] - log_chi_mass(1))

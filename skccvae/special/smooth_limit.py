@@ -1,4 +1,4 @@
-"""Smooth limits on the magnitude of a number; `limit_size` has no limit at curvature 0."""
+"""Smooth limits on the magnitude of a number. At curvature 0, `limit_size` sets no limit."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def soft_bound(raw: Tensor, bound: float) -> Tensor:
 def saturation_point(inverse_square: float) -> float:
     """Magnitude at which `limit_size` clamps its argument.
 
-    There the result equals the limit to 16 digits. Without the clamp, fourth powers of larger
-    numbers would overflow float32 and the result would be 0 instead of the limit. If there is no
-    limit, the clamp only keeps squares finite.
+    At this magnitude, the result equals the limit to 16 digits. Without the clamp, fourth powers of
+    larger numbers would overflow float32, and the result would be 0 instead of the limit. If there
+    is no limit, the clamp only keeps squares finite.
     """
     return 1e4 / math.sqrt(max(inverse_square, 1e-10)) if inverse_square else 1e18
 

@@ -2,12 +2,13 @@ r"""Functions of the concentration of a spherical Cauchy law: its divergence and
 
 The law is the image of the uniform law under a Moebius map of the sphere. Let d = m - 1 and
 <mu, z> = w = tanh(s). Under the uniform law, s has a density proportional to sech(s)^d. The Moebius
-map of concentration rho shifts s by L = 2 artanh(rho). Averages over s and over -s are equal, so
+map of concentration rho shifts s by L = 2 artanh(rho). Averages over s and over -s are equal. So,
+under the uniform law,
 
     KL = d E log(cosh(s + L) / cosh(s)) = d / 2 E log(1 + sinh(L)^2 sech(s)^2),
     E w = E tanh(s + L) = sinh(L) cosh(L) E[sech(s)^2 / (1 + sinh(L)^2 sech(s)^2)]
 
-under the uniform law. No term is negative, so both keep their relative accuracy for every rho.
+No term is negative, so both keep their relative accuracy for every rho.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 _LOG_ACCURACY = 30.0
-#: L of the largest concentration below 1 in float64.
+#: L for the largest concentration below 1 in float64.
 _LARGEST_SHIFT = 38.0
 
 
@@ -34,14 +35,14 @@ _LARGEST_SHIFT = 38.0
 def _uniform_rule(
     m: int, device: torch.device, dtype: torch.dtype, extra: float = 0.0
 ) -> tuple[Tensor, ...]:
-    r"""Nodes sech(s)^2, weights and s of a mean over the uniform law on the sphere of R^m.
+    r"""Nodes sech(s)^2, weights and s for a mean over the uniform law on the sphere in R^m.
 
     For every rho the integrands are analytic in |Im s| < pi / 2, so the trapezoidal rule converges
     geometrically. With step h its error is exp(-2 pi y / h) / cos(y)^d for the best y below pi / 2.
     The step chosen here makes that about exp(-_LOG_ACCURACY) for small and for large d. The nodes
-    end where sech(s)^d is as small, or `extra` later. Without it there are 102 for m = 2, 21 for
-    m = 10 and 12 for m = 101. The sums agree with a computation in 40 digits to 2e-11 for m from 2
-    to 1001.
+    end where sech(s)^d is equally small, or `extra` later. With ``extra=0``, there are 102 nodes
+    for m = 2, 21 for m = 10 and 12 for m = 101. The sums agree with a 40-digit computation to 2e-11
+    for m from 2 to 1001.
     """
     d = m - 1
     step = math.pi / math.sqrt(0.5 * d * _LOG_ACCURACY + (_LOG_ACCURACY / math.pi) ** 2)
@@ -50,7 +51,7 @@ def _uniform_rule(
         s = step * torch.arange(n_steps + 1, dtype=torch.float64, device="cpu")
         log_sech = math.log(2) - s - torch.log1p(torch.exp(-2 * s))
         weights = torch.exp(d * log_sech)
-        weights[0] *= 0.5  # s and -s share the other nodes
+        weights[0] *= 0.5  # s and -s share all nodes but s = 0
         weights = weights / weights.sum()
         nodes = torch.exp(2 * log_sech)
         # convert the dtype first, because not every device has float64
@@ -58,7 +59,7 @@ def _uniform_rule(
 
 
 def _uniform_terms(rho: Tensor, m: int) -> tuple[Tensor, Tensor, Tensor]:
-    """sinh(L), and the nodes sech(s)^2 and weights of `_uniform_rule`."""
+    """sinh(L), together with the nodes sech(s)^2 and the weights of `_uniform_rule`."""
     nodes, weights, _ = _uniform_rule(m, rho.device, rho.dtype)
     return 2 * rho / ((1 - rho) * (1 + rho)), nodes, weights
 
@@ -106,9 +107,9 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
     r"""Kullback-Leibler divergence between two spherical Cauchy laws.
 
     A Moebius map of the sphere takes one law to the uniform law and the other to a spherical Cauchy
-    law, and divergences do not change under it. So the divergence is that from the uniform law at
-    L, the hyperbolic distance between rho_p mu_p and rho_q mu_q in the Poincare ball. It is
-    symmetric in p and q.
+    law, and divergences do not change under it. So the divergence equals the divergence from the
+    uniform law at L, the hyperbolic distance between rho_p mu_p and rho_q mu_q in the Poincare
+    ball. It is symmetric in p and q.
 
     Parameters
     ----------
@@ -122,8 +123,8 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
     Returns
     -------
     Tensor
-        Broadcast shape, in nats, with full relative accuracy for near and for far laws. It can be
-        differentiated any number of times.
+        Broadcast shape, in nats, with full relative accuracy whether the laws are close or far
+        apart. It can be differentiated any number of times.
 
     References
     ----------
@@ -201,14 +202,14 @@ def spherical_cauchy_variances(rho: Tensor, m: int) -> tuple[Tensor, Tensor]:
     >>> spherical_cauchy_variances(torch.tensor([0.0, 0.5]), 2)
     (tensor([0.5000, 0.3750]), tensor([0.5000, 0.3750]))
     """
-    # The square of (1 - w) / 2 grows like exp(4 s) up to s = L, so more nodes count.
+    # The square of (1 - w) / 2 grows like exp(4 s) up to s = L, so more nodes matter.
     d = m - 1
     extra = _LARGEST_SHIFT
     if d > 4:
         extra = min(extra, _LOG_ACCURACY / (d - 4) - _LOG_ACCURACY / d)
     _, weights, s = _uniform_rule(m, rho.device, rho.dtype, extra)
     shift = (torch.log1p(rho) - torch.log1p(-rho)).unsqueeze(-1)  # L
-    # From (1 - w) / 2, whose digits survive near w = 1; s and -s share a weight.
+    # Uses (1 - w) / 2, which keeps its digits near w = 1. s and -s share a weight.
     x = 2 * torch.stack((shift + s, shift - s))
     versine = torch.sigmoid(-x)
     mean = (0.5 * versine.sum(0) * weights).sum(-1)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 __all__ = ["arcsin_root", "cos_root", "log_sinc_root", "sinc_root"]
 
-#: Below this |x| the power series in x are used; eight terms of them suffice for float64.
+#: The power series in x are used for |x| below this. Eight of their terms suffice for float64.
 SERIES_BELOW = 0.1
 
 
@@ -63,8 +63,8 @@ def _in_three_regions(
 ) -> Tensor:
     """A power series in x near 0, ``below(sqrt(-x))`` for x < 0 and ``above(sqrt(x))`` for x > 0.
 
-    If the sign of x is known, the other closed form is not evaluated. Outside its region a closed
-    form gets the argument 1, before the root is taken. Otherwise the gradient could contain zero
+    If the sign of x is known, the other closed form is not evaluated. Outside its region, a closed
+    form gets the argument 1, before the root is taken. Otherwise, the gradient could contain zero
     times an infinite derivative.
     """
     small = x.abs() < SERIES_BELOW
@@ -87,7 +87,7 @@ def cos_root(x: Tensor, sign: int | None = None) -> Tensor:
     x : Tensor
         Any shape, any sign.
     sign : {-1, 1} or None
-        Sign of every entry of x, if known; the other closed form is then not evaluated.
+        Sign of every entry of x, if known. The other closed form is then not evaluated.
 
     Returns
     -------

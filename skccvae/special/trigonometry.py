@@ -1,6 +1,6 @@
 r"""Trigonometry of a space of constant curvature, smooth in the curvature.
 
-With a signed curvature ``K`` the generalised sine and cosine are
+With a signed curvature ``K``, the generalised sine and cosine are
 
 .. math::
     \sin_K(r) = \sin(\sqrt K r)/\sqrt K, \quad r, \quad \sinh(\sqrt{-K} r)/\sqrt{-K}
@@ -8,7 +8,8 @@ With a signed curvature ``K`` the generalised sine and cosine are
     \cos_K(r) = \cos(\sqrt K r), \quad 1, \quad \cosh(\sqrt{-K} r)
 
 for ``K`` above, at and below zero. Both are entire functions of ``x = K r^2``. If ``K`` is a
-tensor, they are computed from x: a power series where ``|x| < 0.1`` and the closed forms elsewhere.
+tensor, they are computed from x, by a power series where ``|x| < 0.1`` and by closed forms
+elsewhere.
 Values and gradients in ``r`` and ``K`` are then correct at ``r = 0``, at ``K = 0`` and across the
 change of sign. If ``K`` is a Python float, Python branches on its sign, and most functions are two
 or three tensor operations.
@@ -50,7 +51,7 @@ __all__ = [
 #: A Python-float curvature smaller than this counts as zero, everywhere in the package.
 FLAT = 1e-18
 #: The closed form of a derivative in K is a difference divided by K. It keeps its digits in float32
-#: from this |K| on; for smaller |K| the derivative must be computed in another way.
+#: from this |K| upwards. For smaller |K|, the derivative must be computed in another way.
 SMALL_CURVATURE = 2e-3
 
 
@@ -82,7 +83,7 @@ def sin_k(r: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Broadcast shape; r at K = 0. It overflows float32 from ``sqrt(-K) r = 89`` on.
+        Broadcast shape; r at K = 0. It overflows float32 from ``sqrt(-K) r = 89`` upwards.
 
     Examples
     --------
@@ -142,8 +143,8 @@ def tan_k(r: Tensor, K: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Broadcast shape; r at K = 0. For a float K < 0 it saturates correctly. For a tensor K sine
-        and cosine are computed separately, and float32 gives NaN from ``sqrt(-K) r = 89`` on.
+        Broadcast shape; r at K = 0. For a float K < 0, it saturates correctly. For a tensor K, sine
+        and cosine are computed separately, and float32 gives NaN from ``sqrt(-K) r = 89`` upwards.
 
     Examples
     --------
@@ -213,7 +214,8 @@ def versin_k(r: Tensor, K: float | Tensor) -> Tensor:
 def log_sinc_k(r: Tensor, K: float | Tensor) -> Tensor:
     r"""Logarithm of :math:`|\sin_K(r)|/r`.
 
-    Times d - 1, it is the log of the volume ratio of the exponential map in d dimensions.
+    Multiplied by d - 1, it is the logarithm of the volume ratio of the exponential map in d
+    dimensions.
 
     Parameters
     ----------
@@ -271,7 +273,7 @@ def arctan_k(s: Tensor, c: Tensor, K: float | Tensor) -> Tensor:
     assert isinstance(K, Tensor)
     y = K * s * s
     positive = (K > 0) & ((y > SERIES_BELOW) | (c < 0))
-    # Outside its region each form gets harmless constants, so that gradients stay finite. The
+    # Outside its region, each form gets harmless constants, so that gradients stay finite. The
     # arcsine handles the arguments that are negative or small.
     root = torch.where(positive, K, 1.0).sqrt()
     angle = torch.atan2(torch.where(positive, root * s, 1.0), c) / root

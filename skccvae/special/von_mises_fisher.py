@@ -1,9 +1,9 @@
 r"""Functions of the concentration of a von Mises-Fisher law: normaliser, divergence, quantiles.
 
-float64 uses the exact recurrences of `skccvae.special.bessel`. Models train in float32, where each
-tensor operation counts; there, functions of kappa are read from tables that are built once per
-ambient dimension m from the exact functions. All tables share one bounded coordinate of the
-concentration,
+For float64, the exact recurrences of `skccvae.special.bessel` are used. Models train in float32,
+where the cost of each tensor operation matters. So for float32, functions of kappa are read from
+tables, which are built from the exact functions once per ambient dimension m. All tables share one
+bounded coordinate of the concentration,
 
     xi = kappa / (kappa + c),   c = m - 1,
 
@@ -62,7 +62,7 @@ def concentration_grid(kappa: Tensor, m: int) -> ConcentrationGrid:
 def _curves(m: int, device: torch.device) -> Tensor:
     r"""Float32 table of three curves in xi.
 
-    With b = m (m - 1) / 2 they are
+    With b = m (m - 1) / 2, they are
 
     * H = (KL - (m - 1) / 4 log(1 + kappa^2 / b)) / xi^2. The subtracted logarithm behaves like the
       divergence at both ends: like kappa^2 / (2 m) near 0, and like (m - 1) / 2 log kappa.
@@ -155,8 +155,8 @@ def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = N
     Returns
     -------
     Tensor
-        Shape and dtype of kappa; 0 at kappa = 0. It can be differentiated once; the derivative is
-        A(kappa) - 1, with A the mean resultant length.
+        Shape and dtype of kappa; 0 at kappa = 0. It can be differentiated once. The derivative is
+        A(kappa) - 1, where A is the mean resultant length.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = N
 def vmf_variances(kappa: Tensor, m: int) -> tuple[Tensor, Tensor]:
     r"""Variances of a von Mises-Fisher draw along its mean direction and orthogonal to it.
 
-    With A the mean resultant length they are A' and A / kappa.
+    If A is the mean resultant length, they are A' and A / kappa.
 
     Parameters
     ----------
@@ -189,8 +189,8 @@ def vmf_variances(kappa: Tensor, m: int) -> tuple[Tensor, Tensor]:
     Returns
     -------
     (Tensor, Tensor)
-        Shape and dtype of kappa, computed in float64. Both are 1 / m at kappa = 0; for large kappa
-        they fall like (m - 1) / (2 kappa^2) and 1 / kappa. They can be differentiated once.
+        Shape and dtype of kappa, computed in float64. Both are 1 / m at kappa = 0. For large kappa
+        they decay like (m - 1) / (2 kappa^2) and 1 / kappa. They can be differentiated once.
 
     References
     ----------
@@ -223,12 +223,12 @@ def vmf_variances(kappa: Tensor, m: int) -> tuple[Tensor, Tensor]:
 def bounded_quantile(
     m: int, dtype: torch.dtype, log_ratio: Callable[[Tensor, Tensor, Tensor], Tensor]
 ) -> RadialQuantile:
-    r"""Quantile table of Y = 2 log tan(theta / 2) + log(1 + kappa / c), theta the angle to mu.
+    r"""Quantile table of Y = 2 log tan(theta / 2) + log(1 + kappa / c), with theta the angle to mu.
 
     The uniform law's density of y = 2 log tan(theta / 2) is proportional to (sin theta)^(m-1).
     Adding log(1 + kappa / c) = -log(1 - xi) keeps Y bounded as kappa grows. In terms of Y and xi
-    the density has no singularity at xi = 1. (For a von Mises-Fisher law 4 c e^Y has a chi-square
-    law there.)
+    the density has no singularity at xi = 1. (For a von Mises-Fisher law, 4 c e^Y has a
+    chi-square law there.)
 
     Parameters
     ----------
@@ -278,6 +278,6 @@ def vmf_log_tangent(
     Returns
     -------
     (Tensor, Tensor)
-        y and dy/dkappa of the broadcast shape. w = -tanh(y / 2) and sin(theta) = sech(y / 2).
+        y and dy/dkappa, with the broadcast shape. w = -tanh(y / 2) and sin(theta) = sech(y / 2).
     """
     return grid.read_quantile(vmf_quantile(m, kappa.dtype), score, kappa, m)
