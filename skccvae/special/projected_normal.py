@@ -83,7 +83,7 @@ def projected_normal_radius(alpha: Tensor, m: int) -> ProjectedNormalRadius:
     -----
     For alpha from -50 to 1e4 and m from 2 to 2049, the results agree with a 40-digit computation to
     within 1e-11 in float64 and to rounding in float32. This is the relative error, except that the
-    error of the logarithm is relative to max(1, |logarithm|).
+    error of the logarithm is relative to ``max(1, |logarithm|)``.
 
     For alpha -> infinity, the density tends to a normal density around alpha, with excess
     (m - 1) / alpha. For alpha -> -infinity, it tends to a gamma density with mean m / -alpha. At
