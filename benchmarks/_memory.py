@@ -1,4 +1,4 @@
-"""The memory of this process, as Linux counts it."""
+"""Memory of this process, as reported by Linux."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the benchmarks on MNIST share: the three geometries, and the images."""
+"""Code shared by the benchmarks on MNIST: the three geometries, and the images."""
 
 from __future__ import annotations
 

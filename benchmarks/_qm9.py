@@ -1,4 +1,4 @@
-"""What the QM9 benchmarks share: molecules as counts of fragments, settings, splits."""
+"""Code shared by the QM9 benchmarks: molecules as counts of fragments, settings, splits."""
 
 from __future__ import annotations
 

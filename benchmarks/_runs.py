@@ -1,4 +1,4 @@
-"""A CSV file of runs that can be stopped and gone on with."""
+"""A CSV file of runs that can be interrupted and resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data sets on which default models are compared: each X as a user would pass it, and y."""
+"""Data sets on which default models are compared: each X as a user would pass it, and y."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that run a benchmark with another checkout of the package, asked line by line."""
+"""Processes that run a benchmark with another checkout of the package, one request per line."""
 
 from __future__ import annotations
 

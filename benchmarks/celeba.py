@@ -2,13 +2,13 @@ r"""
 Faces in three geometries
 =========================
 
-Colour images of faces through convolutional networks into the plane, the sphere and the hyperbolic
-space, and their attributes read off the codes: forty yes-or-no questions at once.
+Convolutional networks encode colour images of faces in the plane, the sphere and hyperbolic space.
+Then their forty yes-or-no attributes are predicted from the codes, all at once.
 
-CelebA may not be passed on, so this script reads the official folder where there is one (its
-licence is in the documentation of `fetch_celeba`). Where there is none it takes the small grey
-faces that come with scikit-image, and without scikit-image it draws faces of its own; it says
-which. Run it as a script::
+CelebA may not be redistributed, so this script reads the official folder if there is one (its
+licence is in the documentation of `fetch_celeba`). Otherwise, it uses the small grey faces that
+come with scikit-image. Without scikit-image, it draws artificial faces. It prints which faces it
+uses. Run it as a script::
 
     python benchmarks/celeba.py
     python benchmarks/celeba.py --folder FOLDER --rows 20000 --epochs 10 --save-to PICTURES

@@ -1,13 +1,14 @@
-"""Speed of building CelebA's cache against Pillow's bare decode, crop and resize.
+"""Speed of building CelebA's cache, compared with only decoding, cropping and resizing in Pillow.
 
     python benchmarks/celeba_cache.py --images 20000 --processes 2 --rounds 3
 
-Makes JPEGs of the official shape (178 x 218, quality 90, smooth shapes and noise, about the size
-of the real ones) in a temporary folder. Each round then times two things: Pillow alone over that
-many processes, which are started outside the timing and keep nothing, and ``fetch_celeba`` with an
-empty cache and as many threads, writing and checksums included. Prints one line of JSON per round;
-a ratio of 1 is Pillow's own speed. On a machine that others use too, read the ratio of processor
-time beside it: it leaves out the waiting for a core.
+The script makes JPEGs of the official shape (178 x 218, quality 90, smooth shapes and noise, files
+of about the size of the real ones) in a temporary folder. Each round then times two things. The
+first is Pillow alone in this number of processes, which are started before the timing and keep
+nothing. The second is ``fetch_celeba`` with an empty cache and the same number of threads,
+including writing and checksums. The script prints one line of JSON per round. A ratio of 1 is the
+speed of Pillow. On a shared machine, look at the ratio of processor times as well, because it does
+not include waiting for a core.
 """
 
 from __future__ import annotations

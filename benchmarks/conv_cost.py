@@ -1,9 +1,9 @@
-"""Cost of the convolutional networks: a training step against the perceptron's, and an epoch.
+"""Cost of the convolutional networks, compared with the perceptron, and time of an epoch.
 
-Batch 128, d = 10, binary cross-entropy, random images. The first figure is the median over
-rounds of the ratio of an epoch's time (conv / mlp, layers 256-128) on 28 x 28 images, the two in
-turn so that drift of the machine's speed hits both; the second is the time of an epoch over
-64 x 64 x 3 images.
+Batch 128, d = 10, binary cross-entropy, random images. The first figure is the ratio of the times
+of an epoch (conv / mlp, layers 256-128) on 28 x 28 images, as the median over rounds. The two
+models take turns, so that drift of the machine's speed affects both. The second figure is the time
+of an epoch over 64 x 64 x 3 images.
 
     python benchmarks/conv_cost.py [--rounds 5] [--rows 2560] [--threads 2]
 """

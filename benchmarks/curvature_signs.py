@@ -1,9 +1,9 @@
-"""Does the search over K find the geometry that the data have, and does a learned K move there?
+"""Does a search over K find the geometry of the data, and does a learned K move towards it?
 
 Two data sets whose geometry is known: the noisy observations of a branching diffusion (a tree) and
-a mixture on a sphere behind a random map. For each seed, the held-out log-likelihood of a
-two-dimensional model at each curvature of a grid that crosses the sign, and the curvature that
-training reaches from a start at 0.
+a mixture on a sphere behind a random map. For each seed, the script computes the held-out
+log-likelihood of a two-dimensional model at each curvature of a grid with both signs, and the
+curvature that training reaches from a start at 0.
 
     python benchmarks/curvature_signs.py [--seeds 10] [--epochs 60]
 """

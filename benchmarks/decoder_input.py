@@ -1,8 +1,8 @@
-"""What should the decoder read of a curved space? The three choices on data of known geometry.
+"""What should the decoder read from a curved space? Three choices on data of known geometry.
 
-Held-out log-likelihood of two-dimensional models on the branching diffusion (a tree) and on the
-mixture on a sphere, means over seeds: plain coordinates, the log map at the origin, and
-signed distances to learned hyperplanes.
+The choices are plain coordinates, the log map at the origin, and signed distances to learned
+hyperplanes. They are compared by the held-out log-likelihood of two-dimensional models on the
+branching diffusion (a tree) and on the mixture on a sphere, as means over seeds.
 
     python benchmarks/decoder_input.py [--seeds 3] [--epochs 60]
 """

@@ -1,10 +1,10 @@
-r"""Models with default parameters against PCA and its relatives of the same width.
+r"""Models with default parameters, compared with PCA and related methods of the same width.
 
-No parameter is set but the width (a product needs factors), unless ``--set`` names some.
-Codes of training rows train a predictor, which is scored on test rows: logistic or ridge regression
-on raw and on standardised codes (the better one on average counts), and five neighbours by geodesic
-distance; for molecules ridge regression and boosting on 32 numbers. The file of results lets a run
-be stopped and gone on with.
+Only the width is set (and the factors of a product), unless ``--set`` names other parameters. A
+predictor is trained on the codes of the training rows and scored on the test rows. The predictors
+are logistic or ridge regression on raw and on standardised codes (of which the better one on
+average counts), and five neighbours by geodesic distance. For molecules, they are ridge regression
+and boosting on 32 numbers. With the file of results, a run can be interrupted and resumed.
 
     pip install scikit-image palmerpenguins umap-learn
     python benchmarks/defaults.py --splits 5 [--sets wine digits] [--no-umap]
@@ -12,8 +12,8 @@ be stopped and gone on with.
     python benchmarks/defaults.py --set init=pca max_epochs=auto likelihood=isotropic_gaussian \
         --results benchmarks/results/start_at_pca.csv
 
-Scores are accuracies, or R2 for quantities: higher is better. Seeds from 100 on are for choosing
-settings (``--first-seed 100``), and no table holds them.
+Scores are accuracies, or R2 for regression, so higher is better. Seeds from 100 upwards are for
+choosing settings (``--first-seed 100``) and appear in no table.
 """
 
 from __future__ import annotations

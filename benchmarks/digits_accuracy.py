@@ -1,12 +1,12 @@
 """Digits at 10 dimensions: is every geometry at least as accurate as PCA at the same width?
 
-Each seed is another stratified split of scikit-learn's digits and another initialisation. Codes go
-through the pipeline of ``examples/quickstart.py``, with default parameters; PCA gets the better
-of two pipelines, with and without standardised codes.
+Each seed gives a different stratified split of scikit-learn's digits and a different
+initialisation. Codes go through the pipeline of ``examples/quickstart.py``, with default
+parameters. PCA gets the better of two pipelines, with and without standardised codes.
 
     python benchmarks/digits_accuracy.py [--seeds 5] [--n-components 10]
 
-Exits with 1 where the mean accuracy of a geometry falls short of PCA's.
+The exit status is 1 if the mean accuracy of any geometry is below that of PCA.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Cost of a training epoch of every geometry and posterior against another checkout or setting.
 
-Processes train the same models in turn, one epoch at a time, in one interleaved run: drift of the
-machine's speed hits both versions alike. Two processes of one and the same version differ by up to
-4 per cent, so there are several pairs. The figure is the ratio of the mean over pairs of the median
-over rounds, below 1 where this checkout is faster. Batch 128, layers 256-128, 784 inputs, one
-thread.
+Processes train the same models in turn, one epoch at a time, in one interleaved run, so that drift
+of the machine's speed affects both versions alike. Two processes of the same version differ by up
+to 4 per cent, so there are several pairs. The figure is the ratio of the mean over pairs of the
+median over rounds. It is below 1 if this checkout is faster. Batch 128, layers 256-128, 784 inputs,
+one thread.
 
     python benchmarks/epoch_against.py --checkout ../other      # another version of the package
     python benchmarks/epoch_against.py --without all            # this one, without accelerators

@@ -1,13 +1,13 @@
 """Cost of a training epoch and of `transform`, as ratios in one interleaved run.
 
 Batch 128, layers 256-128, 784 inputs, one thread. In each round every model runs one epoch, in an
-order that rotates, so that drift of the machine's speed hits all alike; the figure is the median
+order that rotates, so that drift of the machine's speed affects all alike. The figure is the median
 over rounds of the ratio within a round. The hand-written loop has the same layers and the same
-arithmetic in the plainest torch code, without the linear path that lets models start at PCA; the
-random start has none either.
+arithmetic in the plainest torch code, without the linear path that lets models start at PCA. Models
+with a random start have no linear path either.
 
-With ``--posteriors`` it runs every posterior and products of k factors instead, with
-``--distances`` the stress term and posteriors of one scale.
+With ``--posteriors``, the script runs every posterior and products of k factors instead. With
+``--distances``, it runs the stress term and posteriors with one scale.
 
     python benchmarks/epoch_time.py [--rounds 15] [--rows 12800] [--dims 2 10 40] [--posteriors]
 """

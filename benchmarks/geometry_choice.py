@@ -1,8 +1,9 @@
-"""How often `compare_geometries` picks the space that the tables say, over seeds.
+"""How often `compare_geometries` picks the expected space, over seeds.
 
-Trees (branching diffusion and WordNet's mammals) by the correlation of distances, with the stress
-term; the days of a year and a mixture on a sphere by the log-likelihood; and independent normal
-noise, where it should find no difference in either. One line a set: what it picked, and how often.
+Trees (branching diffusion and WordNet's mammals) are compared by the correlation of distances, with
+the stress term. The days of a year and a mixture on a sphere are compared by the log-likelihood. On
+independent normal noise, neither score should show a difference. For each data set, one line says
+which space was picked, and how often.
 
     python benchmarks/geometry_choice.py [--seeds 10]
 """

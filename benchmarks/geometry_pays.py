@@ -1,13 +1,13 @@
-"""Where curvature pays: latent distances against true ones, spaces with the same freedom.
+"""Where curvature helps: latent distances against true distances, with equal tuning of all spaces.
 
-Data whose distances are known: a random tree with noise (635 rows, and 6000 of them), WordNet's
-mammals, and the days of a year; and MNIST, whose labels stand in for distances. Each space gets the
-stress term and a free choice of its weight, its curvature at the start and the number of epochs;
-these were chosen on the rows and seeds of ``--validate``. The curvature of the hyperbolic space is
-learned; on the sphere it has no meaning beside a von Mises-Fisher posterior. A circle is a sphere
-of dimension 1.
+The data have known distances: a random tree with noise (with 635 and with 6000 rows), WordNet's
+mammals, and the days of a year. For MNIST, labels take the place of distances. Each space gets the
+stress term and a free choice of its weight, its initial curvature and the number of epochs. These
+were chosen on the rows and seeds of ``--validate``. The curvature of hyperbolic space is learned.
+On the sphere, it has no meaning with a von Mises-Fisher posterior. A circle is a sphere of
+dimension 1.
 
-Writes one line a run to a CSV file and skips runs that are already there.
+The script writes one line per run to a CSV file and skips runs that are already there.
 
     python benchmarks/geometry_pays.py --csv geometry.csv
     python benchmarks/geometry_pays.py --csv geometry.csv --table       # print what is there

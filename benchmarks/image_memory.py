@@ -1,9 +1,10 @@
 """Memory that colour images add to the process: fit, transform, inverse_transform.
 
-Each figure comes from a process of its own: the rise of its peak resident memory over what it held
-with the images (or the latent points) in memory. Convolutional networks on random 8-bit images;
-fit runs one epoch, and scoring takes 200 images. ``--dataset`` reads the images from a torch
-``Dataset`` that makes each when it is asked for, so that no data are in memory at all.
+Each figure comes from a separate process. It is the increase of the peak resident memory over the
+memory in use once the images (or the latent points) are loaded. Convolutional networks run on
+random 8-bit images. Fitting runs one epoch, and scoring uses 200 images. With ``--dataset``, the
+images come from a torch ``Dataset`` that makes each image on request, so no data are kept in
+memory.
 
     python benchmarks/image_memory.py [--rows 2000] [--side 64] [--likelihood NAME] [--dataset]
 """

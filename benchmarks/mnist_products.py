@@ -2,9 +2,9 @@
 
 Dynamic binarisation of training and test images, MLP 256-128, batch 128, Adam 1e-3, thirty epochs.
 Models start at random, with a KL warm-up over five epochs. Those marked ``pca`` start at
-principal components, without one; P is the sphere with the projected normal posterior. Writes one
-line a run to a CSV file and skips runs that are already there, so that it can be stopped and
-started again.
+principal components, without a warm-up. P is the sphere with the projected normal posterior. The
+script writes one line per run to a CSV file and skips runs that are already there, so it can be
+interrupted and resumed.
 
     python benchmarks/mnist_products.py --folder FOLDER_WITH_IDX_FILES --csv results.csv
     python benchmarks/mnist_products.py --csv results.csv --table       # print what is there

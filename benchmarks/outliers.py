@@ -1,11 +1,12 @@
-r"""Outliers by likelihood beside IsolationForest and LocalOutlierFactor, with default parameters.
+r"""Outlier detection by likelihood, compared with IsolationForest and LocalOutlierFactor.
 
-A detector is fitted to half of the rows of one class, and tells the other half from the rows of the
-other classes: AUROC, higher is better. Each class of digits and of wine has its turn; of breast
-cancer, benign tumours are the class that is known. Columns are standardised by the training rows,
-pixels are divided by 16. ``alarms`` is the share of the other half that `predict` calls outliers
-with the default ``contamination="auto"``, and ``tenth`` the share with ``contamination=0.1``. The
-file of results lets a run be stopped and gone on with.
+All detectors have default parameters. A detector is fitted to half of the rows of one class, and
+has to distinguish the other half from the rows of the other classes. The score is the AUROC, so
+higher is better. Each class of digits and of wine is used in turn. For breast cancer, the known
+class is benign tumours. Columns are standardised by the training rows, and pixels are divided by
+16. ``alarms`` is the share of the other half that `predict` calls outliers
+with the default ``contamination="auto"``, and ``tenth`` the share with ``contamination=0.1``. With
+the file of results, a run can be interrupted and resumed.
 
     python benchmarks/outliers.py --seeds 5
     python benchmarks/outliers.py --table       # what is in the file

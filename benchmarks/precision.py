@@ -1,14 +1,15 @@
-"""Training in bfloat16: time of an epoch as a ratio, and what it does to the test ELBO of MNIST.
+"""Training in bfloat16: relative time of an epoch, and effect on the test ELBO of MNIST.
 
-Without options: the time of an epoch, with the hand-written float32 loop of ``epoch_time.py`` as
-unit. The loop has the same layers, in the plainest torch code. Models and loop take turns on one
-thread, in an order that rotates. The epochs alone are timed, without what ``fit`` does before and
-after. A figure is the median over rounds of the ratio within a round, with its quartiles. Batch
-128. Either 784 grey inputs with layers 256-128, or sparse bits (2048 columns, 2 per cent of them 1)
-with a layer of 512, which the loop reads from a dense tensor.
+Without options, the script measures the time of an epoch in units of the hand-written float32 loop
+of ``epoch_time.py``. This loop has the same layers, in the plainest torch code. The models and the
+loop take turns on one thread, in an order that rotates. Only the epochs are timed, without the work
+of ``fit`` before and after them. A figure is the median over rounds of the ratio within a round,
+with its quartiles. Batches have 128 rows. The data are either 784 grey inputs with layers 256-128,
+or sparse bits (2048 columns, 2 per cent of them 1) with a layer of 512. The loop reads the sparse
+bits from a dense tensor.
 
-With ``--elbo`` every geometry is trained on MNIST (``binarize="dynamic"``) in either precision. The
-test ELBO of each run is a line of a CSV file; runs that are there are skipped.
+With ``--elbo``, every geometry is trained on MNIST (``binarize="dynamic"``) in both precisions. The
+test ELBO of each run is a line of a CSV file. Runs that are already there are skipped.
 
     python benchmarks/precision.py [--rounds 15] [--rows 12800] [--dims 10 40] [--dynamic]
     python benchmarks/precision.py --elbo [--folder FOLDER_WITH_IDX_FILES] [--csv precision.csv]

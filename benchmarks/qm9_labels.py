@@ -1,13 +1,14 @@
-"""How far labels go: error of a property against the number of labelled molecules, on QM9.
+"""Value of labels: error of a property against the number of labelled molecules, on QM9.
 
-Encoders see counts of fragments (Morgan, radius 2, 1024 wide) of all molecules but 2000 test
-molecules, without labels, and make 32 numbers of each. Ridge regression, histogram gradient
-boosting and ten neighbours by geodesic distance then see the first 100, 1000, 10000 and 100000
-labelled molecules. Trees split along axes: boosting reads independent axes (FastICA of the same
-width), but those of the supervised model as they are, since labels gave it axes. That model is
-fitted anew for each number of labels and has these labels for as many molecules and none for the
-others. Energies are in eV. Errors on 2000 other molecules, the validation rows, choose a
-regressor for the figure. Rows that are in the CSV file are skipped.
+Encoders see the counts of fragments (Morgan, radius 2, 1024 wide) of all molecules but 2000 test
+molecules, without labels, and encode each molecule in 32 numbers. Ridge regression, histogram
+gradient boosting and ten neighbours by geodesic distance are then fitted to the first 100, 1000,
+10000 and 100000 labelled molecules. Trees split along axes, so boosting reads independent axes
+(FastICA of the same width). The codes of the supervised model are used unchanged, because labels
+have determined its axes. That model is fitted again for each number of labels, and sees labels of
+only this number of molecules. Energies are in eV. The regressor for the figure is chosen by the
+errors on 2000 other molecules, the validation rows. Rows that are already in the CSV file are
+skipped.
 
     python benchmarks/qm9_labels.py --data-home FOLDER --csv qm9_labels.csv
     python benchmarks/qm9_labels.py --csv qm9_labels.csv --table --figure qm9_labels.png

@@ -1,9 +1,9 @@
-"""A search over curvature and dimension in front of a regression, as `GridSearchCV` does it.
+"""A search over curvature and dimension with `GridSearchCV`, for a regression on the codes.
 
-Fingerprints (counts, Morgan, radius 2, 1024 wide) are made once; the pipeline is a space of any
-constant curvature with Riemannian normals, one family for every K, and ridge regression. The score
-is the mean absolute error of a property of QM9 over folds. One sweep goes through hyperbolic, flat
-and spherical spaces.
+Fingerprints (counts, Morgan, radius 2, 1024 wide) are computed once. The pipeline consists of a
+model with a space of any constant curvature and Riemannian normals, which are one family for every
+K, and of ridge regression. The score is the mean absolute error of a property of QM9 over folds.
+One sweep covers hyperbolic, flat and spherical spaces.
 
     python benchmarks/qm9_search.py --data-home FOLDER [--target gap] [--n-jobs 2]
 """

@@ -1,10 +1,10 @@
-"""Codes that labels have shaped, of few molecules, all labelled: what `supervised_weight` does.
+"""Effect of `supervised_weight` on the codes of few molecules, all of them labelled.
 
-A model of 32 numbers sees the labelled molecules and nothing else, either their fingerprints'
-counts or the molecules themselves. Ridge regression and histogram gradient boosting read the code
-of the same molecules and predict the property of 2000 others. The baseline is boosting on the
-counts. Root mean squared errors; the gap is in eV, alpha in a0^3. Rows that are in the CSV file are
-skipped.
+A model with 32 latent dimensions sees only the labelled molecules, either as fingerprint counts or
+as the molecules themselves. Ridge regression and histogram gradient boosting are fitted to the
+codes of the same molecules and predict the property of 2000 others. The baseline is boosting on the
+counts. Errors are root mean squared errors. The gap is in eV, alpha in a0^3. Rows that are already
+in the CSV file are skipped.
 
     python benchmarks/qm9_supervised.py --data-home FOLDER --csv qm9_supervised.csv
     python benchmarks/qm9_supervised.py --csv qm9_supervised.csv --table

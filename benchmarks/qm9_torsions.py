@@ -1,11 +1,11 @@
 """Three latent geometries on the torsion angles of QM9 molecules, under von Mises likelihoods.
 
-One ETKDG conformer a molecule, one torsion for every bond with heavy neighbours on both ends,
-padded with NaN; MLP 256-128, batch 128, Adam 1e-3, KL warm-up over five epochs. Bounds are of the
-angles of held-out molecules, in nats a molecule. The baselines know each column alone: uniform
-angles, one von Mises law, and a histogram of 72 bins, all fitted to the same training molecules.
-Writes one line a run to a CSV file and skips runs that are already there, so that it can be stopped
-and started again.
+One ETKDG conformer per molecule, one torsion for every bond with heavy neighbours on both ends,
+padded with NaN; MLP 256-128, batch 128, Adam 1e-3, KL warm-up over five epochs. Bounds are for
+the angles of held-out molecules, in nats per molecule. The baselines model each column separately:
+uniform angles, one von Mises law, and a histogram of 72 bins, all fitted to the same training
+molecules. The script writes one line per run to a CSV file and skips runs that are already there,
+so it can be interrupted and resumed.
 
     python benchmarks/qm9_torsions.py --folder FOLDER_WITH_QM9 --csv results.csv
     python benchmarks/qm9_torsions.py --csv results.csv --table       # print what is there

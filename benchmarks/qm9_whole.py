@@ -1,7 +1,8 @@
-"""All of QM9 from SMILES to embedding: seconds of each stage, and the process's peak memory.
+"""All of QM9, from SMILES to embedding: seconds for each stage, and peak memory of the process.
 
-130831 molecules, Morgan fingerprints of 2048 bits (sparse), ten epochs at 32 dimensions, embedding
-of all rows, and of the first thousand once fitted.
+The stages are Morgan fingerprints of 2048 bits (sparse) for 130831 molecules, ten epochs at 32
+dimensions, the embedding of all rows, and the embedding of the first thousand with the fitted
+model.
 
     python benchmarks/qm9_whole.py --data-home FOLDER [--threads 2]
 """

@@ -1,10 +1,11 @@
-"""Thirty-two numbers for a molecule: codes of QM9 against TruncatedSVD, by a regression's error.
+"""Thirty-two numbers for a molecule: codes of QM9 against TruncatedSVD, by regression error.
 
-Encoders see the Morgan fingerprint (radius 2, 1024 wide) of all molecules but 2000 test molecules,
-those of graphs the molecules themselves; histogram gradient boosting sees the code of 10000
-labelled ones. Settings are compared on 2000 validation molecules. Trees split along axes, and a
-latent space has none of its own: each code is used as it is and with independent axes (FastICA of
-the same width), TruncatedSVD's too. Rows that are in the CSV file are skipped.
+Encoders see the Morgan fingerprint (radius 2, 1024 wide) of all molecules but 2000 test molecules.
+Graph encoders see the molecules themselves. Histogram gradient boosting sees the codes of 10000
+labelled molecules. Settings are compared on 2000 validation molecules. Trees split along axes, but
+a latent space has no preferred axes. So each code, including that of TruncatedSVD, is used both
+unchanged and with independent axes (FastICA of the same width). Rows that are already in the CSV
+file are skipped.
 
     python benchmarks/qm9_width.py --data-home FOLDER --csv qm9_width.csv
     python benchmarks/qm9_width.py --csv qm9_width.csv --table

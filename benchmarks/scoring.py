@@ -2,9 +2,10 @@
 
 This checkout fits a model of each geometry and saves it: 10 dimensions, layers 256-128, a Bernoulli
 likelihood. Processes of both versions load the files and score the same test images in turn, in one
-interleaved run, one thread each. The figure is the ratio of their times, below 1 where this
-checkout is faster: the median over rounds, with the smallest and largest. With ``--floor`` a
-process of this checkout only decodes as many draws, which is what scoring cannot save.
+interleaved run with one thread each. The figure is the ratio of their times, as the median over
+rounds, with the smallest and largest. It is below 1 if this checkout is faster. With ``--floor``, a
+process of this checkout only decodes the same number of draws, which is a lower bound on the time
+of scoring.
 
     python benchmarks/scoring.py --checkout ../other
     python benchmarks/scoring.py --floor

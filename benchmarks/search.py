@@ -1,14 +1,14 @@
 """`PackedGridSearchCV` against `GridSearchCV`: wall time of one search, and its scores.
 
-The digits, five curvatures of both signs, two dimensions and three folds: 30 fits, without the
-refit, scored by the bound of the log-likelihood. Models train for 60 epochs, which is what
-``max_epochs="auto"`` takes here; starts and scores, which no pack makes faster, count as well. Both
-searches have the same ``n_jobs``. They take turns, and the figure is the median over rounds of the
-ratio within a round. Processes are started before the first round.
+The search is over five curvatures of both signs, two dimensions and three folds of the digits. It
+has 30 fits, without the refit, scored by the bound on the log-likelihood. Models train for 60
+epochs, as ``max_epochs="auto"`` would choose here. The times include starts and scores, which
+packing does not accelerate. Both searches have the same ``n_jobs``. They take turns, and the figure
+is the median over rounds of the ratio within a round. Processes are started before the first round.
 
-With ``--checkout`` the plain search runs with another version of the package, in a process of its
-own that waits while the other one works. With ``--same`` it compares whole searches over seeds
-instead: the largest difference of the mean score of a candidate, and the choices.
+With ``--checkout``, the plain search uses another version of the package, in a separate process
+that waits while the other one works. With ``--same``, the script instead compares whole searches
+over seeds: the largest difference in the mean score of a candidate, and the choices.
 
     OMP_NUM_THREADS=1 python benchmarks/search.py [--rounds 3] [--jobs 2] [--epochs 60]
         [--layers 64-64 256-128] [--batches 32 128] [--checkout ../other] [--same --seeds 3]

@@ -1,12 +1,13 @@
-"""Cost of a training step of a small table, against a bare torch loop and another checkout.
+"""Cost of a training step on a small table, against a bare torch loop and another checkout.
 
-64 inputs, layers 256-128, batches of 32 rows, 5 dimensions, one thread. There most of a step goes
-into launching operations and not into arithmetic. The bare loop has the same layers and likelihood,
+64 inputs, layers 256-128, batches of 32 rows, 5 dimensions, one thread. In this
+setting, most of the time of a step is spent on launching operations, not on arithmetic. The bare
+loop has the same layers and likelihood,
 torch's fused Adam, and nothing else: no linear path from PCA, no history.
 
-Every version of the package trains in a process of its own, one epoch at a time, in turn with the
+Every version of the package trains in a separate process, one epoch at a time, in turn with the
 bare loop and with the others. A figure is the median over rounds of the ratio within a round, with
-the quartiles; below 1, this checkout is faster.
+the quartiles. It is below 1 if this checkout is faster.
 
     python benchmarks/small_fits.py
     python benchmarks/small_fits.py --checkout ../other

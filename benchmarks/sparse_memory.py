@@ -1,8 +1,9 @@
 """Memory that fitting a large sparse matrix adds to the process.
 
-A random CSR matrix of 150000 x 2048 bits with about 45 ones a row (the shape of a set of molecular
-fingerprints; 1.2 GB as dense float32) is fitted for one epoch and transformed. The figure is the
-rise of the process's peak resident memory over what it held with the matrix in memory.
+A random CSR matrix of 150000 x 2048 bits with about 45 ones per row (the shape of a set of
+molecular fingerprints; 1.2 GB as dense float32) is fitted for one epoch and transformed. The figure
+is the increase of the peak resident memory of the process over the memory in use once the matrix is
+loaded.
 
     python benchmarks/sparse_memory.py [--rows 150000]
 """

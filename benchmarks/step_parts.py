@@ -1,10 +1,10 @@
 """Where the time of a training step goes, in microseconds.
 
-The Gaussian, spherical and hyperbolic models at their defaults but for layers, batch size and
-likelihood, one thread. The parts are those of the training loop: batches (their rows, pixels and
-noise of an epoch), the forward pass with the loss, the backward pass, and the optimiser. Beside
-them stand the bare products: the matrix products of the same networks, forward and backward, and
-nothing else.
+The Gaussian, spherical and hyperbolic models have default parameters except for layers, batch size
+and likelihood, and run on one thread. The parts are those of the training loop: batches (the rows,
+pixels and noise of an epoch), the forward pass with the loss, the backward pass, and the optimiser.
+For comparison, the script also times the bare matrix products of the same networks, forward and
+backward.
 
     python benchmarks/step_parts.py [--epochs 7]
 """

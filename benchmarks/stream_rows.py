@@ -1,9 +1,10 @@
-"""Rows per second and memory of a stream of sparse rows, beside the same rows in memory.
+"""Rows per second and memory for a stream of sparse rows, compared with the same rows in memory.
 
-Rows of 2048 bits with about 40 ones each, made by a generator behind a DataLoader. The ratio is
-that of rows per second in one epoch: the stream's, whose batches are made beforehand and so cost
-no time, over those of the fit on one matrix, in turns. Then the stream of all rows is fitted in
-one pass, batches made on the way, and the rise of the process's peak resident memory is printed.
+Rows have 2048 bits with about 40 ones each, and come from a generator behind a DataLoader. The
+ratio is that of rows per second in one epoch, for the stream over the fit on one matrix, which take
+turns. The batches of the stream are made beforehand, so making them takes no time. Then the stream
+of all rows is fitted in one pass, with batches made on the way, and the script prints the increase
+of the peak resident memory of the process.
 
     python benchmarks/stream_rows.py [--rows 10000000] [--compare 100000] [--rounds 3]
 """
