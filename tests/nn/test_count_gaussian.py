@@ -109,3 +109,15 @@ def test_what_was_observed_has_the_marginal_density():
         np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-6)
     whole = likelihood.log_prob(outputs, rows)
     torch.testing.assert_close(observed_log_prob(likelihood, outputs, rows), whole)
+
+
+def test_a_large_gain_loses_no_digits_when_nothing_is_missing():
+    p = 2048
+    likelihood = CountGaussianLikelihood(p)
+    likelihood.gain.fill_(math.sqrt(1 + p))
+    rng = torch.Generator().manual_seed(0)
+    # As in scores: numbers in float64, a gain in float32.
+    outputs = torch.zeros(20, p, dtype=torch.float64)
+    x = 0.3 * torch.randn(20, p, dtype=torch.float64, generator=rng)
+    found = observed_log_prob(likelihood, outputs, x)
+    torch.testing.assert_close(found, likelihood.log_prob(outputs, x), rtol=0, atol=1e-9)

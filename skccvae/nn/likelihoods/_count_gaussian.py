@@ -94,23 +94,27 @@ class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"
 
     def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         residual = x - outputs
-        scale = self.scale()[0]
+        scale, gain = self.scale()[0].to(residual.dtype), self.gain.to(residual.dtype)
         total = residual.sum(-1).square() / self.n_features
-        square = residual.square().sum(-1) + (self.gain.square() - 1) * total
+        square = residual.square().sum(-1) + (gain.square() - 1) * total
         constant = self.n_features * (scale.log() + HALF_LOG_TWO_PI) - self.log_jacobian
-        return self.gain.log() - constant - 0.5 * square / scale.square()
+        return gain.log() - constant - 0.5 * square / scale.square()
 
     def observed_log_prob(self, outputs: Tensor, x: Tensor, missing: Tensor) -> Tensor:
         # The covariance of k observed columns is s^2 (I - a u u^T) with the entries of u that they
         # have, a = 1 - 1/g^2 and |u|^2 = k/p. So its determinant has the factor 1 - a k/p, and its
-        # inverse is (I + a/(1 - a k/p) u u^T) / s^2.
-        p, scale, a = self.n_features, self.scale()[0], 1 - self.gain.square().reciprocal()
+        # inverse is (I + a/(1 - a k/p) u u^T) / s^2. Written with p - k, nothing cancels where few
+        # values are missing and the factor is as small as 1/g^2.
         residual = (x - outputs).masked_fill(missing, 0.0)
-        n_seen = (~missing).sum(-1).to(residual.dtype)
-        rest = 1 - a * n_seen / p
-        square = residual.square().sum(-1) + a / rest * residual.sum(-1).square() / p
-        constant = n_seen * (scale.log() + HALF_LOG_TWO_PI - self.log_jacobian / p)
-        return -constant - 0.5 * rest.log() - 0.5 * square / scale.square()
+        p, dtype = self.n_features, residual.dtype
+        scale, square_gain = self.scale()[0].to(dtype), self.gain.to(dtype).square()
+        n_missing = missing.sum(-1).to(dtype)
+        n_seen = p - n_missing
+        factor = (n_missing + n_seen / square_gain) / p
+        of_total = (1 - 1 / square_gain) / factor * residual.sum(-1).square() / p
+        square = residual.square().sum(-1) + of_total
+        constant = n_seen * (scale.log() + HALF_LOG_TWO_PI - self.log_jacobian.to(dtype) / p)
+        return -constant - 0.5 * factor.log() - 0.5 * square / scale.square()
 
     def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
         missing = x.isnan()
