@@ -121,3 +121,24 @@ def test_a_large_gain_loses_no_digits_when_nothing_is_missing():
     x = 0.3 * torch.randn(20, p, dtype=torch.float64, generator=rng)
     found = observed_log_prob(likelihood, outputs, x)
     torch.testing.assert_close(found, likelihood.log_prob(outputs, x), rtol=0, atol=1e-9)
+
+
+def test_missing_counts_depend_on_the_observed_total():
+    x = torch.from_numpy(np.random.default_rng(4).poisson(0.7, (300, 6))).float()
+    likelihood = CountGaussianLikelihood(6).double()
+    likelihood.learn_units(x)
+    gain, sigma = float(likelihood.gain), float(likelihood.scale()[0].detach())
+    covariance = sigma**2 * (np.eye(6) - (1 - gain**-2) / 6)
+    means, row = torch.randn(6, dtype=torch.float64), x[:1].double()
+    seen = np.array([True, True, False, True, False, True])
+    holes = row.masked_fill(torch.from_numpy(~seen), torch.nan)
+    slope = covariance[np.ix_(~seen, seen)] @ np.linalg.inv(covariance[np.ix_(seen, seen)])
+    expected = means[~seen].numpy() + slope @ (row[0] - means)[seen].numpy()
+    found = likelihood.given_observed(means[None], holes)[0][~seen]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+    # Draws have the conditional covariance, 200 000 of them to about a per cent.
+    torch.manual_seed(0)
+    draws = likelihood.distribution(means.expand(200_000, 1, 6)).sample()
+    spread = np.cov(likelihood.given_observed(draws, holes)[:, 0][:, ~seen].numpy().T)
+    rest = covariance[np.ix_(~seen, ~seen)] - slope @ covariance[np.ix_(seen, ~seen)]
+    np.testing.assert_allclose(spread, rest, atol=0.02 * sigma**2)

@@ -314,6 +314,26 @@ class Likelihood(nn.Module):
         """
         return self.log_prob_terms(outputs, x).masked_fill(missing, 0.0).sum(-1)
 
+    def given_observed(self, rows: Tensor, x: Tensor) -> Tensor:
+        """Means or draws of rows, given the latent point, conditioned on what was observed.
+
+        By default nothing changes: columns are independent given the latent point. A class in which
+        they are not must override it, if it is to fill in missing values.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (..., n, p)
+            Means of p(x | z), or draws from it, in model units.
+        x : Tensor of shape (n, p)
+            The observed values in model units, NaN where a value is missing.
+
+        Returns
+        -------
+        Tensor of shape (..., n, p)
+            Only the entries at missing values are used.
+        """
+        return rows
+
     def total_log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Sum of `log_prob` over all rows, a scalar for a training step."""
         return self.log_prob(outputs, x).sum()

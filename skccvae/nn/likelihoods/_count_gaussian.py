@@ -107,14 +107,27 @@ class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"
         # values are missing and the factor is as small as 1/g^2.
         residual = (x - outputs).masked_fill(missing, 0.0)
         p, dtype = self.n_features, residual.dtype
-        scale, square_gain = self.scale()[0].to(dtype), self.gain.to(dtype).square()
-        n_missing = missing.sum(-1).to(dtype)
-        n_seen = p - n_missing
-        factor = (n_missing + n_seen / square_gain) / p
-        of_total = (1 - 1 / square_gain) / factor * residual.sum(-1).square() / p
+        scale, n_seen = self.scale()[0].to(dtype), (~missing).sum(-1).to(dtype)
+        factor, ratio = self._of_observed(missing, dtype)
+        of_total = ratio * residual.sum(-1).square() / p
         square = residual.square().sum(-1) + of_total
         constant = n_seen * (scale.log() + HALF_LOG_TWO_PI - self.log_jacobian.to(dtype) / p)
         return -constant - 0.5 * factor.log() - 0.5 * square / scale.square()
+
+    def _of_observed(self, missing: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """1 - a k/p and a / (1 - a k/p), for k observed columns."""
+        p, square_gain = self.n_features, self.gain.to(dtype).square()
+        n_missing = missing.sum(-1).to(dtype)
+        factor = (n_missing + (p - n_missing) / square_gain) / p
+        return factor, (1 - 1 / square_gain) / factor
+
+    def given_observed(self, rows: Tensor, x: Tensor) -> Tensor:
+        # The covariance of a missing and the observed columns times the inverse of that of the
+        # observed ones is -a/(1 - a k/p) u u^T. For a draw this is Matheron's rule.
+        missing = x.isnan()
+        _, ratio = self._of_observed(missing, rows.dtype)
+        total = (x - rows).masked_fill(missing, 0.0).sum(-1, keepdim=True)
+        return rows - ratio.unsqueeze(-1) * total / self.n_features
 
     def start_noise(self, outputs: Tensor, x: Tensor, share: float) -> None:
         missing = x.isnan()
