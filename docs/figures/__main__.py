@@ -1,7 +1,7 @@
 """Draw the figures: ``python -m figures [--data FOLDER] [--only STEM ...]``.
 
-Run in docs/. Those of the tutorials, the guide and the examples on larger data go to
-docs/_static/figures; the notebook, with its outputs, to docs/notebooks.
+Run it in docs/. The figures of the tutorials, the guide and the examples on larger data go to
+docs/_static/figures. The notebook goes to docs/notebooks, together with its outputs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TARGET = Path(__file__).resolve().parents[1] / "_static" / "figures"
 
 
 def all_figures() -> dict[str, Callable[..., Figure]]:
-    """Functions that draw, by the stem of their file, from every module of the package."""
+    """Drawing functions of every module of the package, by the stem of their file."""
     found: dict[str, Callable[..., Figure]] = {}
     for module in pkgutil.iter_modules(figures.__path__):
         if not module.name.startswith("_"):
@@ -47,11 +47,11 @@ def mnist(folder: str | None) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
     parser.add_argument(
-        "--data", help="folder of MNIST and QM9; otherwise where their fetchers find them"
+        "--data", help="folder of MNIST and QM9 (default: where their fetchers find them)"
     )
     parser.add_argument("--only", nargs="+", metavar="STEM", help="these only")
     options = parser.parse_args()
-    torch.set_num_threads(1)  # sums in the same order on every machine
+    torch.set_num_threads(1)  # one thread, so that sums have the same order on every machine
     chosen = all_figures()
     asked = set(options.only or {*chosen, notebook.STEM})
     unknown = sorted(asked - {*chosen, notebook.STEM})

@@ -24,7 +24,7 @@ class Camera(NamedTuple):
     azimuth: float = 25.0
 
     def __call__(self, points: Any) -> tuple[Array, Array]:
-        """Positions (..., 2) on the page and depths (...), larger ones nearer to the reader."""
+        """Positions (..., 2) on the page and depths (...), which increase towards the reader."""
         x = np.asarray(points, dtype=float)
         e, a = np.radians(self.elevation), np.radians(self.azimuth)
         ahead = np.cos(a) * x[..., 1] + np.sin(a) * x[..., 2]
@@ -33,7 +33,7 @@ class Camera(NamedTuple):
         return np.stack([right, up], -1), np.cos(e) * ahead + np.sin(e) * x[..., 0]
 
     def line(self, ax: Any, points: Any, *, both: bool = False, **kwargs: Any) -> None:
-        """Curve on the unit sphere, faint where it runs behind; all of it in front if `both`."""
+        """Curve on the unit sphere, faint on the far side unless `both` is true."""
         page, depth = self(points)
         hidden = (depth < 0) & (not both)
         front = np.where(hidden[:, None], np.nan, page)
@@ -43,7 +43,7 @@ class Camera(NamedTuple):
         ax.plot(*back.T, **faint)
 
     def dots(self, ax: Any, points: Any, *, both: bool = False, **kwargs: Any) -> None:
-        """Points on the unit sphere, faint where they lie behind; none faint if `both`."""
+        """Points on the unit sphere, faint on the far side unless `both` is true."""
         page, depth = self(np.atleast_2d(points))
         front = (depth >= 0) | both
         kwargs = {"linewidths": 0, "zorder": 3} | kwargs
@@ -57,7 +57,7 @@ class Camera(NamedTuple):
         ax.annotate("", page[1], page[0], arrowprops=style, zorder=4)
 
     def text(self, ax: Any, at: Any, text: str, shift: tuple[float, float], **kwargs: Any) -> None:
-        """Text beside a point; `shift` is in points of the page."""
+        """Text beside a point, shifted by `shift` in typographic points."""
         (page, _) = self(np.asarray(at))
         kwargs = {"textcoords": "offset points", "fontsize": 11} | kwargs
         ax.annotate(text, page, shift, zorder=5, **kwargs)

@@ -1,4 +1,4 @@
-"""Sizes, colours and the way to save that all figures share."""
+"""Sizes, colours and the saving function that all figures share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")  # before pyplot: figures are files, on machines without a screen as well
+matplotlib.use("Agg")  # before pyplot, so that figures can be written on machines without a screen
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -29,15 +29,15 @@ __all__ = [
     "save",
 ]
 
-#: Okabe and Ito's colours, which colour-blind readers can tell apart. In a figure of geometries the
-#: plane is blue, the sphere orange and the hyperbolic space green.
+#: Okabe and Ito's colours, which colour-blind readers can tell apart. In a figure of several
+#: geometries, the plane is blue, the sphere orange and hyperbolic space green.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666"
-#: One colour for each of ten classes, those of `skccvae.plotting`.
+#: One colour for each of ten classes, as in `skccvae.plotting`.
 CLASSES = COLOURS
 
-WIDTH = 9.0  # inches; with DPI as wide as the text of a page
+WIDTH = 9.0  # inches; at this DPI, as wide as the text of a page
 DPI = 110
-LARGEST = 250_000  # bytes of an image
+LARGEST = 250_000  # bytes per image
 
 _RC = {
     "font.size": 10,
@@ -51,10 +51,10 @@ _RC = {
 
 
 def new(n_rows: int = 1, n_columns: int = 1, *, height: float = 3.4, **kwargs: Any) -> Any:
-    """Figure of the page's width and its array of axes, always of shape (n_rows, n_columns).
+    """Figure as wide as the page, and its array of axes, always of shape (n_rows, n_columns).
 
-    `height` is in inches, and other arguments are those of ``plt.subplots``. The figure is not
-    among pyplot's own, so that nobody has to close it.
+    `height` is in inches, and other arguments are passed to ``plt.subplots``. The figure is not
+    registered in pyplot, so it need not be closed.
     """
     with plt.rc_context(_RC):
         figure, axes = plt.subplots(
@@ -65,7 +65,7 @@ def new(n_rows: int = 1, n_columns: int = 1, *, height: float = 3.4, **kwargs: A
 
 
 def legend(ax: Any, *args: Any, **kwargs: Any) -> Any:
-    """Legend of an axes without a frame, in small print."""
+    """Legend of an axes, without a frame and in small print."""
     return ax.legend(*args, **{"frameon": False, "fontsize": 9} | kwargs)
 
 
@@ -85,8 +85,8 @@ def save(figure: Figure, path: Path) -> int:
     n_bytes = len(packed.getvalue())
     if n_bytes > LARGEST:
         raise ValueError(
-            f"{path.name} would have {n_bytes} bytes, more than the {LARGEST} of an image in the "
-            "documentation. Draw fewer points, or a smaller figure."
+            f"{path.name} would have {n_bytes} bytes, but an image in the documentation may have "
+            f"at most {LARGEST}. Draw fewer points, or a smaller figure."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(packed.getvalue())

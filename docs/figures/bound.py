@@ -1,4 +1,4 @@
-"""Tutorial a, on one latent number: posterior, bound and the gradient of a draw."""
+"""Tutorial a, one latent number: the posterior, the bound and the gradient of a draw."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FIGURES", "Toy", "bound", "gradients", "toy"]
 
 Array = NDArray[np.float64]
 
-#: The decoder of the toy: the mean of x at z. Bent, so that the posterior is no normal.
+#: The decoder of the toy model: the mean of x at z. It is curved, so the posterior is not normal.
 OBSERVED, NOISE = 1.2, 0.35
 
 
@@ -27,7 +27,7 @@ def decoder(z: Array) -> Array:
 
 
 class Toy(NamedTuple):
-    """Laws of the toy on a grid of z, and log p(x)."""
+    """Distributions of the toy model on a grid of z, and log p(x)."""
 
     z: Array
     prior: Array
@@ -43,8 +43,8 @@ def _log_normal(x: Array, mean: Array | float, scale: float) -> Array:
 def toy(x: float = OBSERVED) -> Toy:
     """Prior, likelihood and posterior of one latent number, given the observed number x.
 
-    One number z has a grid, so that the integral over z, which is out of reach in many dimensions,
-    is a sum here.
+    With a single number z, a grid is possible. So the integral over z, which is intractable in many
+    dimensions, is a sum here.
     """
     z = np.linspace(-8, 8, 16001)
     prior = np.exp(_log_normal(z, 0.0, 1.0))
@@ -54,7 +54,7 @@ def toy(x: float = OBSERVED) -> Toy:
 
 
 def bound(mean: float, scale: float, x: float = OBSERVED) -> dict[str, float]:
-    """ELBO of q = N(mean, scale^2) in the toy, its two terms, and KL(q, posterior) for itself."""
+    """ELBO of q = N(mean, scale^2) in the toy model, its two terms, and KL(q, posterior)."""
     z, _, likelihood, posterior, log_evidence = toy(x)
     log_q = _log_normal(z, mean, scale)
     q = np.exp(log_q)
@@ -86,12 +86,12 @@ def best_normal(x: float = OBSERVED) -> tuple[float, float]:
 def gradients(
     dim: int = 1, n_draws: int = 20000, mean: float = 0.8, scale: float = 0.5, seed: int = 0
 ) -> dict[str, Any]:
-    r"""Two estimates, for each draw, of d/d mean of E_q[log p(x | z)] in the toy.
+    r"""For each draw, two estimates of d/d mean of E_q[log p(x | z)] in the toy model.
 
-    With `dim` latent numbers the log-likelihood is the sum of as many toys; the derivative is that
-    in the mean of the first. ``score`` is :math:`\log p(x \mid z)\, \partial \log q(z) / \partial
-    \mu`, and ``pathwise`` the derivative of :math:`\log p(x \mid \mu + \sigma \epsilon)`.
-    ``exact`` is by quadrature.
+    With `dim` latent numbers, the log-likelihood is the sum of as many toy models. The derivative
+    is that in the first mean. ``score`` is :math:`\log p(x \mid z)\, \partial \log q(z) / \partial
+    \mu`, and ``pathwise`` is the derivative of :math:`\log p(x \mid \mu + \sigma \epsilon)`.
+    ``exact`` is computed by quadrature.
     """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(n_draws, dim, dtype=torch.float64, generator=generator)
@@ -110,7 +110,7 @@ def gradients(
 
 
 def draw_posterior() -> Figure:
-    """Prior times likelihood is the posterior, up to a factor; the normal that fits it best."""
+    """The posterior as the product of prior and likelihood, and the normal that fits it best."""
     z, prior, likelihood, posterior, _ = toy()
     mean, scale = best_normal()
     figure, axes = new(1, 3, height=2.9)
@@ -131,7 +131,7 @@ def draw_posterior() -> Figure:
     ax.plot(z, posterior, color="black", label="posterior p(z | x)")
     q = np.exp(_log_normal(z, mean, scale))
     ax.plot(z, q, color=GREEN, label=f"best normal q:\nμ = {mean:.2f}, σ = {scale:.2f}")
-    ax.set(title="An approximation of it", xlabel="latent z", ylim=(0, 2.1))
+    ax.set(title="Its best normal approximation", xlabel="latent z", ylim=(0, 2.1))
     legend(ax, loc="upper left")
     for ax in axes[0]:
         ax.set_xlim(-3, 3)
@@ -139,7 +139,7 @@ def draw_posterior() -> Figure:
 
 
 def draw_bound() -> Figure:
-    """The ELBO as a function of q's mean and of its scale: log p(x) minus a KL, never above."""
+    """The ELBO as a function of q's mean and of its scale. It is log p(x) minus a KL divergence."""
     mean, scale = best_normal()
     figure, axes = new(1, 2, height=3.2)
     sweeps: list[tuple[str, Array, Callable[[float], dict[str, float]]]] = [
@@ -156,8 +156,8 @@ def draw_bound() -> Figure:
         ax.plot(values, [row["reconstruction"] for row in rows], color=ORANGE, linewidth=1.3)
         ax.plot(values, [-row["kl_prior"] for row in rows], color=BLUE, linewidth=1.3)
         ax.set(xlabel=name, ylim=(-4, 1.6))
-    axes[0, 0].set(title="The bound as q moves", ylabel="nats")
-    axes[0, 1].set_title("The bound as q widens")
+    axes[0, 0].set(title="The bound as the mean of q varies", ylabel="nats")
+    axes[0, 1].set_title("The bound as the scale of q varies")
     lines = axes[0, 0].lines
     names = ["log p(x)", "ELBO", "reconstruction term", "−KL(q, prior)"]
     legend(axes[0, 1], lines, names, loc="upper right", ncols=2)
@@ -168,7 +168,7 @@ def draw_bound() -> Figure:
 
 
 def draw_gradient(n_draws: int = 20000) -> Figure:
-    """A draw as a function of μ: the same noise, moved. And two estimates of one gradient."""
+    """A draw as a function of μ at fixed noise, and the spread of two gradient estimates."""
     figure, axes = new(1, 2, height=3.2, width_ratios=[1, 1.15])
     ax = axes[0, 0]
     noise = Normal(0.0, 1.0).icdf(torch.linspace(0.06, 0.94, 9)).numpy()
@@ -181,7 +181,7 @@ def draw_gradient(n_draws: int = 20000) -> Figure:
     for e in noise:
         arrow = {"arrowstyle": "->", "color": "0.6", "linewidth": 1}
         ax.annotate("", (1.4 + 0.5 * e, -0.94), (0.6 + 0.5 * e, -0.05), arrowprops=arrow)
-    ax.set(title="z = μ + σ ε: ε stays, z moves", xlabel="latent z", yticks=[])
+    ax.set(title="z = μ + σ ε: ε is fixed, z moves", xlabel="latent z", yticks=[])
     ax.spines["left"].set_visible(False)
     ax = axes[0, 1]
     dims = [1, 2, 5, 10, 20, 50]
@@ -192,8 +192,8 @@ def draw_gradient(n_draws: int = 20000) -> Figure:
     ]:
         ax.loglog(dims, [row[name].std() for row in found], "o-", color=colour, label=label)
     ax.axhline(found[0]["exact"], color="black", linestyle="--", linewidth=1.2)
-    ax.text(1, 0.8 * found[0]["exact"], f"the gradient itself: {found[0]['exact']:.2f}", va="top")
-    ax.set(title="Spread of two estimates of one gradient", xlabel="number of latent dimensions")
+    ax.text(1, 0.8 * found[0]["exact"], f"the exact gradient: {found[0]['exact']:.2f}", va="top")
+    ax.set(title="Spread of two gradient estimates", xlabel="number of latent dimensions")
     ax.set(ylabel="standard deviation of one draw", ylim=(1, 2000), xticks=dims)
     ax.set_xticks(dims, [str(dim) for dim in dims])
     ax.minorticks_off()

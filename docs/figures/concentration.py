@@ -1,4 +1,4 @@
-"""The price of a concentration: the divergence and its Bessel functions, and one scale for all."""
+"""The cost of concentration: the divergence, its Bessel functions, and a single scale."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def draw_divergence(*, n_curve: int = 200) -> Figure:
     axes[0, 0].set(yscale="log", ylim=(1e-6, 1e3), title="KL from the uniform law, nats")
     smallest = math.log(torch.finfo(torch.float32).tiny)
     axes[0, 1].axhspan(-400, smallest, color=GREY, alpha=0.25, lw=0)
-    axes[0, 1].annotate("float32 cannot hold $I_v$", (0.02, -170), fontsize=8.5)
+    axes[0, 1].annotate("beyond float32's range", (0.02, -170), fontsize=8.5)
     axes[0, 1].axhspan(-smallest, 400, color=GREY, alpha=0.25, lw=0)
     axes[0, 1].set(ylim=(-200, 200), title=r"$\log I_{m/2 - 1}(\kappa)$")
     axes[0, 2].set(ylim=(0, 1.1), title=r"mean cosine $A(\kappa)$")
@@ -77,7 +77,7 @@ def draw_divergence(*, n_curve: int = 200) -> Figure:
 
 
 class Prices(NamedTuple):
-    """What two laws pay to know the first n_used of d = m - 1 directions to a given precision.
+    """KL of two laws that fix the first n_used of d = m - 1 directions to a given precision.
 
     Spreads are in units of the spread 1 / sqrt(m) that the uniform law has in every coordinate.
     """
@@ -87,19 +87,19 @@ class Prices(NamedTuple):
     projected: float  # KL in nats
     projected_error: float  # its standard error
     gaussian: float  # KL of the Gaussian model with the same means and scales, an upper bound
-    spread_von_mises_fisher: Array  # of each coordinate, by draws
+    spread_von_mises_fisher: Array  # of each coordinate, estimated from draws
     spread_projected: Array
 
 
 def prices(
     n_used: int, *, m: int = 41, precision: float = 0.3, n_draws: int = 4000, seed: int = 0
 ) -> Prices:
-    """Compare a von Mises-Fisher law and a projected normal of the same spread where it matters.
+    """Compare a von Mises-Fisher law and a projected normal of equal spread in the used directions.
 
-    The projected normal has standard deviation `precision` in the used coordinates and one in the
-    others. Its means in the used ones are of size sqrt(1 - precision^2), so that the mean of |x|^2
-    is m as for the prior, and zero elsewhere. The concentration is the smallest that gives draws
-    with that spread in every coordinate orthogonal to the location.
+    The projected normal has standard deviation `precision` in the used coordinates and 1 in the
+    others. Its means have size sqrt(1 - precision^2) in the used coordinates, so that the mean of
+    |x|^2 is m as for the prior, and are 0 elsewhere. The concentration is the smallest at which
+    draws have that spread in every coordinate orthogonal to the location.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -113,7 +113,7 @@ def prices(
         gaussian = 0.5 * (loc**2 + scale**2 - 1 - 2 * scale.log()).sum()
 
         def spread(kappa: float) -> float:
-            """Across the location: sqrt(A / kappa) in units of 1 / sqrt(m)."""
+            """Spread orthogonal to the location: sqrt(A / kappa), in units of 1 / sqrt(m)."""
             k = torch.tensor(kappa, dtype=torch.float64)
             return math.sqrt(m * float(bessel_ratio(0.5 * m - 1, k)) / kappa)
 
@@ -135,7 +135,7 @@ def prices(
 
 
 def draw_one_scale(*, n_draws: int = 4000, seed: int = 0) -> Figure:
-    """A law with a scale per direction on the sphere, and what one scale costs at 40 dimensions."""
+    """A law on the sphere with a scale for each direction, and the cost of one scale for all 40."""
     figure, axes = new(1, 3, height=3.8, width_ratios=(1, 1.1, 1.1))
     camera = Camera(22, 25)
     globe(axes[0, 0], camera)
@@ -148,7 +148,7 @@ def draw_one_scale(*, n_draws: int = 4000, seed: int = 0) -> Figure:
         rounded = VonMisesFisher(mean / mean.norm(), 60.0).rsample((400,)).numpy()
     camera.dots(axes[0, 0], stretched, s=6, color=GREEN)
     camera.dots(axes[0, 0], rounded, s=6, color=ORANGE)
-    axes[0, 0].set_title("one scale, and one for each")
+    axes[0, 0].set_title("one scale, one per direction")
     used = np.array([2, 5, 10, 15, 20, 25, 30, 35, 40])
     found = [prices(int(k), n_draws=n_draws, seed=seed) for k in used]
     at_five = found[1]
@@ -160,13 +160,13 @@ def draw_one_scale(*, n_draws: int = 4000, seed: int = 0) -> Figure:
     ax.plot(index, at_five.spread_projected, "^", ms=4, color=GREEN, label="projected normal")
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.annotate("the prior", (30, 1.03), fontsize=8.5, color=GREY)
-    ax.set(xlabel="coordinate", ylim=(0, 1.3), title="spread / prior's, 5 are used")
+    ax.set(xlabel="coordinate", ylim=(0, 1.3), title="spread / prior's, 5 used")
     legend(ax, loc="center right")
     ax = axes[0, 2]
     ax.plot(used, [one.von_mises_fisher for one in found], "o-", color=ORANGE, ms=4)
     ax.plot(used, [one.projected for one in found], "^-", color=GREEN, ms=4)
     ax.plot(used, [one.gaussian for one in found], "--", color=BLUE, label="diagonal Gaussian")
-    ax.set(xlabel="directions that are used", title="KL, nats ($m = 41$)", ylim=(0, None))
+    ax.set(xlabel="number of used directions", title="KL, nats ($m = 41$)", ylim=(0, None))
     legend(ax, loc="lower right")
     return figure
 

@@ -37,7 +37,7 @@ class Cosines(NamedTuple):
 
 
 def mean_cosines(m: int, *, n_draws: int = 2000, seed: int = 0) -> list[Cosines]:
-    """Mean cosine of draws to their location, and its exact value, for three concentrations."""
+    """Mean cosine of the angle between draws and their location, and its exact value."""
     result = []
     loc = np.eye(m)[0]
     for kappa in CONCENTRATIONS:
@@ -70,7 +70,7 @@ def draw_samples(*, n_draws: int = 500, seed: int = 0) -> Figure:
         bare(ax, 1.5)
         ax.plot(np.cos(turn), np.sin(turn), color=GREY, lw=1.0)
         z = draws([0.8, 0.6], kappa, n_draws, seed)
-        reach = np.random.default_rng(seed).uniform(1.03, 1.28, n_draws)  # so that points show
+        reach = np.random.default_rng(seed).uniform(1.03, 1.28, n_draws)  # to show points
         ax.scatter(*(z * reach[:, None]).T, s=5, color=ORANGE, linewidths=0, alpha=0.6)
         ax.annotate("", (0.8, 0.6), (0, 0), arrowprops={"arrowstyle": "-|>", "lw": 1.8})
         ax.set_title(rf"circle, $m = 2$, $\kappa = {kappa:g}$")
@@ -116,14 +116,14 @@ def draw_decomposition() -> Figure:
 
 
 def mirror(points: Array, mu: Array) -> Array:
-    """Householder's reflection that takes e_1 = (1, 0, ..., 0) to mu, of the rows of `points`."""
+    """Rows of `points` under the Householder reflection that maps e_1 = (1, 0, ..., 0) to mu."""
     normal = np.eye(len(mu))[0] - mu
     normal = normal / np.linalg.norm(normal)
     return points - 2 * np.outer(points @ normal, normal)
 
 
 def turns(angle: float, *, n_steps: int = 360) -> float:
-    """How often the image of e_2 turns about mu while mu goes once round e_1, `angle` from it."""
+    """Number of turns of e_2's image about mu while mu circles once round e_1 at this angle."""
     longitude = np.linspace(0, 2 * np.pi, n_steps + 1)
     images = []
     for phi in longitude:
@@ -136,7 +136,7 @@ def turns(angle: float, *, n_steps: int = 360) -> float:
 
 
 def draw_householder(*, n_draws: int = 60, seed: int = 1) -> Figure:
-    """The reflection on the circle, and what it does where mu is near e_1."""
+    """The reflection on the circle, and its effect if mu is near e_1."""
     figure, axes = new(1, 2, height=4.0)
     ax = axes[0, 0]
     bare(ax, 1.35)
@@ -149,8 +149,8 @@ def draw_householder(*, n_draws: int = 60, seed: int = 1) -> Figure:
     ax.plot(*np.outer([-1.25, 1.25], along).T, "--", color=PURPLE, lw=1.6, label="mirror")
     for a, b in zip(start[:8], image[:8], strict=True):
         ax.plot(*np.stack([a, b]).T, color=GREY, lw=0.5)
-    ax.scatter(*start.T, s=14, color=BLUE, label="draws about $e_1$", zorder=3)
-    ax.scatter(*image.T, s=14, color=ORANGE, label=r"their images, about $\mu$", zorder=3)
+    ax.scatter(*start.T, s=14, color=BLUE, label="draws around $e_1$", zorder=3)
+    ax.scatter(*image.T, s=14, color=ORANGE, label=r"their images, around $\mu$", zorder=3)
     for tip, text in (([1.0, 0.0], "$e_1$"), (mu, r"$\mu$")):
         ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "lw": 1.6})
         ax.annotate(text, 1.14 * np.asarray(tip), ha="center", va="center", fontsize=11)
@@ -172,7 +172,7 @@ def draw_householder(*, n_draws: int = 60, seed: int = 1) -> Figure:
         ax.scatter(*foot, s=14, color=ORANGE, zorder=3)
     ax.scatter(0, 0, s=30, color="black")
     ax.annotate("$e_1$", (0.08, -0.02), va="center", fontsize=11)
-    ax.set_title(r"Image of $e_2$ as $\mu$ (orange) goes round $e_1$")
+    ax.set_title(r"Image of $e_2$ as $\mu$ (orange) circles $e_1$")
     return figure
 
 
@@ -184,23 +184,23 @@ class Quantiles(NamedTuple):
 
 
 def cosine_quantiles(scores: Array, kappa: float, m: int) -> Quantiles:
-    """Cosines and their derivatives from the package's draw, and the same by brute force."""
+    """Cosines and their derivatives from the package's draw, and the same by quadrature."""
     concentration = torch.full(scores.shape, kappa, dtype=torch.float64, requires_grad=True)
     loc = torch.zeros(m, dtype=torch.float64)
     loc[0] = 1
-    # Noise in the direction is orthogonal to loc, so that the first coordinate is the cosine.
+    # The noise in the direction is orthogonal to loc, so the first coordinate is the cosine.
     noise = torch.zeros(*scores.shape, m + 1, dtype=torch.float64)
     noise[..., 0], noise[..., 2] = torch.as_tensor(scores), 1
     w = VonMisesFisher(loc, concentration).rsample_from_noise(noise)[..., 0]
     (slope,) = torch.autograd.grad(w.sum(), concentration)
-    # A large score is a large angle, that is, a small cosine: the package counts from mu outwards.
+    # The package counts from mu outwards, so a large score is a large angle and a small cosine.
     cosine = w.detach().numpy()
     angle = np.arccos(cosine)
     nodes, weights = np.polynomial.legendre.leggauss(200)
     theta = 0.5 * angle[:, None] * (nodes + 1)
     mass = cosine_density(np.cos(theta), kappa, m) * np.sin(theta)
     beyond = 0.5 * angle * (mass @ weights)
-    # The derivative of log p in kappa is w - A. Beyond a cosine lies 1 - F, hence the sign.
+    # The derivative of log p in kappa is w - A. The mass above a cosine is 1 - F, hence the sign.
     mean = bessel_ratio(0.5 * m - 1, torch.tensor(kappa, dtype=torch.float64)).item()
     rate = 0.5 * angle * ((mass * (np.cos(theta) - mean)) @ weights)
     return Quantiles(cosine, slope.numpy(), beyond, rate / cosine_density(cosine, kappa, m))
@@ -224,10 +224,10 @@ def draw_quantile() -> Figure:
         level = 1 - probability[at]
         axes[0, 0].plot([w, w], [0, level], ":", color=colour, lw=1.2)
     axes[0, 0].axhline(level, color="black", ls=":", lw=1.0)
-    axes[0, 0].annotate("a uniform number", (-0.72, level + 0.02), fontsize=8.5)
-    axes[0, 0].set(xlabel="cosine $w$", ylabel=r"$F(w; \kappa)$", title="One number, one cosine")
+    axes[0, 0].annotate("uniform number", (-0.72, level + 0.02), fontsize=8.5)
+    axes[0, 0].set(xlabel="cosine $w$", ylabel=r"$F(w; \kappa)$", title="Uniform number to cosine")
     legend(axes[0, 0], loc="upper left", bbox_to_anchor=(0, 0.66))
-    axes[0, 1].set(xlabel="normal score $u$", title=r"$2 \log \tan(\theta/2)$ over the score")
+    axes[0, 1].set(xlabel="normal score $u$", title=r"$2 \log \tan(\theta/2)$ against the score")
     axes[0, 2].set(
         xlabel="cosine $w$", title=r"$\partial w / \partial \kappa$; dots: $-F_\kappa / p$"
     )

@@ -1,4 +1,4 @@
-"""Tutorial a on MNIST: PCA, an autoencoder and a VAE, two numbers a digit each."""
+"""Tutorial a on MNIST: PCA, an autoencoder and a VAE, each with two numbers per digit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _fitted: dict[Any, Models] = {}
 
 
 class Models(NamedTuple):
-    """Three fitted models by name, the rows they were fitted to, and rows held out."""
+    """Three fitted models by name, the rows they were fitted to, and the held-out rows."""
 
     models: dict[str, Any]
     training: Array
@@ -31,14 +31,14 @@ class Models(NamedTuple):
     labels: NDArray[np.int64]
 
     def codes(self, name: str) -> Array:
-        """Codes of the rows held out, shape (n, 2)."""
+        """Codes of the held-out rows, shape (n, 2)."""
         return np.asarray(self.models[name].transform(self.held_out), dtype=np.float64)
 
     def decode(self, name: str, Z: Array) -> Array:
         return np.asarray(self.models[name].inverse_transform(Z))
 
     def error(self, name: str) -> float:
-        """Mean squared error of a pixel of the rows held out."""
+        """Mean squared error per pixel on the held-out rows."""
         rows = self.decode(name, self.codes(name))
         return float(np.mean((rows - self.held_out) ** 2))
 
@@ -46,10 +46,10 @@ class Models(NamedTuple):
 def fit(
     images: Array, labels: Any, *, n_rows: int = 20000, epochs: int = 30, seed: int = 0
 ) -> Models:
-    """Fit all three to the first `n_rows` images; the last 2000 at most are held out.
+    """Fit all three to the first `n_rows` images, with at most the last 2000 held out.
 
-    The networks of the two autoencoders are the same and start at random, so that nothing but the
-    noise and the KL divergence tells them apart. One fit serves all figures of a run.
+    The two autoencoders have the same networks and start at random, so they differ only in the
+    noise and the KL divergence. All figures of a run use the same fit.
     """
     key = (id(images), n_rows, epochs, seed)
     if key not in _fitted:
@@ -68,7 +68,7 @@ def fit(
             "VAE": GaussianVAETransformer(2, **settings),
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # grey values as probabilities of a pixel
+            warnings.simplefilter("ignore")  # grey values as probabilities of pixels
             for model in models.values():
                 model.fit(X[:n_rows])
         _fitted[key] = Models(models, X[:n_rows], X[-n_held_out:], labels[-n_held_out:])
@@ -76,10 +76,10 @@ def fit(
 
 
 def draws(found: Models, name: str, n: int = 2000, seed: int = 0) -> Array:
-    """Places to decode: from the VAE's prior; else from a normal fitted to the codes.
+    """Points to decode: draws from the VAE's prior, or from a normal fitted to the codes.
 
-    An autoencoder has no law of its codes, so somebody who wants new digits from it has to make one
-    up afterwards.
+    An autoencoder does not define a distribution of its codes. To generate new digits, one has to
+    choose one afterwards.
     """
     generator = np.random.default_rng(seed)
     if name == "VAE":
@@ -95,7 +95,7 @@ def _posteriors(found: Models) -> tuple[Array, Array]:
 
 
 def _log_ratio(z: Array, mean: Array, scale: Array) -> Array:
-    """Logarithm of the mean of normal densities over that of the prior, at each of some places."""
+    """Logarithm of the ratio of a mean of normal densities to the prior, at each given point."""
     density = np.array([norm.pdf(place, mean, scale).prod(axis=1).mean() for place in z])
     return np.log(density) - norm.logpdf(z).sum(axis=1)
 
@@ -103,7 +103,8 @@ def _log_ratio(z: Array, mean: Array, scale: Array) -> Array:
 def fill(found: Models, n: int = 500) -> Array:
     """Ratio of the mean posterior of the training rows to the prior, at draws from the prior.
 
-    1 everywhere would be a decoder trained exactly where the prior draws; near 0 there are holes.
+    If it is 1 everywhere, the decoder is trained exactly where the prior draws. Values near 0 are
+    holes.
     """
     return np.exp(_log_ratio(draws(found, "VAE", n), *_posteriors(found)))
 
@@ -111,9 +112,9 @@ def fill(found: Models, n: int = 500) -> Array:
 def split_kl(found: Models, n: int = 2000, seed: int = 0) -> dict[str, float]:
     """The mean KL of the training rows and its two parts, in nats.
 
-    ``together`` is the KL from the mean of the posteriors to the prior, from `n` draws, ``apart``
-    the rest, which tells the posteriors apart: the mutual information of row and code. ``error``
-    is the standard error of both.
+    ``together`` is the KL of the mean of the posteriors from the prior, estimated from `n` draws.
+    ``apart`` is the rest, by which the posteriors differ from each other: the mutual information of
+    row and code. ``error`` is the standard error of both.
 
     References
     ----------
@@ -134,7 +135,7 @@ def split_kl(found: Models, n: int = 2000, seed: int = 0) -> dict[str, float]:
 
 
 def draw_reconstructions(images: Array, labels: Any, **settings: Any) -> Figure:
-    """One digit of each class that no model has seen, and what each model keeps of it."""
+    """A held-out digit of each class, and its reconstruction by each model."""
     found = fit(images, labels, **settings)
     rows = [int(np.flatnonzero(found.labels == digit)[0]) for digit in np.unique(found.labels)]
     shown = {"digit": found.held_out} | {
@@ -152,7 +153,7 @@ def draw_reconstructions(images: Array, labels: Any, **settings: Any) -> Figure:
 
 
 def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
-    """Codes of the rows held out, coloured by the digit, which no model was told."""
+    """Codes of the held-out rows, coloured by the digit, which the models did not see."""
     found = fit(images, labels, **settings)
     figure, axes = new(1, 3, height=3.3)
     for ax, name in zip(axes[0], NAMES, strict=True):
@@ -162,7 +163,7 @@ def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
             ax.plot(*own.T, ".", markersize=2.5, color=CLASSES[digit], alpha=0.7, markeredgewidth=0)
             where = np.median(own, axis=0)
             ax.text(*where, str(digit), color=CLASSES[digit], fontsize=15, fontweight="bold")
-        # The middle 99 % of the codes, as one axis for both directions keeps distances.
+        # The middle 99 % of the codes. Both axes have the same scale, which preserves distances.
         edge = np.quantile(np.abs(Z - np.median(Z, axis=0)), 0.995)
         middle = np.median(Z, axis=0)
         ax.set(xlim=middle[0] + edge * np.array([-1, 1]), ylim=middle[1] + edge * np.array([-1, 1]))
@@ -172,13 +173,13 @@ def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
 
 
 def draw_clouds(images: Array, labels: Any, n_shown: int = 400, **settings: Any) -> Figure:
-    """An autoencoder's codes are points; a VAE's are clouds that together cover the prior."""
+    """The codes of an autoencoder are points; those of a VAE are clouds that cover the prior."""
     found = fit(images, labels, **settings)
     figure, axes = new(1, 2, height=4.4)
     Z = found.codes("autoencoder")[:n_shown]
     axes[0, 0].plot(*Z.T, ".", color=GREY, markersize=3)
     edge = np.quantile(np.abs(Z), 0.99)
-    axes[0, 0].set(xlim=(-edge, edge), ylim=(-edge, edge), title="Autoencoder: one point a digit")
+    axes[0, 0].set(xlim=(-edge, edge), ylim=(-edge, edge), title="Autoencoder: one point per digit")
     q = found.models["VAE"].posterior_distribution(found.held_out[:n_shown])
     ax = axes[0, 1]
     for mean, scale, digit in zip(q.mean, q.stddev, found.labels, strict=False):
@@ -187,7 +188,7 @@ def draw_clouds(images: Array, labels: Any, n_shown: int = 400, **settings: Any)
         ax.add_patch(Ellipse(mean.numpy(), width, height, **look))
     for radius in (1, 2, 3):
         ax.add_patch(Circle((0, 0), radius, fill=False, color="0.3", linestyle="--", linewidth=1))
-    ax.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="VAE: one cloud a digit (two σ)")
+    ax.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="VAE: one cloud per digit (two σ)")
     for ax in axes[0]:
         ax.set(aspect="equal", xlabel="first code")
     axes[0, 0].set_ylabel("second code")
@@ -195,7 +196,7 @@ def draw_clouds(images: Array, labels: Any, n_shown: int = 400, **settings: Any)
 
 
 def draw_grids(images: Array, labels: Any, n_side: int = 14, **settings: Any) -> Figure:
-    """Decoded places of a grid at equal steps of probability, of all three models."""
+    """Decoded points of a grid with equal steps of probability, for all three models."""
     found = fit(images, labels, **settings)
     steps = norm.ppf((np.arange(n_side) + 0.5) / n_side)
     figure, axes = new(1, 3, height=3.3)

@@ -1,8 +1,8 @@
 """Figures of the examples whose data do not come with a library: MNIST, faces, molecules.
 
-Such an example is not run while the site is built. It runs here, once; its figures, what it prints
-and a sentence that says when and how are kept, and its page shows them. The figures of a script
-are those whose label begins with the name of the script.
+Such an example is not run while the site is built. It runs here, once. Its figures, its printed
+output and a sentence that says when and how it was run are kept, and its page shows them. The
+figures of a script are those whose label begins with the name of the script.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 __all__ = ["FIGURES", "STEMS", "run", "texts"]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-#: Figures by the script that draws them.
+#: Figures, by the script that draws them.
 STEMS = {
     "mnist": ("mnist_maps", "mnist_grids", "mnist_samples"),
     "qm9": ("qm9_maps", "qm9_neighbours"),
@@ -31,7 +31,7 @@ STEMS = {
 
 @functools.cache
 def run(script: str, data: str | None) -> tuple[dict[str, Figure], str]:
-    """Figures by label, and printed text, of an example; `data` is the folder of its data."""
+    """Figures of an example by label, and its printed text. `data` is the folder of its data."""
     if data is not None:
         os.environ["SKCCVAE_DATA"] = data
     printed = io.StringIO()
@@ -43,12 +43,12 @@ def run(script: str, data: str | None) -> tuple[dict[str, Figure], str]:
 
 
 def texts(script: str, data: str | None) -> dict[str, str]:
-    """Files beside the figures of a script: what it printed, and how it was run."""
+    """Files beside the figures of a script: its printed output, and how it was run."""
     today = f"{datetime.date.today():%d %B %Y}".lstrip("0")
     command = f'make figures ARGS="--data FOLDER --only {" ".join(STEMS[script])}"'
     made = (
-        "Its figures and numbers are not made with this page, which may be built where the data "
-        f"are not at hand. They were made on {today} by ``{command}``.\n"
+        "Its figures and numbers are not made when this page is built, because the data may not be "
+        f"available there. They were made on {today} by ``{command}``.\n"
     )
     return {f"{script}_printed.txt": run(script, data)[1], f"{script}_made.txt": made}
 

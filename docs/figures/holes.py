@@ -1,4 +1,4 @@
-"""Tutorial a: where decoders know the data. Three clusters and one latent number."""
+"""Tutorial a: where decoders are trained. Three clusters and one latent number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FIGURES", "clusters", "far_share", "places"]
 
 Array = NDArray[np.float64]
 SPREAD = 0.15
-#: A decoded place farther than this from every centre, four standard deviations, is like no row.
+#: A decoded point farther than this from every centre (four standard deviations) is unlike any row.
 FAR = 4 * SPREAD
 
 
@@ -30,8 +30,8 @@ def clusters(n_rows: int = 900, seed: int = 0) -> tuple[Array, Array]:
 def places(model: str, n_draws: int = 4000, epochs: int = 200, seed: int = 0) -> dict[str, Array]:
     """Fit one model and decode draws of its latent number.
 
-    The VAE draws from its prior, and the autoencoder from a normal with the mean and the standard
-    deviation of its codes: it has no law of its own.
+    The draws of the VAE come from its prior. The autoencoder defines no distribution, so its draws
+    come from a normal with the mean and the standard deviation of its codes.
     """
     X, centres = clusters()
     settings: dict[str, Any] = {
@@ -54,7 +54,7 @@ def places(model: str, n_draws: int = 4000, epochs: int = 200, seed: int = 0) ->
 
 
 def far_share(found: dict[str, Array]) -> float:
-    """Share of the draws whose decoded place is far from all clusters."""
+    """Share of the draws whose decoded point is far from all clusters."""
     return float(np.mean(found["distance"] > FAR))
 
 
@@ -75,8 +75,8 @@ def draw_holes(**settings: Any) -> Figure:
     ax = axes[0, 2]
     ax.axhline(FAR, color="black", linestyle="--", linewidth=1)
     ax.text(0.0, FAR + 0.04, "far off", fontsize=9)
-    ax.set(title="Distance of the decoded place", xlabel="share of the draws with a smaller code")
-    ax.set(ylabel="to the nearest centre", ylim=(0, 2.5))
+    ax.set(title="Distance of the decoded point", xlabel="share of the draws with a smaller code")
+    ax.set(ylabel="distance to the nearest centre", ylim=(0, 2.5))
     legend(ax, loc="upper left", ncols=2)
     return figure
 

@@ -1,4 +1,4 @@
-"""Hyperbolic space: hyperboloid and disk, geodesics, and the room that grows."""
+"""Hyperbolic space: hyperboloid and disk, geodesics, and the growth of circles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def at(distance: float, angle: float, space: ConstantCurvature = SPACE) -> torch
 
 
 def side(space: ConstantCurvature, x: torch.Tensor, y: torch.Tensor, n: int = 101) -> torch.Tensor:
-    """Points (n, ambient_dim) of the shortest geodesic from x to y."""
+    """Points (n, ambient_dim) on the shortest geodesic from x to y."""
     return space.geodesic(x, y, torch.linspace(0, 1, n, dtype=torch.float64))
 
 
@@ -40,7 +40,7 @@ def on_disk(points: torch.Tensor, space: ConstantCurvature = SPACE) -> Array:
 
 
 def draw_projection() -> Figure:
-    """Points of a hyperbola and of a hyperboloid, projected from (-1, 0, 0) on the disk."""
+    """Points of a hyperbola and of a hyperboloid, projected from (-1, 0, 0) onto the disk."""
     figure, axes = new(1, 2, height=4.3, width_ratios=(1.25, 1))
     ax = axes[0, 0]
     rho = np.linspace(-2.2, 2.2, 201)
@@ -94,8 +94,8 @@ def draw_projection() -> Figure:
 def off_the_circle(points: Array) -> float:
     """Largest distance of points of a disk geodesic from the circle orthogonal to the rim.
 
-    A circle of centre c is orthogonal to the unit circle if its squared radius is |c|^2 - 1, so
-    that |p|^2 - 2 <p, c> + 1 = 0 for all of its points p. The first and the last point give c.
+    A circle with centre c is orthogonal to the unit circle if its squared radius is |c|^2 - 1.
+    Then |p|^2 - 2 <p, c> + 1 = 0 for all of its points p. The first and the last point determine c.
     """
     ends = points[[0, -1]]
     centre = np.linalg.solve(2 * ends, (ends**2).sum(1) + 1)
@@ -104,9 +104,9 @@ def off_the_circle(points: Array) -> float:
 
 
 def ways() -> list[tuple[torch.Tensor, float]]:
-    """Three ways between two points at distance 3 from the origin, and their lengths.
+    """Three paths between two points at distance 3 from the origin, and their lengths.
 
-    The geodesic, the detour by the origin, and what is a straight line in the disk.
+    They are the geodesic, the detour through the origin, and the straight line in the disk.
     """
     x, y, origin = at(3.0, 0.4), at(3.0, 2.2), at(0.0, 0.0)
     ends = on_disk(torch.stack([x, y]))
@@ -120,7 +120,7 @@ def ways() -> list[tuple[torch.Tensor, float]]:
 
 
 def draw_geodesics() -> Figure:
-    """Geodesics and circles in the disk, and the way between two far points."""
+    """Geodesics and circles in the disk, and paths between two distant points."""
     figure, axes = new(1, 3, height=3.5)
     ax = axes[0, 0]
     disk(ax)
@@ -141,13 +141,13 @@ def draw_geodesics() -> Figure:
     disk(ax)
     styles = (
         ("geodesic", GREEN, "-"),
-        ("by the origin", ORANGE, "--"),
-        ("straight on paper", PURPLE, ":"),
+        ("through the origin", ORANGE, "--"),
+        ("straight line", PURPLE, ":"),
     )
     for (name, colour, style), (way, length) in zip(styles, ways(), strict=True):
         ax.plot(*on_disk(way).T, style, color=colour, label=f"{name}, {length:.2f}")
     legend(ax, loc="lower center", bbox_to_anchor=(0.5, 0.1))
-    ax.set_title("Three ways and their lengths")
+    ax.set_title("Three paths and their lengths")
     return figure
 
 
@@ -157,7 +157,7 @@ class Room(NamedTuple):
 
 
 def room(radius: Array, K: float) -> Room:
-    """Circumference and area of a circle of the given radius in curvature K.
+    """Circumference and area of a circle with the given radius at curvature K.
 
     The area 4 pi sin_K(r / 2)^2 is the integral of the circumference 2 pi sin_K(r).
     """
@@ -169,7 +169,7 @@ def room(radius: Array, K: float) -> Room:
 class Triangle(NamedTuple):
     corners: torch.Tensor
     angles: Array  # in radians
-    area: float  # by an integral, without the angles
+    area: float  # by integration, without the angles
 
 
 def circumradius(K: float, length: float) -> float:
@@ -179,7 +179,7 @@ def circumradius(K: float, length: float) -> float:
 
 
 def triangle(K: float, length: float) -> Triangle:
-    """Equilateral triangle of the given side around the origin, in curvature 1, 0 or -1."""
+    """Equilateral triangle with the given side around the origin, at curvature 1, 0 or -1."""
     space = constant_curvature(2, K)
     distance, third = circumradius(K, length), 2 * math.pi / 3
     corners = torch.stack([at(distance, i * third + math.pi / 2, space) for i in range(3)])
@@ -189,7 +189,7 @@ def triangle(K: float, length: float) -> Triangle:
         u, v = space.log(here, one), space.log(here, other)
         cosine = space.inner(here, u, v) / (space.norm(here, u) * space.norm(here, v))
         angles.append(math.acos(float(cosine)))
-    # In polar coordinates around the origin an area is the integral of (circle's area) / (2 pi)
+    # In polar coordinates around the origin, an area is the integral of (circle's area) / (2 pi)
     # over the angle, up to the distance of the side.
     edge = space.log0(side(space, corners[0], corners[1], 4001))
     r, turn = edge.norm(dim=-1), torch.atan2(edge[:, 1], edge[:, 0]).numpy()
@@ -222,7 +222,7 @@ def draw_room() -> Figure:
 
 
 def draw_triangles() -> Figure:
-    """Equilateral triangles of side 1.6 in the three geometries."""
+    """Equilateral triangles with side 1.6 in the three geometries."""
     figure, axes = new(1, 3, height=3.5)
     camera = Camera(78, -90)
     shapes = {K: triangle(float(K), 1.6) for K in (1, 0, -1)}
@@ -241,7 +241,7 @@ def draw_triangles() -> Figure:
             else:
                 ax.plot(*(edge if K == 0 else on_disk(edge)).T, color=COLOURS[K], lw=2.4)
         total = math.degrees(shape.angles.sum())
-        ax.set_title(f"angles {total / 3:.0f}° each, sum {total:.0f}°")
+        ax.set_title(f"each angle {total / 3:.0f}°, sum {total:.0f}°")
         ax.set_xlabel(f"area {shape.area:.2f}")
     return figure
 

@@ -1,7 +1,7 @@
-"""The notebook for chemists as the site shows it: run on QM9, with what its cells print and draw.
+"""The notebook for chemists as the site shows it: run on QM9, with the outputs of its cells.
 
 `examples/qm9_for_chemists.ipynb` is kept without outputs. It runs here, once, and the copy with its
-outputs lies in docs/notebooks; a test compares the cells of the two.
+outputs is kept in docs/notebooks. A test compares the cells of the two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TARGET = Path(__file__).resolve().parents[1] / "notebooks" / f"{STEM}.ipynb"
 
 
 def note() -> str:
-    """When and how the copy was made, and where the notebook is: Markdown for a cell of its own."""
+    """Markdown cell that says when and how the copy was made, and where the notebook is."""
     today = f"{datetime.date.today():%d %B %Y}".lstrip("0")
     return (
         f"This page was made from {{download}}`{SOURCE.name} <../../examples/{SOURCE.name}>` and "
@@ -31,7 +31,7 @@ def note() -> str:
 
 
 def smaller(png: str) -> str:
-    """Image of a cell, base64, in 256 colours at most, as all images of the site."""
+    """Image of a cell, in base64, with at most 256 colours, like all images of the site."""
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     packed = io.BytesIO()
     image.quantize(256, dither=Image.Dither.NONE).save(packed, format="png", optimize=True)
@@ -44,9 +44,9 @@ def run(data_folder: str | None = None) -> int:
     Raises
     ------
     ValueError
-        If a cell warns, or if QM9 is not at hand and the notebook takes its substitute.
+        If a cell raises a warning, or if QM9 is not available and the notebook uses its substitute.
     """
-    # The notebook alone needs them, and the tests of the figures run without them.
+    # Only the notebook needs these packages. The tests of the figures run without them.
     import nbformat
     from nbclient import NotebookClient
 
@@ -60,12 +60,12 @@ def run(data_folder: str | None = None) -> int:
                 output.data["image/png"] = smaller(output.data["image/png"])
         elif output.name == "stderr":
             raise ValueError(
-                f"a cell of {SOURCE.name} warns, and its page would too: {output.text}"
+                f"a cell of {SOURCE.name} warns, and its page would show this: {output.text}"
             )
         elif "QM9 is not at hand" in output.text:
             raise ValueError(
-                f"{SOURCE.name} did not find QM9, and its page is about QM9. Say where qm9.csv is: "
-                "--data FOLDER."
+                f"{SOURCE.name} did not find QM9, but its page needs it. Pass the folder of "
+                "qm9.csv: --data FOLDER."
             )
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell(note(), id="made"))
     TARGET.parent.mkdir(exist_ok=True)

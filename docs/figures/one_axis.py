@@ -1,4 +1,4 @@
-"""Tutorial e: one axis of curvature, its limit and its units."""
+"""Tutorial e: the axis of curvature, its limit and its units."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def name_of(K: float) -> str:
 
 
 def circumference(radius: Array, K: float) -> Array:
-    """Circumference of the circle of that radius, 2 pi sin_K(radius)."""
+    """Circumference of a circle with the given radius, 2 pi sin_K(radius)."""
     r = torch.as_tensor(radius)
     return np.asarray(2 * math.pi * sin_k(r, torch.tensor(K, dtype=r.dtype)))
 
 
 def angle_sum(K: float, side: float = 1.0) -> float:
-    """Sum of the angles of the triangle with three sides of that length, in degrees.
+    """Sum of the angles of a triangle with three sides of the given length, in degrees.
 
-    Two corners are at that distance from the third. A bisection finds the angle there that makes
-    the side between them as long as the other two.
+    Two corners are at this distance from the third. A bisection finds the angle at the third corner
+    for which the opposite side is as long as the other two.
     """
     space = constant_curvature(2, K)
 
@@ -62,10 +62,10 @@ def angle_sum(K: float, side: float = 1.0) -> float:
 
 
 def divergence(K: float, scale: float, n_draws: int = 2000, seed: int = 0) -> float:
-    """KL of a posterior to the prior of that scale, the means of draws.
+    """KL of a posterior from the prior with the given scale, as a mean over draws.
 
-    The posterior is at the distance `scale` from the origin and 0.3 `scale` wide, so that in units
-    of the prior's scale it is always the same one. Equal seeds take equal noise.
+    The posterior is at the distance `scale` from the origin and has scale 0.3 `scale`, so it is
+    always the same in units of the prior's scale. Equal seeds use equal noise.
     """
     space = constant_curvature(2, K)
     where = space.exp0(torch.tensor([scale, 0.0], dtype=torch.float64))
@@ -91,7 +91,8 @@ def strip(
 ) -> list[dict[str, Any]]:
     """The same model at five curvatures: codes of held-out rows in the tangent chart, and the ELBO.
 
-    The chart is the log map at the origin: directions and distances from the origin are true.
+    The chart is the log map at the origin, which preserves directions and distances from the
+    origin.
     """
     X = np.asarray(images).reshape(len(images), -1)
     held_out = X[-min(2000, len(X) - n_rows) :]
@@ -101,7 +102,7 @@ def strip(
             2, curvature=K, likelihood="bernoulli", max_epochs=epochs, random_state=seed
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # grey values as probabilities of a pixel
+            warnings.simplefilter("ignore")  # grey values as probabilities of pixels
             model.fit(X[:n_rows])
             elbo = float(model.evaluate(held_out)["elbo"])
         codes = np.asarray(model.transform(held_out), dtype=float)
@@ -110,7 +111,7 @@ def strip(
 
 
 def draw_spaces() -> Figure:
-    """What K does to circles and to triangles; both curves run through 0 without a break."""
+    """The effect of K on circles and triangles, which is smooth through K = 0."""
     figure, axes = new(1, 2, height=3.3)
     ax = axes[0, 0]
     for K, style in zip(CURVATURES, ["-", "--", "-", "--", "-"], strict=True):
@@ -125,13 +126,13 @@ def draw_spaces() -> Figure:
     for k in CURVATURES:
         ax.plot([k], [angle_sum(k)], "o", color=colour_of(k))
     ax.axhline(180, color="0.8", linewidth=1, zorder=0)
-    ax.set(title="Angles of a triangle with three sides 1", xlabel="curvature K")
+    ax.set(title="Angles of a triangle with all sides 1", xlabel="curvature K")
     ax.set_ylabel("sum of the angles, degrees")
     return figure
 
 
 def draw_strip(images: Array, labels: Any, **settings: Any) -> Figure:
-    """Five models of the same digits, from the hyperbolic space to the sphere."""
+    """Five models of the same digits, from hyperbolic space to the sphere."""
     rows = strip(images, labels, **settings)
     figure, axes = new(1, len(rows), height=2.6)
     edge = max(np.quantile(np.linalg.norm(row["codes"], axis=1), 0.99) for row in rows)
@@ -154,7 +155,7 @@ def draw_strip(images: Array, labels: Any, **settings: Any) -> Figure:
 
 
 def draw_units(n_draws: int = 2000) -> Figure:
-    """One KL against K for three scales of the prior, and against K times the scale squared."""
+    """A KL against K for three scales of the prior, and against K times the squared scale."""
     figure, axes = new(1, 2, height=3.2, sharey=True)
     product = np.linspace(-2, 2, 41)
     for scale, style, width in [(0.5, "-", 5), (1.0, "-", 2.5), (2.0, "--", 1.2)]:
@@ -168,7 +169,7 @@ def draw_units(n_draws: int = 2000) -> Figure:
     axes[0, 0].set(title="One posterior, three priors", xlabel="curvature K", ylabel="KL, nats")
     axes[0, 0].axvline(0, color=GREY, linewidth=0.8, zorder=0)
     axes[0, 0].set_xlim(-4, 4)
-    axes[0, 1].set(title="The same, in units of the prior", xlabel="K s²")
+    axes[0, 1].set(title="The same in units of the prior's scale", xlabel="K s²")
     for ax in axes[0]:
         legend(ax)
     return figure

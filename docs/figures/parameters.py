@@ -1,4 +1,4 @@
-"""Guide: what one parameter does to the same data. Digits of scikit-learn, and a tree."""
+"""Guide: the effect of single parameters, on scikit-learn's digits and on a tree."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Array = NDArray[np.float64]
 
 
 def digits() -> tuple[Array, Array, Array]:
-    """1200 digits to train on, 597 others, and the labels of these."""
+    """1200 digits for training, 597 held-out digits, and the labels of the latter."""
     X, y = load_digits(return_X_y=True)
     return X[:1200] / 16, X[1200:] / 16, y[1200:]
 
 
 def fitted(make: Any, *args: Any, epochs: int | str = "auto", **settings: Any) -> dict[str, Any]:
-    """A model of the digits, the codes of the held-out ones, and what `evaluate` says of them."""
+    """A model of the digits, the codes of the held-out digits, and the results of `evaluate`."""
     train, held_out, labels = digits()
     model = make(*args, max_epochs=epochs, random_state=0, **settings).fit(train)
     codes = np.asarray(model.transform(held_out), dtype=float)
@@ -40,7 +40,7 @@ def fitted(make: Any, *args: Any, epochs: int | str = "auto", **settings: Any) -
 
 
 def warmup_curves(warmups: Sequence[int], epochs: int = 40) -> dict[int, dict[str, list[float]]]:
-    """History of a model of six numbers from a random start, for several lengths of the warm-up."""
+    """Training history of a six-dimensional model from a random start, by length of the warm-up."""
     train, _, _ = digits()
     found = {}
     for n in warmups:
@@ -93,7 +93,7 @@ def _edges(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def draw_curvature(**settings: Any) -> Figure:
-    """The same digits in spaces of five curvatures, tangent chart, equal scales."""
+    """The same digits in spaces of five curvatures, in the tangent chart and at equal scale."""
     figure, axes = new(1, 5, height=2.5)
     rows = []
     for ax, K in zip(axes[0], (-4.0, -1.0, 0.0, 1.0, 4.0), strict=True):
@@ -110,14 +110,14 @@ def draw_curvature(**settings: Any) -> Figure:
 
 
 def draw_dimension(dims: Sequence[int] = (1, 2, 5, 10, 20, 40), **settings: Any) -> Figure:
-    """Terms of the bound against d, and four digits as models of several d decode them."""
+    """Terms of the bound against d, and four digits as decoded by models with several d."""
     rows = [fitted(GaussianVAETransformer, d, **settings) for d in dims]
     figure, axes = new(1, 2, height=3.2, width_ratios=[1, 1.3])
     ax = axes[0, 0]
     for name, colour in [("log_likelihood", BLUE), ("elbo", GREEN), ("kl", ORANGE)]:
         label = {"elbo": "ELBO", "kl": "KL"}.get(name, "log-likelihood")
         ax.plot(dims, [row[name] for row in rows], "o-", color=colour, label=label)
-    ax.set(xscale="log", xticks=list(dims), xlabel="dimensions d", ylabel="nats a held-out digit")
+    ax.set(xscale="log", xticks=list(dims), xlabel="dimensions d", ylabel="nats per held-out digit")
     ax.set_xticklabels([str(d) for d in dims])
     ax.minorticks_off()
     legend(ax)
@@ -135,7 +135,7 @@ def draw_dimension(dims: Sequence[int] = (1, 2, 5, 10, 20, 40), **settings: Any)
 
 
 def draw_beta(**settings: Any) -> Figure:
-    """Maps of the digits for five weights of the KL, at one scale."""
+    """Maps of the digits for five weights of the KL, at equal scale."""
     figure, axes = new(1, 5, height=2.6)
     rows = []
     for ax, beta in zip(axes[0], (0.1, 0.5, 1.0, 4.0, 16.0), strict=True):
@@ -156,8 +156,8 @@ def draw_warmup(warmups: Sequence[int] = (0, 10, 30), epochs: int = 40) -> Figur
         for ax, name in zip(axes[0], ("kl", "elbo"), strict=True):
             label = f"warm-up over {n} epochs" if n else "no warm-up"
             ax.plot(history["epoch"], history[name], color=colour, label=label)
-    axes[0, 0].set(xlabel="epoch", ylabel="KL, nats a digit", title="KL")
-    axes[0, 1].set(xlabel="epoch", ylabel="nats a digit", title="ELBO with the full KL")
+    axes[0, 0].set(xlabel="epoch", ylabel="KL, nats per digit", title="KL")
+    axes[0, 1].set(xlabel="epoch", ylabel="nats per digit", title="ELBO with the full KL")
     legend(axes[0, 0])
     return figure
 

@@ -1,4 +1,4 @@
-"""Tutorial e: a torus and a cylinder are products, and so are the latent spaces that fit them."""
+"""Tutorial e: a torus and a cylinder are products, as are the latent spaces that fit them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRODUCTS = {"torus": "2s1", "cylinder": "s1,e1"}
 
 
 class Pictures(NamedTuple):
-    """Pictures (n, SIDE * SIDE), and where their bars cross: across and up, shape (n,)."""
+    """Pictures (n, SIDE * SIDE), and the crossings of their bars: across and up, shape (n,)."""
 
     X: NDArray[np.float32]
     across: Array
@@ -27,10 +27,10 @@ class Pictures(NamedTuple):
 
 
 def pictures(kind: str, n_rows: int = 3000, seed: int = 0) -> Pictures:
-    """Two bars that cross on a picture whose right edge continues at the left one.
+    """Two crossing bars on pictures whose right edge continues at the left edge.
 
-    On a torus the upper edge continues at the lower one, too. On a cylinder it does not, and the
-    crossing is between -3 and 3. `across` is an angle, and on a torus `up` is one as well.
+    On a torus, the upper edge also continues at the lower edge. On a cylinder, it does not, and
+    `up` is between -3 and 3. `across` is an angle, and on a torus `up` is an angle as well.
     """
     generator = np.random.default_rng(seed)
     ring = np.arange(SIDE) * 2 * np.pi / SIDE
@@ -59,7 +59,7 @@ def _distances(kind: str, rows: Pictures) -> Array:
 
 
 def kept(kind: str, model: Any, rows: Pictures, n_neighbours: int = 10) -> float:
-    """Share of the nearest crossings that are among the nearest codes, by geodesic distance."""
+    """Share of the nearest crossings that are also among the nearest codes by geodesic distance."""
     near = []
     for distances in (_distances(kind, rows), model.geodesic_distances(model.transform(rows.X))):
         distances = np.array(distances, dtype=float)
@@ -71,9 +71,9 @@ def kept(kind: str, model: Any, rows: Pictures, n_neighbours: int = 10) -> float
 def fit(
     kind: str, space: str, *, n_rows: int = 3000, epochs: int = 40, n_init: int = 12, seed: int = 0
 ) -> Any:
-    """A product's VAE, or the plane's for ``space="plane"``: the best of some random starts.
+    """A VAE of a product, or of the plane if ``space="plane"``: the best of several random starts.
 
-    A circle that a start lays out as a fold stays one, so that a single start often fails.
+    A circle that is folded at the start stays folded, so a single start often fails.
     """
     settings: dict[str, Any] = {
         "init": "random",
@@ -91,7 +91,7 @@ def fit(
 
 
 def measure(kind: str, **settings: Any) -> dict[str, dict[str, float]]:
-    """ELBO and `kept` of the product and the plane, on 1000 fresh pictures."""
+    """ELBO and `kept` of the product and the plane, on 1000 new pictures."""
     fresh = pictures(kind, 1000, seed=1)
     found = {}
     for space in (PRODUCTS[kind], "plane"):
@@ -102,7 +102,7 @@ def measure(kind: str, **settings: Any) -> dict[str, dict[str, float]]:
 
 
 def surface(kind: str, Z: Array) -> Array:
-    """Places in space (n, 3) of natural coordinates: a ring for the first circle.
+    """Points in space (n, 3) for natural coordinates, with a ring for the first circle.
 
     The second circle is drawn as the tube of the torus, and the line as the height of the cylinder.
     """
@@ -113,9 +113,10 @@ def surface(kind: str, Z: Array) -> Array:
 
 
 def in_order(kind: str, Z: Array, across: Array) -> Array:
-    """Natural coordinates, on a torus with the circle first that follows the place across.
+    """Natural coordinates. On a torus, the circle that follows `across` comes first.
 
-    Two circles are interchangeable, and each has two directions: the start decides.
+    Two circles are interchangeable, and each has two directions. The random start decides between
+    them.
     """
     if kind != "torus":
         return Z
@@ -152,7 +153,7 @@ def draw_products(**settings: Any) -> Figure:
         parts = zip(line[1:3], _codes_of_factors(kind, Z), (rows.across, rows.up), strict=True)
         for ax, code, truth in parts:
             ax.scatter(truth, code, s=3, c=rows.across, cmap="twilight_shifted", linewidth=0)
-            ax.set(xlabel="place of the crossing", ylabel="code")
+            ax.set(xlabel="position of the crossing", ylabel="code")
         line[1].set_title("across: a circle")
         line[2].set_title("up: a circle" if kind == "torus" else "up: a line")
         place = line[3].get_subplotspec()

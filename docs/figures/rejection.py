@@ -1,7 +1,7 @@
-"""Rejection sampling of the cosine, and the gradient through it, with and without the correction.
+"""Rejection sampling of the cosine, and its gradient with and without the correction.
 
-Wood (1994) draws a number e from a beta law, maps it to w = h(e, kappa) and accepts w with a
-probability that depends on kappa. The gradient of E[f(w)] therefore has a part that runs through
+Wood (1994) draws a number e from a beta distribution, maps it to w = h(e, kappa) and accepts w with
+a probability that depends on kappa. The gradient of E[f(w)] therefore has a part that runs through
 h, and a part that runs through the acceptance (Naesseth et al., 2017, equation 5).
 """
 
@@ -31,13 +31,13 @@ def shape_of(kappa: torch.Tensor, m: int) -> torch.Tensor:
 
 
 def switched_shape(kappa: torch.Tensor, m: int) -> torch.Tensor:
-    """Wood's b up to kappa = 10, from 11 on its limit for large kappa, and a blend in between."""
+    """Wood's b up to kappa = 10, its limit for large kappa from 11 upwards, and a blend between."""
     share = (kappa - 10).clamp(0, 1)
     return share * (m - 1) / (4 * kappa) + (1 - share) * shape_of(kappa, m)
 
 
 def cosine_of(e: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The map h from a beta number to a proposed cosine, for the shape b of kappa."""
+    """The map h from a beta number to a proposed cosine, for the shape b at kappa."""
     return (1 - (1 + b) * e) / (1 - (1 - b) * e)
 
 
@@ -67,7 +67,7 @@ def propose(kappa: float, m: int, *, n_proposals: int, seed: int) -> Proposals:
 
 
 def _angles(n: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
-    """Middles of n equal angles and their weights, for integrals over e = sin(t / 2)^2."""
+    """Midpoints of n equal angles and their weights, for integrals over e = sin(t / 2)^2."""
     t = (torch.arange(n, dtype=torch.float64) + 0.5) * math.pi / n
     return t, torch.full_like(t, math.pi / n)
 
@@ -93,8 +93,8 @@ def pathwise_and_correction(
     """The two parts of d E[w] / d kappa at accepted beta numbers.
 
     The first is dh/dkappa, which automatic differentiation returns. The second is w times the
-    derivative of log(q(w; kappa) |dh/de|), the log-density of the accepted numbers e but for the
-    density of the beta law, which does not depend on kappa.
+    derivative of log(q(w; kappa) |dh/de|). This is the log-density of the accepted numbers e up to
+    the density of the beta law, which does not depend on kappa.
     """
     k = torch.full_like(e, kappa, requires_grad=True)
     b = shape_of(k, m)
@@ -112,7 +112,7 @@ class Slopes(NamedTuple):
     exact: float  # A'(kappa), from the Bessel functions
     naive: float  # the mean of dh/dkappa over accepted draws, by quadrature
     corrected: float  # with the correction term, by quadrature
-    switched: float  # as the naive one, with the switched shape
+    switched: float  # as the naive value, with the switched shape
 
 
 def exact_slopes(kappa: float, m: int) -> Slopes:
@@ -176,7 +176,7 @@ def draw_rejection(*, n_proposals: int = 1500, seed: int = 0) -> Figure:
     for number in found.e[:12]:
         w = float(cosine_of(torch.tensor(number), shape_of(k, m)))
         ax.plot([number, number, 0], [-1, w, w], color=BLUE, lw=0.7)
-    ax.set(xlabel=r"$\epsilon$ of a beta law", ylabel="proposed cosine $w$", title="1. Propose")
+    ax.set(xlabel=r"$\epsilon$ from a beta law", ylabel="proposed cosine $w$", title="1. Propose")
     ax.set(xlim=(0, 1), ylim=(-1, 1))
     ax = axes[0, 1]
     for keep, colour, label in ((True, BLUE, "accepted"), (False, ORANGE, "rejected")):
@@ -185,7 +185,7 @@ def draw_rejection(*, n_proposals: int = 1500, seed: int = 0) -> Figure:
             found.cosine[here], found.height[here], s=5, color=colour, linewidths=0, label=label
         )
     chance = log_acceptance(torch.as_tensor(grid), k, m, shape_of(k, m)).exp()
-    ax.plot(grid, chance, color="black", label="chance of $w$")
+    ax.plot(grid, chance, color="black", label="P(accept $w$)")
     ax.set(xlabel="proposed cosine $w$", ylabel="uniform number", title="2. Decide")
     ax.set(xlim=(-1, 1), ylim=(0, 1.25), yticks=[0, 0.5, 1])
     legend(ax, ncols=3, handletextpad=0.1, columnspacing=0.6, handlelength=1.2)
@@ -197,12 +197,12 @@ def draw_rejection(*, n_proposals: int = 1500, seed: int = 0) -> Figure:
         ax.hist(values, edges, weights=np.full(len(values), share), color=colour, alpha=0.75)
     target = accepted_share(kappa, m) * cosine_density(grid, kappa, m)
     ax.plot(grid, target, color="black")
-    ax.set(xlabel="cosine $w$", title="3. Keep the accepted ones", ylabel="proposals, as a density")
+    ax.set(xlabel="cosine $w$", title="3. Keep the accepted ones", ylabel="density of proposals")
     return figure
 
 
 def draw_gradient(*, n_draws: int = 20000, n_curve: int = 60, seed: int = 0) -> Figure:
-    """Bias of the naive gradient over kappa, its estimates, and their standard deviations."""
+    """Bias of the naive gradient against kappa, with estimates and their standard deviations."""
     figure, axes = new(2, 3, height=6.2)
     curve = np.geomspace(0.5, 200, n_curve)
     at = np.geomspace(0.6, 160, 9)
@@ -213,7 +213,7 @@ def draw_gradient(*, n_draws: int = 20000, n_curve: int = 60, seed: int = 0) -> 
         truth = np.array([exact_slopes(kappa, m).exact for kappa in at])
         ax = axes[0, column]
         ax.plot(curve, np.ones_like(curve), color="black", label="exact")
-        ax.plot(curve, naive / exact, color=ORANGE, label="mean of the naive one")
+        ax.plot(curve, naive / exact, color=ORANGE, label="mean of naive")
         for shift, (name, (marker, colour)) in zip((0.97, 1.0, 1.03), styles.items(), strict=True):
             mean = np.array([one[name].mean for one in found]) / truth
             error = 2 * np.array([one[name].error for one in found]) / truth

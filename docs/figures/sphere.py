@@ -1,4 +1,4 @@
-"""Tutorial b: why the centre of a plane crowds, where a normal law lies, what a sphere changes."""
+"""Tutorial b: crowding at the centre, where a normal distribution lies, and the sphere."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _fitted: dict[Any, SphericalVAETransformer] = {}
 
 
 def price(distances: Array, scale: float = 0.3) -> tuple[Array, Array]:
-    """KL of a posterior to its prior, by the distance of its location from the origin.
+    """KL of a posterior from its prior, by the distance of its location from the origin.
 
-    The first is a normal of the plane with that scale in both directions, and the second the von
-    Mises-Fisher law of the unit sphere that is as narrow, with the uniform prior.
+    The first is a normal in the plane with this scale in both directions. The second is the von
+    Mises-Fisher law on the unit sphere that is equally narrow, with the uniform prior.
     """
     r = torch.as_tensor(distances)
     mean = torch.stack([r, torch.zeros_like(r)], -1)
@@ -44,7 +44,7 @@ def price(distances: Array, scale: float = 0.3) -> tuple[Array, Array]:
 
 
 def clouds(n_draws: int = 3, dim: int = 500, seed: int = 0) -> tuple[Array, Array]:
-    """Draws of the standard normal law, and uniform ones on the sphere of radius sqrt(dim)."""
+    """Draws from the standard normal law, and uniform draws on the sphere of radius sqrt(dim)."""
     torch.manual_seed(seed)
     normal = torch.randn(n_draws, dim, dtype=torch.float64)
     sphere = math.sqrt(dim) * HypersphericalUniform(dim, dtype=torch.float64).sample((n_draws,))
@@ -72,16 +72,16 @@ def fit_sphere(
             random_state=seed,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # grey values as probabilities of a pixel
+            warnings.simplefilter("ignore")  # grey values as probabilities of pixels
             _fitted[key] = model.fit(np.asarray(images).reshape(len(images), -1)[:n_rows])
     return _fitted[key]
 
 
 def accuracies(images: Array, labels: Any, **settings: Any) -> dict[str, Any]:
-    """Share of held-out digits whose ten nearest codes name the right class, and the ELBO.
+    """Share of held-out digits whose ten nearest codes predict the right class, and the ELBO.
 
-    For the plane also by quarters of the distance from the centre. Chords of the sphere put
-    neighbours in the same order as its geodesic distances.
+    For the plane, it is also given by quarters of the distance from the centre. Chords of the
+    sphere order neighbours in the same way as its geodesic distances.
     """
     plane = from_pca.fit(images, labels, **settings)
     found: dict[str, Any] = {}
@@ -103,7 +103,7 @@ def accuracies(images: Array, labels: Any, **settings: Any) -> dict[str, Any]:
 def draw_price(
     images: Array, labels: Any, seeds: Sequence[int] = (0, 1, 2), **settings: Any
 ) -> Figure:
-    """What a location costs, and how well neighbours name digits near the centre and far out."""
+    """KL cost of a location, and accuracy of neighbours near the centre and far from it."""
     figure, axes = new(1, 2, height=3.2)
     ax = axes[0, 0]
     r = np.linspace(0, 4, 161)
@@ -113,7 +113,7 @@ def draw_price(
     ax.plot(on_sphere, price(on_sphere)[1], color=ORANGE, label="sphere, uniform prior")
     ax.axvline(math.pi, color="0.8", linewidth=1, zorder=0)
     ax.text(math.pi + 0.08, 0.3, "antipode", color=GREY)
-    ax.set(title="Price of a place", xlabel="distance of the location from the origin")
+    ax.set(title="KL cost of a location", xlabel="distance of the location from the origin")
     ax.set(ylabel="KL, nats", ylim=(0, 10))
     legend(ax, loc="upper left")
     ax = axes[0, 1]
@@ -127,15 +127,15 @@ def draw_price(
         ax.text(spot, column.max() + 0.025, f"{column.mean():.2f}", ha="center")
     ax.set_xticks(spots, ["nearest\nquarter", "2nd", "3rd", "farthest\nquarter", "all", "sphere"])
     ax.set(
-        title="Plane by distance from the centre; sphere",
-        ylabel="digits named right",
+        title="Ten-neighbour accuracy, plane and sphere",
+        ylabel="share of correct classes",
         ylim=(0, 1.08),
     )
     return figure
 
 
 def draw_question(n_shown: int = 1500) -> Figure:
-    """The game: two clouds of 500 numbers a draw. One is normal, the other lies on a sphere."""
+    """The question: two laws of 500 numbers. One is normal, the other lies on a sphere."""
     laws = {"B": clouds(n_shown)[0], "A": clouds(n_shown)[1]}
     figure, axes = new(2, 4, height=4.4)
     for line, name in zip(axes, "AB", strict=True):
@@ -154,7 +154,7 @@ def draw_question(n_shown: int = 1500) -> Figure:
 
 
 def draw_solution() -> Figure:
-    """The lengths of the draws tell A from B, and by no more than a few per cent."""
+    """The lengths of the draws distinguish A from B, by only a few per cent."""
     normal, sphere = lengths()
     figure, axes = new(1, 2, height=3.0)
     ax = axes[0, 0]
@@ -168,14 +168,14 @@ def draw_solution() -> Figure:
     for dim, colour in [(1, GREY), (2, PURPLE), (10, GREEN), (50, ORANGE), (500, BLUE)]:
         density = math.sqrt(dim) * chi(dim).pdf(r * math.sqrt(dim))
         ax.plot(r, density, color=colour, label=f"d = {dim}")
-    ax.set(title="Law of the length, by dimension", xlabel="length / √d", ylabel="density")
+    ax.set(title="Density of the length, by dimension", xlabel="length / √d", ylabel="density")
     ax.set(ylim=(0, 18.5), xlim=(0, 2.5))
     legend(ax)
     return figure
 
 
 def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
-    """The digits held out in the plane and on the sphere, maps of the package."""
+    """Maps of the held-out digits in the plane and on the sphere, drawn by the package."""
     plane = from_pca.fit(images, labels, **settings)
     figure, axes = new(1, 2, height=4.0, width_ratios=[1, 1.75])
     models = [plane.models["VAE"], fit_sphere(images, **settings)]

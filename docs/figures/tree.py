@@ -30,7 +30,7 @@ def tree_distances(depth: int) -> NDArray[np.int64]:
 
 
 def radial_start(depth: int) -> torch.Tensor:
-    """Tangent coordinates (n, 2): distance from the root outwards, an equal sector per subtree."""
+    """Tangent coordinates (n, 2): depth as distance from the root, equal sectors for subtrees."""
     rows = []
     for level in range(depth + 1):
         angle = (np.arange(2**level) + 0.5) * 2 * np.pi / 2**level
@@ -40,7 +40,7 @@ def radial_start(depth: int) -> torch.Tensor:
 
 class Embedding(NamedTuple):
     points: torch.Tensor
-    unit: float  # distance in the space that stands for one edge
+    unit: float  # distance in the space that represents one edge
     mean: float  # mean over pairs of |d / (unit t) - 1|
     worst: float  # largest d / t over smallest d / t, at least 1
 
@@ -49,7 +49,7 @@ def embed(space: Euclidean | Hyperbolic, depth: int, *, n_steps: int = 1500) -> 
     """Place the nodes so that distances d are proportional to the tree's distances t.
 
     Gradient descent (Adam) on the mean of (d / (unit t) - 1)^2 over all pairs, in the tangent
-    coordinates of the nodes and in the logarithm of the unit, from the same start in both spaces.
+    coordinates of the nodes and the logarithm of the unit, from the same start in both spaces.
     """
     t = torch.as_tensor(tree_distances(depth), dtype=torch.float64)
     i, j = torch.triu_indices(len(t), len(t), 1)
@@ -73,11 +73,11 @@ def embed(space: Euclidean | Hyperbolic, depth: int, *, n_steps: int = 1500) -> 
 
 
 def least_distortion_in_the_plane(depth: int) -> float:
-    """Lower bound of the worst distortion of a complete binary tree in the plane.
+    """Lower bound on the worst distortion of a complete binary tree in the plane.
 
     Let t <= d <= D t for all pairs. Two leaves are at least 2 apart in the tree, so the unit disks
     around the 2^depth leaves do not overlap. They lie in a disk of radius D depth + 1 around the
-    root. Comparing areas gives 2^depth <= (D depth + 1)^2.
+    root. Comparing the areas gives 2^depth <= (D depth + 1)^2.
     """
     return max(1.0, (2 ** (depth / 2) - 1) / depth)
 
@@ -85,7 +85,7 @@ def least_distortion_in_the_plane(depth: int) -> float:
 def draw_tree(
     *, depth: int = 6, depths: tuple[int, ...] = (2, 3, 4, 5, 6, 7), n_steps: int = 1500
 ) -> Figure:
-    """The tree in the disk and in the plane, and the distortion against its depth."""
+    """The tree in the disk and in the plane, and the distortion against the depth of the tree."""
     figure, axes = new(1, 3, height=3.8)
     spaces = (Hyperbolic(2), Euclidean(2))
     found = {
@@ -113,7 +113,7 @@ def draw_tree(
         ax.plot(depths, worst, marker + "-", color=colour, ms=5, label=name)
     deep = np.linspace(min(depths), max(depths), 50)
     bound = [least_distortion_in_the_plane(d) for d in deep]
-    ax.plot(deep, bound, ":", color=GREY, label="the plane, at least")
+    ax.plot(deep, bound, ":", color=GREY, label="lower bound, plane")
     ax.set(yscale="log", xlabel="depth of the tree", title="largest / smallest ratio")
     ax.set(yticks=[1, 2, 5, 10, 20, 50], yticklabels=["1", "2", "5", "10", "20", "50"])
     ax.minorticks_off()

@@ -1,4 +1,4 @@
-"""The wrapped normal: transport, its three steps, and the many preimages on a sphere."""
+"""The wrapped normal: transport, the three steps of a draw, and the preimages on a sphere."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class RoundTrip(NamedTuple):
     space: ConstantCurvature
     path: torch.Tensor  # points along the three sides
     vectors: torch.Tensor  # the vector carried to each of them
-    angle: float  # by which it has turned when it is back
+    angle: float  # by which it has turned on its return
     area: float  # of the triangle
 
 
 def round_trip(K: float, length: float, *, n: int = 10) -> RoundTrip:
-    """Carry a vector in parallel round an equilateral triangle of the given side."""
+    """Transport a vector in parallel round an equilateral triangle with the given side."""
     space, shape = constant_curvature(2, K), triangle(K, length)
     points = [side(space, shape.corners[i], shape.corners[(i + 1) % 3], n)[:-1] for i in range(3)]
     path = torch.cat([*points, shape.corners[:1]])
@@ -44,7 +44,7 @@ def round_trip(K: float, length: float, *, n: int = 10) -> RoundTrip:
 
 
 def draw_transport() -> Figure:
-    """A vector carried round a triangle on the sphere, in the plane, and in the disk."""
+    """A vector transported round a triangle on the sphere, in the plane, and in the disk."""
     figure, axes = new(1, 3, height=3.5)
     camera = Camera(78, -90)
     for ax, K, colour in zip(axes[0], (1.0, 0.0, -1.0), (ORANGE, BLUE, GREEN), strict=True):
@@ -56,7 +56,7 @@ def draw_transport() -> Figure:
         else:
             disk(ax)
             ax.set(xlim=(-0.68, 0.68), ylim=(-0.6, 0.76))
-        # A vector is drawn as the geodesic that it starts, so that its length is seen in the disk.
+        # A vector is drawn as the geodesic that it generates, which shows its length in the disk.
         for i, (foot, vector) in enumerate(zip(trip.path, trip.vectors, strict=True)):
             tip = trip.space.exp(foot, vector)
             first, last = i == 0, i == len(trip.path) - 1
@@ -93,9 +93,9 @@ def steps(noise: torch.Tensor, location: torch.Tensor) -> Steps:
 
 
 def total_mass(law: WrappedNormal, *, reach: float = 5.0, n: int = 400) -> float:
-    """Integral of exp(log_prob) over a circle about the location, in polar coordinates.
+    """Integral of exp(log_prob) over a circle around the location, in polar coordinates.
 
-    The midpoint rule in the radius; about 1 if almost all mass lies in the circle.
+    It uses the midpoint rule in the radius, and is about 1 if almost all mass is in the circle.
     """
     space = law.manifold
     assert isinstance(space, ConstantCurvature)
@@ -109,7 +109,7 @@ def total_mass(law: WrappedNormal, *, reach: float = 5.0, n: int = 400) -> float
 
 
 def draw_wrapped(*, n_draws: int = 300, seed: int = 0) -> Figure:
-    """Draw at the origin, transport, exponential map; with the density of the package."""
+    """Draw at the origin, transport and exponential map, with the density of the package."""
     figure, axes = new(1, 3, height=3.6)
     noise = torch.as_tensor(np.random.default_rng(seed).standard_normal((n_draws, 2)))
     location = at(1.2, 0.9)
@@ -137,7 +137,7 @@ def draw_wrapped(*, n_draws: int = 300, seed: int = 0) -> Figure:
             tip = SPACE.exp(foot, SPACE.from_frame(foot, v))
             arrow = {"arrowstyle": "-|>", "color": colour, "lw": 1.8, "shrinkA": 0, "shrinkB": 0}
             ax.annotate("", on_disk(tip), on_disk(foot), arrowprops=arrow)
-    ax.set_title("2. Carry the frame to the location")
+    ax.set_title("2. Transport to the location")
     ax = axes[0, 2]
     disk(ax)
     grid = np.linspace(-0.999, 0.999, 301)
@@ -179,7 +179,7 @@ def preimage_densities(angle: Array, scale: float, turns: int = 3) -> Array:
 
 
 def mass_of_shortest(scale: float) -> float:
-    """Integral over the unit sphere of the first term alone: P(|v| < pi) for a normal v in R^2."""
+    """Integral of the first term over the unit sphere: P(|v| < pi) for a normal v in R^2."""
     return 1 - math.exp(-0.5 * (math.pi / scale) ** 2)
 
 
@@ -222,7 +222,7 @@ def draw_preimages(*, seed: int = 0) -> Figure:
     legend(ax, loc="upper center")
     ax = axes[0, 2]
     scales = np.linspace(0.2, 4, 100)
-    ax.plot(scales, [mass_of_shortest(s) for s in scales], color=GREEN, label="first term alone")
+    ax.plot(scales, [mass_of_shortest(s) for s in scales], color=GREEN, label="first term only")
     some = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
     masses = []
     for s in some:
