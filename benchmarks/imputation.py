@@ -60,9 +60,9 @@ TABLES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "digits": lambda: (load_digits().data / 16, load_digits().target),
     "MNIST 5000": _mnist,
 }
-# What is not left at its default; widths that `--choose` tries.
+# What is not left at its default; widths and numbers of epochs that `--choose` tries.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "wine": {"n_components": 8},
+    "wine": {"n_components": 8, "max_epochs": 200},
     "breast cancer": {
         "n_components": 16,
         "hidden_layer_sizes": (256,),
@@ -86,6 +86,7 @@ WIDTHS = {
     "digits": (8, 12, 16, 20),
     "MNIST 5000": (10, 20, 30),
 }
+EPOCHS = {"wine": (50, 100, 200, 400)}
 IMPUTERS = {
     "mean": lambda seed: SimpleImputer(keep_empty_features=True),
     "neighbours": lambda seed: KNNImputer(keep_empty_features=True),
@@ -160,7 +161,11 @@ def jobs_for(
 ) -> dict[str, Callable[..., dict[str, float]]]:
     """What is measured on a table, by name: functions of the rows with holes and a seed."""
     if choose:
-        return {f"d = {d}": partial(by_us, name, X, n_components=d) for d in WIDTHS[name]}
+        widths = {f"d = {d}": partial(by_us, name, X, n_components=d) for d in WIDTHS[name]}
+        epochs = {
+            f"{n} epochs": partial(by_us, name, X, max_epochs=n) for n in EPOCHS.get(name, ())
+        }
+        return widths | epochs
 
     def ours(holes: Rows, seed: int) -> dict[str, float]:
         return by_us(name, X, holes, seed) | {"accuracy": accuracy(name, holes, y, seed)}
@@ -200,7 +205,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--folder", help="folder with mnist, for that set")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--choose", action="store_true", help="try widths on seeds from 100 on")
+    parser.add_argument("--choose", action="store_true", help="try settings on seeds from 100 on")
     parser.add_argument("--table", action="store_true", help="print the table and stop")
     parser.add_argument(
         "--results", type=Path, default=Path(__file__).parent / "results" / "imputation.csv"
