@@ -1,4 +1,4 @@
-"""A latent space of the user's own, in place of the name of a posterior."""
+"""A user's own latent space, in place of the name of a posterior."""
 
 from __future__ import annotations
 

@@ -308,7 +308,7 @@ class SharedParameters:
         Decoupled weight decay, as in AdamW. Each step takes the fraction ``learning_rate *
         weight_decay`` off every weight matrix, and leaves biases, scales and a curvature alone. At
         the default learning rate, 1 is a large value. Such a value can help a perceptron that is
-        trained with labels on some hundred rows with many sparse columns. It did not help graph
+        trained with labels on a few hundred rows with many sparse columns. It did not help graph
         encoders.
         """,
     )

@@ -66,7 +66,8 @@ def start_rows(
     """
     most = min(len(index), rows_looked_at(p))
     if weights is not None:
-        # So whatever reads these rows, a likelihood of the user's too, need not know of weights.
+        # So nothing that reads these rows, such as a user's likelihood, needs to know about
+        # weights.
         ends = weights[index].cumsum()
         places = (np.arange(most) + np.random.default_rng(seed).random()) / most
         return index[np.searchsorted(ends / ends[-1], places)]

@@ -138,7 +138,7 @@ def _plain_frame(X: Any) -> Any:
     try:
         own = [not isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in X.dtypes]
         return X.to_numpy(np.float64, na_value=np.nan) if any(own) else X
-    except (TypeError, ValueError):  # of more than numbers
+    except (TypeError, ValueError):  # the frame holds more than numbers
         return X
 
 
