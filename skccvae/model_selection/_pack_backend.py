@@ -89,7 +89,7 @@ class PackBackend(ParallelBackendBase):
 def _shared_out(
     tasks: Sequence[_Task], n_jobs: int, pack_size: int | str
 ) -> Iterator[tuple[Sequence[_Task], int | str]]:
-    """Group neighbours that train together, in shares, and others alone, with the pack size."""
+    """Shares of tasks that train together, and all other tasks one by one, with the pack size."""
     together = []
     for task in tasks:
         if any(map(_may_pack, task.items)):
