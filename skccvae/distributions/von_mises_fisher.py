@@ -48,7 +48,7 @@ class VonMisesFisher(RotationallySymmetric):
     Draws use the tabulated quantile function of the angle. Each m has one table, built at the first
     draw (about 0.1 s). There is no rejection loop, and the pathwise gradient in both parameters is
     exact. Public implementations of Wood's rejection sampler drop the correction term of that
-    gradient. All results are finite for concentrations up to 1e7 and any m, also in float32.
+    gradient. All results are finite for concentrations up to 1e7 and any m, even in float32.
 
     Log-densities are with respect to the area of the *unit* sphere. Second derivatives raise an
     error.

@@ -145,9 +145,9 @@ class BaseVAETransformer(
         stream settle everything that is decided once: ``likelihood="auto"``, the centre and scale
         of columns and targets, the classes, and the principal components of ``init="pca"``. These
         rows are the batches at its start up to 10 000 rows, or fewer if rows are wide (ten million
-        numbers, but at least 256 rows). They are kept in memory meanwhile, and are the first
-        batches of the first epoch. All batches are checked as they come, and an error names the
-        batch. Random numbers that a loader draws from torch's generators, such as those for its
+        numbers, but at least 256 rows). They are kept in memory until they are used, and are the
+        first batches of the first epoch. All batches are checked as they come, and an error names
+        the batch. Random numbers that a loader draws from torch's generators, such as those for its
         order, come from ``random_state``. A stream that yields the rows in the same batches as a
         fit on an array trains the same model, to the last bit, if everything that is decided once
         is the same. Means of the same rows in another order differ by rounding. With ``init="pca"``
@@ -194,7 +194,7 @@ class BaseVAETransformer(
         if not (go_on or one_pass or isinstance(error, KeyboardInterrupt)):
             new, error = new._best_of_starts(train, error)
         new._update_fitted()
-        # What a callback has set on the estimator meanwhile stays.
+        # What a callback has set on the estimator in the meantime stays.
         meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}
         self.__dict__ = {**vars(new), **meanwhile}
         if error is not None:
@@ -338,7 +338,7 @@ class BaseVAETransformer(
             valid = Batches(source, held_out, rows, shuffle=False, binarize=dynamic)
             settled = self.net_.settling_epochs(len(train), epochs)
             self._check_early_stopping(epochs, settled)
-        from skccvae.training.meeting import Training  # and skorch with it
+        from skccvae.training.meeting import Training  # imports skorch too
         from skccvae.training.meeting import train as train_net
 
         self.net_.set_training_callbacks(self._callbacks(epochs, settled))

@@ -41,7 +41,7 @@ class MixedColumns:
     shares : ndarray of shape (n_levels,)
         How often each level occurs, column after column.
     scale : ndarray of shape (p,)
-        What the likelihood of each column is told about its unit.
+        The scale that the likelihood of each column gets.
     """
 
     names: tuple[str, ...]
@@ -190,7 +190,7 @@ class MixedColumns:
 
     def frame(self, rows: NDArray[Any], column_names: Sequence[str] | None) -> Any:
         """Rows as a frame with the dtypes that X had in `fit`. Whole numbers are rounded."""
-        import pandas as pd  # there, since X was a frame of it
+        import pandas as pd  # installed, because X was a frame of it
 
         names = range(rows.shape[1]) if column_names is None else column_names
         columns = [

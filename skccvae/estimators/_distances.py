@@ -82,7 +82,7 @@ def _of_rows(
 def _of_filled_rows(
     metric: Callable[[Tensor], Tensor], units: RowScaling, inputs: Tensor, x: Tensor
 ) -> Tensor:
-    # Comparisons with NaN are false, so a metric may take rows with holes for equal ones.
+    # Comparisons with NaN are false, so a metric may treat rows with missing values as equal.
     return metric(_in_units(torch.where(x.isnan(), 0.0, x), units))
 
 

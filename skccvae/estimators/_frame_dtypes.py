@@ -49,7 +49,7 @@ def _text(dtype: Any) -> str:
         return f"string[{dtype.storage}]"
     if hasattr(dtype, "subtype") and hasattr(dtype, "fill_value"):  # sparse; the result is dense
         return str(dtype.subtype)
-    import pandas as pd  # there, since this is a dtype of its frames
+    import pandas as pd  # installed, because this is a dtype of its frames
 
     try:
         pd.api.types.pandas_dtype(str(dtype))

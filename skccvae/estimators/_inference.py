@@ -38,7 +38,7 @@ def rows_at_once(width: int) -> int:
 
 
 def _in_polars(frame: Any) -> Any:
-    import polars as pl  # there, since scikit-learn is configured to return its frames
+    import polars as pl  # installed, because scikit-learn returns its frames
 
     return pl.from_pandas(frame)
 

@@ -113,7 +113,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _new_net(self, module: VAE) -> None:
         """Put a module into a net, and record what the module was built from."""
-        from skccvae.training import VAENet  # and skorch with it
+        from skccvae.training import VAENet  # imports skorch too
 
         self.net_ = VAENet(
             module,

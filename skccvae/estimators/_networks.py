@@ -64,7 +64,7 @@ def encoder_network(
     image_shape : tuple of int or None
         Shape of one sample.
     n_start : int, default=0
-        Number of linear features beside those of a multilayer perceptron.
+        Number of linear features in addition to those of a multilayer perceptron.
     missing : bool, default=False
         Whether the package's networks read an indicator of missing values beside the row. The
         user's own networks see only zeros.

@@ -10,7 +10,7 @@ import torch
 from skccvae.manifolds import ConstantCurvature
 from skccvae.nn import Latent
 
-# What `posterior` may be beside a name: a subclass of Latent, or a function that makes one.
+# What `posterior` may be besides a name: a subclass of Latent, or a function that makes one.
 POSTERIOR_HINT = (
     "A subclass of skccvae.nn.Latent, or a factory called as factory(manifold, prior_scale), is "
     "accepted too."

@@ -235,7 +235,7 @@ def _load(saved: ModelFile, trusted: dict[str, Any], device: torch.device) -> An
 
 
 def _estimators() -> dict[str, type[PersistenceMixin]]:
-    from skccvae.estimators import ESTIMATORS  # which are made of what stands here
+    from skccvae.estimators import ESTIMATORS  # which are built on this file
 
     return dict(ESTIMATORS)
 

@@ -109,11 +109,11 @@ class SharedParameters:
         The path starts at the principal components of the rows (of 10 000, if there are more), with
         at least three rows for each component, and is then trained like the rest. The decoder
         starts at the regression on the components. With normal likelihoods the model therefore
-        starts as probabilistic PCA, and with other likelihoods as its analogue. Some parts start at
-        random all the same: the decoder for angles, or for your own likelihood if it does not
-        define ``start_outputs``; networks other than ``"mlp"``; your own latent space if it does
-        not define ``start_at``; and a normal posterior on a small sphere if the rows wind round it,
-        as a ring does. Von Mises-Fisher and similar posteriors can start at such a ring.
+        starts as probabilistic PCA, and with other likelihoods as its analogue. Some parts still
+        start at random: the decoder for angles, or for your own likelihood if it does not define
+        ``start_outputs``; networks other than ``"mlp"``; your own latent space if it does not
+        define ``start_at``; and a normal posterior on a small sphere if the rows wind round it, as
+        a ring does. Von Mises-Fisher and similar posteriors can start at such a ring.
         """,
     )
     n_init: int | str = parameter(

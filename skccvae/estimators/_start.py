@@ -206,7 +206,7 @@ def start_at_pca(
 def _filled(model: VAE, encoder: SkipEncoder, x: Tensor, seed: int) -> tuple[Tensor, Tensor, float]:
     """Rows with holes filled in, as encoder inputs and in model units, and the observed share.
 
-    The last is the share of the values that were observed.
+    This is the share of the values that were observed.
     """
     missing = x.isnan()
     inputs = model.likelihood.encoder_inputs(x).double()

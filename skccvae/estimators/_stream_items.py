@@ -41,7 +41,7 @@ class Block(NamedTuple):
         """X in the form in which it is validated: a frame if its columns have names."""
         if self.names is None:
             return self.X
-        import pandas as pd  # there, since the rows came in a frame of it
+        import pandas as pd  # installed, because the rows came in a frame of it
 
         return pd.DataFrame(self.X, columns=list(self.names), copy=False)
 

@@ -73,7 +73,7 @@ def checked_weights(sample_weight: Any, n_rows: int, training: bool = False) -> 
         weights = check_sample_weight(
             given, np.empty((n_rows, 0)), dtype=np.float64, ensure_non_negative=True
         )
-        if not 0 < weights.max() < np.inf:  # a number for all rows is not looked at
+        if not 0 < weights.max() < np.inf:  # scikit-learn does not check a single number
             raise ValueError(
                 f"sample_weight is {weights.max()}, which is not finite or not above 0."
             )

@@ -304,7 +304,7 @@ class LatentDisplay(InteractiveMap):
             if lines is not None:
                 self.regions_.append(lines)
             panel.set_title(title_of(parts[number][0], kinds[number], dims), fontsize=13)
-        from matplotlib.collections import PathCollection  # here, behind the check that it is there
+        from matplotlib.collections import PathCollection  # here, because it is now known to exist
 
         # What would explain colours that are the user's own.
         explained = not {"c", "color"} & set(merge_style({}, kwargs, PathCollection))
