@@ -13,6 +13,6 @@ def status_mib(field: str) -> float:
 
 
 def reset_peak() -> None:
-    """Start the peak anew, so that making the data does not count."""
+    """Reset the peak, so that making the data does not count."""
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")

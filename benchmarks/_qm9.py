@@ -21,7 +21,7 @@ KINDS = {
     "hyperbolic": HyperbolicVAETransformer,
 }
 # Linear maps and one noise for all counts, as in PCA, but on a space. The warm-up keeps directions
-# that only pay once the noise has been learned to be small.
+# that pay off only once the learned noise is small.
 LINEAR = {
     "hidden_layer_sizes": (),
     "likelihood": "isotropic_gaussian",
@@ -51,7 +51,7 @@ LABEL_WEIGHT = 100.0
 
 
 def supervised_weight(n_labels: int, n_rows: int) -> float:
-    """The parameter, a weight of the mean over labels, under which each weighs LABEL_WEIGHT."""
+    """The weight of the mean over labels with which each label weighs LABEL_WEIGHT."""
     return LABEL_WEIGHT * n_labels / n_rows
 
 

@@ -8,28 +8,28 @@ from typing import Any
 
 
 class Runs:
-    """Lines of results, one a run, told apart by some of their columns.
+    """Lines of results, one per run, which some of their columns identify.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file; it is made by the first line.
+        The file. The first line creates it.
     keys, values : list of str
-        Columns that name a run, and those that hold what came of it.
+        Columns that identify a run, and columns of its results.
     """
 
     def __init__(self, path: Path, keys: list[str], values: list[str]) -> None:
         self.path, self.keys, self.values = path, keys, values
 
     def rows(self) -> list[dict[str, str]]:
-        """What is there."""
+        """The lines of the file."""
         if not self.path.exists():
             return []
         with self.path.open() as file:
             return list(csv.DictReader(file))
 
     def has(self, **run: Any) -> bool:
-        """Whether a run is there."""
+        """Whether the file has a run."""
         wanted = tuple(str(run[key]) for key in self.keys)
         return any(tuple(row[key] for key in self.keys) == wanted for row in self.rows())
 
@@ -51,7 +51,7 @@ class Runs:
         for row in self.rows():
             groups.setdefault(tuple(row[k] for k in self.keys if k != over), []).append(row)
         return {
-            # A value that none of the group has, of a baseline say, is left out.
+            # A value that some runs lack, such as those of a baseline, is left out.
             name: {
                 v: sum(float(r[v]) for r in group) / len(group)
                 for v in self.values

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
 
-# Where MNIST and QM9 lie; a benchmark sets it.
+# Folder of MNIST and QM9, which a benchmark sets.
 DATA_HOME: str | None = None
 
 
@@ -68,7 +68,7 @@ def _penguins() -> Table:
     return Table(X, frame["species"].to_numpy(str), dims=(2, 5))
 
 
-#: The list is fixed; a set may be left out of a run, and never for its results.
+#: The list is fixed; a set may be left out of a run, but never because of its results.
 TABLES: dict[str, Callable[[], Table]] = {
     "iris": lambda: _standardised(load_iris, dims=(2,)),
     "wine": lambda: _standardised(load_wine),

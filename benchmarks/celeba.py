@@ -46,15 +46,15 @@ torch.set_num_threads(options.threads)
 
 
 def finish(figure, name: str) -> None:
-    """Save a figure where that was asked for."""
+    """Save a figure if this was asked for."""
     if options.save_to is not None:
         options.save_to.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.save_to / f"{name}.png", dpi=110)
 
 
 # %%
-# The images are a memory map of bytes, read batch by batch: of 162770 faces the model sees as many
-# as ``--rows`` says, and memory would not grow with all of them.
+# The images are a memory map of bytes, read batch by batch: the model sees only ``--rows`` of
+# 162770 faces, but memory would not grow with all of them.
 
 
 def celeba():
@@ -72,7 +72,7 @@ def celeba():
 
 
 def small_crops():
-    """The crops of scikit-image; ImportError or OSError where they are not at hand."""
+    """The crops of scikit-image; ImportError or OSError if they are not available."""
     from skimage.data import lfw_subset
 
     X = np.rint(255 * lfw_subset()).astype(np.uint8)
@@ -213,9 +213,9 @@ finish(figure, "celeba_samples_and_geodesics")
 
 # %%
 # All attributes at once: a logistic regression for each behind the frozen latent space. Where one
-# face in fifty has an attribute, "no" is right 98 times in a hundred, so accuracy says little: here
-# is the balanced accuracy, of which guessing has 0.5, and the average precision, of which guessing
-# has the attribute's frequency.
+# face in fifty has an attribute, "no" is right 98 times in a hundred, so accuracy says little. Here
+# are the balanced accuracy, which is 0.5 for guessing, and the average precision, which is the
+# attribute's frequency for guessing.
 
 
 def positive(probabilities, classes) -> np.ndarray:
@@ -228,7 +228,7 @@ def positive(probabilities, classes) -> np.ndarray:
 
 
 def scores(p: np.ndarray, threshold: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """Balanced accuracy and average precision of each attribute that the test images tell apart."""
+    """Balanced accuracy and average precision of each attribute that varies in the test images."""
     columns = [k for k in range(len(names)) if 0 < y_test[:, k].mean() < 1]
     accuracy = [balanced_accuracy_score(y_test[:, k], p[:, k] >= threshold) for k in columns]
     precision = [average_precision_score(y_test[:, k], p[:, k]) for k in columns]
@@ -269,8 +269,8 @@ figure.legend(loc="outside lower center", ncols=4, frameon=False)
 finish(figure, "celeba_attributes")
 
 # %%
-# The same from few labels, by the nearest neighbours in the distance of the space, beside the
-# nearest in pixels.
+# The same from few labels, by nearest neighbours in the distance of the space, compared with
+# nearest neighbours in pixels.
 
 few = np.random.default_rng(0).choice(len(X_train), min(100, len(X_train) // 2), replace=False)
 few = np.sort(few)
@@ -282,7 +282,7 @@ print(f"  guessing             {y_test.mean():.3f}")
 
 
 def mean_precision(probabilities, classes) -> float:
-    """Mean over the attributes; scikit-learn gives a single array where there is but one."""
+    """Mean over the attributes; scikit-learn gives a single array if there is only one."""
     if len(names) == 1:
         probabilities, classes = [probabilities], [classes]
     return float(scores(positive(probabilities, classes))[1].mean())

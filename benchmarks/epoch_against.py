@@ -51,7 +51,7 @@ def models(dim: int) -> dict:
         found["projected normal"] = sphere(dim, posterior="projected_normal")
     if dim % 2 == 0:
         found[f"2s{dim // 2}"] = skccvae.MixedCurvatureVAETransformer(f"2s{dim // 2}")
-    # What later versions choose otherwise, so that both do the same work.
+    # Parameters whose defaults differ between versions, so that both do the same work.
     settings = {"likelihood": "bernoulli", "init": "random", "prior_scale": 1.0}
     settings |= {"max_epochs": 1, "warm_start": True, "random_state": 0}
     for model in found.values():
@@ -75,7 +75,7 @@ def without(name: str | None):
         return
     ask = registry.accelerator
     if name not in {getattr(key, "__name__", key) for key in (*registry._TABLES, *registry._STEPS)}:
-        raise SystemExit(f"there is no accelerator of the name {name!r}")
+        raise SystemExit(f"there is no accelerator named {name!r}")
 
     def others(of, *args, **kwargs):
         return None if getattr(of, "__name__", of) == name else ask(of, *args, **kwargs)
@@ -89,7 +89,7 @@ def without(name: str | None):
 
 
 def work(dim: int, rows: int, off: str | None) -> None:
-    """Train one epoch of the model named on each line of standard input, and answer the seconds."""
+    """Train one epoch of the model named on each line of standard input, and answer its seconds."""
     torch.set_num_threads(1)
     X = np.random.default_rng(0).random((rows, N_FEATURES), dtype=np.float32)
     found = models(dim)
@@ -98,7 +98,7 @@ def work(dim: int, rows: int, off: str | None) -> None:
         for line in sys.stdin:
             model = found[line.strip()]
             model.fit(X)
-            # Of the epoch alone: a fit also validates X and keeps the model before.
+            # The seconds of the epoch alone. A fit also validates X and keeps the previous model.
             print(model.net_.history[-1]["dur"], flush=True)
 
 

@@ -137,7 +137,7 @@ def distances(dim: int) -> dict:
 
 def measure_distances(dim: int, rounds: int, X: np.ndarray) -> None:
     rng = np.random.default_rng(0)
-    # Of noise nothing is decoded, and the scale of the term would be sought in every epoch.
+    # Noise cannot be decoded, so the scale of the term would be measured in every epoch.
     X = (rng.random((len(X), 5)) @ rng.random((5, N_FEATURES)) / 5).astype(np.float32)
     runs = {n: epoch_of(m.set_params(**SETTINGS), X) for n, m in distances(dim).items()}
     print(f"d = {dim}: ratio to the epoch of the same space without")

@@ -246,7 +246,7 @@ def print_table(runs: Runs, validate: bool) -> None:
 
 
 def draw_scales(runs: Runs, path: Path) -> None:
-    """What posterior scales do: correlation against log-likelihood, a panel a data set."""
+    """What posterior scales do: correlation against log-likelihood, one panel per data set."""
     import matplotlib.pyplot as plt
 
     found: dict[tuple, list[tuple[float, float]]] = {}

@@ -44,7 +44,7 @@ class MadeImages(Dataset):
 def measure(task: str, options: argparse.Namespace) -> None:
     """Print one line: the peak that the task adds."""
     torch.set_num_threads(1)
-    # Scoring takes 64 draws a row: fewer rows do.
+    # Scoring takes 64 draws per row, so fewer rows suffice.
     rows = min(options.rows, 200) if task == "score_samples" else options.rows
     made = MadeImages(rows, options.side)
     X = made if options.dataset else np.stack([made[i] for i in range(rows)])
@@ -63,7 +63,7 @@ def measure(task: str, options: argparse.Namespace) -> None:
     reset_peak()
     before = status_mib("VmRSS")
     start = time.perf_counter()
-    # Kept: what the method returns is part of what it costs.
+    # Kept, because what the method returns is part of its cost.
     result = getattr(vae, task)(Z if task == "inverse_transform" else X)
     seconds = time.perf_counter() - start
     added = status_mib("VmHWM") - before

@@ -216,7 +216,7 @@ def main() -> None:
     _tables.DATA_HOME = options.folder
     runs = Runs(options.results, ["set", "method", "seed"], ["rmse", "mae", "seconds", "accuracy"])
     first = 100 if options.choose else 0
-    # The first fit of a process imports what the others find there.
+    # The first fit of a process imports modules that later fits find imported.
     GaussianVAETransformer(1, max_epochs=1).fit(np.eye(4))
     for name in [] if options.table else options.sets:
         X, y = TABLES[name]()

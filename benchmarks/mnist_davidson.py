@@ -57,7 +57,7 @@ def neighbour_accuracy(vae, train, test, n_labels: int, draws: int = 10) -> floa
 
 
 def print_table(runs: Runs) -> None:
-    """Both tables, a line a model."""
+    """Both tables, one line per model."""
     labels = " ".join(f"knn {n:>5}" for n in LABELS)
     print(
         f"  d model             log-lik     elbo   recon.     kl {labels}  epochs  paper's budget"

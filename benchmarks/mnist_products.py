@@ -56,7 +56,7 @@ def models(dim: int) -> dict:
 
 
 def print_table(runs: Runs) -> None:
-    """Means over seeds, one line a model and dimension."""
+    """Means over seeds, one line per model and dimension."""
     columns = f"{'log-lik':>9} {'elbo':>9} {'recon.':>9} {'kl':>7}  seeds epochs"
     print(f"{'d':>3} {'model':<13} {columns}")
     means = runs.means().items()

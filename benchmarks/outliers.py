@@ -4,9 +4,9 @@ All detectors have default parameters. A detector is fitted to half of the rows 
 has to distinguish the other half from the rows of the other classes. The score is the AUROC, so
 higher is better. Each class of digits and of wine is used in turn. For breast cancer, the known
 class is benign tumours. Columns are standardised by the training rows, and pixels are divided by
-16. ``alarms`` is the share of the other half that `predict` calls outliers
-with the default ``contamination="auto"``, and ``tenth`` the share with ``contamination=0.1``. With
-the file of results, a run can be interrupted and resumed.
+16. ``alarms`` is the share of the other half that `predict` calls outliers with the default
+``contamination="auto"``, and ``tenth`` the share with ``contamination=0.1``. With the file of
+results, a run can be interrupted and resumed.
 
     python benchmarks/outliers.py --seeds 5
     python benchmarks/outliers.py --table       # what is in the file

@@ -59,7 +59,7 @@ def encoders(seed: int) -> dict:
 
 def ridge(code: np.ndarray, y: np.ndarray, goal: np.ndarray) -> np.ndarray:
     """Predictions of ridge regression on standardised columns."""
-    # Among more rows than that the penalty hardly matters, and finding it takes minutes.
+    # With more rows than that, the penalty hardly matters, and finding it takes minutes.
     grid = RidgeCV(np.logspace(-3, 4, 15), alpha_per_target=True)
     last = grid if len(code) <= 10000 else Ridge(1.0)
     model = make_pipeline(StandardScaler(), last)
@@ -67,7 +67,7 @@ def ridge(code: np.ndarray, y: np.ndarray, goal: np.ndarray) -> np.ndarray:
 
 
 def boosting(code: np.ndarray, y: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Predictions of histogram gradient boosting, a model a target."""
+    """Predictions of histogram gradient boosting, one model per target."""
     columns = [
         HistGradientBoostingRegressor(random_state=0).fit(code, t).predict(goal) for t in y.T
     ]
@@ -109,7 +109,7 @@ def regressors(encoder: Any, independent: Callable | None) -> dict:
 
 
 def print_table(runs: Runs) -> None:
-    """Mean errors over seeds, a line a model, regressor and number of labels."""
+    """Mean errors over seeds, one line per model, regressor and number of labels."""
     head = " ".join(f"{f'{t} {u}':>12}" for t, u in zip(TARGETS, UNITS, strict=True))
     print(f"{'model':<22} {'regressor':<11} {'labels':>7} {head}")
     for (name, regressor, labels), mean in runs.means().items():
@@ -118,9 +118,9 @@ def print_table(runs: Runs) -> None:
 
 
 def draw_figure(runs: Runs, path: Path) -> None:
-    """Test error of each model against the number of labels, a panel a target.
+    """Test error of each model against the number of labels, one panel per target.
 
-    Of the regressors it shows the one with the smallest error on the validation molecules.
+    Of the regressors, it shows the one with the smallest error on the validation molecules.
     """
     import matplotlib.pyplot as plt
 

@@ -54,7 +54,7 @@ def main() -> None:
     ).fit(qm9.counts[rows], qm9.target[rows].ravel())
     errors = -search.cv_results_["mean_test_score"].reshape(len(CURVATURES), len(DIMENSIONS))
     spread = search.cv_results_["std_test_score"].reshape(errors.shape)
-    print(f"mean absolute error of {options.target}, eV where an energy; +- over the folds")
+    print(f"mean absolute error of {options.target}, in eV for energies; +- over the folds")
     print("    K " + " ".join(f"{f'd = {d}':>16}" for d in DIMENSIONS))
     for K, row, deviations in zip(CURVATURES, errors, spread, strict=True):
         cells = (f"{e:.4g} +- {s:.2g}" for e, s in zip(row, deviations, strict=True))

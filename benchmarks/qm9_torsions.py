@@ -81,7 +81,7 @@ def independent(train: np.ndarray, test: np.ndarray) -> dict[str, float]:
 
 
 def print_table(runs: Runs) -> None:
-    """Means over seeds, one line a model and dimension; baselines have no dimension."""
+    """Means over seeds, one line per model and dimension; baselines have no dimension."""
     columns = f"{'log-lik':>9} {'elbo':>9} {'recon.':>9} {'kl':>7}  seeds epochs  train"
     print(f"{'d':>3} {'model':<11} {columns}")
     means = runs.means().items()

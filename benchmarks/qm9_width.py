@@ -64,7 +64,7 @@ def errors(code: np.ndarray, Y: np.ndarray, parts: dict[str, np.ndarray]) -> dic
 
 
 def print_table(runs: Runs, part: str) -> None:
-    """Mean errors over seeds, a line a model, its axes and width."""
+    """Mean errors over seeds, one line per model, axes and width."""
     print(f"{part} rows\n{'model':<29} axes        width " + " ".join(f"{t:>8}" for t in TARGETS))
     for (name, axes, width), mean in runs.means().items():
         numbers = " ".join(f"{mean[f'{part}_{target}']:8.4g}" for target in TARGETS)

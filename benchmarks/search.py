@@ -56,7 +56,7 @@ def model(layers: str, batch: int, epochs: int) -> ConstantCurvatureVAETransform
 
 
 def work() -> None:
-    """Answer the seconds of a plain search to each line "layers batch epochs jobs"."""
+    """Answer each line "layers batch epochs jobs" with the seconds of a plain search."""
     for line in sys.stdin:
         layers, batch, epochs, jobs = line.split()
         vae = model(layers, int(batch), int(epochs))

@@ -1,9 +1,8 @@
 """Cost of a training step on a small table, against a bare torch loop and another checkout.
 
-64 inputs, layers 256-128, batches of 32 rows, 5 dimensions, one thread. In this
-setting, most of the time of a step is spent on launching operations, not on arithmetic. The bare
-loop has the same layers and likelihood,
-torch's fused Adam, and nothing else: no linear path from PCA, no history.
+64 inputs, layers 256-128, batches of 32 rows, 5 dimensions, one thread. In this setting, most of
+the time of a step is spent on launching operations, not on arithmetic. The bare loop has the same
+layers and likelihood, torch's fused Adam, and nothing else: no linear path from PCA, no history.
 
 Every version of the package trains in a separate process, one epoch at a time, in turn with the
 bare loop and with the others. A figure is the median over rounds of the ratio within a round, with
@@ -83,7 +82,7 @@ def models() -> dict:
 
 
 def work(rows: int) -> None:
-    """Train one epoch of the model named on each line of standard input, and answer the seconds."""
+    """Train one epoch of the model named on each line of standard input, and answer its seconds."""
     torch.set_num_threads(1)
     X = np.random.default_rng(0).random((rows, N_FEATURES), dtype=np.float32)
     found, bare = models(), Bare()
@@ -93,7 +92,7 @@ def work(rows: int) -> None:
             print(bare.epoch(torch.from_numpy(X)), flush=True)
             continue
         found[name].fit(X)
-        # Of the epoch alone: a fit also validates X and keeps the model before.
+        # The seconds of the epoch alone. A fit also validates X and keeps the previous model.
         print(found[name].net_.history[-1]["dur"], flush=True)
 
 

@@ -3,7 +3,7 @@
 Rows have 2048 bits with about 40 ones each, and come from a generator behind a DataLoader. The
 ratio is that of rows per second in one epoch, for the stream over the fit on one matrix, which take
 turns. The batches of the stream are made beforehand, so making them takes no time. Then the stream
-of all rows is fitted in one pass, with batches made on the way, and the script prints the increase
+of all rows is fitted in one pass, with batches made on demand, and the script prints the increase
 of the peak resident memory of the process.
 
     python benchmarks/stream_rows.py [--rows 10000000] [--compare 100000] [--rounds 3]
@@ -52,7 +52,7 @@ class Generated(IterableDataset):
 
 
 class Made(IterableDataset):
-    """Batches that are there."""
+    """Batches that were made beforehand."""
 
     def __init__(self, X: sp.csr_array) -> None:
         self.batches = [X[start : start + BATCH] for start in range(0, X.shape[0], BATCH)]
@@ -85,7 +85,7 @@ def main() -> None:
         n_rows = options.rows // (64 * BATCH) * 64 * BATCH
         print(
             f"{n_rows} rows in one pass: {elapsed:.0f} s, {n_rows / elapsed:.0f} rows a second "
-            f"with making them; peak added {status_mib('VmHWM') - empty:.0f} MiB (limit 1024)",
+            f"including making them; peak added {status_mib('VmHWM') - empty:.0f} MiB (limit 1024)",
             flush=True,
         )
     X = block(np.random.default_rng(0), options.compare)

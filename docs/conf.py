@@ -62,7 +62,7 @@ sphinx_gallery_conf = {
     # plot_*.py run while the site is built; docs/figures/gallery.py runs those that need data.
     "filename_pattern": r"/plot_",
     # A program with options, which docs/quickstart.rst and README.md show with its table.
-    # The pattern is matched with the name of the file, without its folder.
+    # The pattern is matched against the name of the file, without its folder.
     "ignore_pattern": r"^quickstart\.py$",
     "capture_repr": (),
     "download_all_examples": False,
@@ -94,7 +94,7 @@ html_sidebars = {"quickstart": [], "results": [], "changelog": []}
 
 
 def plain_roles(app, what, name, obj, options, lines):
-    """Docstrings that are scikit-learn's own refer to its pages, which this site has not."""
+    """Docstrings that are scikit-learn's own refer to its pages, which this site lacks."""
     if name.startswith("skccvae.model_selection.PackedGridSearchCV."):
         role = re.compile(r":(?:ref|term):`(?:([^`<]+?)\s*<[^`]*>|([^`]*))`")
         lines[:] = [role.sub(lambda found: f"``{found[1] or found[2]}``", line) for line in lines]
@@ -102,5 +102,5 @@ def plain_roles(app, what, name, obj, options, lines):
 
 def setup(app):
     app.connect("autodoc-process-docstring", plain_roles)
-    # After intersphinx, which comes first with its own names.
+    # After intersphinx, which resolves the names of other sites first.
     app.connect("missing-reference", find_in_package, priority=900)

@@ -89,7 +89,7 @@ SITES: dict[str, tuple[str, dict[str, list[str]]]] = {
 def inventories(folder: Path) -> dict[str, tuple[str, str]]:
     """Write an inventory of each site, and say where they are, as ``intersphinx_mapping`` does.
 
-    An object has its full name and its last part, as prose has it.
+    An object is listed under its full name and under its last part, as prose uses both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     mapping = {}
@@ -108,7 +108,7 @@ def inventories(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def find_in_package(app, env, node, contnode):
-    """Resolve a name without its module, where one object of this package has it."""
+    """Resolve a name without its module, if exactly one object of this package has it."""
     if node.get("refdomain") != "py" or node.get("reftype") != "obj":
         return None
     domain, target = env.get_domain("py"), node["reftarget"]
@@ -121,7 +121,7 @@ def find_in_package(app, env, node, contnode):
             for name, entry in domain.objects.items()
             if name.rpartition(".")[2] == target
             and entry.objtype in kinds
-            # Where an object is defined is another name of it.
+            # The place where an object is defined gives it another name.
             and not entry.aliased
         ]
     if len(found) != 1:

@@ -110,9 +110,13 @@ def _refuse_what_is_no_table_yet(X: Any, name: str) -> None:
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
         raise TypeError(f"{name} is a {kind}, a query plan without rows. Pass {name}.collect().")
     if hasattr(X, "to_table") and (hasattr(X, "schema") or hasattr(X, "dataset_schema")):
-        raise TypeError(f"{name} is a {kind}, whose rows are not read yet. Pass {name}.to_table().")
+        raise TypeError(
+            f"{name} is a {kind}, whose rows have not been read. Pass {name}.to_table()."
+        )
     if hasattr(X, "read_all") and hasattr(X, "schema"):
-        raise TypeError(f"{name} is a {kind}, whose rows are not read yet. Pass {name}.read_all().")
+        raise TypeError(
+            f"{name} is a {kind}, whose rows have not been read. Pass {name}.read_all()."
+        )
 
 
 def _as_arrow(X: Any, pa: Any, decimals: bool = False) -> Any:

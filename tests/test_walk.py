@@ -1,7 +1,7 @@
 """The page ``docs/developer/walk.rst`` names every file that rows pass from ``fit`` to the loss.
 
 A profiler notes each function of the package that gets rows among its arguments, or something made
-of them: an array, a tensor, a batch or a distribution.
+from them: an array, a tensor, a batch or a distribution.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def globe(ax: Any, camera: Camera, *, reach: float = 1.08) -> None:
 
 
 def disk(ax: Any, *, rim: float = 1.0) -> None:
-    """The rim of the Poincare disk."""
+    """The rim of the Poincaré disk."""
     bare(ax, 1.04 * rim)
     turn = np.linspace(0, 2 * np.pi, 361)
     ax.fill(*(rim * _circle(turn)), color="#f4f4f4", zorder=0)

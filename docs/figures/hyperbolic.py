@@ -35,7 +35,7 @@ def side(space: ConstantCurvature, x: torch.Tensor, y: torch.Tensor, n: int = 10
 
 
 def on_disk(points: torch.Tensor, space: ConstantCurvature = SPACE) -> Array:
-    """Coordinates (..., 2) in the Poincare disk."""
+    """Coordinates (..., 2) in the Poincaré disk."""
     return space.to_chart(points, "stereographic").numpy()
 
 

@@ -59,7 +59,7 @@ def widths(posterior_scale: str | float, epochs: int | str = "auto") -> dict[str
 
 
 def tree_by_input(decoder_input: str, epochs: int = 60) -> dict[str, Any]:
-    """Codes of a tree's nodes in the Poincare disk, and the log-likelihood of those held out."""
+    """Codes of a tree's nodes in the Poincaré disk, and the log-likelihood of those held out."""
     tree = make_branching_diffusion(random_state=0)
     test = np.random.default_rng(0).random(len(tree.data)) < 0.2
     model = HyperbolicVAETransformer(

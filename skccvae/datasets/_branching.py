@@ -23,7 +23,7 @@ The rows are noisy observations of the nodes. Distances between nodes grow with 
 between them. A hyperbolic space embeds such distances in few dimensions; a flat space does not.
 
 Mathieu, E., Le Lan, C., Maddison, C. J., Tomioka, R. and Teh, Y. W. (2019). Continuous hierarchical
-representations with Poincare variational auto-encoders. NeurIPS 32.
+representations with Poincaré variational auto-encoders. NeurIPS 32.
 """
 
 
@@ -139,7 +139,7 @@ def make_branching_diffusion(
     References
     ----------
     Mathieu, E., Le Lan, C., Maddison, C. J., Tomioka, R. and Teh, Y. W. (2019). Continuous
-    hierarchical representations with Poincare variational auto-encoders. NeurIPS 32.
+    hierarchical representations with Poincaré variational auto-encoders. NeurIPS 32.
 
     Examples
     --------

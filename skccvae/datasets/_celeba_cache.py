@@ -27,7 +27,7 @@ from skccvae.datasets._base import optional_import
 WIDTH, HEIGHT = 178, 218
 # Images per chunk: about 0.1 s of work.
 CHUNK = 128
-# Another number for whatever changes the bytes or the chunks of a cache.
+# To be raised by any change that alters the bytes or the chunks of a cache.
 _FORMAT = 2
 
 
@@ -51,7 +51,7 @@ class ImageCache:
         self.chunks = [
             slice(start, min(start + CHUNK, len(names))) for start in range(0, len(names), CHUNK)
         ]
-        # Another list of images, crop or size is another cache.
+        # A different list of images, crop or size gets a different cache.
         key = "\n".join([f"{_FORMAT} {crop} {size}", *names])
         stem = f"celeba_{crop}_{size}_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         self.path = folder / f"{stem}.npy"
@@ -179,7 +179,7 @@ class ImageCache:
             log = self.checksums.open("a", encoding="utf-8")
         with log:
             # There is no fcntl on Windows, and some network file systems have no locks. The lock
-            # ends when the file is closed, also by the end of a killed process.
+            # ends when the file is closed, even if that is because the process is killed.
             with suppress(ImportError, OSError):
                 import fcntl
 
@@ -218,7 +218,7 @@ def decode(path: Path, crop: int, size: int) -> Any:
 
     left, top = (WIDTH - crop) // 2, (HEIGHT - crop) // 2
     try:
-        # One read of the whole file: Pillow's own many small ones cost 3 % of the time.
+        # One read of the whole file, because Pillow's own many small reads cost 3 % of the time.
         with open(path, "rb", buffering=0) as stream:
             content = stream.read()
         # No draft mode: it decodes at a lower resolution, which gives other bytes.

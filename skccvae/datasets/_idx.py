@@ -47,7 +47,7 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     n_dimensions = magic & 0xFF
     start = 4 + 4 * n_dimensions
     if len(raw) < start:
-        raise ValueError(f"{path}: truncated in its header, {len(raw)} bytes of {start}")
+        raise ValueError(f"{path}: truncated in its header, which has {len(raw)} of {start} bytes")
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", count=n_dimensions, offset=4))
     expected = math.prod(shape)
     came = len(raw) - start

@@ -11,7 +11,7 @@ from skccvae._sklearn import validate_params
 from skccvae.datasets._base import pack, packaged_table
 from skccvae.datasets._trees import ancestors, depths, distances
 
-# A group of the target has this many synsets at least; smaller ones are "other".
+# A group of the target has at least this many synsets. Smaller ones are "other".
 _MIN_GROUP = 10
 _DESCR = """\
 Mammals in WordNet
@@ -44,7 +44,7 @@ redistribution, and is in skccvae/datasets/data/wordnet_license.txt.
 Miller, G. A. (1995). WordNet: a lexical database for English. Communications of the ACM 38(11),
 39-41.
 
-Nickel, M. and Kiela, D. (2017). Poincare embeddings for learning hierarchical representations.
+Nickel, M. and Kiela, D. (2017). Poincaré embeddings for learning hierarchical representations.
 NeurIPS 30. They embed the transitive closure of WordNet's mammals.
 """
 
@@ -119,7 +119,7 @@ def load_mammals(*, return_X_y: bool = False, as_frame: bool = False) -> Bunch |
     Miller, G. A. (1995). WordNet: a lexical database for English. Communications of the ACM
     38(11), 39-41.
 
-    Nickel, M. and Kiela, D. (2017). Poincare embeddings for learning hierarchical representations.
+    Nickel, M. and Kiela, D. (2017). Poincaré embeddings for learning hierarchical representations.
     NeurIPS 30.
 
     Examples

@@ -27,7 +27,7 @@ ON_MANIFOLD = 1e-5
 
 
 class _UnitVector(constraints.Constraint):
-    """Vectors of Euclidean norm 1, within the square root of the rounding error."""
+    """Vectors whose Euclidean norm is 1 to within the root of the rounding error, or 1e-6."""
 
     event_dim = 1
 

@@ -24,7 +24,8 @@ class PowerSpherical(RotationallySymmetric):
         Mean directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the
         ambient dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. Both broadcast.
+        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. loc and
+        concentration broadcast.
     validate_args : bool, optional
         Whether to check parameters and values. The default is torch's.
 

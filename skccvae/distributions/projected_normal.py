@@ -62,7 +62,7 @@ class ProjectedNormal(Distribution):
     gradient. The gradient grows like ``1 / |x|``. Its variance is finite for m >= 3. For m = 2 it
     is infinite, which shows only where draws of x near 0 are not rare.
 
-    Mean, variance and entropy have no closed form, nor has the divergence from the uniform law.
+    Mean, variance and entropy have no closed form, nor does the divergence from the uniform law.
     `rsample_with_kl` estimates the divergence.
 
     References

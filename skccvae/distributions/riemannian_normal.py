@@ -38,7 +38,7 @@ class RiemannianNormal(NormalOnManifold):
     loc : Tensor of shape (..., ambient_dim)
         Location on the manifold, float32 or float64.
     scale : Tensor of shape (...), or float
-        Positive scale s, the same in all directions. Both broadcast.
+        Positive scale s, the same in all directions. It broadcasts against the location.
     manifold : Euclidean, Sphere or Hyperbolic
         The space, of any curvature.
     validate_args : bool, optional
@@ -78,7 +78,7 @@ class RiemannianNormal(NormalOnManifold):
 
     References
     ----------
-    .. [1] E. Mathieu et al., "Continuous hierarchical representations with Poincare variational
+    .. [1] E. Mathieu et al., "Continuous hierarchical representations with Poincaré variational
        auto-encoders", NeurIPS 2019, appendix B.
     .. [2] X. Pennec, "Intrinsic statistics on Riemannian manifolds", 2006, theorem 3 (entropy).
 
@@ -103,7 +103,7 @@ class RiemannianNormal(NormalOnManifold):
 
     @property
     def mode(self) -> Tensor:
-        """Location, which is also the Frechet mean."""
+        """Location, which is also the Fréchet mean."""
         return self.loc
 
     @property

@@ -25,7 +25,8 @@ class VonMisesFisher(RotationallySymmetric):
         Mean directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the
         ambient dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. Both broadcast.
+        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. loc and
+        concentration broadcast.
     validate_args : bool, optional
         Whether to check parameters and values. The default is torch's.
 
@@ -47,7 +48,7 @@ class VonMisesFisher(RotationallySymmetric):
     Draws use the tabulated quantile function of the angle. Each m has one table, built at the first
     draw (about 0.1 s). There is no rejection loop, and the pathwise gradient in both parameters is
     exact. Public implementations of Wood's rejection sampler drop the correction term of that
-    gradient. All results are finite for concentrations up to 1e7 and any m, also in float32.
+    gradient. All results are finite for concentrations up to 1e7 and any m, even in float32.
 
     Log-densities are with respect to the area of the *unit* sphere. Second derivatives raise an
     error.

@@ -79,7 +79,8 @@ class FittedAttributes(SavedAttributes):
         """The history of the net as columns, with one entry for each epoch."""
         rows = self._rows_of_history("history_")
         names = {name: None for row in rows for name in row if name not in {"batches", "epoch"}}
-        # NaN where a column of validation losses comes or goes, so that it stays a table.
+        # NaN in epochs without a column, such as one of validation losses, so that it stays a
+        # table.
         columns = {name: [row.get(name, math.nan) for row in rows] for name in names}
         return {"epoch": list(range(1, len(rows) + 1)), **columns}
 
@@ -89,15 +90,15 @@ class FittedAttributes(SavedAttributes):
         return [row["train_loss"] for row in self._rows_of_history("loss_curve_")]
 
     def _rows_of_history(self, name: str) -> list[dict[str, Any]]:
-        # Columns are made when they are read: made in each call of partial_fit, they would cost
-        # more with each call.
+        # Columns are made only when they are read. If each call of partial_fit made them, it would
+        # take longer than the call before.
         if "net_" not in vars(self):
             raise AttributeError(f"{type(self).__name__} has no {name}: it is not fitted.")
         return self.net_.history
 
     @property
     def classes_(self) -> np.ndarray | list[np.ndarray | None]:
-        """The labels of a discrete y under supervision; without such labels, no attribute."""
+        """The labels of a discrete y under supervision. Otherwise the attribute does not exist."""
         targets = getattr(self, "_targets", None)
         if targets is None or all(classes is None for classes in targets.classes):
             raise AttributeError(

@@ -41,7 +41,7 @@ from skccvae.training import (
 
 # Numbers of the streams of random numbers, by what they are for.
 _INIT, _TRAIN, _START = 0, 2, 3  # 1 chooses rows to hold out
-# Under a training, of what a loader draws: apart from the noise of that training.
+# In the path of a seed, below a training: the draws of its loader, apart from its noise.
 _LOADER = 1
 # A learned curvature keeps its first value for this fraction of the epochs: if it moves before the
 # networks know anything, it goes astray.
@@ -83,16 +83,16 @@ class BaseVAETransformer(
         ----------
         X : {array-like, sparse, Dataset, stream} of shape (n_samples, ...)
             Rows of n_features columns, or images with more than two dimensions, which are
-            flattened. A torch tensor may have any dtype and be on any device. An
-            Arrow or polars table is read as the pandas frame of its columns. Bytes (uint8) with
-            values above 1 are read as 8-bit intensities if the support of the likelihood is [0, 1].
-            A map-style torch ``Dataset`` of samples or ``(sample, label)`` tuples, and a
-            ``numpy.memmap``, are read batch by batch. Before training, `fit` passes over them to
-            find the range of the data (bytes only up to the first value above 1), the facts that
-            ``likelihood="auto"`` needs, the scales of a Gaussian likelihood, and the rows for
-            ``init="pca"``. A stream is a torch ``DataLoader``, or an ``IterableDataset`` of batches
-            (n_samples, ...) or of rows (n_features,). Each batch or row is a tensor, an array or a
-            sparse matrix, alone or in a tuple ``(batch, labels)``; see the Notes.
+            flattened. A torch tensor may have any dtype and be on any device. An Arrow or polars
+            table is read as a pandas frame. Bytes (uint8) with values above 1 are read as 8-bit
+            intensities if the support of the likelihood is [0, 1]. A map-style torch ``Dataset`` of
+            samples or ``(sample, label)`` tuples, and a ``numpy.memmap``, are read batch by batch.
+            Before training, `fit` passes over them to find the range of the data (bytes only up to
+            the first value above 1), the facts that ``likelihood="auto"`` needs, the scales of a
+            Gaussian likelihood, and the rows for ``init="pca"``. A stream is a torch
+            ``DataLoader``, or an ``IterableDataset`` of batches (n_samples, ...) or of rows
+            (n_features,). Each batch or row is a tensor, an array or a sparse matrix, alone or in a
+            tuple ``(batch, labels)``; see the Notes.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Ignored unless ``supervised_weight`` is positive. In that case NaN marks rows without a
             label, and None takes the labels of a ``Dataset``.
@@ -145,9 +145,9 @@ class BaseVAETransformer(
         stream settle everything that is decided once: ``likelihood="auto"``, the centre and scale
         of columns and targets, the classes, and the principal components of ``init="pca"``. These
         rows are the batches at its start up to 10 000 rows, or fewer if rows are wide (ten million
-        numbers, but at least 256 rows). They are kept in memory meanwhile, and are the first
-        batches of the first epoch. All batches are checked as they come, and an error names the
-        batch. Random numbers that a loader draws from torch's generators, such as those for its
+        numbers, but at least 256 rows). They are kept in memory until they are used, and are the
+        first batches of the first epoch. All batches are checked as they come, and an error names
+        the batch. Random numbers that a loader draws from torch's generators, such as those for its
         order, come from ``random_state``. A stream that yields the rows in the same batches as a
         fit on an array trains the same model, to the last bit, if everything that is decided once
         is the same. Means of the same rows in another order differ by rounding. With ``init="pca"``
@@ -163,7 +163,7 @@ class BaseVAETransformer(
 
         The first call chooses the likelihood from its X. For real values it also sets the centre
         and scale of the columns, and with ``init="pca"`` the principal components. Set
-        ``likelihood`` yourself if the first rows are not typical, and give the first call some
+        ``likelihood`` yourself if the first rows are not typical, and give the first call a few
         hundred rows.
 
         Parameters
@@ -194,7 +194,7 @@ class BaseVAETransformer(
         if not (go_on or one_pass or isinstance(error, KeyboardInterrupt)):
             new, error = new._best_of_starts(train, error)
         new._update_fitted()
-        # What a callback has set on the estimator meanwhile stays.
+        # What a callback has set on the estimator in the meantime stays.
         meanwhile = {n: v for n, v in vars(self).items() if n not in before or before[n] is not v}
         self.__dict__ = {**vars(new), **meanwhile}
         if error is not None:
@@ -338,7 +338,7 @@ class BaseVAETransformer(
             valid = Batches(source, held_out, rows, shuffle=False, binarize=dynamic)
             settled = self.net_.settling_epochs(len(train), epochs)
             self._check_early_stopping(epochs, settled)
-        from skccvae.training.meeting import Training  # and skorch with it
+        from skccvae.training.meeting import Training  # imports skorch too
         from skccvae.training.meeting import train as train_net
 
         self.net_.set_training_callbacks(self._callbacks(epochs, settled))

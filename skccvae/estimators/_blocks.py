@@ -28,12 +28,12 @@ from skccvae.training import DatasetRows, RowScaling
 
 Blocks = Sequence[tuple[Any, Any]]
 _CATEGORICAL = CategoricalLikelihood.name
-# Few rows may have as many levels as this and be a table all the same.
+# A column with at most this many levels is never taken for identifiers.
 _SURELY_LEVELS = 20
 
 
 def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
-    """The list of likelihoods that an estimator asks for, or None if one likelihood does for all.
+    """The list of likelihoods that an estimator asks for, or None for a single likelihood.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
         Whether the estimator sees data for the first time.
     """
     if not reset:
-        # What they are is known; that there are some is what counts.
+        # The likelihoods are known. The caller only needs to see that there are some.
         return () if estimator._input.columns is not None else None
     likelihood = estimator.likelihood
     if isinstance(likelihood, list | tuple):
@@ -122,7 +122,7 @@ def mixed_rows(
         return MixedColumns.learn(table, names, block)
 
     if frame or isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2:
-        # Names and number of the columns first: levels are looked up by the place of a column.
+        # The names and the number of columns come first, because levels are looked up by place.
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         if 0 not in X.shape:
             columns = columns_of(X)

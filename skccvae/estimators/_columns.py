@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from skccvae._labels import is_missing
 from skccvae.estimators._frame_dtypes import dtype_of, dtype_text, is_category, numbers_of
 
-# A level has an input and an output of the networks, and a column of more levels than this is
-# mostly one of names and numbers of rows, of which nothing can be learned.
+# Each level takes an input and an output of the networks. A column with more levels than this
+# usually holds names or row numbers, from which nothing can be learned.
 MOST_LEVELS = 1000
 
 
@@ -35,13 +35,13 @@ class MixedColumns:
     block : ndarray of int, shape (p,)
         Number of the block that each column belongs to.
     levels : tuple of tuple
-        Levels of each column, text or numbers, in order. A column of numbers has none.
+        Levels of each column, text, bools or numbers, in order. A column of numbers has none.
     dtypes : tuple of str
         Dtypes of the columns of a frame. Empty if X was an array.
     shares : ndarray of shape (n_levels,)
         How often each level occurs, column after column.
     scale : ndarray of shape (p,)
-        What the likelihood of each column is told about its unit.
+        The scale that the likelihood of each column gets.
     """
 
     names: tuple[str, ...]
@@ -60,7 +60,7 @@ class MixedColumns:
         ValueError
             If a categorical column has no level, more than 1000 levels, or fractions.
         TypeError
-            If its levels are of several kinds, or are neither text nor numbers.
+            If its levels are of several kinds, or are not text, bools or numbers.
         """
         p = len(block)
         levels = tuple(
@@ -190,7 +190,7 @@ class MixedColumns:
 
     def frame(self, rows: NDArray[Any], column_names: Sequence[str] | None) -> Any:
         """Rows as a frame with the dtypes that X had in `fit`. Whole numbers are rounded."""
-        import pandas as pd  # there, since X was a frame of it
+        import pandas as pd  # installed, because X was a frame of it
 
         names = range(rows.shape[1]) if column_names is None else column_names
         columns = [
@@ -233,7 +233,7 @@ class MixedColumns:
                 given = np.array(X)
                 given[holes] = out[holes]
                 return given
-            if isinstance(X, torch.Tensor):  # of numbers, and so are the levels
+            if isinstance(X, torch.Tensor):  # it holds numbers, so the levels are numbers too
                 return torch.from_numpy(out).to(X.device, X.dtype)
             return out
         out = X.copy()
@@ -307,9 +307,10 @@ def _levels_of(X: Any, place: int, label: str) -> tuple[Any, ...]:
         )
     if len(levels) > MOST_LEVELS:
         raise ValueError(
-            f"{label} has {len(levels)} levels. A categorical column may have {MOST_LEVELS}, since "
-            "the networks have weights for each level. Leave out names and row numbers, and join "
-            "rare levels. If the entries are numbers, convert them, with pandas.to_numeric."
+            f"{label} has {len(levels)} levels. A categorical column may have at most "
+            f"{MOST_LEVELS}, because the networks have weights for each level. Leave out names "
+            "and row numbers, and join rare levels. If the entries are numbers, convert them, with "
+            "pandas.to_numeric."
         )
     if kinds == {Real} and not named:
         if fractions := [level for level in levels if level != int(level)]:

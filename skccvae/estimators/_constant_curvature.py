@@ -54,11 +54,11 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
     prior_scale : float, default=1.0
         Scale of the prior. (K, s) and (s^2 K, 1) are the same model in other units.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
-        What the decoder reads at a latent point. ``"coordinates"`` are ambient on a sphere and
-        stereographic otherwise. ``"tangent"`` is the log map at the origin. ``"gyroplane"`` is the
-        signed geodesic distances to learned hyperplanes, which replace the decoder's first layer.
-        ``"auto"`` is ``"gyroplane"``: it is continuous in K, and on a sphere it has no cut at the
-        antipode of the origin, as the log map has.
+        What the decoder reads at a latent point. ``"coordinates"`` are ambient on a sphere of fixed
+        curvature, and stereographic (times 2) otherwise. ``"tangent"`` is the log map at the
+        origin. ``"gyroplane"`` gives the signed geodesic distances to learned hyperplanes, which
+        replace the decoder's first layer. ``"auto"`` is ``"gyroplane"``: it is continuous in K and,
+        unlike the log map, has no cut at the antipode of the origin of a sphere.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points. Tangent and stereographic coordinates are d numbers for every K.
         Ambient coordinates are d numbers for K = 0 and d + 1 otherwise. Natural coordinates are

@@ -63,7 +63,7 @@ class ContractMixin(ModelMixin, BaseEstimator):
             return tags
         tags.input_tags.sparse = kind.accept_sparse
         tags.input_tags.allow_nan = kind.allow_nan or self.missing == "mask"
-        # "auto" takes negative numbers, though not for its first choice, which a binarised X needs.
+        # "auto" accepts negative numbers, unless X is binarised and so needs its first choice.
         first_choice = self.likelihood == "auto" and self.binarize is None
         tags.input_tags.positive_only = kind.support[0] >= 0 and not first_choice
         if isinstance(self.likelihood, list | tuple):

@@ -13,12 +13,12 @@ from torch import Tensor
 from skccvae.nn import ROW_DISTANCES
 from skccvae.training import RowScaling
 
-# Lengths, which depend on the units of the columns. Others look at angles and shares of the whole,
-# which a shift of the columns would change.
+# Metrics that are lengths and depend on the units of the columns. The others compare angles or
+# shares of the whole, which a shift of the columns would change.
 _LENGTHS = ("euclidean", "l2", "cityblock", "manhattan", "l1")
-# Two rows have one distance, and the stress is 0: it is proportional to any other.
+# Two rows have a single distance, which is proportional to any other, so their stress is 0.
 FEWEST_ROWS = 3
-# Of the largest distance; distances by a matrix product in float32 are off by less.
+# In units of the largest distance. Distances from a matrix product in float32 have smaller errors.
 _ROUNDING = 1e-2
 
 
@@ -42,7 +42,7 @@ def row_distances(
         of a missing value a named metric sees what the encoder reads, 0 in model units; a function
         of the user sees NaN.
     """
-    # Partial functions, which pickle takes, where it takes the user's own.
+    # Partial functions, because they can be pickled if the user's function can be.
     if not isinstance(metric, str):
         return partial(_of_rows, partial(_checked, metric), units)
     if metric in _LENGTHS:
@@ -51,7 +51,7 @@ def row_distances(
 
 
 def check_pairs(n_trained: int, n_rows: int) -> None:
-    """Refuse a training whose rows have no distances.
+    """Refuse to train on too few rows for a comparison of distances.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _of_rows(
 def _of_filled_rows(
     metric: Callable[[Tensor], Tensor], units: RowScaling, inputs: Tensor, x: Tensor
 ) -> Tensor:
-    # Comparisons with NaN are false, so a metric may take rows with holes for equal ones.
+    # Comparisons with NaN are false, so a metric may treat rows with missing values as equal.
     return metric(_in_units(torch.where(x.isnan(), 0.0, x), units))
 
 
@@ -108,7 +108,7 @@ def _checked(metric: Callable[[np.ndarray], Any], rows: Tensor) -> Tensor:
             "distance_metric must return numbers that are finite and not negative; it returned "
             f"{some}.{holes}"
         )
-    # Up to what rounding may leave of large distances.
+    # Rounding may leave this much of large distances.
     near = _ROUNDING * found.max()
     if found.diagonal().max() > near:
         raise ValueError(

@@ -10,7 +10,7 @@ from skccvae.estimators._budget import Budget
 from skccvae.estimators._model import ModelMixin
 from skccvae.training import derive_seed
 
-# Number of the stream of random numbers, beside those of `_base`.
+# Number of the stream of random numbers, in addition to those of `_base`.
 _SPLIT = 1
 
 
@@ -31,7 +31,7 @@ class EarlyStoppingMixin(ModelMixin):
         return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
     def _callbacks(self, epochs: int, settled: int | None) -> list:
-        from skccvae.training import EpochPrinter, KeepBest, ProgressBar  # and skorch with them
+        from skccvae.training import EpochPrinter, KeepBest, ProgressBar  # imports skorch too
 
         name = type(self).__name__
         callbacks = list(self.callbacks or [])

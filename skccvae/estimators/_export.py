@@ -212,7 +212,7 @@ class LatentEncoder(nn.Module):
     def __init__(self, model: VAE, units: RowScaling, manifold: Manifold, coordinates: str) -> None:
         super().__init__()
         if not model.missing:
-            del model.decoder  # rows with holes are filled in by it
+            del model.decoder  # only rows with holes need it
         self.units, self.model = ModelUnits(units), model
         self.manifold, self.coordinates = manifold, coordinates
         self.allow_nan = type(model.likelihood).allow_nan or model.missing

@@ -71,7 +71,7 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
 
     def _module_of(self, weights: Mapping[str, Tensor]) -> VAE:
         """The model that the parameters describe, with these weights, on the CPU."""
-        # Numbers that the weights replace need not be drawn, except by code of the user's.
+        # Numbers that the weights replace need not be drawn, except by the user's own code.
         with RandomStream(0).building(draws=self._has_own_parts()):
             module = self._build_module(self._likelihood_of_fit(), self._input.n_columns).float()
         module.load_state_dict({n.removeprefix(WEIGHTS): t for n, t in weights.items()})
@@ -128,7 +128,7 @@ class FittedStateMixin(ModelMixin, BaseEstimator):
         module = fitted["module"] if "module" in fitted else self._as_built()._module_of(weights)
         try:
             device = resolve_device(self.device_)
-        except ValueError:  # that of another machine
+        except ValueError:  # the device of another machine
             device = torch.device("cpu")
         self._put_together(module, device, fitted["history"], averages)
         self._structure = structure

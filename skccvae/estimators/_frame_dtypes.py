@@ -47,9 +47,9 @@ def _text(dtype: Any) -> str:
         return f"category {order} {_text(dtype.categories.dtype)}"
     if hasattr(dtype, "storage") and dtype.name == "string":
         return f"string[{dtype.storage}]"
-    if hasattr(dtype, "subtype") and hasattr(dtype, "fill_value"):  # sparse; what comes out is not
+    if hasattr(dtype, "subtype") and hasattr(dtype, "fill_value"):  # sparse; the result is dense
         return str(dtype.subtype)
-    import pandas as pd  # there, since this is a dtype of its frames
+    import pandas as pd  # installed, because this is a dtype of its frames
 
     try:
         pd.api.types.pandas_dtype(str(dtype))

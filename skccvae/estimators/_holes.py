@@ -57,7 +57,7 @@ def filled(
         return _filled_frame(X, values)
     plain = isinstance(X, np.ndarray) and not isinstance(X, np.ma.MaskedArray)
     if plain and (X.dtype.kind == "f" or not len(values)) and X.dtype != object:
-        out = np.array(X)  # a plain array in memory, also of a memory map
+        out = np.array(X)  # a plain array in memory, even if X is a memory map
     else:
         out = dense(rows, slice(None))
         out = out.reshape(len(out), *sample_shape) if sample_shape else out

@@ -30,7 +30,7 @@ class HyperbolicVAETransformer(BaseVAETransformer):
 
     Posterior and prior are wrapped normal distributions [1]_ [2]_: normals on the tangent space at
     the origin, transported to the location and wrapped onto the space by the exponential map. All
-    computation happens on the hyperboloid in polar form. The Poincare ball is only a chart for the
+    computation happens on the hyperboloid in polar form. The Poincaré ball is only a chart for the
     result.
 
     Parameters
@@ -53,18 +53,17 @@ class HyperbolicVAETransformer(BaseVAETransformer):
         that a space of many dimensions is not curved more strongly than a plane. With
         ``init="pca"`` the axes of a wrapped normal get their own scales within that radius. They
         are proportional to the standard deviations of the principal components of the rows in model
-        units, and none exceeds 1.
-        Your own class or factory gets 1.
+        units, and none exceeds 1. Your own class or factory gets 1.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
-        What the decoder reads at a latent point. ``"coordinates"`` are those of the Poincare ball
-        (times 2). ``"tangent"`` is the log map at the origin. ``"gyroplane"`` is the signed
+        What the decoder reads at a latent point. ``"coordinates"`` are those of the Poincaré ball
+        (times 2). ``"tangent"`` is the log map at the origin. ``"gyroplane"`` gives the signed
         geodesic distances to learned hyperplanes, which replace the decoder's first layer.
         ``"auto"`` is ``"tangent"``, the cheapest. With ``init="random"``, ``"gyroplane"`` fits
         trees better.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="tangent"
         Chart of the latent points. ``"tangent"`` gives the d numbers of the log map at the origin,
         which suit linear models best; ``"natural"`` is the same. ``"stereographic"`` gives d
-        numbers in the Poincare ball of radius 1/sqrt(-K), and ``"ambient"`` d + 1 numbers on the
+        numbers in the Poincaré ball of radius 1/sqrt(-K), and ``"ambient"`` d + 1 numbers on the
         hyperboloid.
     {shared_parameters}
 
@@ -86,7 +85,7 @@ class HyperbolicVAETransformer(BaseVAETransformer):
     ----------
     .. [1] Y. Nagano et al., "A wrapped normal distribution on hyperbolic space for gradient-based
        learning", ICML 2019.
-    .. [2] E. Mathieu et al., "Continuous hierarchical representations with Poincare variational
+    .. [2] E. Mathieu et al., "Continuous hierarchical representations with Poincaré variational
        auto-encoders", NeurIPS 2019.
 
     Examples

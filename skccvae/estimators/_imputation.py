@@ -22,9 +22,10 @@ from skccvae.training import PairedRows, RandomStream, derive_seed, entropy_from
 
 # What the stream of random numbers is for.
 _IMPUTE = 5
-# Numbers that the draws of one row decode to, and bounds of their count. With few draws the
-# weighted mean keeps more of the encoder's error: with four times as many, errors on digits, wine
-# and breast cancer fall by 1 per cent, and fit and filling of digits take three times as long.
+# How many numbers the draws of one row decode to, and bounds on the number of draws. With few draws
+# the weighted mean keeps more of the encoder's error: with four times as many, errors on digits,
+# wine and breast cancer fall by 1 per cent, and fitting and filling in digits take three times as
+# long.
 _NUMBERS_OF_A_ROW, _FEWEST, _MOST = 2**12, 64, 1024
 # Numbers decoded together, few enough for the cache.
 _NUMBERS = 2**20

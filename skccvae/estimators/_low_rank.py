@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-# Rounds of components and reconstructions; later ones change little beside the training to come.
+# Rounds of components and reconstructions; later ones change little compared with training.
 _ROUNDS = 15
 
 

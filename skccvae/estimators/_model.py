@@ -25,7 +25,7 @@ from skccvae.training import NegativeELBO, RandomStream
 from skccvae.training.adam import Adam
 from skccvae.vae import VAE
 
-# The parameters that may hold code of the user's, which the model is then made of.
+# The parameters that may hold the user's own code as parts of the model.
 _PARTS = ("encoder", "decoder", "likelihood", "posterior")
 
 
@@ -59,7 +59,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
     def _may_pack(self) -> bool:
         """Whether the parameters let the model train with others; `pack_key` has the last word."""
         alone = self.early_stopping or self.callbacks or self.verbose or self._has_own_parts()
-        alone = alone or self.precision == "bfloat16"  # rounded weights are of one model each
+        alone = alone or self.precision == "bfloat16"  # rounded weights belong to one model
         return not alone and self.encoder == self.decoder == "mlp"
 
     def _build_module(self, kind: type[Likelihood], n_features: int) -> VAE:
@@ -113,7 +113,7 @@ class ModelMixin(SharedParameters, FittedAttributes):
 
     def _new_net(self, module: VAE) -> None:
         """Put a module into a net, and record what the module was built from."""
-        from skccvae.training import VAENet  # and skorch with it
+        from skccvae.training import VAENet  # imports skorch too
 
         self.net_ = VAENet(
             module,

@@ -57,7 +57,7 @@ def card_path(path: str | PathLike, model_card: Any) -> str | None:
     if os.path.realpath(card) == os.path.realpath(path):
         raise ValueError(
             f"The model card would replace the model {os.fspath(path)!r}. Pass another path as "
-            "model_card, or let the model end in .skccvae."
+            "model_card, or give the model file the ending .skccvae."
         )
     return card
 

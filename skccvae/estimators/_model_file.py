@@ -55,7 +55,7 @@ def write_model(path: str | PathLike, meta: dict[str, Any], tensors: dict[str, T
 
 def write_whole(path: str | PathLike, content: bytes) -> None:
     """Write bytes to a temporary file, and rename it to ``path`` once it is on the disk."""
-    path = os.path.realpath(path)  # a link goes on pointing to its file
+    path = os.path.realpath(path)  # a link keeps pointing to its file
     folder = os.path.dirname(path)
     part = os.path.join(folder, f".skccvae-{secrets.token_hex(8)}.part")
     try:

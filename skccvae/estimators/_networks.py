@@ -64,7 +64,7 @@ def encoder_network(
     image_shape : tuple of int or None
         Shape of one sample.
     n_start : int, default=0
-        Number of linear features beside those of a multilayer perceptron.
+        Number of linear features in addition to those of a multilayer perceptron.
     missing : bool, default=False
         Whether the package's networks read an indicator of missing values beside the row. The
         user's own networks see only zeros.
@@ -150,9 +150,9 @@ def decoder_network(
     elif linear_path:
         hidden = mlp(n_inputs, rest, activation)
         hidden = nn.Sequential(ACTIVATIONS[activation](), hidden) if planes else hidden
-        # Twice as many planes at random as dimensions hold an affine map of the coordinates; a
-        # product with all of them would be a third of the epoch. Spaces of up to 16 dimensions
-        # have networks of one shape, which can be trained together.
+        # Random planes, twice as many as dimensions, can represent an affine map of the
+        # coordinates. A product with all planes would take a third of the epoch. Spaces of up to 16
+        # dimensions have networks of one shape, which can be trained together.
         n_linear = max(32, 2 * latent.dim) if planes else None
         n_hidden = rest[-1] if rest else n_inputs
         return SkipDecoder(hidden, n_inputs, n_hidden, n_outputs, n_linear)

@@ -26,7 +26,7 @@ from skccvae.estimators._streams import is_stream
 
 # Share of new rows, drawn as those of `fit` were, that "auto" may call outliers.
 _FALSE_ALARMS = 0.05
-# Folds, of which as many are used as give so many scores.
+# Number of folds, and number of scores after which the remaining folds are not used.
 _FOLDS, _ENOUGH_SCORES = 5, 1000
 
 

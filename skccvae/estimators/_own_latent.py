@@ -1,4 +1,4 @@
-"""A latent space of the user's own, in place of the name of a posterior."""
+"""A user's own latent space, in place of the name of a posterior."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from skccvae.manifolds import ConstantCurvature
 from skccvae.nn import Latent
 
-# What `posterior` may be beside a name: a subclass of Latent, or a function that makes one.
+# What `posterior` may be besides a name: a subclass of Latent, or a function that makes one.
 POSTERIOR_HINT = (
     "A subclass of skccvae.nn.Latent, or a factory called as factory(manifold, prior_scale), is "
     "accepted too."

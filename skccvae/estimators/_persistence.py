@@ -87,7 +87,7 @@ class PersistenceMixin(FittedStateMixin):
         card = card_path(path, model_card)
         hints = type_hints(PersistenceMixin)
         tensors = self._weights() | (self._averages() if training_state else {})
-        # Copies: two names of a module of the user's may share one tensor.
+        # Copies, because a user's module may have two names for one tensor.
         tensors = {
             name: tensor.clone(memory_format=torch.contiguous_format)
             for name, tensor in tensors.items()
@@ -145,7 +145,7 @@ class PersistenceMixin(FittedStateMixin):
             with torch.device("meta"):
                 module = self._build_module(kind, self._input.n_columns).float()
         except Exception:
-            if own:  # a module of the user's may compute with numbers when it is built
+            if own:  # a user's module may compute with numbers when it is built
                 return
             raise
         _check_tensors(module, weights, averages)
@@ -235,7 +235,7 @@ def _load(saved: ModelFile, trusted: dict[str, Any], device: torch.device) -> An
 
 
 def _estimators() -> dict[str, type[PersistenceMixin]]:
-    from skccvae.estimators import ESTIMATORS  # which are made of what stands here
+    from skccvae.estimators import ESTIMATORS  # which are built on this file
 
     return dict(ESTIMATORS)
 

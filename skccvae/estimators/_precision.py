@@ -9,9 +9,9 @@ from torch import nn
 from skccvae.nn.precision import knows_bfloat16, matrix_layers
 from skccvae.vae import VAE
 
-# Multiplications of a step's forward pass from which bfloat16 has gained by a margin, in dense
-# layers. Below, what rounding and the smaller products cost outweighs it. A GPU needs more: it is
-# done with a float32 product before the next one is launched.
+# Number of multiplications in a step's forward pass from which bfloat16 was clearly faster in dense
+# layers. Below it, the cost of rounding and of smaller products outweighs the gain. A GPU needs
+# more, because it finishes a float32 product before the next one is launched.
 _LARGE = {"cpu": 2**25, "cuda": 2**32}
 
 

@@ -158,7 +158,7 @@ def check_history(history: Any, n_iter: int) -> None:
             and "batches" not in row
             and all(isinstance(value, bool | int | float | str) for value in row.values())
             and all(_is_number(row[name]) for name in _NUMBERS if name in row)
-            # A schedule of the learning rate makes so many steps when training goes on.
+            # A schedule of the learning rate repeats this many steps when training continues.
             and type(row.get("train_batch_count", 0)) is int
             and 0 <= row.get("train_batch_count", 0) < 2**31,
             f"epoch {number} of its history does not hold named numbers and text.",

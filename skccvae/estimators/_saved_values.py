@@ -2,7 +2,7 @@
 
 JSON holds numbers, text, None and lists as they are. The rest are objects: ``{"tensor": name}``,
 ``{"text": [...], "dtype": ...}``, ``{"fields": {...}}`` for a dataclass of the package, and
-``{"trusted": path}`` for a class or function of the user's.
+``{"trusted": path}`` for one of the user's classes or functions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from skccvae.nn import LIKELIHOODS
 
-# A parameter of the estimators is a number, or a list of numbers at most.
+# Parameters and attributes are nested less deeply than this.
 _DEEPEST = 8
 
 

@@ -109,11 +109,11 @@ class SharedParameters:
         The path starts at the principal components of the rows (of 10 000, if there are more), with
         at least three rows for each component, and is then trained like the rest. The decoder
         starts at the regression on the components. With normal likelihoods the model therefore
-        starts as probabilistic PCA, and with other likelihoods as its analogue. Some parts start at
-        random all the same: the decoder for angles, or for your own likelihood if it does not
-        define ``start_outputs``; networks other than ``"mlp"``; your own latent space if it does
-        not define ``start_at``; and a normal posterior on a small sphere if the rows wind round it,
-        as a ring does. Von Mises-Fisher and similar posteriors can start at such a ring.
+        starts as probabilistic PCA, and with other likelihoods as its analogue. Some parts still
+        start at random: the decoder for angles, or for your own likelihood if it does not define
+        ``start_outputs``; networks other than ``"mlp"``; your own latent space if it does not
+        define ``start_at``; and a normal posterior on a small sphere if the rows wind round it, as
+        a ring does. Von Mises-Fisher and similar posteriors can start at such a ring.
         """,
     )
     n_init: int | str = parameter(
@@ -308,7 +308,7 @@ class SharedParameters:
         Decoupled weight decay, as in AdamW. Each step takes the fraction ``learning_rate *
         weight_decay`` off every weight matrix, and leaves biases, scales and a curvature alone. At
         the default learning rate, 1 is a large value. Such a value can help a perceptron that is
-        trained with labels on some hundred rows with many sparse columns. It did not help graph
+        trained with labels on a few hundred rows with many sparse columns. It did not help graph
         encoders.
         """,
     )

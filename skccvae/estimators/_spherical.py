@@ -47,8 +47,8 @@ class SphericalVAETransformer(BaseVAETransformer):
         has no scale.
     decoder_input : {"auto", "coordinates", "tangent", "gyroplane"}, default="auto"
         What the decoder reads at a latent point. ``"coordinates"`` are the ambient coordinates.
-        ``"tangent"`` is the log map at the origin. ``"gyroplane"`` is the signed geodesic distances
-        to learned hyperplanes, which replace the decoder's first layer. ``"auto"`` is
+        ``"tangent"`` is the log map at the origin. ``"gyroplane"`` gives the signed geodesic
+        distances to learned hyperplanes, which replace the decoder's first layer. ``"auto"`` is
         ``"coordinates"``, the only choice with the uniform prior.
     coordinates : {"ambient", "natural", "stereographic", "tangent"}, default="ambient"
         Chart of the latent points. ``"ambient"`` gives d + 1 numbers on the sphere of radius

@@ -66,7 +66,8 @@ def start_rows(
     """
     most = min(len(index), rows_looked_at(p))
     if weights is not None:
-        # So whatever reads these rows, a likelihood of the user's too, need not know of weights.
+        # So nothing that reads these rows, such as a user's likelihood, needs to know about
+        # weights.
         ends = weights[index].cumsum()
         places = (np.arange(most) + np.random.default_rng(seed).random()) / most
         return index[np.searchsorted(ends / ends[-1], places)]
@@ -205,7 +206,7 @@ def start_at_pca(
 def _filled(model: VAE, encoder: SkipEncoder, x: Tensor, seed: int) -> tuple[Tensor, Tensor, float]:
     """Rows with holes filled in, as encoder inputs and in model units, and the observed share.
 
-    The last is the share of the values that were observed.
+    This is the share of the values that were observed.
     """
     missing = x.isnan()
     inputs = model.likelihood.encoder_inputs(x).double()

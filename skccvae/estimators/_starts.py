@@ -30,7 +30,7 @@ class StartsMixin:
         for number in range(1, self._n_starts()):
             try:
                 other, ended = train(number, self._entropy)
-            except KeyboardInterrupt as interrupt:  # before its first epoch was whole
+            except KeyboardInterrupt as interrupt:  # before its first epoch was complete
                 ended = interrupt
             if isinstance(ended, DivergenceError):
                 continue

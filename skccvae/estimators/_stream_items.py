@@ -41,7 +41,7 @@ class Block(NamedTuple):
         """X in the form in which it is validated: a frame if its columns have names."""
         if self.names is None:
             return self.X
-        import pandas as pd  # there, since the rows came in a frame of it
+        import pandas as pd  # installed, because the rows came in a frame of it
 
         return pd.DataFrame(self.X, columns=list(self.names), copy=False)
 
@@ -138,7 +138,7 @@ def _plain_frame(X: Any) -> Any:
     try:
         own = [not isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in X.dtypes]
         return X.to_numpy(np.float64, na_value=np.nan) if any(own) else X
-    except (TypeError, ValueError):  # of more than numbers
+    except (TypeError, ValueError):  # the frame holds more than numbers
         return X
 
 

@@ -111,7 +111,7 @@ class RowStream:
         if not self.length_known:
             self._ask_for_length()
         first = joined(seen)
-        # Blocks that have been trained on are let go of.
+        # Blocks are released once they have been trained on.
         self._begun = chain((seen.popleft() for _ in range(len(seen))), blocks)
         return first
 

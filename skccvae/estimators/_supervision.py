@@ -83,7 +83,7 @@ class TargetEncoder:
             unseen = [label for label in labels if label not in numbers]
             if unseen:
                 raise ValueError(
-                    f"y contains a class that was not there at first: {unseen[0]!r}. The known "
+                    f"y contains a class that the model does not know: {unseen[0]!r}. The known "
                     f"classes are {classes.tolist()}."
                 )
             out[known, number] = [numbers[label] for label in labels]

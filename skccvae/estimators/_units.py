@@ -31,7 +31,7 @@ from skccvae.training import (
 
 # Columns are in one unit if the largest range is within this factor of the lower quartile.
 _SAME_UNIT = 10.0
-# Larger whole numbers than this are amounts and no counts.
+# Larger whole numbers than this are amounts, not counts.
 _LARGEST_COUNT = 1000
 # Rows that say whether counts are mostly 0 and 1.
 _ROWS_ASKED = 10_000
@@ -54,8 +54,8 @@ class DataRange(NamedTuple):
 def data_range(X: Any) -> DataRange:
     """Smallest and largest entry of dense or sparse X, ignoring NaN.
 
-    A Dataset is read once for it. For a Dataset of bytes the answer is a bound: callers ask whether
-    the bytes are only 0 and 1 or reach up to 255, and the first byte above 1 settles that.
+    A Dataset is read once for this. For a Dataset of bytes the answer is a bound: callers ask
+    whether the bytes are only 0 and 1 or reach up to 255, and the first byte above 1 settles that.
     """
     X = _observed(X)
     if isinstance(X, DatasetRows):

@@ -224,7 +224,7 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
             accept_sparse="csr",
             dtype=np.float64 if objects else "numeric",
             order=None if mapped else "C",
-            # scikit-learn's look at a whole memory map would bring all of it into memory.
+            # scikit-learn's check of a memory map would read all of it into memory.
             ensure_all_finite=False if mapped else "allow-nan" if allow_nan else True,
             ensure_min_samples=1,
         )
@@ -276,7 +276,7 @@ def _naming_the_parameter() -> Iterator[None]:
 
 def _without_duplicates(X: Any, allow_nan: bool) -> Any:
     """Sparse CSR rows with one stored entry for each place. The user's rows stay as they are."""
-    # A new object, since SciPy notes on a matrix that it has looked, and believes its notes.
+    # A new object, because SciPy stores in a matrix whether it is canonical, and trusts that.
     rows = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
     if rows.has_canonical_format:
         return X

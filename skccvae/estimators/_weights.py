@@ -12,7 +12,8 @@ from skccvae.estimators._validation import without_mask
 from skccvae.training import DatasetRows, MappedRows, RowWeights, is_memory_mapped
 
 # Weights of a training are float32, in units of their mean over the rows that are trained on. Rows
-# that are held out may be heavier than that by the inverse, and losses need room above.
+# that are held out may be heavier than that mean by the inverse of this ratio, and losses need room
+# above that.
 _SMALLEST_RATIO = 1e-30
 
 
@@ -67,12 +68,12 @@ def checked_weights(sample_weight: Any, n_rows: int, training: bool = False) -> 
     array([0.5, 1. , 0. ])
     """
     given = as_numpy(without_mask(sample_weight, "sample_weight"))
-    # Only the number of rows is asked of the second argument, and with torch tensors its library.
+    # Of the second argument only the number of rows matters and, with torch tensors, its library.
     try:
         weights = check_sample_weight(
             given, np.empty((n_rows, 0)), dtype=np.float64, ensure_non_negative=True
         )
-        if not 0 < weights.max() < np.inf:  # a number for all rows is not looked at
+        if not 0 < weights.max() < np.inf:  # scikit-learn does not check a single number
             raise ValueError(
                 f"sample_weight is {weights.max()}, which is not finite or not above 0."
             )

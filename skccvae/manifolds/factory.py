@@ -38,7 +38,7 @@ def constant_curvature(dim: int, curvature: float) -> ConstantCurvature:
     """
     if isinstance(curvature, (int, float)) and not isinstance(curvature, bool) and curvature == 0:
         return Euclidean(dim)
-    # Anything else goes to a constructor all the same, whose checks say what is wrong with it.
+    # Anything else still goes to a constructor, whose checks say what is wrong with it.
     try:
         positive = curvature > 0
     except TypeError:

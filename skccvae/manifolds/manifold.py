@@ -120,7 +120,7 @@ class Manifold(ABC):
         x : Tensor of shape (..., ambient_dim)
         chart : {"ambient", "natural", "stereographic", "tangent"}
             ``"stereographic"`` is ``tan_K(rho/2)`` times the direction from the origin. For K < 0
-            it is the Poincare ball of radius 1/sqrt(-K), which float32 resolves up to rho =
+            it is the Poincaré ball of radius 1/sqrt(-K), which float32 resolves up to rho =
             16/sqrt(-K). For K = 0 it is half the point, the limit from both sides. ``"natural"`` is
             ``"ambient"`` if K > 0 and ``"tangent"`` otherwise. A product uses the chart of this
             name on every factor.
@@ -161,7 +161,7 @@ class Manifold(ABC):
         ------
         ValueError
             For an unknown chart, a wrong number of columns, NaN or infinity, a stereographic point
-            on or outside the Poincare ball, or an ambient point that has no projection.
+            on or outside the Poincaré ball, or an ambient point that has no projection.
         """
 
     @abstractmethod
@@ -190,7 +190,7 @@ class Manifold(ABC):
 
     @abstractmethod
     def _mean(self, points: Tensor, w: Tensor) -> Tensor:
-        """Frechet mean of float64 points with positive weights of sum 1."""
+        """Fréchet mean of float64 points with positive weights of sum 1."""
 
     def split(self, x: Tensor, chart: str = "ambient") -> tuple[Tensor, ...]:
         """Parts of a point, or of its coordinates in a chart, one for each factor."""

@@ -1,4 +1,4 @@
-"""Code that the Frechet means of all spaces share: weights, and descent to a stationary point."""
+"""Code that the Fréchet means of all spaces share: weights, and descent to a stationary point."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from skccvae.special.trigonometry import cos_root, sinc_root
 
 __all__ = ["Sphere"]
 
-#: Points from which the search for a second Frechet mean starts, at least.
+#: Least number of starts in the search for a second Fréchet mean, if there are as many points.
 _N_STARTS = 8
 
 
@@ -169,7 +169,7 @@ class Sphere(ConstantCurvature):
         candidates = [m for s in starts if (m := self._descend(s, points, w)) is not None]
         if not candidates:
             raise ValueError(
-                "The Frechet mean could not be found: from every start the descent met the "
+                "The Fréchet mean could not be found: from every start the descent met the "
                 "antipode of a point, so the mean is not unique. Drop or move antipodal points."
             )
         values = torch.stack([(w * self.dist(m, points).square()).sum() for m in candidates])
@@ -178,14 +178,14 @@ class Sphere(ConstantCurvature):
         elsewhere = self.dist(torch.stack(candidates), best) > 1e-4 * half_turn
         if bool((as_good & elsewhere).any()):
             raise ValueError(
-                "The Frechet mean of these points is not unique: they are spread over more than a "
+                "The Fréchet mean of these points is not unique: they are spread over more than a "
                 "hemisphere, and at least two points of the sphere are equally good (as for "
                 "antipodes or a whole great circle). Average a more concentrated set."
             )
         return best
 
     def _descend(self, start: Tensor, points: Tensor, w: Tensor) -> Tensor | None:
-        """Descent to a Frechet mean; None if it meets the antipode of a point."""
+        """Descent to a Fréchet mean; None if it meets the antipode of a point."""
 
         def step(m: Tensor) -> Tensor | None:
             if bool((self.dist(m, points) * math.sqrt(self.curvature) > math.pi - 1e-7).any()):

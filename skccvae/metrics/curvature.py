@@ -24,7 +24,7 @@ __all__ = ["estimate_curvature"]
 # smaller than the distances.
 _LEAST, _MOST = -20.0, 1.5 * math.pi
 _GRID = np.concatenate([np.linspace(_LEAST, -0.5, 40), np.linspace(0.0, _MOST, 20)])
-# Below it the fit cannot be told from the flat one, and the cosines lose their digits.
+# Below this the fit cannot be distinguished from the flat one, and the cosines lose their digits.
 _FLAT = 1e-3
 _MOST_ROWS = 500
 

@@ -178,9 +178,9 @@ class GeodesicDistance:
         )
 
 
-# The distance of one pair once more, in NumPy. Only overhead counts there, and the methods of the
+# The same distance for a single pair, in NumPy. Only overhead counts there, and the methods of the
 # space, which work on tensors, take at least twenty times as long. A test compares the two. A chart
-# that is not written here takes the slow way.
+# that is not implemented here takes the slow way.
 _EMBEDDED = ("ambient", "stereographic", "tangent")
 
 

@@ -86,9 +86,9 @@ def delta_hyperbolicity(
 
     .. warning::
        A small relative delta does not show that data have the structure of a tree. Independent
-       noise in many dimensions has almost equal distances, and so have the ends of a star with
-       equal rays, which is a tree. Compare with the value for rows whose columns have been
-       shuffled separately.
+       noise in many dimensions has almost equal distances, as do the ends of a star with equal
+       rays, which is a tree. Compare with the value for rows whose columns have been shuffled
+       separately.
 
     References
     ----------

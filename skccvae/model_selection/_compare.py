@@ -139,11 +139,11 @@ def compare_geometries(
 
     Notes
     -----
-    Model units are those in which the likelihood sees the rows. For ``"gaussian"`` and
-    ``"isotropic_gaussian"`` the column means are subtracted, and the columns are divided by their
-    standard deviations, or all by one number. For other likelihoods they are the units of X, up to
-    a factor. PCA is fitted in model units too. ``likelihood="auto"`` is resolved once, for all
-    rows.
+    Model units are those in which the likelihood sees the rows. For ``"gaussian"``,
+    ``"isotropic_gaussian"`` and ``"count_gaussian"`` the column means are subtracted, and the
+    columns are divided by their standard deviations, or all by one number. For other likelihoods
+    they are the units of X, up to a factor. PCA is fitted in model units too. ``likelihood="auto"``
+    is resolved once, for all rows.
 
     No single criterion is the right one. The likelihood judges the whole model of a row, including
     its noise, and the geometry of the codes only as far as it helps. Squared errors and the ELBO

@@ -49,7 +49,7 @@ class PackBackend(ParallelBackendBase):
         self.tasks: list[_Task] = []
 
     def __reduce__(self) -> tuple:
-        # Fits get the search that they belong to, also in other processes, and none of its tasks.
+        # Fits get the search that they belong to, even in other processes, but none of its tasks.
         return PackBackend, (self.n_jobs, self.pack_size)
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -89,7 +89,7 @@ class PackBackend(ParallelBackendBase):
 def _shared_out(
     tasks: Sequence[_Task], n_jobs: int, pack_size: int | str
 ) -> Iterator[tuple[Sequence[_Task], int | str]]:
-    """Group neighbours that train together, in shares, and others alone, with the pack size."""
+    """Shares of tasks that train together, and all other tasks one by one, with the pack size."""
     together = []
     for task in tasks:
         if any(map(_may_pack, task.items)):
@@ -123,7 +123,7 @@ def _may_pack(item: tuple) -> bool:
 
 def _run_pack(batches: list[list[tuple]], pack_size: int | str) -> list[tuple[list[Any], bool]]:
     """Results of some tasks, and for each whether it trained in a pack."""
-    from skccvae.training.meeting import run_together  # and skorch with it
+    from skccvae.training.meeting import run_together  # imports skorch too
 
     config = _config_here()
     calls = [partial(_run_task, items, config) for items in batches]

@@ -22,9 +22,9 @@ class PackedGridSearchCV(GridSearchCV):
     """Search over a grid of parameters, in which the models of all candidates train together.
 
     This is `sklearn.model_selection.GridSearchCV` with the same parameters, attributes and results.
-    A training step of a small network spends its time on calls of operations, with hardly any
-    arithmetic. Here the networks of many candidates and folds are stacked, so that one call serves
-    them all.
+    A training step of a small network spends its time on calling operations, and hardly any of it
+    on arithmetic. Here the networks of many candidates and folds are stacked, so that one call
+    serves them all.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ multimetric_
 
     Other models train alone, in the same call. These are models with other networks or parts of
     your own, ``early_stopping``, ``callbacks``, ``verbose``, ``precision="bfloat16"``, columns of
-    several kinds, rows of a Dataset or molecules, and models in a pipeline with ``memory``. So are
-    models that continue an earlier training, or that your own step trains in its own threads. If
-    the step of a pack fails, its models start again, each alone.
+    several kinds, rows of a Dataset or molecules, and models in a pipeline with ``memory``. Models
+    that continue an earlier training, or that your own step trains in its own threads, also train
+    alone. If the step of a pack fails, its models start again, each alone.
 
     The gain is largest for small networks and small batches. It vanishes if a step is mostly
     arithmetic: ``pack_size="auto"`` stacks nothing if the number of weights times ``batch_size`` is

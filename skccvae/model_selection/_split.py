@@ -55,7 +55,7 @@ class SplitJob:
     ) -> tuple[str, dict[str, dict[str, float]]]:
         fitted = {name: self._fit(name, train, seed) for name in self.names if name != "pca"}
         model = next(iter(fitted.values()))
-        # Reconstructions of a threshold are probabilities, which are compared as they are.
+        # With a threshold, reconstructions are probabilities, which are compared as they are.
         units = model._input.units
         if units.period is not None:
             raise ValueError(
@@ -143,7 +143,7 @@ def fit_ppca(rows: NDArray[np.float64], n_components: int, seed: int) -> PCA:
     pca = PCA(n_components, random_state=seed).fit(rows)
     n, p = rows.shape
     if n < p and p > n_components:
-        # scikit-learn spreads the variance that is left over as many directions as there are rows,
-        # where the maximum of the likelihood spreads it over all (Tipping and Bishop 1999, eq. 8).
+        # scikit-learn spreads the remaining variance over as many directions as there are rows, but
+        # the maximum of the likelihood spreads it over all (Tipping and Bishop 1999, eq. 8).
         pca.noise_variance_ *= (min(n, p) - n_components) / (p - n_components)
     return pca

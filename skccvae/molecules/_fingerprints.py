@@ -19,7 +19,7 @@ class FingerprintTransformer(TransformerMixin, BaseEstimator):
     """Molecular fingerprints as a sparse matrix.
 
     scikit-mol's fingerprint transformers return dense arrays: 2 GB for a million molecules and 2048
-    bits, of which only some tens are set. This transformer wraps any of them, works through the
+    bits, of which only a few dozen are set. This transformer wraps any of them, works through the
     molecules chunk by chunk and keeps only nonzero entries. It does not need to be fitted.
 
     Parameters

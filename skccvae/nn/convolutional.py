@@ -27,7 +27,7 @@ CHANNELS = (16, 32, 32, 64)
 # Number of the first level with a residual block; the last level always has one. On 28 x 28 images,
 # blocks on the 14 x 14 and 7 x 7 maps would double the cost of a step.
 FIRST_RESIDUAL = 2
-# Without gradients, rows are processed in pieces whose largest map has at most so many numbers
+# Without gradients, rows are processed in pieces whose largest map has at most this many numbers
 # (32 MiB of float32).
 PIECE = 2**23
 

@@ -50,7 +50,8 @@ def euclidean(rows: Tensor) -> Tensor:
             [5., 0.]])
     """
     # A matrix product is fifty times as fast as differences. For close rows it suffers from
-    # cancellation, less so if the mean is 0, but small errors do not matter beside large distances.
+    # cancellation, less so if the mean is 0, but small errors do not matter next to large
+    # distances.
     rows = rows - rows.mean(0)
     size = rows.square().sum(-1)
     return torch.addmm(size[:, None] + size, rows, rows.T, alpha=-2).clamp(min=0).sqrt()

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from skccvae.nn.networks import ACTIVATIONS, mlp
 
-# The sum over nodes is divided by this, so that sum and mean have a similar size for graphs of some
-# tens of nodes, as most molecules have.
+# The sum over nodes is divided by this, so that sum and mean have a similar size for graphs of a
+# few dozen nodes, as most molecules have.
 TYPICAL_NODES = 16.0
 DEFAULT_WIDTH = 128
 

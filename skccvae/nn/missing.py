@@ -31,8 +31,8 @@ __all__ = [
 def has_terms(kind: type[Likelihood]) -> bool:
     """Whether the log-probability of a row is the sum of the class's terms for single columns.
 
-    It is not if a class overrides `Likelihood.log_prob` or `total_log_prob` but inherits the terms.
-    Then nothing defines the log-probability of a part of a row.
+    This is not so if a class overrides `Likelihood.log_prob` or `total_log_prob` but inherits the
+    terms. Then nothing defines the log-probability of a part of a row.
 
     Examples
     --------

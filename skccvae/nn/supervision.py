@@ -79,6 +79,8 @@ class PredictionHead(nn.Module):
     def log_prob_terms(self, features: Tensor, targets: Tensor) -> Tensor:
         """Log-likelihood of each row and target, 0 where the label is unknown.
 
+        For real-valued targets it lacks the constant ``-log(2 pi) / 2``.
+
         Parameters
         ----------
         features, targets : Tensor

@@ -14,15 +14,15 @@ from skccvae.plotting._theme import class_style, shade, text_outline, unlabelled
 
 Places = NDArray[np.float64]
 
-# Names on the map have at most so many characters and classes.
+# Names are on the map if they have at most this many characters, and there are at most this many.
 _SHORT, _FEW = 3, 40
 # Number of rows of a class from which the position of its name is computed.
 _CENTRE_ROWS = 400
 _FONT = 13
-# A name may move by so many of its heights, each of which costs as much as to hide this share of
-# the points of its class.
+# A name may move by these multiples of its height. Each height costs as much as hiding this share
+# of the points of its class.
 _STEPS, _COST = (1.1, 1.8, 2.5), 0.04
-# Entries of a legend in one column, and of all of it; and characters of a name.
+# Most entries in a column of a legend and in all of it, and most characters of a name.
 _PER_COLUMN, _MOST_ENTRIES, _LONGEST = 20, 80, 40
 # Inches to the right of a legend. Its width depends a little on the resolution.
 _MARGIN = 0.2

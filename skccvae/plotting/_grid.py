@@ -25,7 +25,7 @@ class ManifoldGridDisplay:
     """Decoded images ("tiles"), placed according to the geometry of the latent space.
 
     In the plane, tiles are at equal steps of probability under the prior. On the sphere, they tile
-    Hammer's equal-area map, so that each represents the same area. In the Poincare disk, they lie
+    Hammer's equal-area map, so that each represents the same area. In the Poincaré disk, they lie
     on circles around the origin at equal geodesic steps, with as many on each circle as fit. All of
     these have the same size in the hyperbolic metric, so they look smaller near the edge.
 

@@ -15,7 +15,7 @@ from skccvae.plotting._panels import natural_map
 
 Array = NDArray[np.float64]
 
-#: Largest default distance of a tile from the origin of the Poincare disk, in units of R.
+#: Largest default distance of a tile from the origin of the Poincaré disk, in units of R.
 _DISK_REACH = 3.5
 #: Size of a tile on a square grid, relative to the grid spacing.
 _TILE_SIZE = 0.93

@@ -248,7 +248,7 @@ class InteractiveMap:
         kind : {"auto", "plane", "3d", "disk", "hyperboloid", "ball"}, default="auto"
             The picture. ``"3d"`` is a globe for a sphere, and ordinary space for three flat
             dimensions. ``"hyperboloid"`` shows a hyperbolic plane in its ambient space. ``"ball"``
-            is the Poincare ball of three dimensions. ``"auto"`` takes the picture that fits, and
+            is the Poincaré ball of three dimensions. ``"auto"`` takes the picture that fits, and
             the disk for a hyperbolic plane.
         dims : sequence of two or three int, default=None
             For a space of more dimensions: the directions to show, as in :meth:`plot`. Three

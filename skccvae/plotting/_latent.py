@@ -27,7 +27,7 @@ class LatentDisplay(InteractiveMap):
     """Points of a latent space of constant curvature, on a map that suits its geometry.
 
     A plane has rings at round distances from the origin. A sphere is shown in Hammer's equal-area
-    projection or as a globe. A hyperbolic plane is shown as the Poincare disk, which preserves
+    projection or as a globe. A hyperbolic plane is shown as the Poincaré disk, which preserves
     angles, with a grid of geodesics (solid) and circles of equal distance from the origin (dashed).
     The factors of a product are side by side. A one-dimensional factor is a line or a circle, with
     the points spread across its width.
@@ -79,7 +79,7 @@ class LatentDisplay(InteractiveMap):
     A sphere has no natural north pole. Its map, like the globe, turns the side with the points to
     the middle, or another way if that leaves fewer points near the edge of the map.
 
-    If all points are in the inner half of the Poincare disk, the plot shows only that half. A few
+    If all points are in the inner half of the Poincaré disk, the plot shows only that half. A few
     points far from all others do not determine the scale. They are drawn as hollow markers at the
     edge of the map, and a note below the map states their number.
 
@@ -304,7 +304,7 @@ class LatentDisplay(InteractiveMap):
             if lines is not None:
                 self.regions_.append(lines)
             panel.set_title(title_of(parts[number][0], kinds[number], dims), fontsize=13)
-        from matplotlib.collections import PathCollection  # here, behind the check that it is there
+        from matplotlib.collections import PathCollection  # here, because it is now known to exist
 
         # What would explain colours that are the user's own.
         explained = not {"c", "color"} & set(merge_style({}, kwargs, PathCollection))

@@ -126,7 +126,7 @@ def check_dims(dims: Any, dim: int) -> tuple[int, int]:
 
 
 def disk_places(space: ConstantCurvature, points: Array) -> Array:
-    """Map ambient points of a hyperbolic plane to the Poincare disk of radius 1."""
+    """Map ambient points of a hyperbolic plane to the Poincaré disk of radius 1."""
     chart = space.to_chart(torch.from_numpy(points), "stereographic").numpy()
     return np.asarray(chart / space.radius_)
 

@@ -69,7 +69,7 @@ class ReconstructionDisplay:
         shape = find_image_shape(n_features, first.shape[1:], image_shape)
         self.originals = as_images(first, shape)
         self.reconstructions = as_images(second, shape)
-        # That of the attributes, whose last axis holds the channels.
+        # The shape of the images in the attributes, whose last axis holds the channels.
         self.image_shape = self.originals.shape[1:]
 
     @classmethod
@@ -175,7 +175,8 @@ class ReconstructionDisplay:
         columns = min(n, n_columns)
         low, high = value_range(self.originals)
         gap = max(1, height // 16)
-        # Between the images is the background. NaN leaves it free, but in colour images it cannot.
+        # The gaps show the background. NaN makes them transparent, but colour images need its
+        # colour.
         paper: Any = np.nan if self.originals.ndim == 3 else shade(1)
         bands: list[NDArray[np.float64]] = []
         ticks: list[float] = []

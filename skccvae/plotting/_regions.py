@@ -19,7 +19,7 @@ N_DRAWS = 4000
 SHARE = 0.9
 #: Most regions that are drawn unless the user gives a number.
 MOST = 100
-# Regions drawn are apart by this share of the larger of their two radii.
+# The points of two drawn regions are at least this share of the larger radius apart.
 _APART = 0.7
 # Numbers of one block of draws in memory.
 _BLOCK = 8_000_000

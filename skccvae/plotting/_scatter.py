@@ -64,7 +64,7 @@ def scatter(
         style |= {"cmap": colour_map(), "vmin": np.nanmin(values), "vmax": np.nanmax(values)}
         norm = kwargs.get("norm")
         if isinstance(norm, LogNorm) or (isinstance(norm, str) and norm == "log"):
-            # A logarithm has no colour for the others, which are grey like missing numbers.
+            # Zero and negative numbers have no logarithm. They are grey, like missing numbers.
             if not (values > 0).any():
                 raise ValueError("norm is logarithmic, but no number is above 0.")
             values = np.where(values > 0, values, np.nan)

@@ -167,7 +167,7 @@ class CurvatureSearchDisplay:
             K = np.array([float(value) for value in values])
         except (TypeError, ValueError) as error:
             raise ValueError(f"The values of {K_name} must be numbers; got {values}.") from error
-        if d_name is None:  # one for all, that of the estimator beside the curvature
+        if d_name is None:  # one for all, from the estimator with the curvature
             d = [_dimension_beside(search, K_name)] * len(K)
         else:
             column, own = results[f"param_{d_name}"], _dimension_beside(search, K_name)

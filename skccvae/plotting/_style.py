@@ -93,7 +93,7 @@ def make_axes(
 
 
 def merge_style(defaults: dict[str, Any], given: dict[str, Any], artist: type) -> dict[str, Any]:
-    """Defaults, replaced by the user's arguments, under whatever alias these are given.
+    """Defaults, replaced by the user's arguments, whichever alias these use.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def hyperboloid(go: Any, top: float) -> list[Any]:
 
 
 def disk(go: Any) -> list[Any]:
-    """The Poincare disk of K = -1, with geodesics across the axes and circles of equal distance."""
+    """The Poincaré disk of K = -1, with geodesics across the axes and circles around the origin."""
     curves = [
         maps.geodesic_across(distance, angle)
         for distance in (0.0, 1.0, 2.0, 3.0)
@@ -89,7 +89,7 @@ def disk(go: Any) -> list[Any]:
 
 
 def ball(go: Any) -> list[Any]:
-    """Great circles on the edge of the Poincare ball, and its three axes."""
+    """Great circles on the edge of the Poincaré ball, and its three axes."""
     x, y = _CIRCLE.T
     zero, t = np.zeros_like(x), np.linspace(-1, 1, 2)
     circles = [np.column_stack(c) for c in ((x, y, zero), (x, zero, y), (zero, x, y))]

@@ -124,7 +124,7 @@ class TrainingDisplay:
             One axes for each panel. The default is a new figure.
         curves : str or sequence of str, default=None
             Names in the history, one for each panel. The default is the ELBO, the reconstruction,
-            the KL and, if it was learned, the curvature.
+            the KL (unless it is always 0) and, if it was learned, the curvature.
         legend : bool, default=True
             Whether panels with several curves have a legend.
         **kwargs : dict

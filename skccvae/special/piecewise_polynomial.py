@@ -37,6 +37,8 @@ def fit_curves(values: Tensor, n_cells: int, degree: int) -> Tensor:
     ----------
     values : Tensor
         Shape (n_cells * degree + 1, n_curves), float64.
+    n_cells, degree : int
+        Number of cells, and degree of the polynomials.
     """
     cells = values.unfold(0, degree + 1, degree)  # (n_cells, n_curves, degree + 1)
     return (_monomials_from_values(degree) @ cells.transpose(1, 2)).contiguous()
@@ -49,6 +51,10 @@ def fit_surface(values: Tensor, n_cells: tuple[int, int], degree: int) -> Tensor
     ----------
     values : Tensor
         Shape (n_cells[0] * degree + 1, n_cells[1] * degree + 1), float64.
+    n_cells : (int, int)
+        Number of cells along each axis.
+    degree : int
+        Degree of the polynomials in each variable.
     """
     to_monomials = _monomials_from_values(degree)
     cells = values.unfold(0, degree + 1, degree).unfold(1, degree + 1, degree)

@@ -182,7 +182,7 @@ def radial_log_partition(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     ----------
     S. Said, L. Bombrun, Y. Berthoumieu, "New Riemannian priors on the univariate normal model",
     Entropy 16 (2014), for the family; E. Mathieu et al., "Continuous hierarchical representations
-    with Poincare variational auto-encoders", NeurIPS 2019, appendix B, for the closed form.
+    with Poincaré variational auto-encoders", NeurIPS 2019, appendix B, for the closed form.
 
     Examples
     --------

@@ -108,7 +108,7 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
 
     A Moebius map of the sphere takes one law to the uniform law and the other to a spherical Cauchy
     law, and divergences do not change under it. So the divergence equals the divergence from the
-    uniform law at L, the hyperbolic distance between rho_p mu_p and rho_q mu_q in the Poincare
+    uniform law at L, the hyperbolic distance between rho_p mu_p and rho_q mu_q in the Poincaré
     ball. It is symmetric in p and q.
 
     Parameters

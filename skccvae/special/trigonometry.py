@@ -9,10 +9,9 @@ With a signed curvature ``K``, the generalised sine and cosine are
 
 for ``K`` above, at and below zero. Both are entire functions of ``x = K r^2``. If ``K`` is a
 tensor, they are computed from x, by a power series where ``|x| < 0.1`` and by closed forms
-elsewhere.
-Values and gradients in ``r`` and ``K`` are then correct at ``r = 0``, at ``K = 0`` and across the
-change of sign. If ``K`` is a Python float, Python branches on its sign, and most functions are two
-or three tensor operations.
+elsewhere. Values and gradients in ``r`` and ``K`` are then correct at ``r = 0``, at ``K = 0`` and
+across the change of sign. If ``K`` is a Python float, Python branches on its sign, and most
+functions are two or three tensor operations.
 
 A Python float with ``|K| < FLAT`` counts as flat. The difference is below float64's rounding for
 every ``r < 10``, and for other curvatures ``sqrt(|K|)`` and its powers stay far inside the range of

@@ -1,4 +1,4 @@
-"""Training: in-memory batches, the skorch net, callbacks, random numbers.
+"""Training: batches from memory, files and streams, the skorch net, callbacks, random numbers.
 
 skorch is imported only when a name that needs it is first used, that is, when the first net is
 built. Importing it takes as long as importing torch.

@@ -17,9 +17,9 @@ class Adam(torch.optim.Adam):
     torch's own step spends more time deciding what to do than doing it. With the step of this
     class, a training step for 64 inputs (layers 256-128, batch 32) takes 0.92 of the time
     (`benchmarks/small_fits.py`). The operation is torch's, so all bits of the result are the same.
-    torch's own step runs in all cases that are not plain: if there is a closure or the optimizer
+    torch's own step runs in all cases that are not plain: if there is a closure or the optimiser
     has hooks, before the first step, and for parameters of several types or devices. Hooks that
-    torch calls for all optimizers are not called here.
+    torch calls for all optimisers are not called here.
 
     Parameters
     ----------

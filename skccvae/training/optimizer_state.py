@@ -13,7 +13,7 @@ AVERAGES = ("step", "exp_avg", "exp_avg_sq")
 
 
 def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
-    """Tensors of an optimizer, named after the parameters of its module.
+    """Tensors of an optimiser, named after the parameters of its module.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tens
     -------
     dict of str to Tensor
         The names are those of ``module.named_parameters()`` followed by ``".step"``, ``".exp_avg"``
-        or ``".exp_avg_sq"``. The tensors are those of the optimizer, not copies.
+        or ``".exp_avg_sq"``. The tensors are those of the optimiser, not copies.
     """
     return {
         f"{name}.{entry}": optimizer.state[parameter][entry].detach()
@@ -39,7 +39,7 @@ def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tens
 def load_optimizer_tensors(
     optimizer: Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Load copies of the tensors of `optimizer_tensors` into an optimizer, on its own device."""
+    """Load copies of the tensors of `optimizer_tensors` into an optimiser, on its own device."""
     for name, parameter in module.named_parameters():
         if f"{name}.step" in tensors:
             optimizer.state[parameter] = {
@@ -49,7 +49,7 @@ def load_optimizer_tensors(
 
 
 def check_optimizer_tensors(tensors: Mapping[str, Tensor], module: nn.Module) -> None:
-    """Reject tensors that no optimizer of a module can have.
+    """Reject tensors that no optimiser of a module can have.
 
     Parameters
     ----------
@@ -68,18 +68,18 @@ def check_optimizer_tensors(tensors: Mapping[str, Tensor], module: nn.Module) ->
         owner, _, entry = name.rpartition(".")
         parameter = parameters.get(owner)
         if parameter is None or entry not in AVERAGES:
-            raise ValueError(f"{name!r} is not an average in the optimizer of this model.")
+            raise ValueError(f"{name!r} is not an average in the optimiser of this model.")
         wanted = () if entry == "step" else parameter.shape
         dtype = torch.float32 if entry == "step" else parameter.dtype
         if tensor.shape != wanted or tensor.dtype != dtype:
             raise ValueError(
-                f"{name} of the optimizer has shape {tuple(tensor.shape)} and dtype "
+                f"{name} of the optimiser has shape {tuple(tensor.shape)} and dtype "
                 f"{tensor.dtype}; the model needs {tuple(wanted)} and {dtype}."
             )
         missing = [other for other in AVERAGES if f"{owner}.{other}" not in tensors]
         if missing:
-            raise ValueError(f"the optimizer has {name} but no {owner}.{missing[0]}.")
+            raise ValueError(f"the optimiser has {name} but no {owner}.{missing[0]}.")
         # The first step has number 1, because averages are divided by 1 - beta^step.
         least = {"step": 1.0, "exp_avg_sq": 0.0}.get(entry)
         if least is not None and tensor.numel() and not bool((tensor >= least).all()):
-            raise ValueError(f"{name} of the optimizer must be at least {least}.")
+            raise ValueError(f"{name} of the optimiser must be at least {least}.")

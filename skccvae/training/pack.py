@@ -69,7 +69,7 @@ def _is_perceptron(module: VAE) -> bool:
 def pack_limit(training: Training) -> int:
     """The largest number of trainings of a kind that is worth a pack; 1 if a pack is not worth it.
 
-    A pack saves calls of operations, but no arithmetic. Its weights and their optimizer state
+    A pack saves calls of operations, but no arithmetic. Its weights and their optimiser state
     should stay in the cache of a core, and its rows should stay in memory.
     """
     net, source = training.net, training.train.source

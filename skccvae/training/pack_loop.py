@@ -63,7 +63,7 @@ class Member:
         return None if stream is None else stream.device
 
     def order(self) -> tuple:
-        """Sort key. Neighbours share a latent step and, if possible, one call of the optimizer."""
+        """Sort key. Neighbours share a latent step and, if possible, one call of the optimiser."""
         return (
             repr(latent_key(self.module.latent)),
             self.net.lr,
@@ -73,7 +73,7 @@ class Member:
 
 
 class Pack:
-    """Several stacked models with one optimizer.
+    """Several stacked models with one optimiser.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Pack:
         )
 
     def dissolve(self) -> None:
-        """Give each net its own copy of its weights and of their optimizer state."""
+        """Give each net its own copy of its weights and of their optimiser state."""
         self.optimizer.give_back()
         for member in self.members:
             if member.error is not None:
@@ -142,7 +142,7 @@ class Pack:
     def _undo(member: Member, tensors: dict[str, Tensor]) -> None:
         for name, tensor in member.net._tensors():
             tensor.copy_(tensors[name])
-        # The new optimizer gets all parameters that need a gradient, even a curvature in burn-in.
+        # The new optimiser gets all parameters that need a gradient, even a curvature in burn-in.
         member.module.latent.train_curvature(True)
         member.net.history.pop()
         member.net.whole_ = True

@@ -32,7 +32,7 @@ def resume_schedules(net: Any) -> None:
     if not callbacks or not net.history:
         return
     start_rates(net)
-    # Torch warns if a schedule makes a step before the optimizer. This one did, in past trainings.
+    # Torch warns if a schedule makes a step before the optimiser. This one did, in past trainings.
     net.optimizer_._opt_called = True
     for callback in callbacks:
         callback.lr_scheduler_ = callback.policy_(net.optimizer_, **callback.kwargs)
@@ -43,7 +43,7 @@ def resume_schedules(net: Any) -> None:
 
 
 def start_rates(net: Any) -> None:
-    """Set the rate of a net's optimizer and the initial rate of schedules to ``lr``."""
+    """Set the rate of a net's optimiser and the initial rate of schedules to ``lr``."""
     for group in net.optimizer_.param_groups:
         group["lr"] = group["initial_lr"] = net.lr
 

@@ -45,7 +45,7 @@ def own_copy(tensor: Tensor) -> Tensor:
 
 
 class StackedOptimizer:
-    """Adam for several nets. It continues from the states of their own optimizers.
+    """Adam for several nets. It continues from the states of their own optimisers.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class StackedOptimizer:
         # Neighbours with the same rates and number of steps share tensors.
         settings = [(n.lr, n.weight_decay, size) for n, size in zip(nets, n_batches, strict=True)]
         groups = []
-        #: For each group of the optimizer, its parts of stacked parameters and number of batches.
+        #: For each group of the optimiser, its parts of stacked parameters and number of batches.
         self.runs: list[tuple[list[_Part], int]] = []
         for setting, run in groupby(range(len(settings)), key=settings.__getitem__):
             numbers = list(run)
@@ -100,7 +100,7 @@ class StackedOptimizer:
             yield _Part(part, each, where, owners[where], self.nets[low:high])
 
     def _read_state(self, part: _Part) -> None:
-        """Stack the states of the nets' optimizers for the parameters in a part."""
+        """Stack the states of the nets' optimisers for the parameters in a part."""
         owned = list(zip(part.nets, part.owners, strict=True))
         known = [net.optimizer_.state.get(owner) for net, owner in owned]
         if not any(known):
@@ -112,7 +112,7 @@ class StackedOptimizer:
         self.adam.state[part.parameter] = {"step": known[0]["step"].clone(), **state}
 
     def give_back(self) -> None:
-        """Give each net its own copy of its weights and of their optimizer state."""
+        """Give each net its own copy of its weights and of their optimiser state."""
         for parts, _ in self.runs:
             for part in parts:
                 state = self.adam.state.get(part.parameter)

@@ -1,4 +1,4 @@
-"""What von Mises-Fisher, power spherical promise as parts of a program."""
+"""What the von Mises-Fisher and power spherical laws promise as parts of a program."""
 
 from __future__ import annotations
 

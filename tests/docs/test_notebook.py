@@ -1,4 +1,4 @@
-"""The notebook on the site has the cells of the one in examples/, ran without a warning, on QM9."""
+"""The notebook on the site has the cells of the one in examples/, run on QM9 without warnings."""
 
 from __future__ import annotations
 

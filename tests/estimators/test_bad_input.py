@@ -350,7 +350,7 @@ def test_y_for_a_supervised_model():
     refused(vae, "y contains infinity; use NaN for rows without a label", y=[np.inf] * 20)
     refused(vae, "target 0 of y has none", y=np.full(20, np.nan))
     vae.fit(X, np.arange(20) % 2)
-    with pytest.raises(ValueError, match="a class that was not there at first: 7. The known"):
+    with pytest.raises(ValueError, match="a class that the model does not know: 7. The known"):
         vae.partial_fit(X, np.full(20, 7))
     with pytest.raises(ValueError, match=r"y has 2 target\(s\), but the model was started with 1"):
         vae.partial_fit(X, np.ones((20, 2)))

@@ -241,7 +241,7 @@ def test_batches_of_one_or_two_rows_have_no_distances_to_compare(tree, size):
 
 
 class Parts(IterableDataset):
-    """Batches of so many rows, or single rows, and if wanted three rows at the end."""
+    """Batches of a given size, or single rows, and if wanted three rows at the end."""
 
     def __init__(self, X, size=1, rows=False, three=False):
         self.X, self.size, self.rows, self.three = X, size, rows, three

@@ -1,4 +1,4 @@
-"""free_bits: what the KL costs in training, and that bounds do not know of it."""
+"""free_bits: what the KL costs in training, which reported bounds ignore."""
 
 from __future__ import annotations
 

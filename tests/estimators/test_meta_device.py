@@ -1,8 +1,8 @@
 """The step of every model runs on torch's meta device, which has shapes but no numbers.
 
 There a read by the host (``.item()``, ``bool(tensor)``, ``float(tensor)``) raises, and so does an
-operation with a tensor that was left on the CPU. On a GPU the one waits for the device at every
-step, and the other fails.
+operation with a tensor that was left on the CPU. On a GPU, the former would wait for the device at
+every step, and the latter would fail.
 """
 
 from __future__ import annotations

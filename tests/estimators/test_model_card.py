@@ -1,4 +1,4 @@
-"""The model card says what is true of the model, and lies where it should."""
+"""The model card says what is true of the model, and is where it should be."""
 
 from __future__ import annotations
 

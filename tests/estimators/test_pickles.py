@@ -232,7 +232,7 @@ def test_skops_stores_an_estimator_of_molecules():
 
 
 def test_pickles_of_small_models_are_small():
-    """A tensor of torch takes some hundred bytes beside its numbers; an array takes fewer."""
+    """A tensor of torch takes a few hundred bytes beside its numbers; an array takes fewer."""
     vae = GaussianVAETransformer(**FAST).fit(X)
     numbers = sum(p.numel() for p in vae.net_.module_.parameters())
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""One file of a model: the same bits back, never half a file, and nothing believed unseen."""
+"""One file of a model: the same bits back, never half a file, and nothing trusted unchecked."""
 
 from __future__ import annotations
 

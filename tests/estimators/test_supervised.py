@@ -423,10 +423,10 @@ def test_few_names_raise_no_warning():
 
 def test_classes_of_another_kind_are_unseen():
     with pytest.raises(
-        ValueError, match="a class that was not there at first: 1. The known classes are .'0'"
+        ValueError, match="a class that the model does not know: 1. The known classes are .'0'"
     ):
         TargetEncoder.fit(["0", "1"], 2).transform([0, 1][::-1], 2)
-    with pytest.raises(ValueError, match="a class that was not there at first: 'b'. The known"):
+    with pytest.raises(ValueError, match="a class that the model does not know: 'b'. The known"):
         TargetEncoder.fit([True, False], 2).transform(["b", "a"], 2)
 
 

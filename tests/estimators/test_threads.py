@@ -1,4 +1,4 @@
-"""``random_state`` decides every number, in threads as well, and torch's generators stay alone."""
+"""``random_state`` decides every number, even in threads, and torch's generators are left alone."""
 
 from __future__ import annotations
 

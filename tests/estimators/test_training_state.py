@@ -1,4 +1,4 @@
-"""Files with the state of the training: it goes on as if there had been no break."""
+"""Files with the state of the training: it continues as if there had been no break."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Hyperbolic logarithms and transport in float32, far from the origin.
 
 A float32 coordinate of size sinh(rho) is rounded by up to 6e-8 sinh(rho). That moves the point by
-as much, and bounds what any formula can find out.
+as much, and limits the accuracy of any formula.
 """
 
 from __future__ import annotations

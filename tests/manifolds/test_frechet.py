@@ -1,4 +1,4 @@
-"""The Frechet mean: stationary, right where it is known, refused where it is not unique."""
+"""The Fréchet mean: stationary, right where it is known, refused where it is not unique."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every estimator with molecules as X: the whole of its methods, and what it refuses."""
+"""Every estimator with molecules as X: all of its methods, and what it refuses."""
 
 from __future__ import annotations
 

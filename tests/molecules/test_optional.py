@@ -1,4 +1,4 @@
-"""The chemistry packages are imported when they are used, and missed with an instruction."""
+"""The chemistry packages are imported when they are used; errors say what to install."""
 
 from __future__ import annotations
 

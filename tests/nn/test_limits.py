@@ -1,4 +1,4 @@
-"""Limits on what a network says of a posterior."""
+"""Limits on what a network says about a posterior."""
 
 from __future__ import annotations
 

@@ -59,9 +59,9 @@ class NormalLatent(Latent):
         radius.
     decoder_input : {"tangent", "coordinates", "gyroplane"}, default="tangent"
         Inputs of the decoder. ``"tangent"`` is the log map at the origin: d numbers that are smooth
-        in K. ``"coordinates"`` is the d + 1 ambient coordinates on a sphere of fixed curvature,
+        in K. ``"coordinates"`` gives the d + 1 ambient coordinates on a sphere of fixed curvature,
         and otherwise twice the d stereographic coordinates, which tend to those of R^d for K -> 0.
-        ``"gyroplane"`` is the signed distances to learned hyperplanes (see `Gyroplanes`).
+        ``"gyroplane"`` gives the signed distances to learned hyperplanes (see `Gyroplanes`).
     n_planes : int, default=128
         Number of these hyperplanes.
     learn_curvature : bool, default=False

@@ -16,7 +16,7 @@ class RiemannianLatent(NormalLatent):
 
     References
     ----------
-    Mathieu et al., "Continuous hierarchical representations with Poincare variational
+    Mathieu et al., "Continuous hierarchical representations with Poincaré variational
     auto-encoders", NeurIPS 2019, section 3.1.
 
     Examples

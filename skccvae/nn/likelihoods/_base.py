@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-# Rows that tell the learned scale of a column well enough for a start.
+# Number of rows that suffice to start the learned scale of a column.
 _ROWS = 1000
 # Each of these follows from the one before it; see `Likelihood.__init_subclass__`.
 _FORMULAS = (
@@ -395,8 +395,8 @@ class Likelihood(nn.Module):
     def noise_units(self, x: Tensor) -> Tensor:
         """Rows in units in which the noise of all directions is one: the rows by default.
 
-        A start at principal components looks for them there. A class may override it whose encoder
-        reads the rows as they are.
+        A start at principal components looks for them there. A class whose encoder reads the rows
+        as they are may override it.
 
         Parameters
         ----------

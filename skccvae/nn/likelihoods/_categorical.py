@@ -11,7 +11,7 @@ from torch.distributions import Categorical, Distribution, Independent
 from skccvae.nn.likelihoods._base import Likelihood
 from skccvae.nn.likelihoods._columns import ColumnwiseDistribution
 
-# Rare levels have steep logits; a first decoder is as steep as for a level of this share at most.
+# Rare levels have steep logits. A first decoder is at most as steep as for a level of this share.
 _RARE = 0.05
 _SMALLEST_SHARE = 1e-3
 
@@ -19,8 +19,8 @@ _SMALLEST_SHARE = 1e-3
 class CategoricalLikelihood(Likelihood, name="categorical"):
     r"""Independent categorical columns, whose levels are numbered 0, 1, 2, ...
 
-    The decoder gives a logit for each level of each column. The encoder reads equally many numbers:
-    the indicators of a column's levels, minus their means, divided by one number for the column, so
+    The decoder gives a logit for each level of each column. The encoder reads as many numbers: the
+    indicators of a column's levels, minus their means, divided by one number for the column, so
     that their variances sum to 1. A column of fifty levels then has the variance of one real
     column.
 

@@ -15,12 +15,12 @@ _CONSTANT = 1e-9
 
 
 class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"):
-    r"""Isotropic normal columns, less the noise of their sum, which says how large a row is.
+    r"""Isotropic normal columns, but with less noise in their sum, which says how large a row is.
 
-    `PCA` subtracts the means of counts, and no component need hold the total of a row. Its
-    relatives without centring, such as `TruncatedSVD`, keep it: there a total weighs by its
-    distance from 0 and not from its mean. Here it does so as well. Where totals differ by little
-    and still tell much, as the numbers of atoms of molecules do, codes then hold them.
+    `PCA` subtracts the means of counts, so its components need not hold the total of a row. Its
+    relatives without centring, such as `TruncatedSVD`, keep the total, because it counts with its
+    distance from 0 and not from its mean. The same holds here. Codes therefore hold totals that
+    differ little but say much, such as the numbers of atoms in molecules.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"
     .. math:: \sigma^2 \left(I - (1 - g^{-2}) u u^T\right), \qquad
         g^2 = \min\left(1 + \frac{m^2}{v}, 1 + p\right),
 
-    where m and v are the mean and the variance of the totals of rows, zero being the smallest entry
-    of each column. Multiplied by g, the totals have the mean square m^2 + v, as in a decomposition
-    without centring. The second number is reached where the noise of the total is about that of one
-    column.
+    where m and v are the mean and the variance of the totals of rows, after the smallest entry of
+    each column is subtracted. Multiplied by g, the totals have the mean square m^2 + v, as in a
+    decomposition without centring. The bound 1 + p is reached where the noise of the total is about
+    that of one column.
 
     References
     ----------

@@ -13,10 +13,11 @@ from torch import Tensor
 
 __all__ = ["cross_entropy_in_double", "total_cross_entropy"]
 
-# Probabilities that are multiplied before their logarithm. Each is at least 1/2, so that far more
-# than eight would still be exact to the last digits.
+# Number of probabilities that are multiplied before a logarithm is taken. Each is at least 1/2, so
+# far more than eight would still be exact to the last digits.
 _AT_ONCE = 8
-# The same in float64, whose range ends below 2^-1000. There rounding is no reason for fewer.
+# The same in float64, whose range ends below 2^-1000. There, rounding is no reason for a smaller
+# number.
 _AT_ONCE_IN_DOUBLE = 512
 
 

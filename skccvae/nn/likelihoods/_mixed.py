@@ -33,7 +33,8 @@ class MixedLikelihood(Likelihood, name="mixed"):
     Raises
     ------
     ValueError
-        If the columns are different, or a likelihood has another number of columns.
+        If the columns are not 0, 1, ..., p - 1, each once, or a likelihood describes another number
+        of columns.
 
     Examples
     --------
@@ -59,8 +60,8 @@ class MixedLikelihood(Likelihood, name="mixed"):
         widths = [len(block) for block in columns]
         if [part.n_features for part in parts] != widths:
             raise ValueError(
-                f"The likelihoods are of {[part.n_features for part in parts]} columns, and "
-                f"columns names {widths}."
+                f"The likelihoods describe {[part.n_features for part in parts]} columns, but "
+                f"columns gives them {widths}."
             )
         super().__init__(len(flat))
         self.parts = nn.ModuleList(parts)

@@ -114,7 +114,7 @@ def natural_parameters(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     -----
     The direction is that of the raw vector. If r is its length, the concentration is
 
-    .. math:: \kappa = r \left(\frac{1}{1 + r^2} + \frac{r^2}{B^2}\right)^{-1/2} < B = 10^4,
+    .. math:: \kappa = r \left(\frac{1}{1 + r^2} + \frac{r^2}{B^2}\right)^{-1/2} < B = 10^4 .
 
     This is r for short vectors, smooth at the origin, where there is no direction. For long vectors
     it is r^2, which gives the angle a spread of 1/r.
