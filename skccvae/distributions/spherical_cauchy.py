@@ -18,7 +18,7 @@ __all__ = ["SphericalCauchy"]
 
 
 class SphericalCauchy(RotationallySymmetric):
-    r"""Spherical Cauchy distribution, the image of the uniform distribution under a Moebius map.
+    r"""Spherical Cauchy distribution, the image of the uniform distribution under a Möbius map.
 
     With respect to the uniform law its density at z is
     ``((1 - rho^2) / ||z - rho mu||^2)^(m - 1)``.
@@ -48,7 +48,7 @@ class SphericalCauchy(RotationallySymmetric):
 
     Notes
     -----
-    The point rho mu lies in the open unit ball. The Moebius map that takes 0 to rho mu turns
+    The point rho mu lies in the open unit ball. The Möbius map that takes 0 to rho mu turns
     uniform points of the sphere into draws of this law. A draw is a smooth function of rho mu, also
     at 0, and autograd gives its exact pathwise gradient. For m = 2 the law is the wrapped Cauchy
     distribution, and the second moment of the gradient in mu grows like 1 / (1 - rho).
@@ -62,7 +62,7 @@ class SphericalCauchy(RotationallySymmetric):
 
     References
     ----------
-    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Moebius
+    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Möbius
     transformations", Bernoulli 26, 2020.
     Sablica and Hornik, "Hyperspherical variational autoencoders using efficient spherical Cauchy
     distribution", 2025.
@@ -114,7 +114,7 @@ class SphericalCauchy(RotationallySymmetric):
             )
         mu, rho = self.loc, self.concentration.unsqueeze(-1)
         u = noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)
-        # The Moebius map is z = rho mu + (1 - rho^2) (u + rho mu) / |u + rho mu|^2. This computes z
+        # The Möbius map is z = rho mu + (1 - rho^2) (u + rho mu) / |u + rho mu|^2. This computes z
         # times that square, and the last line divides by its norm. In terms of u + mu nothing
         # cancels near the antipode of mu, where the result depends on rho the most.
         chord = u + mu

@@ -77,7 +77,7 @@ class WrappedNormal(NormalOnManifold):
     ----------
     .. [1] Y. Nagano et al., "A wrapped normal distribution on hyperbolic space for gradient-based
        learning", ICML 2019.
-    .. [2] O. Skopek, O.-E. Ganea, G. Becigneul, "Mixed-curvature variational autoencoders",
+    .. [2] O. Skopek, O.-E. Ganea, G. Bécigneul, "Mixed-curvature variational autoencoders",
        ICLR 2020, appendix A (other curvatures).
 
     Examples

@@ -86,7 +86,7 @@ class ConstantCurvatureVAETransformer(BaseVAETransformer):
 
     References
     ----------
-    .. [1] O. Skopek, O.-E. Ganea and G. Becigneul, "Mixed-curvature variational autoencoders",
+    .. [1] O. Skopek, O.-E. Ganea and G. Bécigneul, "Mixed-curvature variational autoencoders",
        ICLR 2020.
 
     Examples

@@ -62,8 +62,8 @@ def check_pairs(n_trained: int, n_rows: int) -> None:
     """
     if n_trained < FEWEST_ROWS:
         raise ValueError(
-            "distance_weight compares the distances of rows, which takes three rows to train on; X "
-            f"has n_samples={n_rows}"
+            "distance_weight compares the distances of rows and needs at least three rows to train "
+            f"on; X has n_samples={n_rows}"
             + f", of which early_stopping leaves {n_trained}" * (n_trained < n_rows)
             + ". Pass more rows, or set distance_weight=0."
         )

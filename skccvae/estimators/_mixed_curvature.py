@@ -78,7 +78,7 @@ class MixedCurvatureVAETransformer(BaseVAETransformer):
 
     References
     ----------
-    .. [1] O. Skopek, O.-E. Ganea and G. Becigneul, "Mixed-curvature variational autoencoders",
+    .. [1] O. Skopek, O.-E. Ganea and G. Bécigneul, "Mixed-curvature variational autoencoders",
        ICLR 2020.
     .. [2] T. R. Davidson, J. M. Tomczak and E. Gavves, "Increasing expressivity of a hyperspherical
        VAE", NeurIPS workshop on Bayesian deep learning, 2019.

@@ -84,7 +84,7 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
 
     References
     ----------
-    .. [1] Bates, Candes, Lei, Romano and Sesia, "Testing for outliers with conformal p-values",
+    .. [1] Bates, Candès, Lei, Romano and Sesia, "Testing for outliers with conformal p-values",
        Annals of Statistics 51, 2023, section 1: the marginal conformal p-value.
     .. [2] Nalisnick et al., "Do deep generative models know what they don't know?", ICLR 2019.
 

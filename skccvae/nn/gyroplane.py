@@ -44,7 +44,7 @@ class Gyroplanes(nn.Module):
 
     References
     ----------
-    Ganea, Becigneul and Hofmann, "Hyperbolic neural networks", NeurIPS 2018, theorem 5; Mathieu et
+    Ganea, Bécigneul and Hofmann, "Hyperbolic neural networks", NeurIPS 2018, theorem 5; Mathieu et
     al., "Continuous hierarchical representations with Poincaré variational auto-encoders", NeurIPS
     2019, section 3.2. They work in the Poincaré ball; the polar form used here does not saturate.
 

@@ -1,7 +1,7 @@
 r"""Functions of the concentration of a spherical Cauchy law: its divergence and its mean.
 
-The law is the image of the uniform law under a Moebius map of the sphere. Let d = m - 1 and
-<mu, z> = w = tanh(s). Under the uniform law, s has a density proportional to sech(s)^d. The Moebius
+The law is the image of the uniform law under a Möbius map of the sphere. Let d = m - 1 and
+<mu, z> = w = tanh(s). Under the uniform law, s has a density proportional to sech(s)^d. The Möbius
 map of concentration rho shifts s by L = 2 artanh(rho). Averages over s and over -s are equal. So,
 under the uniform law,
 
@@ -83,7 +83,7 @@ def spherical_cauchy_kl_uniform(rho: Tensor, m: int) -> Tensor:
 
     References
     ----------
-    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Moebius
+    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Möbius
     transformations", Bernoulli 26, 2020 (the law; the average is derived in this module).
 
     Examples
@@ -106,7 +106,7 @@ def _kl_at(square: Tensor, m: int) -> Tensor:
 def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Tensor:
     r"""Kullback-Leibler divergence between two spherical Cauchy laws.
 
-    A Moebius map of the sphere takes one law to the uniform law and the other to a spherical Cauchy
+    A Möbius map of the sphere takes one law to the uniform law and the other to a spherical Cauchy
     law, and divergences do not change under it. So the divergence equals the divergence from the
     uniform law at L, the hyperbolic distance between rho_p mu_p and rho_q mu_q in the Poincaré
     ball. It is symmetric in p and q.
@@ -128,7 +128,7 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
 
     References
     ----------
-    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Moebius
+    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Möbius
     transformations", Bernoulli 26, 2020 (the family is closed under these maps).
 
     Examples
@@ -163,7 +163,7 @@ def spherical_cauchy_mean_resultant_length(rho: Tensor, m: int) -> Tensor:
 
     References
     ----------
-    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Moebius
+    Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Möbius
     transformations", Bernoulli 26, 2020 (the law; the average is derived in this module).
 
     Examples

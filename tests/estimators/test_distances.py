@@ -264,7 +264,7 @@ def test_a_stream_of_small_batches_has_no_distances_to_compare(tree, method, siz
     if loader:
         stream = DataLoader(TensorDataset(torch.from_numpy(X[:20])), batch_size=size)
     vae = GaussianVAETransformer(distance_weight=1.0, **FAST)
-    message = f"takes three rows; the largest batch of .* has n_samples={size}"
+    message = f"needs at least three rows; the largest batch of .* has n_samples={size}"
     with pytest.raises(ValueError, match=message):
         getattr(vae, method)(stream)
     assert not hasattr(vae, "net_")

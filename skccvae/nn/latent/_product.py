@@ -27,7 +27,7 @@ class ProductLatent(Latent):
 
     References
     ----------
-    Skopek, Ganea and Becigneul, "Mixed-curvature variational autoencoders", ICLR 2020.
+    Skopek, Ganea and Bécigneul, "Mixed-curvature variational autoencoders", ICLR 2020.
 
     Examples
     --------
