@@ -37,8 +37,8 @@ class ContractMixin(ModelMixin, BaseEstimator):
         few = not isinstance(self.batch_size, str) and self.batch_size < FEWEST_ROWS
         if self.distance_weight > 0 and few:
             raise ValueError(
-                "distance_weight compares the distances of the rows of a batch and needs at least three "
-                f"rows; batch_size={self.batch_size} leaves none to compare. Use larger batches."
+                "distance_weight compares the distances of the rows of a batch, and needs at least "
+                f"three rows; batch_size={self.batch_size} leaves none to compare. Use larger batches."
             )
 
     def _check_structure(self) -> None:

@@ -78,8 +78,8 @@ def stream_batches(estimator: Any, stream: RowStream, random: RandomStream) -> S
             yield X, targets
         if largest < FEWEST_ROWS and estimator.distance_weight > 0:
             raise ValueError(
-                "distance_weight compares the distances of the rows of a batch and needs at least three "
-                f"rows; the largest batch of {stream.name} has n_samples={largest}. Give its "
+                "distance_weight compares the distances of the rows of a batch, and needs at least "
+                f"three rows; the largest batch of {stream.name} has n_samples={largest}. Give its "
                 "DataLoader a larger batch_size, or let an IterableDataset yield larger batches, "
                 "or single rows of shape (n_features,), which become batches of batch_size."
             )
