@@ -38,7 +38,8 @@ class ContractMixin(ModelMixin, BaseEstimator):
         if self.distance_weight > 0 and few:
             raise ValueError(
                 "distance_weight compares the distances of the rows of a batch, and needs at least "
-                f"three rows; batch_size={self.batch_size} leaves none to compare. Use larger batches."
+                f"three rows; batch_size={self.batch_size} leaves none to compare. Use "
+                "larger batches."
             )
 
     def _check_structure(self) -> None:
