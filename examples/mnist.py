@@ -2,14 +2,14 @@ r"""
 MNIST in three geometries
 =========================
 
-This example shows handwritten digits in the plane, on the sphere and in the hyperbolic space: where
-the digits lie, how the models decode them, and how well classifiers read the codes, compared with
-PCA and raw pixels.
+This example shows handwritten digits in the plane, on the sphere and in hyperbolic space: where the
+digits lie, how the models decode them, and how well classifiers read the codes, compared with PCA
+and raw pixels.
 
 .. include:: ../_static/figures/mnist_made.txt
 
-MNIST's files lie in the folder that ``SKCCVAE_DATA`` names; without one, call `fetch_mnist` once
-with ``download_if_missing=True``.
+MNIST is read from the folder that ``SKCCVAE_DATA`` names. Without such a folder, call `fetch_mnist`
+once with ``download_if_missing=True``.
 """
 
 # sphinx_gallery_thumbnail_path = '_static/figures/mnist_maps.png'

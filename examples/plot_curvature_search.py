@@ -2,9 +2,9 @@ r"""
 A search over curvature
 =======================
 
-Curvature is one number, and a search may cover both signs. Two data sets of known geometry are at
-the two ends: a tree, whose nodes multiply with their depth, and a mixture on a sphere. Both are
-seen through a map into many dimensions. The score is the log-likelihood of held-out rows.
+Curvature is one number, and a search may cover both signs. Two data sets of known geometry stand
+for the two signs: a tree, whose nodes multiply with their depth, and a mixture on a sphere. Both
+are mapped into many dimensions. The score is the log-likelihood of held-out rows.
 """
 
 import matplotlib.pyplot as plt
@@ -66,10 +66,10 @@ for name, search in searches.items():
 # %%
 # On the mixture, every K from 0.5 to 4 is 25 to 45 nats above K = -2, with a standard error of 2 to
 # 4, and the best negative K is within a nat of K = -2. The search finds the sign, though not the
-# value. On the tree it does not: K = -4, -2, 1 and 2 are level within a standard error. The
-# log-likelihood measures how well rows are decoded. It does not measure whether distances are those
-# of the tree, which is where hyperbolic space helps. The score of K = 0 is low on both data sets
-# because of the decoder, not the geometry. Distances to hyperplanes are curved functions of the
-# code, except at K = 0, where they are linear and therefore less expressive. The profile has no
-# jump there (K = 0.001 scores as K = 0 does), and no dip with ``decoder_input="tangent"``, whose
-# numbers are the same at every K.
+# value. On the tree it does not find the sign: K = -4, -2, 1 and 2 are level within a standard
+# error. The log-likelihood measures how well rows are decoded. It does not measure whether
+# distances are those of the tree, which is where hyperbolic space helps. The score of K = 0 is low
+# on both data sets because of the decoder, not the geometry. Distances to hyperplanes are curved
+# functions of the code, except at K = 0, where they are linear and therefore less expressive. The
+# profile has no jump there (K = 0.001 scores as K = 0 does), and no dip with
+# ``decoder_input="tangent"``, whose numbers are the same at every K.

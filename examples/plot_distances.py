@@ -2,7 +2,7 @@
 Distances that mean something
 =============================
 
-Users read the distances of a latent space as if near codes were similar rows. A variational
+Users read the distances of a latent space as if nearby codes were similar rows. A variational
 autoencoder does not promise that. Its objective measures only how well rows are decoded and how
 much information the codes hold, and each row has its own posterior scale. `distance_weight` adds
 the missing term, which makes geodesic distances proportional to distances between rows.

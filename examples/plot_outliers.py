@@ -47,8 +47,8 @@ for name, found in scores.items():
 # The sphere is better than both of scikit-learn's detectors, but no better than probabilistic PCA,
 # which needs no training and is the first thing to try here.
 #
-# The figure is for the last detector, which knows nines. It shows the nines it has not seen with
-# the lowest scores, and the other digits with the highest scores.
+# The figure is for the last detector, which knows nines. It shows the least likely of the nines
+# that the detector has not seen, and the most likely of the other digits.
 
 score = detector.score_samples(X)
 nines = held_out[np.argsort(score[held_out])][:10]

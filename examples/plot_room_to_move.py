@@ -5,7 +5,7 @@ How much room curvature leaves
 In a space of constant curvature K and dimension d, the sphere of radius r around a point has the
 area of the unit sphere times :math:`\sin_K(r)^{d-1}`. That single function distinguishes the
 geometries: room grows exponentially if K < 0, and comes to an end if K > 0. It is smooth in K
-through zero, which is why one search can cross the sign.
+through zero, which is why one search can cover both signs.
 """
 
 import matplotlib.pyplot as plt

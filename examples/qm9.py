@@ -70,7 +70,7 @@ figure = plt.figure("qm9_maps", figsize=(9, 3.2), layout="constrained")
 for ax, vae in zip(figure.subplots(1, 2, width_ratios=[1.75, 1]), flat.values(), strict=True):
     LatentDisplay.from_estimator(vae, X_test, Y_test[:, 0], ax=ax, vmin=low, vmax=high)
 bars = [dots.colorbar for ax in figure.axes for dots in ax.collections if dots.colorbar]
-for bar in bars[:-1]:  # the colour bars are one
+for bar in bars[:-1]:  # the colour bars are the same
     bar.remove()
 bars[-1].set_label("HOMO-LUMO gap (eV)")
 
@@ -151,4 +151,4 @@ ax.axis("off")
 # .. figure:: ../_static/figures/qm9_neighbours.png
 #    :alt: Three rows of drawn molecules, the same one on the left, its four neighbours beside it.
 #
-#    Left: the molecule asked for. Right: its neighbours in each space.
+#    Left: the test molecule. Right: its neighbours in each space.

@@ -2,13 +2,13 @@ r"""
 Three latent spaces for handwritten digits
 ==========================================
 
-PCA, an autoencoder, and variational autoencoders with a flat, a spherical and a hyperbolic latent
-space, at 2 and 10 dimensions and with default parameters: how well does a classifier read the
-codes, how well does the model explain new images, and what does it cost? Then a search over
-curvature and dimension, and a picture of the two-dimensional spaces.
+This program compares PCA, an autoencoder, and variational autoencoders with a flat, a spherical and
+a hyperbolic latent space, at 2 and 10 dimensions and with default parameters. It measures how well
+classifiers read the codes, how well the models explain new images, and how long the fits take. Then
+it searches over curvature and dimension, and draws a picture of the two-dimensional spaces.
 
-Run it from the root of a checkout, on the digits that come with scikit-learn (nothing is
-downloaded; a minute or two on two cores) or on MNIST::
+Run it from the root of a checkout. By default it reads the digits that come with scikit-learn,
+downloads nothing, and takes a minute or two on two cores. It can also read MNIST::
 
     python examples/quickstart.py
     python examples/quickstart.py --mnist FOLDER     # with MNIST's four IDX files
@@ -52,15 +52,14 @@ MODELS = {
 DIMENSIONS = (2, 10)
 
 # %%
-# No parameter is set except the dimension. The models start at the principal components, choose
-# their likelihood from the range of the pixels, and their number of epochs from the number of rows.
-# The search also sets the curvature. In hyperbolic space the prior has a fixed scale, which gives
-# the curvature a meaning. On the sphere, with its uniform prior, the curvature would only be a
-# unit.
+# No parameter is set except the dimension. The models start at the principal components, and choose
+# their likelihood by the values of the pixels and their number of epochs by the number of rows. The
+# search also sets the curvature. In hyperbolic space the prior has a fixed scale, which gives the
+# curvature a meaning. On the sphere, with its uniform prior, the curvature would only set a unit.
 
 SEARCH = {"curvature": [-2.0, -1.0, -0.5, -0.1], "n_components": [2, 10, 30]}
 SEARCH_ROWS = 3000
-# Geodesic k-NN compares test rows with at most so many training rows: the matrix has to fit.
+# Geodesic k-NN uses at most this many training rows: the matrix of distances must fit in memory.
 NEIGHBOUR_ROWS = 5000
 DRAWN_ROWS = 3000
 
@@ -106,7 +105,7 @@ def compare(data, seed: int, **settings):
     """Rows of the table, and the fitted two-dimensional models."""
     X_train, X_test, y_train, y_test = data
     rows, two_dimensional = [], {}
-    # PyTorch loads parts of itself at the first step it takes; no model's seconds shall hold that.
+    # PyTorch loads parts of itself at its first step. This fit keeps that out of the models' times.
     AutoencoderTransformer(max_epochs=1).fit(X_train[:32])
     jobs = [(d, name) for d in DIMENSIONS for name in ("PCA", *MODELS)]
     for number, (d, name) in enumerate(jobs, start=1):
@@ -132,11 +131,11 @@ def compare(data, seed: int, **settings):
 
 
 def print_table(rows) -> None:
-    """The comparison, one line a model."""
+    """The comparison, with one line for each model."""
     form = "{:<15} {:>2}  {:>11}  {:>9}  {:>14}  {:>7}"
     print()
     print(form.format("latent space", "d", "logistic", "geodesic", "log-likelihood", "fit"))
-    print(form.format("", "", "regression", "5-NN", "nats an image", "seconds"))
+    print(form.format("", "", "regression", "5-NN", "nats per image", "seconds"))
     for previous, row in zip([None, *rows], rows, strict=False):
         name, d, accuracy, neighbours, likelihood, seconds = row
         if previous is None or previous[1] != d:
@@ -145,10 +144,9 @@ def print_table(rows) -> None:
         numbers = (f"{accuracy:.3f}", f"{neighbours:.3f}", bound, f"{seconds:.1f}")
         print(form.format(name, d, *numbers))
     print()
-    print(
-        "On the test images. Distances of PCA and autoencoder are Euclidean. The log-likelihood of"
-    )
-    print("PCA is that of probabilistic PCA. All models have their default parameters.")
+    print("Accuracy and log-likelihood are those of the test images. Distances between codes of")
+    print("PCA and the autoencoder are Euclidean. The log-likelihood of PCA is that of")
+    print("probabilistic PCA. All models have their default parameters.")
 
 
 # %%
@@ -181,8 +179,8 @@ def search(data, grid: dict, seed: int, n_jobs: int | None, **settings) -> None:
 # %%
 # The picture shows the test images in each two-dimensional space, each in its own chart: the plane
 # as it is, the sphere in Hammer's projection, which preserves areas, and the hyperbolic plane as
-# the Poincaré disk, which preserves angles. Rings lie at distances 1, 2, 3, ... from the origin,
-# and in the plane at 2, 4, 6, ...
+# the Poincaré disk, which preserves angles. Rings in the disk lie at distances 1, 2, 3, ... from
+# the origin, and those in the plane at 2, 4, 6, ...
 
 # Tol's muted scheme, with orange and grey, is made for readers with any of the common colour
 # deficiencies. The names of the digits are written out for them too.
@@ -195,7 +193,7 @@ RING = {"color": "0.82", "linewidth": 0.8, "fill": False, "zorder": 0}
 def on_the_map(model, X) -> np.ndarray:
     """Longitude and latitude of embedded rows.
 
-    A sphere has no north pole of its own: of some rotations this takes the one that puts the
+    A sphere has no north pole of its own. Out of 200 rotations, this takes the one that puts the
     fewest points near the edge of the map, where neighbours are torn apart.
     """
     Z = torch.from_numpy(model.transform(X)).double()
@@ -276,7 +274,7 @@ def draw(models: dict, X, y, path: Path) -> None:
 
 
 # %%
-# Finally, all of it together.
+# Finally, ``main`` puts the parts together.
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -296,7 +294,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     if options.mnist is None:
         # For layers and batches this small, threads that wait for each other cost more than they
-        # bring; beside other work on the machine many times more.
+        # gain, and many times more if other work runs on the machine.
         torch.set_num_threads(1)
     settings, grid = {}, SEARCH
     if options.fast:
@@ -304,7 +302,7 @@ def main(arguments: list[str] | None = None) -> None:
     data = load(options.mnist)
     rows, models = compare(data, options.seed, **settings)
     print_table(rows)
-    # One process on a GPU, whose memory they would share; else one a core.
+    # One process on a GPU, because several would share its memory. Otherwise one for each core.
     n_jobs = 1 if options.fast or torch.cuda.is_available() else -1
     search(data, grid, options.seed, n_jobs, **settings)
     draw(models, data[1][:DRAWN_ROWS], data[3][:DRAWN_ROWS], options.figure)
