@@ -101,7 +101,7 @@ def compare_scores(options: argparse.Namespace) -> None:
 
     y = load_digits().target
     for layers in options.layers:
-        for seed in range(options.seeds):
+        for seed in range(options.first, options.first + options.seeds):
             sizes = tuple(map(int, layers.split("-")))
             vae = ConstantCurvatureVAETransformer(
                 hidden_layer_sizes=sizes, batch_size=options.batches[0], random_state=seed
@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--same", action="store_true", help="compare scores and not times")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="first of the seeds")
     options = parser.parse_args()
     warnings.simplefilter("ignore", category=UserWarning)
     if options.work:
