@@ -9,6 +9,8 @@ from torch import Tensor
 
 __all__ = ["Adam"]
 
+_ONE = torch.ones((), device="cpu")
+
 
 class Adam(torch.optim.Adam):
     """`torch.optim.Adam` with a fused step that gathers its tensors itself.
@@ -77,7 +79,10 @@ class Adam(torch.optim.Adam):
                 ready.append((group, parameters, states))
         for group, parameters, states in ready:
             steps: list[Tensor] = [state["step"] for state in states]
-            torch._foreach_add_(steps, 1)
+            if steps[0].is_cpu:  # a number in place of the tensor takes four times as long there
+                torch._foreach_add_(steps, _ONE, alpha=1.0)
+            else:
+                torch._foreach_add_(steps, 1)
             torch._fused_adam_(
                 parameters,
                 [parameter.grad for parameter in parameters],
