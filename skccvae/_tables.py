@@ -6,6 +6,7 @@ Categorical or Enum become a category, and null is a missing value.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def as_frame(X: Any, name: str = "X") -> Any:
     ------
     TypeError
         If X is a query plan or a reader that has not yet become a table.
+    ValueError
+        If two columns of the rows have the same name. Targets may have such columns.
 
     Examples
     --------
@@ -41,6 +44,8 @@ def as_frame(X: Any, name: str = "X") -> Any:
     >>> as_frame(table).dtypes.astype(str).tolist()
     ['float64', 'category']
     """
+    if name != "y":
+        _refuse_equal_names(X, name)
     if not _is_table(X):
         _refuse_what_is_no_table_yet(X, name)
         return X
@@ -103,6 +108,21 @@ def like_table(X: Any, before: Any, after: Any) -> Any:
 def _is_table(X: Any) -> bool:
     exports = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "iloc")
     return exports and len(getattr(X, "shape", ())) == 2
+
+
+def _refuse_equal_names(X: Any, name: str) -> None:
+    """Raise if two columns of a table have the same name."""
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        names = list(X.columns)
+    else:
+        names = list(getattr(X, "column_names", None) or ()) if _is_table(X) else []
+    twice = [column for column, n in Counter(names).items() if n > 1]
+    if twice:
+        shown = ", ".join(map(repr, twice[:5])) + ", ..." * (len(twice) > 5)
+        raise ValueError(
+            f"{name} must have columns of different names, but several are called {shown}. Rename "
+            f"them, or pass an array such as {name}.to_numpy(), whose columns have no names."
+        )
 
 
 def _refuse_what_is_no_table_yet(X: Any, name: str) -> None:

@@ -217,3 +217,19 @@ def test_polars_out():
         assert back.dtypes == in_polars(FRAME).dtypes
     numbers = clone(vae).fit(in_polars(FRAME[NUMBERS]))
     assert isinstance(numbers.inverse_transform(numbers.transform(FRAME[NUMBERS])), np.ndarray)
+
+
+@pytest.mark.parametrize("kind", ["frame", "table", "batch"])
+def test_columns_of_one_name(kind):
+    named = table(FRAME[NUMBERS]).rename_columns(["a", "b", "a"])
+    rows = {
+        "frame": FRAME[NUMBERS].set_axis(["a", "b", "a"], axis=1),
+        "table": named,
+        "batch": named.combine_chunks().to_batches()[0],
+    }[kind]
+    vae = GaussianVAETransformer(2, **FAST).fit(FRAME[NUMBERS].to_numpy())
+    before = vae.transform(FRAME[NUMBERS].to_numpy())
+    for call in (vae.transform, vae.fit, vae.partial_fit):
+        with pytest.raises(ValueError, match="several are called 'a'. Rename them, or pass an arr"):
+            call(rows)
+    np.testing.assert_array_equal(vae.transform(FRAME[NUMBERS].to_numpy()), before)
