@@ -49,9 +49,9 @@ for ax, (name, search) in zip(axes, searches.items(), strict=True):
 plt.show()
 
 # %%
-# Folds differ more than curvatures do, since some rows are harder than others. Within a fold the
-# rows are the same, so the differences from K = -2 say more. The table shows their mean and its
-# standard error.
+# Part of the error bars is common to all curvatures, since some rows are harder than others. Within
+# a fold the rows are the same, so the differences from K = -2 say more. The table shows their mean
+# and its standard error.
 
 for name, search in searches.items():
     found = search.cv_results_
@@ -65,7 +65,7 @@ for name, search in searches.items():
 
 # %%
 # On the mixture, every K from 0.5 to 4 is 25 to 45 nats above K = -2, with a standard error of 2 to
-# 4, and the best negative K is within a nat of K = -2. The search finds the sign, though not the
+# 5, and the best negative K is within a nat of K = -2. The search finds the sign, though not the
 # value. On the tree it does not find the sign: K = -4, -2, 1 and 2 are level within a standard
 # error. The log-likelihood measures how well rows are decoded. It does not measure whether
 # distances are those of the tree, which is where hyperbolic space helps. The score of K = 0 is low

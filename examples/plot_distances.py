@@ -56,11 +56,12 @@ axes[0].set_ylabel("geodesic distance")
 plt.show()
 
 # %%
-# These are maps of all kinds, coloured by their group. With the distance term, and in a space with
-# enough room, groups become branches.
+# These are maps of all kinds, coloured by their group. In the last one nearly all kinds lie near the
+# rim, where there is room to keep them apart. Each group has an arc of its own, and geodesics from
+# one group to another pass nearer to the middle.
 
-fig, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained", width_ratios=[1, 1, 1.5])
 for ax, name in zip(axes, list(models)[1:], strict=True):
-    LatentDisplay.from_estimator(models[name], mammals.data, groups, ax=ax)
-    ax.set_title(name)
+    LatentDisplay.from_estimator(models[name], mammals.data, groups, ax=ax, legend=ax is axes[2])
+    ax.set_title(name.replace(", ", ",\n"))
 plt.show()

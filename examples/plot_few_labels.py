@@ -59,7 +59,7 @@ for name, found in accuracy.items():
 # All four are level within the standard deviation of the splits. Ten numbers keep the information
 # that the nearest neighbour needs, and thirty labels in training add nothing to that here.
 #
-# The last figure shows test images of the last split on a two-dimensional sphere, without labels
+# The figure shows test images of the last split on a two-dimensional sphere, without labels
 # and with the thirty labels.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")

@@ -44,7 +44,7 @@ for name, found in scores.items():
     print(f"{name:<20}" + "".join(f"{s:>8.3f}" for s in found) + f"{np.mean(found):>8.3f}")
 
 # %%
-# The sphere is better than both of scikit-learn's detectors, but no better than probabilistic PCA,
+# In the mean over the digits, the sphere is better than both of scikit-learn's detectors, but no better than probabilistic PCA,
 # which needs no training and is the first thing to try here.
 #
 # The figure is for the last detector, which knows nines. It shows the least likely of the nines

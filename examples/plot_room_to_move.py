@@ -30,6 +30,6 @@ axes[0].legend(frameon=False)
 plt.show()
 
 # %%
-# At d = 5 the area at distance 3 differs by several orders of magnitude between K = -1 and K = 0,
+# At d = 5 the area at distance 3 is 120 times as large for K = -1 as for K = 0,
 # while the sphere of curvature 1 has nearly closed up. A prior of scale one reaches distances of
 # about sqrt(d), so the same K is a stronger curvature in a higher dimension.

@@ -188,7 +188,7 @@ def draw_posterior_scale(**settings: Any) -> Figure:
 
 def draw_decoder_input(**settings: Any) -> Figure:
     """Nodes of a tree in the disk, coloured by depth."""
-    figure, axes = new(1, 3, height=3.3)
+    figure, axes = new(1, 3, height=3.7)
     for ax, name in zip(axes[0], ("coordinates", "tangent", "gyroplane"), strict=True):
         row = tree_by_input(name, **settings)
         disk(ax)
