@@ -62,6 +62,7 @@ plt.show()
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained", width_ratios=[1, 1, 1.5])
 for ax, name in zip(axes, list(models)[1:], strict=True):
-    LatentDisplay.from_estimator(models[name], mammals.data, groups, ax=ax, legend=ax is axes[2])
+    last = ax is axes[2]  # one legend for all
+    LatentDisplay.from_estimator(models[name], mammals.data, groups, ax=ax, legend=last)
     ax.set_title(name.replace(", ", ",\n"))
 plt.show()

@@ -44,8 +44,8 @@ for name, found in scores.items():
     print(f"{name:<20}" + "".join(f"{s:>8.3f}" for s in found) + f"{np.mean(found):>8.3f}")
 
 # %%
-# In the mean over the digits, the sphere is better than both of scikit-learn's detectors, but no better than probabilistic PCA,
-# which needs no training and is the first thing to try here.
+# In the mean over the digits, the sphere is better than both of scikit-learn's detectors, but no
+# better than probabilistic PCA, which needs no training and is the first thing to try here.
 #
 # The figure is for the last detector, which knows nines. It shows the least likely of the nines
 # that the detector has not seen, and the most likely of the other digits.
