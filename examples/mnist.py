@@ -136,5 +136,5 @@ print(f"{'pixels':<12}{784:>6}" + accuracies(None))
 # two dimensions the sphere is ahead. At ten the three are level with logistic regression, and
 # within two points of each other with neighbours. The 784 pixels win: logistic regression is five
 # points better on them than on any ten numbers, and neighbours are one point better than on the
-# sphere. These are results of one seed and 1000 test images, with a standard error of about one
-# point.
+# sphere. These are results of one seed and 1000 test images, with a standard error of one to
+# one and a half points.
