@@ -56,9 +56,9 @@ axes[0].set_ylabel("geodesic distance")
 plt.show()
 
 # %%
-# These are maps of all kinds, coloured by their group. In the last one nearly all kinds lie near the
-# rim, where there is room to keep them apart. Each group has an arc of its own, and geodesics from
-# one group to another pass nearer to the middle.
+# These are maps of all kinds, coloured by their group. In the last one nearly all kinds lie near
+# the rim, where there is room to keep them apart. Each group has an arc of its own, and geodesics
+# from one group to another pass nearer to the middle.
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained", width_ratios=[1, 1, 1.5])
 for ax, name in zip(axes, list(models)[1:], strict=True):
