@@ -97,7 +97,7 @@ def like_table(X: Any, before: Any, after: Any) -> Any:
         field = table.schema.field(places[place])
         column = pa.array(after.iloc[:, place], from_pandas=True)
         real = pa.types.is_floating(column.type) and not pa.types.is_floating(field.type)
-        column = column if real else column.cast(field.type)
+        column = column if real or pa.types.is_null(field.type) else column.cast(field.type)
         table = table.set_column(places[place], field.with_type(column.type), column)
     if hasattr(X, "with_columns"):
         changed = table.select([places[k] for k in np.flatnonzero(before.isna().any())])

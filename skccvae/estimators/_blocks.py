@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from skccvae._labels import is_measured
 from skccvae._sklearn import get_column_indices
 from skccvae.estimators._columns import MixedColumns, holds_text
 from skccvae.estimators._frame_dtypes import holds_bools
@@ -57,7 +59,8 @@ def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
     network = isinstance(estimator.encoder, str) and estimator.encoder != "mlp"
     if not (wanted and frame) or network or molecular_graph(estimator.encoder) is not None:
         return None
-    if X.shape[1] < 2 or estimator.image_shape is not None:
+    category = X.shape[1] == 1 and hasattr(X.dtypes.iloc[0], "categories")
+    if (X.shape[1] < 2 and not category) or estimator.image_shape is not None:
         return None  # a lone column of text may be molecules: validation says what to do
     columns = [X.iloc[:, place] for place in range(X.shape[1])]
     text = [holds_text(column) for column in columns]
@@ -68,6 +71,7 @@ def wanted_blocks(estimator: Any, X: Any, *, reset: bool) -> Blocks | None:
     for name, column, is_text in zip(X.columns, columns, text, strict=True):
         if is_text:
             _refuse_identifiers(name, column)
+            _warn_of_numbers(name, column)
     kinds = (("auto", numbers), ("bernoulli", bools), (_CATEGORICAL, text))
     return [(name, np.flatnonzero(mask).tolist()) for name, mask in kinds if any(mask)]
 
@@ -81,7 +85,25 @@ def _refuse_identifiers(name: Any, column: Any) -> None:
         raise ValueError(
             f"Column {name!r} of X holds {n_levels} different texts in {len(column)} rows. It "
             "looks like an identifier, from which nothing can be learned. Leave it out. If it is "
-            f"not an identifier, make its dtype 'category': X.astype({{{name!r}: 'category'}})."
+            f"not an identifier, make its dtype 'category': X.astype({{{name!r}: 'category'}}). If "
+            f"it holds numbers as text, convert them: pandas.to_numeric(X[{name!r}])."
+        )
+
+
+def _warn_of_numbers(name: Any, column: Any) -> None:
+    """Warn of a column of text that seems to hold measured numbers."""
+    if hasattr(column.dtype, "categories"):
+        return
+    import pandas as pd  # installed, because this is a column of its frames
+
+    numbers = pd.to_numeric(column, errors="coerce").dropna().to_numpy(dtype=np.float64)
+    if len(numbers) > 0.9 * column.notna().sum() and is_measured(numbers):
+        warnings.warn(
+            f"Column {name!r} of X is text, so its {column.nunique()} different entries are read "
+            "as levels of a category. If they are measured numbers, convert them: "
+            f"pandas.to_numeric(X[{name!r}], errors='coerce') makes NaN of what is no number.",
+            UserWarning,
+            stacklevel=2,
         )
 
 

@@ -17,7 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from skccvae._labels import is_missing
-from skccvae.estimators._frame_dtypes import dtype_of, dtype_text, is_category, numbers_of
+from skccvae.estimators._frame_dtypes import (
+    dtype_of,
+    dtype_text,
+    is_category,
+    is_decimal,
+    numbers_of,
+)
 
 # Each level takes an input and an output of the networks. A column with more levels than this
 # usually holds names or row numbers, from which nothing can be learned.
@@ -241,6 +247,12 @@ class MixedColumns:
             column, empty = X.iloc[:, place].copy(), holes[:, place]
             if hasattr(column, "sparse"):
                 column = column.sparse.to_dense()
+            if is_decimal(column.dtype):
+                column = column.astype("Float64")
+            if empty.all() and self.dtypes:  # nothing says what it holds, so it is as in `fit`
+                column = column.astype(object).astype(
+                    dtype_of(self.dtypes[place], self.levels[place]), errors="ignore"
+                )
             if self.levels[place]:
                 new = self._levels(found[empty, place], place)
                 if hasattr(column, "cat"):  # it may lack a level that the model knows

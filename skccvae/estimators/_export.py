@@ -112,7 +112,7 @@ class ExportMixin(ModelMixin):
         models = [_frozen_copy(self.net_.module_) for _ in range(2)]
         manifold, chart, spec = self.manifold_, self.coordinates, self._input
         pair = (
-            LatentEncoder(models[0], spec.units, manifold, chart),
+            LatentEncoder(models[0], spec.units, manifold, chart, spec.sample_shape),
             LatentDecoder(models[1], spec.units, manifold, chart, spec.sample_shape),
         )
         return pair[0].eval().requires_grad_(False), pair[1].eval().requires_grad_(False)
@@ -181,6 +181,7 @@ class UserUnits(nn.Module):
     def __init__(self, units: RowScaling) -> None:
         super().__init__()
         self.divisor, self.centred = units.divisor, units.center is not None
+        self.dtype = torch.float64 if units.dtype is np.float64 else torch.float32
         if self.centred:
             scale = torch.tensor(units.scale)
             if units.constant is not None:
@@ -190,7 +191,7 @@ class UserUnits(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.centred:
-            return (rows.double() * self.scale + self.center).float()
+            return (rows.double() * self.scale + self.center).to(self.dtype)
         return rows * self.divisor if self.divisor != 1.0 else rows
 
 
@@ -207,10 +208,20 @@ class LatentEncoder(nn.Module):
         The latent space.
     coordinates : str
         Chart of the result.
+    sample_shape : tuple of int or None
+        Shape of one row, if it is not flat.
     """
 
-    def __init__(self, model: VAE, units: RowScaling, manifold: Manifold, coordinates: str) -> None:
+    def __init__(
+        self,
+        model: VAE,
+        units: RowScaling,
+        manifold: Manifold,
+        coordinates: str,
+        sample_shape: tuple[int, ...] | None,
+    ) -> None:
         super().__init__()
+        self.row_shape = tuple(sample_shape or (model.likelihood.n_features,))
         if not model.missing:
             del model.decoder  # only rows with holes need it
         self.units, self.model = ModelUnits(units), model
@@ -218,6 +229,11 @@ class LatentEncoder(nn.Module):
         self.allow_nan = type(model.likelihood).allow_nan or model.missing
 
     def forward(self, X: Tensor) -> Tensor:
+        if tuple(X.shape[1:]) != self.row_shape:
+            wanted = ", ".join(map(str, self.row_shape))
+            raise ValueError(
+                f"Rows must have the shape (n, {wanted}), as in `fit`; got {tuple(X.shape)}."
+            )
         rows = X.flatten(1)
         x = self._in_model_units(rows)
         points = self._location(x)

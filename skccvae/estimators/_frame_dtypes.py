@@ -25,6 +25,11 @@ def holds_bools(column: Any) -> bool:
     return bool(known) and all(isinstance(entry, bool | np.bool_) for entry in known)
 
 
+def is_decimal(dtype: Any) -> bool:
+    """Whether a dtype is pandas' form of Arrow's decimals."""
+    return str(getattr(dtype, "pyarrow_dtype", "")).startswith("decimal")
+
+
 def dtype_text(column: Any) -> str:
     """The dtype of a column as text, which `dtype_of` reads."""
     if column.dtype == np.dtype(object):
@@ -85,8 +90,8 @@ def numbers_of(values: NDArray[Any], dtype: Any, text: str) -> NDArray[Any]:
         return whole.clip(low, high).astype(limits.dtype)
     if kind == "f":
         return values.astype(getattr(dtype, "numpy_dtype", dtype))
-    if text == _BOOLS:
+    if text in (_BOOLS, "bool", "boolean"):
         return (values > 0.5).astype(object)
-    if text == _WHOLE:
+    if text == _WHOLE or text.lower().startswith(("int", "uint")):
         return np.rint(values.astype(np.float64)).astype(np.int64).astype(object)
     return values

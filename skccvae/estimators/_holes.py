@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from skccvae._labels import is_missing
+from skccvae.estimators._frame_dtypes import is_decimal
 
 
 def dense(rows: Any, part: slice) -> NDArray[Any]:
@@ -78,7 +79,11 @@ def _filled_frame(X: Any, values: NDArray[np.float64]) -> Any:
     found[missing] = values
     for place in np.flatnonzero(missing.any(axis=0)):
         column, holes = X.iloc[:, place], missing[:, place]
-        if getattr(column.dtype, "kind", "O") in "biu":  # pandas' own types, which know NA
+        if hasattr(column, "sparse"):
+            column = column.sparse.to_dense()
+        if getattr(column.dtype, "kind", "O") in "biu" or is_decimal(
+            column.dtype
+        ):  # pandas' own types, which know NA
             column = column.astype("Float64")
         column = column.copy()
         numbers = found[holes, place]

@@ -105,7 +105,8 @@ class InferenceMixin(ModelMixin):
         Returns
         -------
         X_original : ndarray of shape (n_points, n_features) or (n_points, ...), float32
-            Rows in the units and the shape that `fit` was given. With a list of likelihoods the
+            Rows in the units and the shape that `fit` was given. The dtype is float64 if float32 is
+            too coarse for a column, such as one of dates in seconds. With a list of likelihoods the
             dtype is float64, or object if a level is text, and each categorical column holds the
             most likely level. After ``set_output(transform="pandas")`` the result is a frame with
             the index of X and the names and dtypes of the frame in `fit`; whole numbers are
@@ -155,7 +156,9 @@ class InferenceMixin(ModelMixin):
         # Features in float64, where hyperboloid coordinates keep their digits; then the network.
         features = module.latent.features(points).float()
         n_columns = module.likelihood.n_features
-        rows = np.empty((len(features), n_columns), dtype=np.float32)
+        table = self._input.columns is not None
+        dtype = np.float64 if table else self._input.units.dtype
+        rows = np.empty((len(features), n_columns), dtype=dtype)
         chunk = rows_at_once(max(n_columns, module.likelihood.n_outputs))
         for start in range(0, len(features), chunk):
             part = slice(start, start + chunk)
@@ -165,7 +168,7 @@ class InferenceMixin(ModelMixin):
                     mean = module.likelihood.draw_levels(outputs)
             else:
                 mean = module.likelihood.mean(outputs)
-            rows[part] = self._input.units.invert(mean.cpu().numpy())
+            rows[part] = self._input.units.invert(mean.cpu().numpy(), dtype)
         rows = self._finite(rows, "inverse_transform")
         if self._input.columns is not None:
             wanted = output_config("transform", self)["dense"]

@@ -53,6 +53,32 @@ def write_model(path: str | PathLike, meta: dict[str, Any], tensors: dict[str, T
     write_whole(path, content)
 
 
+def check_target(path: str | PathLike | None) -> None:
+    """Raise if no file can have this path. None stands for no file.
+
+    Raises
+    ------
+    TypeError
+        If the path is bytes.
+    FileNotFoundError
+        If its folder does not exist.
+    IsADirectoryError
+        If it is a folder itself, or empty.
+    """
+    if path is None:
+        return
+    text = os.fspath(path)
+    if isinstance(text, bytes):
+        raise TypeError(f"A path must be text or a pathlib.Path; got the bytes {text!r}.")
+    if not text or os.path.isdir(text):
+        raise IsADirectoryError(
+            f"{text!r} is {'a folder' if text else 'empty'}. Add the name of a file to the path."
+        )
+    folder = os.path.dirname(os.path.realpath(text))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"The folder {folder!r} does not exist. Create it first.")
+
+
 def write_whole(path: str | PathLike, content: bytes) -> None:
     """Write bytes to a temporary file, and rename it to ``path`` once it is on the disk."""
     path = os.path.realpath(path)  # a link keeps pointing to its file

@@ -17,7 +17,13 @@ from skccvae.estimators._blocks import saved_blocks
 from skccvae.estimators._device import resolve_device
 from skccvae.estimators._fitted_state import AVERAGES, WEIGHTS, FittedStateMixin
 from skccvae.estimators._model_card import card_path, card_text
-from skccvae.estimators._model_file import ModelFile, read_model, write_model, write_whole
+from skccvae.estimators._model_file import (
+    ModelFile,
+    check_target,
+    read_model,
+    write_model,
+    write_whole,
+)
 from skccvae.estimators._molecules import molecular_graph, n_observed
 from skccvae.estimators._networks import hidden_sizes
 from skccvae.estimators._saved_checks import (
@@ -79,12 +85,16 @@ class PersistenceMixin(FittedStateMixin):
             ``trusted``. ``callbacks`` are left out. If ``model_card`` is neither a boolean nor a
             path.
         ValueError
-            If a weight is NaN or infinite, or the card would replace the model.
+            If a weight is NaN or infinite, a parameter has been set to an invalid value, or the
+            card would replace the model.
         OSError
-            If the file cannot be written.
+            If the file cannot be written, for example because its folder does not exist.
         """
         check_is_fitted(self)
+        self._validate_params()  # `load` does so too, and the file would be of no use
         card = card_path(path, model_card)
+        for target in (path, card):
+            check_target(target)
         hints = type_hints(PersistenceMixin)
         tensors = self._weights() | (self._averages() if training_state else {})
         # Copies, because a user's module may have two names for one tensor.

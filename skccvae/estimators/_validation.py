@@ -18,6 +18,7 @@ from skccvae._array_api import as_numpy
 from skccvae._labels import is_missing
 from skccvae._tables import as_frame
 from skccvae.estimators._blocks import check_blocks, mixed_rows, wanted_blocks
+from skccvae.estimators._frame_dtypes import is_decimal
 from skccvae.estimators._input_spec import InputSpec
 from skccvae.estimators._molecules import molecular_graph, molecule_rows
 from skccvae.estimators._units import check_units
@@ -171,7 +172,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         Numbers without infinity, and without NaN unless the likelihood accepts it. The rows of a
         Dataset are checked as they are read.
     """
-    X = as_frame(as_numpy(X))
+    X = _plain_numbers(as_frame(as_numpy(X)))
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     shape: tuple[int, ...] | None = None
     blocks, columns = wanted_blocks(estimator, X, reset=reset), None
@@ -213,8 +214,7 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     mapped = is_memory_mapped(X)
     # scikit-learn 1.8 leaves a frame with columns of objects and of pandas' own types as objects.
     objects = hasattr(X, "iloc") and X.ndim == 2 and bool((X.dtypes == np.dtype(object)).any())
-    if allow_nan:
-        X = _nan_for_missing(X)
+    X = _nan_for_missing(X)
     with _naming_the_parameter():
         X = validate_data(
             estimator,
@@ -237,6 +237,23 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     if allow_nan and not allow_empty and not isinstance(X, DatasetRows):
         _check_some_entry(X)
     return X, shape
+
+
+def _plain_numbers(X: Any) -> Any:
+    """X without decimals of Arrow in a frame and without lists whose entries need objects."""
+    if isinstance(X, list | tuple):
+        try:
+            objects = np.asarray(X)
+        except ValueError:  # rows of several lengths
+            return X
+        return objects if objects.dtype == object and objects.ndim == 2 else X
+    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
+        places = [k for k, kind in enumerate(X.dtypes) if is_decimal(kind)]
+        if places:
+            X = X.copy(deep=False)
+            for place in places:
+                X.isetitem(place, X.iloc[:, place].astype("Float64"))
+    return X
 
 
 def _nan_for_missing(X: Any) -> Any:

@@ -115,6 +115,19 @@ class RowScaling:
         changes = (self.center, self.threshold, self.period)
         return self.divisor == 1.0 and all(change is None for change in changes)
 
+    @property
+    def dtype(self) -> type:
+        """The dtype that holds rows in the user's units: float64 if float32 is too coarse."""
+        if self.center is None:
+            return np.float32
+        center, scale = np.abs(self.center), np.abs(np.asarray(self.scale))
+        tiny, largest = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+        varies = scale > 0 if self.constant is None else (scale > 0) & ~self.constant
+        # Float32 has steps of 1.2e-7 times the number. A thousandth of the scale must be visible.
+        coarse = center > 1e4 * scale
+        outside = (scale < 1e6 * tiny) | (center + 1e3 * scale > largest)
+        return np.float64 if (varies & (coarse | outside)).any() else np.float32
+
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Convert dense rows to model units, float32."""
         dtype = rows.dtype
