@@ -96,7 +96,8 @@ def _warn_of_numbers(name: Any, column: Any) -> None:
         return
     import pandas as pd  # installed, because this is a column of its frames
 
-    numbers = pd.to_numeric(column, errors="coerce").dropna().to_numpy(dtype=np.float64)
+    numbers = np.asarray(pd.to_numeric(column.astype(object), errors="coerce"), dtype=np.float64)
+    numbers = numbers[~np.isnan(numbers)]
     if len(numbers) > 0.9 * column.notna().sum() and is_measured(numbers):
         warnings.warn(
             f"Column {name!r} of X is text, so its {column.nunique()} different entries are read "

@@ -229,7 +229,7 @@ class LatentEncoder(nn.Module):
         self.allow_nan = type(model.likelihood).allow_nan or model.missing
 
     def forward(self, X: Tensor) -> Tensor:
-        if tuple(X.shape[1:]) != self.row_shape:
+        if tuple(X.shape[1:]) not in (self.row_shape, (math.prod(self.row_shape),)):
             wanted = ", ".join(map(str, self.row_shape))
             raise ValueError(
                 f"Rows must have the shape (n, {wanted}), as in `fit`; got {tuple(X.shape)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -246,7 +247,10 @@ def _plain_numbers(X: Any) -> Any:
             objects = np.asarray(X)
         except ValueError:  # rows of several lengths
             return X
-        return objects if objects.dtype == object and objects.ndim == 2 else X
+        if objects.dtype != object or objects.ndim != 2:
+            return X
+        known = any(is_missing(x) or isinstance(x, Decimal) for x in objects.flat)
+        return objects if known else X
     if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
         places = [k for k, kind in enumerate(X.dtypes) if is_decimal(kind)]
         if places:
@@ -269,9 +273,8 @@ def _nan_for_missing(X: Any) -> Any:
             for place in places:
                 X.isetitem(place, X.iloc[:, place].map(number))
         return X
-    objects = np.array(X, dtype=object) if isinstance(X, list) else X
-    if isinstance(objects, np.ndarray) and objects.dtype == object and objects.ndim == 2:
-        return np.frompyfunc(number, 1, 1)(objects)
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2:
+        return np.frompyfunc(number, 1, 1)(X)
     return X
 
 

@@ -63,7 +63,7 @@ def check(vae, X, how):
     ):
         rows = rows.float()
         found = np.asarray(how(module, rows[:3])(rows))
-        assert found.dtype == np.float32
+        assert found.dtype == wanted.dtype
         assert found.shape == wanted.shape
         assert np.allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
