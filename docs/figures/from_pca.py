@@ -188,7 +188,7 @@ def draw_clouds(images: Array, labels: Any, n_shown: int = 400, **settings: Any)
         ax.add_patch(Ellipse(mean.numpy(), width, height, **look))
     for radius in (1, 2, 3):
         ax.add_patch(Circle((0, 0), radius, fill=False, color="0.3", linestyle="--", linewidth=1))
-    ax.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="VAE: one cloud per digit (two σ)")
+    ax.set(xlim=(-4, 4), ylim=(-4, 4), title="VAE: one cloud per digit (two σ)")
     for ax in axes[0]:
         ax.set(aspect="equal", xlabel="first code")
     axes[0, 0].set_ylabel("second code")

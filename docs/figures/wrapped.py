@@ -211,7 +211,7 @@ def draw_preimages(*, seed: int = 0) -> Figure:
     space = Sphere(2)
     law = WrappedNormal(space.origin(dtype=torch.float64), scale, space)
     there = space.exp0(torch.as_tensor(np.stack([theta, 0 * theta], -1)))
-    ax.plot(theta, law.log_prob(there).exp(), color="black", label="log_prob of the package")
+    ax.plot(theta, law.log_prob(there).exp(), color="black", label="exp(log_prob)")
     for row, colour, label in (
         (3, GREEN, r"$\theta$"),
         (2, ORANGE, r"$2\pi - \theta$"),

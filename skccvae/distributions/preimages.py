@@ -43,6 +43,7 @@ def n_preimages_for(scale: float, dim: int, curvature: float) -> int:
 
     Examples
     --------
+    >>> from skccvae.distributions.preimages import n_preimages_for
     >>> n_preimages_for(1.0, 2, 1.0), n_preimages_for(10.0, 2, 1.0), n_preimages_for(1.0, 2, -1.0)
     (2, 13, 0)
     """

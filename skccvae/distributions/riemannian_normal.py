@@ -80,7 +80,7 @@ class RiemannianNormal(NormalOnManifold):
     ----------
     .. [1] E. Mathieu et al., "Continuous hierarchical representations with Poincaré variational
        auto-encoders", NeurIPS 2019, appendix B.
-    .. [2] X. Pennec, "Intrinsic statistics on Riemannian manifolds", 2006, theorem 3 (entropy).
+    .. [2] Pennec, "Intrinsic statistics on Riemannian manifolds", 2006, theorem 3 (entropy).
 
     Examples
     --------

@@ -84,6 +84,7 @@ class WrappedNormal(NormalOnManifold):
     --------
     >>> import torch
     >>> from skccvae.manifolds import Hyperbolic
+    >>> from skccvae.distributions import WrappedNormal
     >>> space = Hyperbolic(2)
     >>> q = WrappedNormal(space.origin(), torch.tensor([1.0, 1.0]), space)
     >>> z = space.exp0(torch.tensor([1.0, 0.0]))

@@ -52,8 +52,8 @@ class FittedAttributes(SavedAttributes):
         The trained net. Its torch module is ``net_.module_``.
     manifold_ : Manifold
         The latent space.
-    curvature_ : float
-        Curvature of the latent space.
+    curvature_ : float or list of float
+        Curvature of the latent space, or the curvatures of the factors of a product.
     classes_ : ndarray of shape (n_classes,) or list
         The labels in y. It exists only if ``supervised_weight`` is positive and y is discrete. For
         several targets it is a list, with None in place of each real-valued target.

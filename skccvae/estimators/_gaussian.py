@@ -49,7 +49,7 @@ class GaussianVAETransformer(BaseVAETransformer):
 
     References
     ----------
-    .. [1] D. P. Kingma and M. Welling, "Auto-encoding variational Bayes", ICLR 2014.
+    .. [1] Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014.
 
     Examples
     --------

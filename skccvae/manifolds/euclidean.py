@@ -27,6 +27,7 @@ class Euclidean(ConstantCurvature):
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds import Euclidean
     >>> space = Euclidean(2)
     >>> space.dist(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0])).item()
     5.0

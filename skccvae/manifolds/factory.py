@@ -31,6 +31,7 @@ def constant_curvature(dim: int, curvature: float) -> ConstantCurvature:
 
     Examples
     --------
+    >>> from skccvae.manifolds import constant_curvature
     >>> constant_curvature(3, -0.5)
     Hyperbolic(dim=3, curvature=-0.5)
     >>> constant_curvature(3, 0)

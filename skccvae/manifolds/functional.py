@@ -84,6 +84,7 @@ def exp_origin(u: Tensor, K: float | Tensor) -> tuple[Tensor, Tensor]:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds.functional import exp_origin
     >>> c, s = exp_origin(torch.tensor([3.0, 4.0]), 0.0)
     >>> c.item(), s.tolist()
     (1.0, [3.0, 4.0])
@@ -141,6 +142,7 @@ def log_origin(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds.functional import exp_origin, log_origin
     >>> u = torch.tensor([0.3, -0.4])
     >>> bool(torch.allclose(log_origin(*exp_origin(u, -2.0), -2.0), u))
     True
@@ -171,6 +173,7 @@ def radius(c: Tensor, s: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds.functional import exp_origin, radius
     >>> round(radius(*exp_origin(torch.tensor([0.0, 2.0]), 1.0), 1.0).item(), 4)
     2.0
     """
@@ -208,6 +211,7 @@ def exp_transported(
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds.functional import exp_origin, exp_transported, radius
     >>> c, s = exp_origin(torch.tensor([1.0, 0.0]), -1.0)
     >>> zc, zs, r = exp_transported(c, s, torch.tensor([0.5, 0.0]), -1.0)
     >>> round(radius(zc, zs, -1.0).item(), 5)
@@ -266,6 +270,7 @@ def log_transported(c: Tensor, s: Tensor, zc: Tensor, zs: Tensor, K: float | Ten
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds.functional import exp_origin, exp_transported, log_transported
     >>> c, s = exp_origin(torch.tensor([1.0, 2.0]), -1.0)
     >>> v = torch.tensor([0.3, -0.2])
     >>> zc, zs, _ = exp_transported(c, s, v, -1.0)

@@ -40,6 +40,7 @@ class Hyperbolic(ConstantCurvature):
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds import Hyperbolic
     >>> space = Hyperbolic(2, curvature=-1.0)
     >>> x, y = space.exp0(torch.tensor([[1.0, 0.0], [-2.0, 0.0]]))
     >>> round(space.dist(x, y).item(), 4)

@@ -62,6 +62,7 @@ def descend(
     --------
     >>> import torch
     >>> from skccvae.manifolds import Euclidean
+    >>> from skccvae.manifolds.mean import descend
     >>> line, goal = Euclidean(1), torch.tensor([3.0])
     >>> descend(torch.zeros(1), lambda x: goal - x, line.exp, line.norm, 1e-6)
     tensor([3.])

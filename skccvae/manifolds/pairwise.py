@@ -45,6 +45,7 @@ def fill_blocks(
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds.pairwise import euclidean_distances, fill_blocks
     >>> fill_blocks(euclidean_distances, torch.tensor([[0.0], [3.0], [1.0]]), None)
     tensor([[0., 3., 1.],
             [3., 0., 2.],

@@ -94,6 +94,7 @@ def exp_from_tangent(u: Tensor, v: Tensor, K: float | Tensor) -> tuple[Tensor, T
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds.polar import exp_from_tangent, log_origin
     >>> u, v = torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.0])
     >>> c, s = exp_from_tangent(u, v, -1.0)
     >>> round(float(log_origin(c, s, -1.0)[0]), 5)

@@ -37,6 +37,7 @@ def versine_between(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | T
     --------
     >>> import torch
     >>> from skccvae.manifolds.functional import exp_origin
+    >>> from skccvae.manifolds.polar_distance import versine_between
     >>> a, b = torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0])
     >>> versine_between(*exp_origin(a, 0.0), *exp_origin(b, 0.0), 0.0).item()
     12.5
@@ -93,6 +94,7 @@ def distance(c1: Tensor, s1: Tensor, c2: Tensor, s2: Tensor, K: float | Tensor) 
     --------
     >>> import torch
     >>> from skccvae.manifolds.functional import exp_origin
+    >>> from skccvae.manifolds.polar_distance import distance
     >>> a = exp_origin(torch.tensor([1.0, 0.0]), -1.0)
     >>> b = exp_origin(torch.tensor([-2.0, 0.0]), -1.0)
     >>> round(distance(*a, *b, -1.0).item(), 5)

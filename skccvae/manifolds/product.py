@@ -38,6 +38,7 @@ class Product(Manifold):
     Examples
     --------
     >>> from skccvae.manifolds import Euclidean, Hyperbolic, Sphere
+    >>> from skccvae.manifolds import Product
     >>> space = Product([Hyperbolic(2), Sphere(2), Euclidean(2)])
     >>> space.dim, space.ambient_dim
     (6, 8)

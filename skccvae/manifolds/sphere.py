@@ -38,6 +38,7 @@ class Sphere(ConstantCurvature):
     Examples
     --------
     >>> import torch
+    >>> from skccvae.manifolds import Sphere
     >>> sphere = Sphere(2)
     >>> x, y = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0])
     >>> round(sphere.dist(x, y).item(), 5)

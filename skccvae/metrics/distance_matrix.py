@@ -44,6 +44,7 @@ def check_distance_matrix(D: Any, name: str = "D") -> NDArray[np.float64]:
 
     Examples
     --------
+    >>> from skccvae.metrics.distance_matrix import check_distance_matrix
     >>> check_distance_matrix([[0, 1], [1, 0]])
     array([[0., 1.],
            [1., 0.]])

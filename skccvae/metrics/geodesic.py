@@ -59,6 +59,7 @@ def pairwise_geodesic_distances(
     Examples
     --------
     >>> from skccvae.manifolds import Hyperbolic
+    >>> from skccvae.metrics import pairwise_geodesic_distances
     >>> Z = [[0.0, 0.0], [3.0, 0.0], [-1.0, 0.0]]
     >>> pairwise_geodesic_distances(Z, manifold=Hyperbolic(2), coordinates="tangent").round(6)
     array([[0., 3., 1.],
@@ -125,6 +126,7 @@ class GeodesicDistance:
     --------
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from skccvae.manifolds import Sphere
+    >>> from skccvae.metrics import GeodesicDistance
     >>> Z = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     >>> metric = GeodesicDistance(Sphere(2))
     >>> knn = KNeighborsClassifier(1, metric=metric).fit(Z, [0, 1, 2])

@@ -92,11 +92,11 @@ def delta_hyperbolicity(
 
     References
     ----------
-    .. [1] M. Gromov, "Hyperbolic groups", in: Essays in group theory, Springer 1987.
+    .. [1] Gromov, "Hyperbolic groups", in: Essays in group theory, Springer 1987.
     .. [2] H. Fournier, A. Ismail and A. Vigneron, "Computing the Gromov hyperbolicity of a discrete
        metric space", Information Processing Letters 115, 2015, section 2.
-    .. [3] V. Khrulkov et al., "Hyperbolic image embeddings", CVPR 2020, section 3.
-    .. [4] B. Nica and J. Špakula, "Strong hyperbolicity", Groups, Geometry, and Dynamics 10, 2016.
+    .. [3] Khrulkov et al., "Hyperbolic image embeddings", CVPR 2020, section 3.
+    .. [4] Nica and Špakula, "Strong hyperbolicity", Groups, Geometry, and Dynamics 10, 2016.
 
     Examples
     --------

@@ -110,6 +110,7 @@ def geodesic_pairs(parts: Sequence[Placed]) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.nn import geodesic_pairs
     >>> geodesic_pairs([(None, torch.tensor([[0.0], [1.0], [-2.0]]), -1.0)]).round(decimals=4)
     tensor([[0., 1., 2.],
             [1., 0., 3.],
@@ -156,6 +157,7 @@ def stress(latent: Tensor, wanted: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.nn import stress
     >>> D = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 2.0], [2.0, 2.0, 0.0]])
     >>> stress(3 * D, D).item(), round(stress(torch.ones(3, 3), D).item(), 4)
     (0.0, 0.0741)
@@ -194,6 +196,7 @@ def distance_stress(
     Examples
     --------
     >>> import torch
+    >>> from skccvae.nn import distance_stress
     >>> vectors = torch.tensor([[0.0], [1.0], [3.0]])
     >>> D = torch.tensor([[0.0, 2.0, 6.0], [2.0, 0.0, 4.0], [6.0, 4.0, 0.0]])
     >>> round(distance_stress([(torch.ones(3), vectors, 0.0)], D).item(), 6)  # a straight line

@@ -275,6 +275,7 @@ class InteractiveMap:
 
         Examples
         --------
+        >>> import torch
         >>> from skccvae.manifolds import Sphere
         >>> from skccvae.plotting import LatentDisplay
         >>> space = Sphere(2)

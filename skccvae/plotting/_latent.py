@@ -88,6 +88,7 @@ class LatentDisplay(InteractiveMap):
 
     Examples
     --------
+    >>> import torch
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from skccvae.manifolds import Hyperbolic

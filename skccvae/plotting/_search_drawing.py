@@ -93,6 +93,7 @@ def decimals_that_differ(scores: ArrayLike) -> int:
 
     Examples
     --------
+    >>> from skccvae.plotting._search_drawing import decimals_that_differ
     >>> decimals_that_differ([-90.512, -89.2])
     1
     >>> decimals_that_differ([-90.512, -90.486, -89.2])

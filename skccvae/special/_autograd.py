@@ -65,6 +65,7 @@ def with_derivative(x: Tensor, evaluate: Callable[[Tensor], tuple[Tensor, Tensor
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special._autograd import with_derivative
     >>> x = torch.tensor(2.0, requires_grad=True)
     >>> y = with_derivative(x, lambda x: (x**3, 3 * x**2))
     >>> y.backward()

@@ -143,6 +143,7 @@ def log_hyp0f1(order: float, x: Tensor, scaled: bool = False) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import log_hyp0f1
     >>> log_hyp0f1(0.5, torch.tensor([2.0], dtype=torch.float64))  # log(sinh(2) / 2)
     tensor([0.5952], dtype=torch.float64)
     """
@@ -181,6 +182,7 @@ def log_bessel_i(order: float, x: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import log_bessel_i
     >>> log_bessel_i(1000, torch.tensor([1.0], dtype=torch.float64))  # far below 1e-308
     tensor([-6605.2751], dtype=torch.float64)
     """
@@ -221,6 +223,7 @@ def bessel_ratio(order: float, x: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import bessel_ratio
     >>> bessel_ratio(0.5, torch.tensor([2.0]))  # coth(2) - 1 / 2
     tensor([0.5373])
     """

@@ -77,6 +77,7 @@ def power_spherical_log_normalizer(kappa: Tensor, m: int) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import power_spherical_log_normalizer
     >>> power_spherical_log_normalizer(torch.tensor([1.0]), 3)  # log(1 / 2)
     tensor([-0.6931])
     """
@@ -110,6 +111,7 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import power_spherical_kl_uniform
     >>> power_spherical_kl_uniform(torch.tensor([0.0, 1.0]), 3)  # the second is log(2) - 1 / 2
     tensor([0.0000, 0.1931])
     """
@@ -152,6 +154,7 @@ def power_spherical_kl(kappa_p: Tensor, kappa_q: Tensor, m: int) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.power_spherical import power_spherical_kl
     >>> power_spherical_kl(torch.tensor(1.0), torch.tensor(0.0), 3)  # log(2) - 1 / 2
     tensor(0.1931)
     """

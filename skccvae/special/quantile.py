@@ -75,6 +75,7 @@ class RadialQuantile:
     The family exp(-y^2 / 2 + x y) is N(x, 1), whose quantile function is score + x:
 
     >>> import torch
+    >>> from skccvae.special import RadialQuantile
     >>> table = RadialQuantile(lambda y, x: -0.5 * y * y + x * y, -1.0, 1.0, n_cells=(16, 4))
     >>> y, slope = table.evaluate(torch.tensor([1.5]), torch.tensor([0.25]))
     >>> y, slope

@@ -187,6 +187,7 @@ def radial_log_partition(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     Examples
     --------
     >>> import math, torch
+    >>> from skccvae.special.riemannian_normal import radial_log_partition
     >>> value = radial_log_partition(torch.tensor([0.0, -1.0], dtype=torch.float64), 3)
     >>> exact = math.log(math.sqrt(math.pi / 8) * (math.exp(2) - 1))  # c = -1
     >>> round(value[1].item() - exact, 9)
@@ -217,6 +218,7 @@ def radial_mean_square(c: Tensor, d: int, sign: int | None = None) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.riemannian_normal import radial_mean_square
     >>> radial_mean_square(torch.tensor([0.0, -1.0]), 1)  # a line is flat
     tensor([1., 1.])
     """
@@ -303,6 +305,7 @@ def normal_radius(score: Tensor, c: Tensor, d: int, sign: int | None = None) -> 
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.riemannian_normal import normal_radius
     >>> rho = normal_radius(torch.tensor([0.0]), torch.tensor([0.0]), 2)  # sqrt(2 log 2)
     >>> round(rho.item(), 5)
     1.17741

@@ -28,6 +28,7 @@ def soft_bound(raw: Tensor, bound: float) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.smooth_limit import soft_bound
     >>> soft_bound(torch.tensor([0.1, 1000.0]), 10.0)
     tensor([ 0.1000, 10.0000])
     """
@@ -65,6 +66,7 @@ def limit_size(x: Tensor, inverse_square: float | Tensor, known: float | None = 
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.smooth_limit import limit_size
     >>> limit_size(torch.tensor([0.1, 1.0, 1000.0]), 1.0)
     tensor([0.1000, 0.8409, 1.0000])
     """
@@ -87,6 +89,7 @@ def limit_log_scale(log_scale: Tensor, inverse_square: float | Tensor) -> Tensor
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.smooth_limit import limit_log_scale
     >>> limit_log_scale(torch.tensor([-2.0, 0.0, 1.0]), 1.0)
     tensor([-2.0001, -0.1733, -0.0045])
     """

@@ -89,6 +89,7 @@ def spherical_cauchy_kl_uniform(rho: Tensor, m: int) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import spherical_cauchy_kl_uniform
     >>> spherical_cauchy_kl_uniform(torch.tensor([0.0, 0.5]), 2)  # on the circle -log(1 - rho^2)
     tensor([0.0000, 0.2877])
     """
@@ -134,6 +135,7 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.spherical_cauchy import spherical_cauchy_kl
     >>> rho = torch.tensor(0.5)
     >>> spherical_cauchy_kl(rho, torch.tensor(0.0), torch.tensor(2.0), 2)  # from the uniform law
     tensor(0.2877)
@@ -169,6 +171,7 @@ def spherical_cauchy_mean_resultant_length(rho: Tensor, m: int) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import spherical_cauchy_mean_resultant_length
     >>> spherical_cauchy_mean_resultant_length(torch.tensor([0.0, 0.5]), 2)
     tensor([0.0000, 0.5000])
     """
@@ -199,6 +202,7 @@ def spherical_cauchy_variances(rho: Tensor, m: int) -> tuple[Tensor, Tensor]:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.spherical_cauchy import spherical_cauchy_variances
     >>> spherical_cauchy_variances(torch.tensor([0.0, 0.5]), 2)
     (tensor([0.5000, 0.3750]), tensor([0.5000, 0.3750]))
     """

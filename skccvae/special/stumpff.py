@@ -97,6 +97,7 @@ def cos_root(x: Tensor, sign: int | None = None) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.stumpff import cos_root
     >>> cos_root(torch.tensor([0.0, -1.0])).tolist()
     [1.0, 1.5430805683135986]
     """
@@ -121,6 +122,7 @@ def sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.stumpff import sinc_root
     >>> sinc_root(torch.tensor([0.0, -1.0])).tolist()
     [1.0, 1.175201177597046]
     """
@@ -151,6 +153,7 @@ def log_sinc_root(x: Tensor, sign: int | None = None) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.stumpff import log_sinc_root
     >>> round(log_sinc_root(torch.tensor(-1e6)).item(), 3)
     992.399
     """
@@ -181,6 +184,7 @@ def arcsin_root(y: Tensor, sign: int | None = None) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.stumpff import arcsin_root
     >>> arcsin_root(torch.tensor([0.0, -1.0])).tolist()
     [1.0, 0.8813735842704773]
     """

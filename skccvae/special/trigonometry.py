@@ -87,6 +87,7 @@ def sin_k(r: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import sin_k
     >>> sin_k(torch.tensor(1.0), -1.0).item()
     1.175201177597046
     """
@@ -117,6 +118,7 @@ def cos_k(r: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import cos_k
     >>> cos_k(torch.tensor(2.0), 0.0).item()
     1.0
     """
@@ -148,6 +150,7 @@ def tan_k(r: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import tan_k
     >>> tan_k(torch.tensor(100.0), -4.0).item()
     0.5
     """
@@ -179,6 +182,7 @@ def sinc_k(r: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import sinc_k
     >>> sinc_k(torch.tensor([0.0, 1.0]), 1.0).tolist()
     [1.0, 0.8414709568023682]
     """
@@ -204,6 +208,7 @@ def versin_k(r: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import versin_k
     >>> versin_k(torch.tensor(2.0), 0.0).item()
     2.0
     """
@@ -232,6 +237,7 @@ def log_sinc_k(r: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import log_sinc_k
     >>> round(log_sinc_k(torch.tensor(500.0), -1.0).item(), 3)
     493.092
     """
@@ -260,6 +266,7 @@ def arctan_k(s: Tensor, c: Tensor, K: float | Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import arctan_k
     >>> arctan_k(torch.tensor(0.0), torch.tensor(-1.0), 1.0).item()
     3.1415927410125732
     """

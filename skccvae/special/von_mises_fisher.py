@@ -125,6 +125,7 @@ def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None)
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import vmf_kl_uniform
     >>> vmf_kl_uniform(torch.tensor([0.0, 1.0, 100.0], dtype=torch.float64), 3)
     tensor([0.0000, 0.1516, 4.2983], dtype=torch.float64)
     """
@@ -161,6 +162,7 @@ def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = N
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special import vmf_log_normalizer
     >>> vmf_log_normalizer(torch.tensor([2.0], dtype=torch.float64), 3)  # log(sinh(2) / 2) - 2
     tensor([-1.4048], dtype=torch.float64)
     """
@@ -199,6 +201,7 @@ def vmf_variances(kappa: Tensor, m: int) -> tuple[Tensor, Tensor]:
     Examples
     --------
     >>> import torch
+    >>> from skccvae.special.von_mises_fisher import vmf_variances
     >>> vmf_variances(torch.tensor([0.0, 10.0]), 3)
     (tensor([0.3333, 0.0100]), tensor([0.3333, 0.0900]))
     """
