@@ -37,7 +37,10 @@ def _likelihood_names() -> str:
         for name, kind in LIKELIHOODS.items()
     ]
     lines = [
-        textwrap.fill(e, 100, initial_indent=" " * 8, subsequent_indent=" " * 10) for e in entries
+        textwrap.fill(
+            e, 100, initial_indent=" " * 8, subsequent_indent=" " * 10, break_on_hyphens=False
+        )
+        for e in entries
     ]
     return "\n".join(lines).lstrip()
 
