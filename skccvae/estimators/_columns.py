@@ -249,10 +249,10 @@ class MixedColumns:
                 column = column.sparse.to_dense()
             if is_decimal(column.dtype):
                 column = column.astype("Float64")
-            if empty.all() and self.dtypes:  # nothing says what it holds, so it is as in `fit`
-                column = column.astype(object).astype(
-                    dtype_of(self.dtypes[place], self.levels[place]), errors="ignore"
-                )
+            if empty.all() and self.dtypes:  # no entry says what it holds, so it is as in `fit`
+                new = self._column(found[:, place], place, self.dtypes[place])
+                out.isetitem(place, new.set_axis(X.index))
+                continue
             if self.levels[place]:
                 new = self._levels(found[empty, place], place)
                 if hasattr(column, "cat"):  # it may lack a level that the model knows

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -69,7 +70,7 @@ def flatten_rows(
             as_array = np.asarray(X)
         except ValueError:  # rows of different lengths: validation says so
             return X, None
-        X = as_array if as_array.ndim > 2 else X
+        X = as_array if as_array.ndim > 2 or _has_odd_numbers(as_array) else X
     shape = getattr(X, "shape", None)
     if shape is None or len(shape) <= 2:
         return X, None
@@ -173,7 +174,7 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
         Numbers without infinity, and without NaN unless the likelihood accepts it. The rows of a
         Dataset are checked as they are read.
     """
-    X = _plain_numbers(as_frame(as_numpy(X)))
+    X = _without_decimals(as_frame(as_numpy(X)))
     encoder = estimator.encoder if reset else estimator._structure["encoder"]
     shape: tuple[int, ...] | None = None
     blocks, columns = wanted_blocks(estimator, X, reset=reset), None
@@ -240,17 +241,15 @@ def _number_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int
     return X, shape
 
 
-def _plain_numbers(X: Any) -> Any:
-    """X without decimals of Arrow in a frame and without lists whose entries need objects."""
-    if isinstance(X, list | tuple):
-        try:
-            objects = np.asarray(X)
-        except ValueError:  # rows of several lengths
-            return X
-        if objects.dtype != object or objects.ndim != 2:
-            return X
-        known = any(is_missing(x) or isinstance(x, Decimal) for x in objects.flat)
-        return objects if known else X
+def _has_odd_numbers(rows: NDArray[Any]) -> bool:
+    """Whether rows of a list hold None, ``pandas.NA`` or decimals, which only objects can."""
+    if rows.dtype != object or rows.ndim != 2:
+        return False
+    return any(is_missing(entry) or isinstance(entry, Decimal) for entry in rows.flat)
+
+
+def _without_decimals(X: Any) -> Any:
+    """X with floats in place of Arrow's decimals, if it is a frame that has some."""
     if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
         places = [k for k, kind in enumerate(X.dtypes) if is_decimal(kind)]
         if places:

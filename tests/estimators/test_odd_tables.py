@@ -56,6 +56,20 @@ def test_a_categorical_column_without_an_entry_is_filled(empty):
     assert (filled["x"] == frame["x"][:2]).all()
 
 
+@pytest.mark.parametrize("name", ["n", "flag", "x"])
+def test_a_column_of_numbers_without_an_entry_is_filled_as_in_fit(name):
+    frame = pd.DataFrame(
+        {"x": X[:, 0], "k": ["a", "b"] * 30, "flag": [True, False] * 30, "n": np.arange(60) % 5}
+    )
+    holes = frame.copy()
+    holes.loc[0, "k"] = None
+    vae = GaussianVAETransformer(missing="mask", **FAST).fit(holes)
+    filled = vae.impute(frame[2:4].assign(**{name: np.nan}))
+    assert filled[name].dtype == frame[name].dtype
+    assert list(filled.index) == [2, 3]
+    assert filled[name].notna().all()
+
+
 def test_a_null_column_of_arrow_is_filled():
     pa = pytest.importorskip("pyarrow")
     frame = pd.DataFrame({"x": X[:, 0], "k": ["a", "b"] * 30})
