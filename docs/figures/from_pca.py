@@ -14,6 +14,8 @@ from sklearn.decomposition import PCA
 
 from figures._style import CLASSES, GREY, new
 from skccvae import AutoencoderTransformer, GaussianVAETransformer
+from skccvae.manifolds import Euclidean
+from skccvae.plotting._classes import name_classes
 
 __all__ = ["FIGURES", "Models", "fill", "fit", "split_kl"]
 
@@ -161,14 +163,17 @@ def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
         for digit in np.unique(found.labels):
             own = Z[found.labels == digit]
             ax.plot(*own.T, ".", markersize=2.5, color=CLASSES[digit], alpha=0.7, markeredgewidth=0)
-            where = np.median(own, axis=0)
-            ax.text(*where, str(digit), color=CLASSES[digit], fontsize=15, fontweight="bold")
         # The middle 99 % of the codes. Both axes have the same scale, which preserves distances.
         edge = np.quantile(np.abs(Z - np.median(Z, axis=0)), 0.995)
         middle = np.median(Z, axis=0)
         ax.set(xlim=middle[0] + edge * np.array([-1, 1]), ylim=middle[1] + edge * np.array([-1, 1]))
         ax.set(title=name, aspect="equal", xlabel="first code")
     axes[0, 0].set_ylabel("second code")
+    figure.draw_without_rendering()  # so that names know where points are on the page
+    names = np.unique(found.labels)
+    for ax, name in zip(axes[0], NAMES, strict=True):
+        Z = np.asarray(found.codes(name), dtype=np.float64)
+        name_classes(ax, Euclidean(2), Z, Z, names, np.searchsorted(names, found.labels))
     return figure
 
 

@@ -177,7 +177,7 @@ def draw_solution() -> Figure:
 def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
     """Maps of the held-out digits in the plane and on the sphere, drawn by the package."""
     plane = from_pca.fit(images, labels, **settings)
-    figure, axes = new(1, 2, height=4.0, width_ratios=[1, 1.75])
+    figure, axes = new(1, 2, height=3.3, width_ratios=[1, 1.75])
     models = [plane.models["VAE"], fit_sphere(images, **settings)]
     for ax, model in zip(axes[0], models, strict=True):
         LatentDisplay.from_estimator(model, plane.held_out, plane.labels, ax=ax, s=7)

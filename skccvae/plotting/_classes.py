@@ -42,13 +42,14 @@ def name_classes(
 ) -> None:
     """Write the name of each class where the class is densest in geodesic distance.
 
-    A name is moved a little if it would hide points or another name.
+    A name is moved a little if it would hide points, another name or the label of a ring.
     """
     size = _FONT if len(names) <= 20 else 10
     pixels = ax.figure.dpi / 72
     ax.apply_aspect()  # final positions of the points in pixels
     shown = ax.transData.transform(places) / pixels  # in points of 1/72 inch
-    taken: list[Places] = []
+    labels = [text.get_position() for text in ax.texts if text.get_transform() == ax.transData]
+    taken: list[Places] = [ax.transData.transform(place) / pixels for place in labels]
     for index, name in enumerate(names):
         own = np.flatnonzero(values == index)
         if len(own) > _CENTRE_ROWS:

@@ -26,9 +26,10 @@ KINDS = ("auto", "plane", "hammer", "3d", "disk")
 class LatentDisplay(InteractiveMap):
     """Points of a latent space of constant curvature, on a map that suits its geometry.
 
-    A plane has rings at round distances from the origin. A sphere is shown in Hammer's equal-area
+    A plane has rings at round distances r from the origin. A sphere is shown in Hammer's equal-area
     projection or as a globe. A hyperbolic plane is shown as the Poincaré disk, which preserves
-    angles, with a grid of geodesics (solid) and circles of equal distance from the origin (dashed).
+    angles, with a grid of geodesics (solid) and circles of equal distance r from the origin
+    (dashed).
     The factors of a product are side by side. A one-dimensional factor is a line or a circle, with
     the points spread across its width.
 

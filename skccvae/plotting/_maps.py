@@ -189,10 +189,12 @@ def draw_disk_grid(ax: Any, edge: float, space: ConstantCurvature, *, labels: bo
 
 
 def _ring_label(ax: Any, radius: float, value: float) -> None:
+    """Write the distance of a ring on it, in a form that no name of a class has."""
     place = radius * math.cos(math.pi / 4)
-    style = {"color": shade(0.25), "fontsize": 10, "ha": "center", "va": "center", "zorder": 2.5}
+    style = {"color": shade(0.4), "fontsize": 8, "ha": "center", "va": "center", "zorder": 2.5}
     # A ring that leaves the plot has its label outside, so the label is clipped.
-    ax.text(place, -place, f"{value:g}", path_effects=text_outline(), clip_on=True, **style)
+    outline = text_outline(2.0)
+    ax.text(place, -place, f"$r={value:g}$", path_effects=outline, clip_on=True, **style)
 
 
 def draw_hammer_grid(ax: Any) -> None:

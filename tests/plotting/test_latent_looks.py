@@ -152,6 +152,22 @@ def test_names_on_the_map_do_not_cover_each_other_or_most_points() -> None:
     assert np.mean(covered) < 3
 
 
+@pytest.mark.parametrize("space", [Euclidean(2), Hyperbolic(2)], ids=repr)
+def test_the_distance_of_a_ring_cannot_be_read_as_a_digit(space) -> None:
+    # Names of classes on the diagonal on which the distances of the rings are written.
+    y = np.arange(600) % 12
+    u = numbers(600, 2) * 0.1 + torch.from_numpy(np.column_stack([y, -y]) / 8)
+    display = LatentDisplay(space.exp0(u), space, y=y).plot()
+    display.figure_.canvas.draw()
+    names = [t for t in display.ax_.texts if hasattr(t, "xy")]
+    rings = [t for t in display.ax_.texts if not hasattr(t, "xy")]
+    assert [t.get_text() for t in names] == [str(k) for k in range(12)]
+    assert rings
+    assert all(t.get_text().startswith("$r=") for t in rings)
+    boxes = [t.get_window_extent() for t in names]
+    assert not any(box.overlaps(t.get_window_extent()) for box in boxes for t in rings)
+
+
 def luminance(colour) -> float:
     c = np.array(to_rgb(colour))
     c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
