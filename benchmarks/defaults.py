@@ -9,6 +9,8 @@ and boosting on 32 numbers. With the file of results, a run can be interrupted a
     pip install scikit-image palmerpenguins umap-learn
     python benchmarks/defaults.py --splits 5 [--sets wine digits] [--no-umap]
     python benchmarks/defaults.py --table       # what is in the file
+    python benchmarks/defaults.py --models PCA mixed "mixed, radius sqrt(d)" \
+        --results benchmarks/results/product_radius.csv
     python benchmarks/defaults.py --set init=pca max_epochs=auto likelihood=isotropic_gaussian \
         --results benchmarks/results/start_at_pca.csv
 
@@ -39,8 +41,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skccvae
+from skccvae.manifolds import parse_signature
 
 OURS = ("Gaussian", "spherical", "hyperbolic", "constant", "mixed")
+# Not a default: a product with spheres of radius sqrt(d), which are as wide as normal priors.
+WIDE = "mixed, radius sqrt(d)"
 SIGNATURES = {2: "s1,h1", 5: "h2,s2,e1", 10: "h4,s4,e2", 32: "h10,s10,e12"}
 
 
@@ -67,7 +72,16 @@ def _default(name: str, d: int, seed: int) -> Any:
         "hyperbolic": lambda: skccvae.HyperbolicVAETransformer(d, random_state=seed),
         "constant": lambda: skccvae.ConstantCurvatureVAETransformer(d, random_state=seed),
         "mixed": lambda: skccvae.MixedCurvatureVAETransformer(SIGNATURES[d], random_state=seed),
+        WIDE: lambda: skccvae.MixedCurvatureVAETransformer(
+            SIGNATURES[d], curvature=_wide(SIGNATURES[d]), random_state=seed
+        ),
     }[name]()
+
+
+def _wide(signature: str) -> list[float]:
+    """Curvatures of the factors, with 1/d for spheres of dimension d."""
+    factors = parse_signature(signature)
+    return [1 / f.dim if f.kind == "s" else -1.0 if f.kind == "h" else 0.0 for f in factors]
 
 
 def scores(estimator: Any, table: Table, seed: int) -> dict[str, float]:
