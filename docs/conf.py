@@ -79,6 +79,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skccvae"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 toc_object_entries_show_parents = "hide"
 html_show_sourcelink = False
 html_theme_options = {
