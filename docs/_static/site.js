@@ -1,10 +1,11 @@
-// Long names break between their words, and not inside one: after "_", "." and "(", and before a capital.
+// Long names break between their words, not inside one: after "_", "." and "(", before a capital.
 // A <wbr> allows a break, and copies of the text are without it.
 (() => {
-  const titles = "h1, h2, h3, .sig-name, .sig-prename, .bd-links, .page-toc, .prev-next-title, .breadcrumb-item";
+  const titles =
+    "h1, h2, h3, .sig-name, .sig-prename, .bd-links, .page-toc, .prev-next-title, .breadcrumb-item";
   const prose = "dt:not(.sig), li strong, code.literal";
   const betweenWords =
-    /(?<=[A-Za-z0-9]_|[A-Za-z\])]\.|[(=:/\[])(?=[\w"'])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/;
+    /(?<=[A-Za-z0-9]_|[A-Za-z\])]\.|[(=:/[])(?=[\w"'])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/;
 
   const texts = new Set();
   for (const element of document.querySelectorAll(`:is(${titles}, ${prose}):not(:is(td, th) *)`)) {
@@ -15,9 +16,11 @@
     if (text.parentElement.closest("mjx-container, .math, pre")) continue;
     // Shorter names fit into a line of a narrow page, or of a sidebar.
     const long = text.parentElement.closest(titles) ? 16 : 24;
-    const words = text.data.split(/(?<=\s)/).map((name) => (name.length < long ? [name] : name.split(betweenWords)));
-    text.replaceWith(
-      ...words.flatMap(([first, ...rest]) => [first, ...rest.flatMap((word) => [document.createElement("wbr"), word])]),
-    );
+    const names = text.data.split(/(?<=\s)/);
+    const pieces = names.flatMap((name) => {
+      const words = name.length < long ? [name] : name.split(betweenWords);
+      return words.flatMap((word, k) => (k ? [document.createElement("wbr"), word] : [word]));
+    });
+    text.replaceWith(...pieces);
   }
 })();
