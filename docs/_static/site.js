@@ -24,3 +24,8 @@
     text.replaceWith(...pieces);
   }
 })();
+
+// A number and its error, or "d = 2", stay on one line of their cell; the table scrolls instead.
+for (const cell of document.querySelectorAll("td, th")) {
+  if (cell.textContent.trim().length <= 16) cell.style.whiteSpace = "nowrap";
+}
