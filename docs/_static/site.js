@@ -15,7 +15,7 @@
   for (const text of texts) {
     if (text.parentElement.closest("mjx-container, .math, pre")) continue;
     // Shorter names fit into a line of a narrow page, or of a sidebar.
-    const long = text.parentElement.closest(titles) ? 16 : 24;
+    const long = text.parentElement.closest(titles) ? 12 : 20;
     const names = text.data.split(/(?<=\s)/);
     const pieces = names.flatMap((name) => {
       const words = name.length < long ? [name] : name.split(betweenWords);
@@ -24,6 +24,11 @@
     text.replaceWith(...pieces);
   }
 })();
+
+// Options of commands do not break after their hyphens.
+for (const code of document.querySelectorAll("code.literal span.pre")) {
+  if (code.textContent.length < 16) code.style.whiteSpace = "nowrap";
+}
 
 // A number and its error, or "d = 2", stay on one line of their cell; the table scrolls instead.
 for (const cell of document.querySelectorAll("td, th")) {
