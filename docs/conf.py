@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from links import find_in_package, inventories  # noqa: E402
+from members import skip_foreign_members  # noqa: E402
 
 project = "skccvae"
 author = "The skccvae developers"
@@ -79,6 +79,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skccvae"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 toc_object_entries_show_parents = "hide"
 html_show_sourcelink = False
 html_theme_options = {
@@ -93,14 +94,7 @@ html_theme_options = {
 html_sidebars = {"quickstart": [], "results": [], "changelog": []}
 
 
-def plain_roles(app, what, name, obj, options, lines):
-    """Docstrings that are scikit-learn's own refer to its pages, which this site lacks."""
-    if name.startswith("skccvae.model_selection.PackedGridSearchCV."):
-        role = re.compile(r":(?:ref|term):`(?:([^`<]+?)\s*<[^`]*>|([^`]*))`")
-        lines[:] = [role.sub(lambda found: f"``{found[1] or found[2]}``", line) for line in lines]
-
-
 def setup(app):
-    app.connect("autodoc-process-docstring", plain_roles)
+    app.connect("autodoc-skip-member", skip_foreign_members)
     # After intersphinx, which resolves the names of other sites first.
     app.connect("missing-reference", find_in_package, priority=900)

@@ -200,6 +200,22 @@ class LatentOutlierDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(as_numpy(self.decision_function(X)) < 0, -1, 1)
 
+    def fit_predict(self, X, y=None):
+        """Fit the estimator to X, and return 1 for its ordinary rows and -1 for outliers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse, Dataset} of shape (n_samples, n_features) or (n_samples, ...)
+            Rows as in `fit`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int
+        """
+        return self.fit(X).predict(X)
+
     @property
     def n_features_in_(self) -> int:
         """Number of columns of the X of `fit`."""

@@ -26,6 +26,12 @@ class PackedGridSearchCV(GridSearchCV):
     on arithmetic. Here the networks of many candidates and folds are stacked, so that one call
     serves them all.
 
+    As with `GridSearchCV`, a fitted search stands for its best model, unless ``refit=False``.
+    ``transform``, ``inverse_transform``, ``score_samples``, ``predict``, ``predict_proba``,
+    ``predict_log_proba`` and ``decision_function`` are those of ``best_estimator_``, if it has
+    them. ``score`` uses ``scoring``. Call other methods, such as ``sample``, on
+    ``best_estimator_``.
+
     Parameters
     ----------
     estimator : estimator object
@@ -61,7 +67,7 @@ class PackedGridSearchCV(GridSearchCV):
         models of a candidate trained together with others. The time of a fit is its own time and
         its share of the pack's.
     best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, \
-multimetric_
+multimetric_, n_features_in_, feature_names_in_, classes_
         As for `GridSearchCV`.
 
     See Also
