@@ -167,7 +167,7 @@ def draw_bound() -> Figure:
     return figure
 
 
-def draw_gradient(n_draws: int = 20000) -> Figure:
+def draw_gradient(n_draws: int = 200_000) -> Figure:
     """A draw as a function of μ at fixed noise, and the spread of two gradient estimates."""
     figure, axes = new(1, 2, height=3.2, width_ratios=[1, 1.15])
     ax = axes[0, 0]
@@ -194,7 +194,7 @@ def draw_gradient(n_draws: int = 20000) -> Figure:
     ax.axhline(found[0]["exact"], color="black", linestyle="--", linewidth=1.2)
     ax.text(1, 0.8 * found[0]["exact"], f"the exact gradient: {found[0]['exact']:.2f}", va="top")
     ax.set(title="Spread of two gradient estimates", xlabel="number of latent dimensions")
-    ax.set(ylabel="standard deviation of one draw", ylim=(1, 2000), xticks=dims)
+    ax.set(ylabel="standard deviation, one draw", ylim=(1, 2000), xticks=dims)
     ax.set_xticks(dims, [str(dim) for dim in dims])
     ax.minorticks_off()
     legend(ax, loc="upper left")

@@ -167,8 +167,8 @@ def draw_maps(images: Array, labels: Any, **settings: Any) -> Figure:
         edge = np.quantile(np.abs(Z - np.median(Z, axis=0)), 0.995)
         middle = np.median(Z, axis=0)
         ax.set(xlim=middle[0] + edge * np.array([-1, 1]), ylim=middle[1] + edge * np.array([-1, 1]))
-        ax.set(title=name, aspect="equal", xlabel="first code")
-    axes[0, 0].set_ylabel("second code")
+        ax.set(title=name, aspect="equal", xlabel="first coordinate")
+    axes[0, 0].set_ylabel("second coordinate")
     figure.draw_without_rendering()  # so that names know where points are on the page
     names = np.unique(found.labels)
     for ax, name in zip(axes[0], NAMES, strict=True):
@@ -195,8 +195,8 @@ def draw_clouds(images: Array, labels: Any, n_shown: int = 400, **settings: Any)
         ax.add_patch(Circle((0, 0), radius, fill=False, color="0.3", linestyle="--", linewidth=1))
     ax.set(xlim=(-4, 4), ylim=(-4, 4), title="VAE: one cloud per digit (two σ)")
     for ax in axes[0]:
-        ax.set(aspect="equal", xlabel="first code")
-    axes[0, 0].set_ylabel("second code")
+        ax.set(aspect="equal", xlabel="first coordinate")
+    axes[0, 0].set_ylabel("second coordinate")
     return figure
 
 
