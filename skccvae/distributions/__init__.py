@@ -1,10 +1,10 @@
 r"""Probability distributions on spaces of constant curvature, as torch distributions.
 
-Every law has ``rsample`` with exact pathwise gradients, and ``log_prob`` with respect to the
-Riemannian volume. The table shows what else each law offers:
+Every distribution has ``rsample`` with exact pathwise gradients, and ``log_prob`` with respect to
+the Riemannian volume. The table shows what else each distribution offers:
 
 ======================  =======  ==============  =====================================
-law                     entropy  mean, variance  ``torch.func``
+distribution            entropy  mean, variance  ``torch.func``
 ======================  =======  ==============  =====================================
 HypersphericalUniform   yes      yes             works
 VonMisesFisher          yes      yes             raises RuntimeError
@@ -17,9 +17,9 @@ ProductDistribution     if all   if all          if all factors do
 ======================  =======  ==============  =====================================
 
 Means and variances are those of the coordinates in R^m. A mean lies inside the sphere, not on it.
-Four laws have hand-written derivatives of first order only. The transformations of ``torch.func``
-refuse these laws, so use ``torch.autograd`` instead. The other laws need ``validate_args=False``
-inside ``vmap``.
+Four distributions have hand-written derivatives of first order only. The transformations of
+``torch.func`` refuse these four, so use ``torch.autograd`` instead. The others need
+``validate_args=False`` inside ``vmap``.
 
 ``torch.distributions.kl_divergence(p, q)`` has a closed form for these pairs, and raises
 NotImplementedError for all others:
@@ -38,7 +38,8 @@ product             product whose factors all have one
 ==================  ====================================================================
 
 For any other pair, average ``p.log_prob(z) - q.log_prob(z)`` over draws ``z = p.sample((n,))``. For
-a projected normal and the uniform law, `ProjectedNormal.rsample_with_kl` needs fewer draws.
+a projected normal and the uniform distribution, `ProjectedNormal.rsample_with_kl` needs fewer
+draws.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Kullback-Leibler divergences, registered with `torch.distributions.kl_divergence`.
 
-The table in `skccvae.distributions` says which pairs have one. Between laws with different
-parameters the terms cancel when the laws are close, so these divergences are computed in float64.
+The table in `skccvae.distributions` says which pairs have one. Between distributions with different
+parameters the terms cancel when the distributions are close, so these divergences are computed in
+float64.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def _kl_power_spherical_power_spherical(p: PowerSpherical, q: PowerSpherical) ->
     _check_same_sphere(p, q)
     if not _same_location(p.loc, q.loc):
         raise NotImplementedError(
-            "The divergence between power spherical laws has a closed form only if both have the "
-            "same loc. Average p.log_prob(z) - q.log_prob(z) over draws z of p instead."
+            "The divergence between power spherical distributions has a closed form only if both "
+            "have the same loc. Average p.log_prob(z) - q.log_prob(z) over draws z of p instead."
         )
     return power_spherical_kl(p.concentration, q.concentration, p.event_shape[0])
 
@@ -118,8 +119,9 @@ def _kl_spherical_cauchy_spherical_cauchy(p: SphericalCauchy, q: SphericalCauchy
 @register_kl(ProjectedNormal, HypersphericalUniform)
 def _kl_projected_normal_uniform(p: ProjectedNormal, q: HypersphericalUniform) -> Tensor:
     raise NotImplementedError(
-        "The divergence of a projected normal from the uniform law has no closed form. Average the "
-        "estimates p.rsample_with_kl(noise)[1] over standard normal noise of shape (n, m) instead."
+        "The divergence of a projected normal from the uniform distribution has no closed form. "
+        "Average the estimates p.rsample_with_kl(noise)[1] over standard normal noise of shape "
+        "(n, m) instead."
     )
 
 

@@ -24,7 +24,7 @@ class PowerSpherical(RotationallySymmetric):
         Mean directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the
         ambient dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. loc and
+        kappa >= 0, of shape (...) and the same dtype. At 0 the distribution is uniform. loc and
         concentration broadcast.
     validate_args : bool, optional
         Whether to check parameters and values. The default is torch's.
@@ -39,16 +39,16 @@ class PowerSpherical(RotationallySymmetric):
 
     See Also
     --------
-    VonMisesFisher : The law of maximum entropy for a given mean.
+    VonMisesFisher : The distribution of maximum entropy for a given mean.
 
     Notes
     -----
-    (1 + <mu, z>) / 2 follows the law Beta(kappa + (m - 1) / 2, (m - 1) / 2). Draws use the
-    tabulated quantile function of this law, so they are functions of normal noise, like the draws
-    of every distribution here. The pathwise gradient is exact. For large kappa the law is close to
-    a von Mises-Fisher law of concentration kappa / 2. For kappa > 0 the density vanishes at -mu.
-    Close to -mu `log_prob` is as accurate as the coordinates of the point, which float32 stores to
-    6e-8.
+    (1 + <mu, z>) / 2 follows the distribution Beta(kappa + (m - 1) / 2, (m - 1) / 2). Draws use the
+    tabulated quantile function of this distribution, so they are functions of normal noise, like
+    the draws of every distribution here. The pathwise gradient is exact. For large kappa the
+    distribution is close to a von Mises-Fisher distribution of concentration kappa / 2. For kappa >
+    0 the density vanishes at -mu. Close to -mu `log_prob` is as accurate as the coordinates of the
+    point, which float32 stores to 6e-8.
 
     References
     ----------
@@ -109,7 +109,7 @@ class PowerSpherical(RotationallySymmetric):
         return self.concentration / (self.concentration + (self.loc.shape[-1] - 1))
 
     def _variances(self) -> tuple[Tensor, Tensor]:
-        # (1 + w) / 2 follows the law Beta(alpha, n - alpha)
+        # (1 + w) / 2 follows the distribution Beta(alpha, n - alpha)
         n = self.concentration + (self.loc.shape[-1] - 1)
         alpha = self.concentration + 0.5 * (self.loc.shape[-1] - 1)
         across = 2 * alpha / (n * (n + 1))

@@ -2,7 +2,7 @@ r"""Projected normal distribution: the direction of a normal vector.
 
 Let x = mu + s * e in R^m with standard normal noise e, and z = x / |x|. In units of the scales the
 vector is y = x / s = nu + e with nu = mu / s. The direction z also determines the direction of y,
-which is w = (z / s) / |z / s|. Given w, the length of y has the law of
+which is w = (z / s) / |z / s|. Given w, the length of y has the distribution of
 `special/projected_normal.py` with alpha = <nu, w>. Integrating the length out gives
 
     log p(z) = -(m / 2) log(2 pi) - sum(log s) - m log|z / s| - |nu - alpha w|^2 / 2
@@ -48,22 +48,22 @@ class ProjectedNormal(Distribution):
 
     See Also
     --------
-    VonMisesFisher : A law with the same width in all directions.
+    VonMisesFisher : A distribution with the same width in all directions.
 
     Notes
     -----
-    Multiplying loc and scale by a common positive factor does not change the law. Their squares
-    must stay within the range of the dtype: in float32 use numbers between 1e-18 and 1e18. With loc
-    = 0 and equal scales the law is uniform. As the scales become small it tends to the normal law
-    with these scales, in the tangent space at the direction of loc. With unequal scales the law is
-    not symmetric about that direction, and may have two modes.
+    Multiplying loc and scale by a common positive factor does not change the distribution. Their
+    squares must stay within the range of the dtype: in float32 use numbers between 1e-18 and 1e18.
+    With loc = 0 and equal scales the distribution is uniform. As the scales become small it tends
+    to the normal distribution with these scales, in the tangent space at the direction of loc. With
+    unequal scales the distribution is not symmetric about that direction, and may have two modes.
 
     A draw is a smooth function of loc, scale and the noise, and autograd gives its exact pathwise
     gradient. The gradient grows like ``1 / |x|``. Its variance is finite for m >= 3. For m = 2 it
     is infinite, which shows only where draws of x near 0 are not rare.
 
-    Mean, variance and entropy have no closed form, nor does the divergence from the uniform law.
-    `rsample_with_kl` estimates the divergence.
+    Mean, variance and entropy have no closed form, nor does the divergence from the uniform
+    distribution. `rsample_with_kl` estimates the divergence.
 
     References
     ----------
@@ -195,7 +195,7 @@ class ProjectedNormal(Distribution):
         return x / length.unsqueeze(-1), log_prob
 
     def rsample_with_kl(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Make draws from given noise, and estimate the divergence from the uniform law for each.
+        r"""Make draws from given noise, and estimate the KL from the uniform distribution for each.
 
         Parameters
         ----------
@@ -210,11 +210,9 @@ class ProjectedNormal(Distribution):
             Estimates in nats, shape (...). Their mean over the noise is
             KL(self || HypersphericalUniform(m)), and the mean of their gradient is its gradient.
 
-        Notes
-        -----
-        The estimate is the log-density ratio at the draw, plus a term of mean 0. The uniform law is
-        the distribution of the direction of a standard normal vector. So the log-ratio at z is the
-        log-ratio of the two normal vectors x, minus the log-ratio of their lengths given z. The
+        Notes ----- The estimate is the log-density ratio at the draw, plus a term of mean 0. The
+        direction of a standard normal vector has the uniform distribution. So the log-ratio at z is
+        the log-ratio of the two normal vectors x, minus the log-ratio of their lengths given z. The
         mean of the first has a closed form, and so has the mean of the second given z. These means
         take the place of both. This adds
 
@@ -223,8 +221,8 @@ class ProjectedNormal(Distribution):
 
         to the log-ratio. The code computes it in a form in which no large terms cancel.
 
-        A common factor of loc and scale changes neither the law nor the log-ratio, but it does
-        change this term. The factor is chosen such that ``E|x|^2 = m``, which minimises the
+        A common factor of loc and scale changes neither the distribution nor the log-ratio, but it
+        does change this term. The factor is chosen such that ``E|x|^2 = m``, which minimises the
         divergence of the normal vectors, a bound on the divergence of the directions. The estimate
         therefore does not depend on the factor of the arguments.
 
@@ -236,7 +234,7 @@ class ProjectedNormal(Distribution):
         --------
         >>> import torch
         >>> from skccvae.distributions import ProjectedNormal
-        >>> q = ProjectedNormal(torch.zeros(3), torch.ones(3))  # the uniform law
+        >>> q = ProjectedNormal(torch.zeros(3), torch.ones(3))  # the uniform distribution
         >>> torch.allclose(q.rsample_with_kl(torch.randn(5, 3))[1], torch.zeros(5), atol=1e-5)
         True
         """

@@ -4,8 +4,8 @@ With respect to the Riemannian volume its density is
 
 .. math:: p(z) = \frac1Z \exp\Bigl(-\frac{d(z, \mu)^2}{2 s^2}\Bigr),
 
-with d the geodesic distance. Among all laws with a given mean squared distance to mu it has the
-largest entropy.
+with d the geodesic distance. Among all distributions with a given mean squared distance to mu it
+has the largest entropy.
 """
 
 from __future__ import annotations
@@ -63,18 +63,19 @@ class RiemannianNormal(NormalOnManifold):
     Notes
     -----
     The distance r to the location has the density ``exp(-r^2/(2 s^2)) sin_K(r)^(d-1) / Z``, and the
-    direction is uniform. In units of s the law of the radius depends only on K s^2. Its normalising
-    constant, moments and quantiles come from a one-dimensional quadrature of positive terms, which
-    is tabulated once for each dimension. This works for every dimension and curvature, whereas the
-    published closed form for K < 0, an alternating sum of error functions [1]_, suffers from
-    cancellation from d = 5 on. Draws are functions of normal noise, with exact pathwise gradients
-    in location and scale.
+    direction is uniform. In units of s the distribution of the radius depends only on K s^2. Its
+    normalising constant, moments and quantiles come from a one-dimensional quadrature of positive
+    terms, which is tabulated once for each dimension. This works for every dimension and curvature,
+    whereas the published closed form for K < 0, an alternating sum of error functions [1]_, suffers
+    from cancellation from d = 5 on. Draws are functions of normal noise, with exact pathwise
+    gradients in location and scale.
 
-    In Euclidean space the law is the isotropic normal distribution, which is also the limit for K
-    -> 0 from either side. On a sphere the support is the whole sphere, r <= pi R, and s -> infinity
-    gives the uniform distribution. In hyperbolic space, the mass of a wide law in many dimensions
-    lies far out, at about r = (d - 1) s^2 sqrt(-K). Draws overflow float32 beyond r = 88/sqrt(-K).
-    `log_prob` computes a distance, which float32 resolves to 1e-3 up to about 9/sqrt(-K).
+    In Euclidean space it is the isotropic normal distribution, which is also the limit for K -> 0
+    from either side. On a sphere the support is the whole sphere, r <= pi R, and s -> infinity
+    gives the uniform distribution. In hyperbolic space, the mass of a wide distribution in many
+    dimensions lies far out, at about r = (d - 1) s^2 sqrt(-K). Draws overflow float32 beyond r =
+    88/sqrt(-K). `log_prob` computes a distance, which float32 resolves to 1e-3 up to about
+    9/sqrt(-K).
 
     References
     ----------

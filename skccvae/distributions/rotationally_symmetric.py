@@ -42,10 +42,11 @@ class _RotateWithLocation(torch.autograd.Function):
     r"""The identity on a draw z, with a gradient that rotates z along with its location mu.
 
     dz = dmu <mu, z> - mu <dmu, z> is the infinitesimal rotation that takes mu to mu + dmu. It
-    rotates the whole law, so it is a valid pathwise gradient for every construction of z, and it is
-    bounded. Autograd through v = normalise(g - <g, mu> mu) would give another valid gradient, but
-    with the factor 1 / |g - <g, mu> mu|: its variance is infinite for m = 3 and it is undefined for
-    m = 2. Frames such as Householder's reflection of e_1 to mu are singular at one mu.
+    rotates the whole distribution, so it is a valid pathwise gradient for every construction of z,
+    and it is bounded. Autograd through v = normalise(g - <g, mu> mu) would give another valid
+    gradient, but with the factor 1 / |g - <g, mu> mu|: its variance is infinite for m = 3 and it is
+    undefined for m = 2. Frames such as Householder's reflection of e_1 to mu are singular at one
+    mu.
     """
 
     @staticmethod
@@ -80,7 +81,8 @@ class RotationallySymmetric(Distribution):
     """Base class of distributions on the unit sphere whose density depends only on <loc, z>.
 
     A subclass defines `_log_tangent` (the quantile function of the angle), `_log_ratio` (the
-    log-density with respect to the uniform law) and `_kl_uniform` (the divergence from that law).
+    log-density with respect to the uniform distribution) and `_kl_uniform` (the divergence from
+    that distribution).
     """
 
     arg_constraints = {"loc": unit_vector, "concentration": finite_nonnegative}

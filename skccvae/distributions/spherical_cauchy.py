@@ -20,7 +20,7 @@ __all__ = ["SphericalCauchy"]
 class SphericalCauchy(RotationallySymmetric):
     r"""Spherical Cauchy distribution, the image of the uniform distribution under a Möbius map.
 
-    With respect to the uniform law its density at z is
+    With respect to the uniform distribution its density at z is
     ``((1 - rho^2) / ||z - rho mu||^2)^(m - 1)``.
 
     Parameters
@@ -29,8 +29,8 @@ class SphericalCauchy(RotationallySymmetric):
         Directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the ambient
         dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        rho in [0, 1), of shape (...) and the same dtype. At 0 the law is uniform; for rho -> 1 it
-        tends to a point mass. loc and concentration broadcast.
+        rho in [0, 1), of shape (...) and the same dtype. At 0 the distribution is uniform; for rho
+        -> 1 it tends to a point mass. loc and concentration broadcast.
     validate_args : bool, optional
         Whether to check parameters and values. The default is torch's.
 
@@ -44,14 +44,13 @@ class SphericalCauchy(RotationallySymmetric):
 
     See Also
     --------
-    VonMisesFisher : A law with lighter tails.
+    VonMisesFisher : A distribution with lighter tails.
 
-    Notes
-    -----
-    The point rho mu lies in the open unit ball. The Möbius map that takes 0 to rho mu turns
-    uniform points of the sphere into draws of this law. A draw is a smooth function of rho mu, also
-    at 0, and autograd gives its exact pathwise gradient. For m = 2 the law is the wrapped Cauchy
-    distribution, and the second moment of the gradient in mu grows like 1 / (1 - rho).
+    Notes ----- The point rho mu lies in the open unit ball. The Möbius map that takes 0 to rho mu
+    turns uniform points of the sphere into draws of this distribution. A draw is a smooth function
+    of rho mu, also at 0, and autograd gives its exact pathwise gradient. For m = 2 it is the
+    wrapped Cauchy distribution, and the second moment of the gradient in mu grows like 1 / (1 -
+    rho).
 
     In high dimension the angle to mu is about arctan((1 - rho^2) / (2 rho)), so a concentration
     means the same width for every m. The tails are heavy: at the antipode the density is

@@ -25,7 +25,7 @@ class VonMisesFisher(RotationallySymmetric):
         Mean directions mu: unit vectors of shape (..., m), float32 or float64. m >= 2 is the
         ambient dimension; the sphere has dimension m - 1.
     concentration : Tensor or float
-        kappa >= 0, of shape (...) and the same dtype. At 0 the law is uniform. loc and
+        kappa >= 0, of shape (...) and the same dtype. At 0 the distribution is uniform. loc and
         concentration broadcast.
     validate_args : bool, optional
         Whether to check parameters and values. The default is torch's.
@@ -41,7 +41,7 @@ class VonMisesFisher(RotationallySymmetric):
     See Also
     --------
     HypersphericalUniform : Its limit at concentration 0.
-    PowerSpherical : A similar law whose density has only elementary functions.
+    PowerSpherical : A similar distribution whose density has only elementary functions.
 
     Notes
     -----

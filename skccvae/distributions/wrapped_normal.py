@@ -65,13 +65,14 @@ class WrappedNormal(NormalOnManifold):
     and keeps the truncation error below 1e-6 (k from -2 to 2 up to scale 1.3 R at d = 2). For
     d >= 2 the sum has integrable poles at the location and at its antipode, because whole spheres
     of tangent vectors map to each of these points. At the location itself only the first preimage
-    counts. `log_prob` raises a ValueError if the law winds round the sphere more than 2000 times.
+    counts. `log_prob` raises a ValueError if the distribution winds round the sphere more than 2000
+    times.
 
-    In Euclidean space the law is the normal distribution, which is also the limit for K -> 0 from
-    either side. `log_prob` computes a logarithm map. In hyperbolic space, for scales from 0.1 R to
-    R and up to 60 dimensions, float32 is accurate to 1e-3 nats up to a radius of 5 R. Farther out
-    the error grows like exp(radius / R), as does the distance between neighbouring float32 points:
-    it is 0.02 nats at 8 R. `rsample_with_log_prob`, which training uses, does not need that map.
+    In Euclidean space it is the normal distribution, which is also the limit for K -> 0 from either
+    side. `log_prob` computes a logarithm map. In hyperbolic space, for scales from 0.1 R to R and
+    up to 60 dimensions, float32 is accurate to 1e-3 nats up to a radius of 5 R. Farther out the
+    error grows like exp(radius / R), as does the distance between neighbouring float32 points: it
+    is 0.02 nats at 8 R. `rsample_with_log_prob`, which training uses, does not need that map.
 
     References
     ----------

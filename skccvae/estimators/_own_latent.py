@@ -96,8 +96,8 @@ def _check_latent(latent: Latent, manifold: ConstantCurvature) -> None:
         raise ValueError(
             f"{name}.location must return points of {manifold!r} with {manifold.ambient_dim} "
             f"coordinates each; it returned shape {tuple(points.shape)} and points that do not lie "
-            "there. For laws on the unit sphere, `location` and `to_ambient` must multiply by "
-            "manifold.radius_."
+            "there. For distributions on the unit sphere, `location` and `to_ambient` must "
+            "multiply by manifold.radius_."
         )
 
 

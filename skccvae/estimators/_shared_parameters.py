@@ -266,8 +266,8 @@ class SharedParameters:
         has its own scales. ``"shared"`` is one learned scale for all rows and directions. A number
         fixes the scale. With one scale for all rows, a unit of geodesic distance means the same
         degree of distinguishability everywhere, but the likelihood is lower. On a sphere with a
-        uniform prior, a posterior of scale s is as wide as a von Mises-Fisher law of concentration
-        1/(K s^2). In a product each factor has its own scale.
+        uniform prior, a posterior of scale s is as wide as a von Mises-Fisher distribution of
+        concentration 1/(K s^2). In a product each factor has its own scale.
         """,
     )
     distance_weight: float = parameter(

@@ -74,9 +74,9 @@ class SphericalVAETransformer(BaseVAETransformer):
 
     A projected normal is the distribution of the direction of a normal vector, which here is the
     posterior of the Gaussian model in d + 1 dimensions [4]_. A coordinate that the data do not need
-    can return to the prior, which is impossible for a law with a single concentration. The KL is
-    estimated from the draws, with little noise. `transform` returns the direction of the normal's
-    mean.
+    can return to the prior, which is impossible for a distribution with a single concentration. The
+    KL is estimated from the draws, with little noise. `transform` returns the direction of the
+    normal's mean.
 
     With ``"wrapped_normal"`` the scale of the prior is fixed, and K says how much of the sphere the
     prior covers. If the prior reaches round the sphere (``prior_scale * sqrt(d)`` near or beyond

@@ -1,10 +1,10 @@
 r"""One float32 table with everything that a training step on the sphere reads.
 
-For a rotationally symmetric law with concentration kappa in a fixed ambient dimension m, a step
-needs the quantile of the angle, the divergence from the uniform law, and the derivatives of both.
-Without their singular factors at kappa = 0 and infinity, all four are smooth in the normal score
-(see `skccvae.special.quantile`) and in xi = kappa / (kappa + c) with c = m - 1. One look-up and two
-short Horner schemes evaluate all four.
+For a rotationally symmetric distribution with concentration kappa in a fixed ambient dimension m, a
+step needs the quantile of the angle, the divergence from the uniform distribution, and the
+derivatives of both. Without their singular factors at kappa = 0 and infinity, all four are smooth
+in the normal score (see `skccvae.special.quantile`) and in xi = kappa / (kappa + c) with c = m - 1.
+One look-up and two short Horner schemes evaluate all four.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class ConcentrationValues(NamedTuple):
     cosine: Tensor  # w = cos(theta), with theta the angle to the location
     versine: Tensor  # (1 - w) / 2
     angle_slope: Tensor  # -1/2 dy/dlog(kappa), y = 2 log tan(theta / 2)
-    kl: Tensor  # divergence from the uniform law
+    kl: Tensor  # divergence from the uniform distribution
     kl_slope: Tensor  # dKL/dlog(kappa)
 
 
 class ConcentrationTable:
-    r"""Table for one law in one ambient dimension.
+    r"""Table for one distribution in one ambient dimension.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class ConcentrationTable:
 
 @lru_cache(maxsize=128)
 def von_mises_fisher_table(m: int) -> ConcentrationTable:
-    """Table of the von Mises-Fisher law in R^m."""
+    """Table of the von Mises-Fisher distribution in R^m."""
 
     def kl_with_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
         family = bessel_family(0.5 * m - 1, kappa)
@@ -160,7 +160,7 @@ def von_mises_fisher_table(m: int) -> ConcentrationTable:
 
 @lru_cache(maxsize=128)
 def power_spherical_table(m: int) -> ConcentrationTable:
-    """Table of the power spherical law in R^m."""
+    """Table of the power spherical distribution in R^m."""
 
     def kl_with_slope(kappa: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():

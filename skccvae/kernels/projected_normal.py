@@ -95,7 +95,7 @@ class _Step(torch.autograd.Function):
 def step(
     table: RadiusTable, loc: Tensor, log_scale: Tensor, noise: Tensor, size: float
 ) -> tuple[Tensor, Tensor]:
-    """Draw from a projected normal posterior, and estimate its divergence from the uniform law.
+    """Draw from a projected normal posterior, and estimate its KL from the uniform distribution.
 
     Parameters
     ----------

@@ -184,7 +184,7 @@ class RadiusTable:
 
 @lru_cache(maxsize=256)
 def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Table of the log-quantile of the chi law over the score, and the position of score 0."""
+    """Table of the log-quantile of chi over the score, and the position of score 0."""
     with torch.inference_mode(False), torch.no_grad():
         score = cell_nodes(_N_CHI, _CHI_DEGREE) * (2 * SCORE_LIMIT / _N_CHI) - SCORE_LIMIT
         y, _ = quantile(d, 1, torch.float64).evaluate(score, torch.zeros_like(score))
@@ -193,7 +193,7 @@ def _chi_curve(d: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor
 
 
 def chi_radius(score: Tensor, d: int) -> Tensor:
-    """Radius at c = 0 (the quantile of the chi law), outside autograd.
+    """Radius at c = 0 (the quantile of the chi distribution), outside autograd.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""Registry of the laws and layers that have an accelerator, and the conditions for using it.
+"""Registry of distributions and layers with an accelerator, and the conditions for using it.
 
 Before an operation that may have a fast form, a model calls `accelerator`. The result is a
-function, or None for the plain path. Laws do not import accelerators; only this file knows both.
+function, or None for the plain path. Distributions do not import accelerators; only this file knows
+both.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def disabled() -> Iterator[None]:
 def accelerator(
     of: type | str, x: Tensor, noise: Tensor | None = None, curvature: float | Tensor = 0.0
 ) -> Callable[..., Any] | None:
-    """Return the fast form of a law's training step or of a layer, if one fits these tensors.
+    """Return the fast form of a training step or of a layer, if one fits these tensors.
 
     Parameters
     ----------
@@ -101,13 +102,13 @@ def accelerator(
     Returns
     -------
     callable or None
-        The function in `skccvae.kernels` for this law or layer, or None if there is no such
-        function, if the conditions below do not hold, or inside `disabled`.
+        The function in `skccvae.kernels` for this distribution or layer, or None if there is no
+        such function, if the conditions below do not hold, or inside `disabled`.
 
     Notes
     -----
     =====================  ====================================================================
-    law or layer           conditions
+    distribution or layer  conditions
     =====================  ====================================================================
     von Mises-Fisher,      float32, at least three ambient coordinates, one draw per row
     power spherical
@@ -138,7 +139,7 @@ def accelerator(
     """
     if isinstance(of, str) and of not in _STEPS:
         layers = [key for key in _STEPS if isinstance(key, str)]
-        raise ValueError(f"of must be a law or one of the layers {layers}; got {of!r}.")
+        raise ValueError(f"of must be a distribution or one of the layers {layers}; got {of!r}.")
     # An exported graph consists of torch's own operations, and its values are not known.
     if torch.compiler.is_compiling() or not _enabled.get():
         return None

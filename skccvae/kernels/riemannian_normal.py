@@ -351,7 +351,7 @@ def step(
     -----
     The radius uses implicit reparameterisation at a fixed score. In float32, the step reads one
     table for each dimension and sign, with an error near 1e-6. In float64, it uses the tables of
-    the law itself.
+    the distribution itself.
 
     At K = -1 in float32, the distance of the draw from the origin is accurate to 1e-3 up to a
     distance of 40, whatever the location and the step. From 44 upwards, the squares of the

@@ -1,7 +1,7 @@
 """Draw from a rotationally symmetric posterior, and its divergence, in one operation.
 
 Plain path: `skccvae.distributions.VonMisesFisher` and `PowerSpherical`, with their divergence from
-the uniform law.
+the uniform distribution.
 
 Speed: for 128 rows, the plain path takes about forty operations on 128 numbers each. Here one table
 gives the angle, the divergence and both slopes, and the gradient takes a dozen operations. A
@@ -104,12 +104,12 @@ def step(
     noise: Tensor,
     radius: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    r"""Draw from a posterior on the sphere, with its divergence from the uniform law.
+    r"""Draw from a posterior on the sphere, with its divergence from the uniform distribution.
 
     Parameters
     ----------
     table : ConcentrationTable
-        Table for the law in ambient dimension m.
+        Table for the distribution in ambient dimension m.
     direction : Tensor of shape (n, m), float32
         Location times any positive number. A row of zeros has no direction and results in NaN.
     log_relative : Tensor of shape (n,)

@@ -54,7 +54,7 @@ def bessel_family(order: float, kappa: Tensor) -> BesselFamily:
     Parameters
     ----------
     order : float
-        v >= 0. The von Mises-Fisher law on the unit sphere in R^m has v = m / 2 - 1.
+        v >= 0. The von Mises-Fisher distribution on the unit sphere in R^m has v = m / 2 - 1.
     kappa : Tensor
         Any shape, >= 0. Converted to the working precision (`working_dtype`).
 
@@ -195,8 +195,8 @@ def log_bessel_i(order: float, x: Tensor) -> Tensor:
 def bessel_ratio(order: float, x: Tensor) -> Tensor:
     r"""Ratio I_{v+1}(x) / I_v(x) of modified Bessel functions.
 
-    With v = m / 2 - 1, it is the mean resultant length of a von Mises-Fisher law on the sphere in
-    R^m.
+    With v = m / 2 - 1, it is the mean resultant length of a von Mises-Fisher distribution on the
+    sphere in R^m.
 
     Parameters
     ----------

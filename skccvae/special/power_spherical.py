@@ -1,8 +1,8 @@
-r"""Functions of the concentration of a power spherical law: normaliser, divergence, quantiles.
+r"""Functions of the power spherical concentration: normaliser, divergence, quantiles.
 
-With w = <mu, z> and m the ambient dimension, (1 + w) / 2 follows the Beta law with parameters
-alpha = kappa + beta and beta = (m - 1) / 2. So the normaliser and the divergence can be expressed
-with gamma functions.
+With w = <mu, z> and m the ambient dimension, (1 + w) / 2 follows the beta distribution with
+parameters alpha = kappa + beta and beta = (m - 1) / 2. So the normaliser and the divergence can be
+expressed with gamma functions.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _log_normalizer(kappa: Tensor, beta: float) -> Tensor:
 
 
 def power_spherical_log_normalizer(kappa: Tensor, m: int) -> Tensor:
-    r"""Logarithm of the mean of ((1 + w) / 2)^kappa over the uniform law on the sphere.
+    r"""Logarithm of the mean of ((1 + w) / 2)^kappa over the uniform distribution on the sphere.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def power_spherical_log_normalizer(kappa: Tensor, m: int) -> Tensor:
 
 
 def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
-    r"""Kullback-Leibler divergence of a power spherical law from the uniform law on the sphere.
+    r"""Kullback-Leibler divergence of a power spherical from the uniform distribution.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def power_spherical_kl_uniform(kappa: Tensor, m: int) -> Tensor:
 
 
 def power_spherical_kl(kappa_p: Tensor, kappa_q: Tensor, m: int) -> Tensor:
-    r"""Kullback-Leibler divergence between two power spherical laws with the same location.
+    r"""Kullback-Leibler divergence of two power spherical distributions with the same location.
 
     Parameters
     ----------
@@ -148,8 +148,9 @@ def power_spherical_kl(kappa_p: Tensor, kappa_q: Tensor, m: int) -> Tensor:
     Returns
     -------
     Tensor
-        Broadcast shape and dtype, in nats, computed in float64. Its terms cancel when the laws are
-        close. The absolute error is then about 1e-15 times the larger concentration.
+        Broadcast shape and dtype, in nats, computed in float64. Its terms cancel when the
+        distributions are close. The absolute error is then about 1e-15 times the larger
+        concentration.
 
     Examples
     --------
@@ -166,9 +167,9 @@ def power_spherical_kl(kappa_p: Tensor, kappa_q: Tensor, m: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 def power_spherical_quantile(m: int, dtype: torch.dtype) -> RadialQuantile:
-    """Quantile table of the power spherical law; see `bounded_quantile`.
+    """Quantile table of the power spherical distribution; see `bounded_quantile`.
 
-    It replaces kappa (w - 1) of the von Mises-Fisher law with kappa log((1 + w) / 2).
+    It replaces kappa (w - 1) of the von Mises-Fisher distribution with kappa log((1 + w) / 2).
     """
 
     def log_ratio(y: Tensor, q: Tensor, log1p_qy: Tensor) -> Tensor:

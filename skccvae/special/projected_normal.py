@@ -151,7 +151,7 @@ def radius_and_slopes(alpha: Tensor, m: int) -> tuple[Tensor, Tensor]:
 
 
 def half_less_log_chi(m: int) -> float:
-    """Half of m, minus the log-integral at alpha = 0, where the law is chi(m)."""
+    """Half of m, minus the log-integral at alpha = 0, where the distribution is chi(m)."""
     return 0.5 * m - (0.5 * m - 1) * math.log(2) - math.lgamma(0.5 * m)
 
 

@@ -59,7 +59,7 @@ def _negative_partition(c: Tensor, d: int) -> Partition:
     inner = torch.where(beyond, LARGEST_W, w)
     mass, mean, mean_slope, slope = _read(torch.log1p(inner), d, -1)
     outer = torch.where(beyond, w, 1.0)
-    # beyond the table, the law is normal with mean (d - 1) sqrt(-c) and variance 1
+    # beyond the table, the distribution is normal with mean (d - 1) sqrt(-c) and variance 1
     n = d - 1
     far = n * n * outer / d
     log_far = 0.5 * far + 0.5 * math.log(2 * math.pi) - 0.5 * n * torch.log(4 * outer / d)

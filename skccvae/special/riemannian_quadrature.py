@@ -1,17 +1,17 @@
-r"""Quadrature for the radial law of the Riemannian normal distribution.
+r"""Quadrature for the radius of the Riemannian normal distribution.
 
 In units of the scale s, the distance rho of a draw from its location has the density
 
 .. math:: e^{-\rho^2/2} \sin_c(\rho)^{d-1} / Z(c), \qquad c = K s^2.
 
-This family depends on one signed number c and passes smoothly through the chi law at c = 0. Let
-``w = |c| d``. For each sign of c, the tables replace c by a bounded coordinate x, and rho by a
-variable Y on the whole line, whose quantiles are smooth and keep their relative accuracy:
+This family depends on one signed number c and passes smoothly through the chi distribution at c =
+0. Let ``w = |c| d``. For each sign of c, the tables replace c by a bounded coordinate x, and rho by
+a variable Y on the whole line, whose quantiles are smooth and keep their relative accuracy:
 
-* c < 0: ``x = log(1 + w)``, up to w = 255. Beyond that, the law equals the normal law with
-  mean ``(d - 1) sqrt(-c)`` and variance 1, to more digits than float64 has. The variable is
+* c < 0: ``x = log(1 + w)``, up to w = 255. Beyond that, the distribution equals the normal one
+  with mean ``(d - 1) sqrt(-c)`` and variance 1, to more digits than float64 has. The variable is
   ``Y = log rho - x/2``.
-* c > 0: ``x = w/(1 + w)``, up to and including x = 1, the uniform law on the sphere. With
+* c > 0: ``x = w/(1 + w)``, up to and including x = 1, the uniform distribution on the sphere. With
   ``theta = sqrt(c) rho``, the variable is ``Y = log(2 tan(theta/2)/sqrt(c)) + log(1 + w)/2``, so
   ``tan(theta/2) = sqrt(x/d) exp(Y)/2`` and neither end is singular.
 """

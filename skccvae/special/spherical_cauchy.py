@@ -1,9 +1,9 @@
-r"""Functions of the concentration of a spherical Cauchy law: its divergence and its mean.
+r"""Functions of the concentration of a spherical Cauchy distribution: its divergence and its mean.
 
-The law is the image of the uniform law under a Möbius map of the sphere. Let d = m - 1 and
-<mu, z> = w = tanh(s). Under the uniform law, s has a density proportional to sech(s)^d. The Möbius
-map of concentration rho shifts s by L = 2 artanh(rho). Averages over s and over -s are equal. So,
-under the uniform law,
+The distribution is the image of the uniform distribution under a Möbius map of the sphere. Let d =
+m - 1 and <mu, z> = w = tanh(s). Under the uniform distribution, s has a density proportional to
+sech(s)^d. The Möbius map of concentration rho shifts s by L = 2 artanh(rho). Averages over s and
+over -s are equal. So, under the uniform distribution,
 
     KL = d E log(cosh(s + L) / cosh(s)) = d / 2 E log(1 + sinh(L)^2 sech(s)^2),
     E w = E tanh(s + L) = sinh(L) cosh(L) E[sech(s)^2 / (1 + sinh(L)^2 sech(s)^2)]
@@ -35,7 +35,7 @@ _LARGEST_SHIFT = 38.0
 def _uniform_rule(
     m: int, device: torch.device, dtype: torch.dtype, extra: float = 0.0
 ) -> tuple[Tensor, ...]:
-    r"""Nodes sech(s)^2, weights and s for a mean over the uniform law on the sphere in R^m.
+    r"""Nodes sech(s)^2, weights and s for a mean over the uniform distribution in R^m.
 
     For every rho the integrands are analytic in |Im s| < pi / 2, so the trapezoidal rule converges
     geometrically. With step h its error is exp(-2 pi y / h) / cos(y)^d for the best y below pi / 2.
@@ -65,7 +65,7 @@ def _uniform_terms(rho: Tensor, m: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def spherical_cauchy_kl_uniform(rho: Tensor, m: int) -> Tensor:
-    r"""Kullback-Leibler divergence of a spherical Cauchy law from the uniform law on the sphere.
+    r"""Kullback-Leibler divergence of a spherical Cauchy from the uniform distribution.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def spherical_cauchy_kl_uniform(rho: Tensor, m: int) -> Tensor:
     References
     ----------
     Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Möbius
-    transformations", Bernoulli 26, 2020 (the law; the average is derived in this module).
+    transformations", Bernoulli 26, 2020 (the distribution; the average is derived in this module).
 
     Examples
     --------
@@ -97,7 +97,7 @@ def spherical_cauchy_kl_uniform(rho: Tensor, m: int) -> Tensor:
 
 
 def _kl_at(square: Tensor, m: int) -> Tensor:
-    """Divergence of two laws as a function of sinh(L)^2."""
+    """Divergence of two distributions as a function of sinh(L)^2."""
     nodes, weights, _ = _uniform_rule(m, square.device, square.dtype)
     # a sum of products: autocast would lower the precision of a matrix product
     mean = (torch.log1p(square.unsqueeze(-1) * nodes) * weights).sum(-1)
@@ -105,12 +105,12 @@ def _kl_at(square: Tensor, m: int) -> Tensor:
 
 
 def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Tensor:
-    r"""Kullback-Leibler divergence between two spherical Cauchy laws.
+    r"""Kullback-Leibler divergence between two spherical Cauchy distributions.
 
-    A Möbius map of the sphere takes one law to the uniform law and the other to a spherical Cauchy
-    law, and divergences do not change under it. So the divergence equals the divergence from the
-    uniform law at L, the hyperbolic distance between rho_p mu_p and rho_q mu_q in the Poincaré
-    ball. It is symmetric in p and q.
+    A Möbius map of the sphere takes one of them to the uniform distribution and the other to a
+    spherical Cauchy distribution, and divergences do not change under it. So the divergence
+    equals the divergence from the uniform distribution at L, the hyperbolic distance between
+    rho_p mu_p and rho_q mu_q in the Poincaré ball. It is symmetric in p and q.
 
     Parameters
     ----------
@@ -124,8 +124,8 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
     Returns
     -------
     Tensor
-        Broadcast shape, in nats, with full relative accuracy whether the laws are close or far
-        apart. It can be differentiated any number of times.
+        Broadcast shape, in nats, with full relative accuracy whether the distributions are close or
+        far apart. It can be differentiated any number of times.
 
     References
     ----------
@@ -137,7 +137,7 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
     >>> import torch
     >>> from skccvae.special.spherical_cauchy import spherical_cauchy_kl
     >>> rho = torch.tensor(0.5)
-    >>> spherical_cauchy_kl(rho, torch.tensor(0.0), torch.tensor(2.0), 2)  # from the uniform law
+    >>> spherical_cauchy_kl(rho, torch.tensor(0.0), torch.tensor(2.0), 2)  # q is uniform
     tensor(0.2877)
     >>> spherical_cauchy_kl(rho, rho, torch.tensor(0.0), 2)
     tensor(0.)
@@ -149,7 +149,7 @@ def spherical_cauchy_kl(rho_p: Tensor, rho_q: Tensor, gap: Tensor, m: int) -> Te
 
 
 def spherical_cauchy_mean_resultant_length(rho: Tensor, m: int) -> Tensor:
-    r"""Mean of <mu, z> under a spherical Cauchy law.
+    r"""Mean of <mu, z> under a spherical Cauchy distribution.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def spherical_cauchy_mean_resultant_length(rho: Tensor, m: int) -> Tensor:
     References
     ----------
     Kato and McCullagh, "Some properties of a Cauchy family on the sphere derived from the Möbius
-    transformations", Bernoulli 26, 2020 (the law; the average is derived in this module).
+    transformations", Bernoulli 26, 2020 (the distribution; the average is derived in this module).
 
     Examples
     --------

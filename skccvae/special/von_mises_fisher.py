@@ -1,4 +1,4 @@
-r"""Functions of the concentration of a von Mises-Fisher law: normaliser, divergence, quantiles.
+r"""Functions of the von Mises-Fisher concentration: normaliser, divergence, quantiles.
 
 For float64, the exact recurrences of `skccvae.special.bessel` are used. Models train in float32,
 where the cost of each tensor operation matters. So for float32, functions of kappa are read from
@@ -103,7 +103,7 @@ def _kl_from_table(kappa: Tensor, m: int, h: Tensor, grid: ConcentrationGrid) ->
 
 
 def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
-    r"""Kullback-Leibler divergence of a von Mises-Fisher law from the uniform law on the sphere.
+    r"""Kullback-Leibler divergence of a von Mises-Fisher from the uniform distribution.
 
     KL = kappa A(kappa) - log 0F1(; m/2; kappa^2/4), with derivative kappa A'(kappa).
 
@@ -143,10 +143,10 @@ def vmf_kl_uniform(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None)
 
 
 def vmf_log_normalizer(kappa: Tensor, m: int, grid: ConcentrationGrid | None = None) -> Tensor:
-    r"""Logarithm of the mean of exp(kappa (w - 1)) over the uniform law on the sphere, w = <mu, z>.
+    r"""Logarithm of the mean of exp(kappa (w - 1)) for z uniform on the sphere, w = <mu, z>.
 
-    The log-density of the von Mises-Fisher law with respect to the *uniform law* is
-    kappa (w - 1) minus this value. In this form no large terms cancel at large kappa.
+    The log-density of the von Mises-Fisher distribution with respect to the *uniform distribution*
+    is kappa (w - 1) minus this value. In this form no large terms cancel at large kappa.
 
     Parameters
     ----------
@@ -228,10 +228,10 @@ def bounded_quantile(
 ) -> RadialQuantile:
     r"""Quantile table of Y = 2 log tan(theta / 2) + log(1 + kappa / c), with theta the angle to mu.
 
-    The uniform law's density of y = 2 log tan(theta / 2) is proportional to (sin theta)^(m-1).
-    Adding log(1 + kappa / c) = -log(1 - xi) keeps Y bounded as kappa grows. In terms of Y and xi
-    the density has no singularity at xi = 1. (For a von Mises-Fisher law, 4 c e^Y has a
-    chi-square law there.)
+    The uniform distribution's density of y = 2 log tan(theta / 2) is proportional to (sin
+    theta)^(m-1). Adding log(1 + kappa / c) = -log(1 - xi) keeps Y bounded as kappa grows. In terms
+    of Y and xi the density has no singularity at xi = 1. (For a von Mises-Fisher distribution, 4 c
+    e^Y has a chi-square distribution there.)
 
     Parameters
     ----------
@@ -241,8 +241,8 @@ def bounded_quantile(
         The table for float32 is cheaper to read. It is accurate to the rounding of float32 (to 1e-5
         in the tails at m = 2).
     log_ratio : callable
-        ``log_ratio(Y, q, log1p(q e^Y))`` with q = 1 - xi is the law's log-density with respect to
-        the uniform law, divided by c.
+        ``log_ratio(Y, q, log1p(q e^Y))`` with q = 1 - xi is the distribution's log-density with
+        respect to the uniform distribution, divided by c.
     """
 
     def log_density(y: Tensor, xi: Tensor) -> Tensor:
@@ -257,7 +257,7 @@ def bounded_quantile(
 
 @lru_cache(maxsize=256)
 def vmf_quantile(m: int, dtype: torch.dtype) -> RadialQuantile:
-    """Quantile table of the von Mises-Fisher law; see `bounded_quantile`."""
+    """Quantile table of the von Mises-Fisher distribution; see `bounded_quantile`."""
     # kappa (w - 1) / c with w = -tanh(y / 2), kappa = c xi / q and y = Y + log q
     return bounded_quantile(m, dtype, lambda y, q, _: -2 * (1 - q) / (torch.exp(-y) + q))
 

@@ -129,7 +129,7 @@ class Latent(nn.Module):
     ...     def location(self, params):
     ...         return self.to_ambient(self.direction(params))
     ...
-    ...     def to_ambient(self, z):  # from the unit sphere of the laws to that of the manifold
+    ...     def to_ambient(self, z):  # from the unit sphere to the sphere of the manifold
     ...         return z * self.manifold.radius_
     >>> X = np.random.default_rng(0).random((100, 5))
     >>> vae = SphericalVAETransformer(

@@ -53,7 +53,8 @@ class ProjectedNormalLatent(UniformSphere):
 
     A common factor of loc and scale changes neither the draw nor the estimate of the KL, so one of
     the outputs is redundant. It is left free, because the gradient along it is exactly 0. If it
-    were fixed, for instance by a location of length 1, the uniform law would need infinite scales.
+    were fixed, for instance by a location of length 1, the uniform distribution would need infinite
+    scales.
 
     Only the ratio of loc and scale matters, so the factor 0.1 has the same effect as a factor 10 on
     v. It makes loc and scale about equal in size before training, when the outputs of the network
@@ -64,7 +65,7 @@ class ProjectedNormalLatent(UniformSphere):
     References
     ----------
     Wang and Gelfand, "Directional data analysis under the general projected normal distribution",
-    Statistical Methodology 10, 2013 (the law).
+    Statistical Methodology 10, 2013 (the distribution).
 
     Examples
     --------

@@ -56,9 +56,9 @@ class UniformSphere(Latent):
         K > 0. Posterior and prior are distributions on the unit sphere. K only sets the radius
         ``1 / sqrt(K)`` of the points and of the coordinates that the user gets.
     posterior_scale : {"free", "shared"} or float, default="free"
-        As for `PosteriorScale`, in units of the points. A von Mises-Fisher law of scale s has the
-        concentration ``1 / (K s^2)``, so that s is its standard deviation in each tangent direction
-        if it is narrow. The other laws are about as wide.
+        As for `PosteriorScale`, in units of the points. A von Mises-Fisher distribution of scale s
+        has the concentration ``1 / (K s^2)``, so that s is its standard deviation in each tangent
+        direction if it is narrow. The other distributions are about as wide.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def start_on_sphere(noise_ratio: Tensor, winds: bool) -> tuple[Tensor, Tensor]:
     a plane to a hemisphere. With the constant sqrt(d) the size of a code would keep more of its
     meaning, but the codes would fill only a cap, and a small cap is costly in many dimensions. On
     MNIST at d = 40, the ELBO of 4000 other images after 10 epochs is -106.2 with the von
-    Mises-Fisher law (-107.2 with sqrt(d)) and -101.8 with the projected normal (-102.6).
+    Mises-Fisher distribution (-107.2 with sqrt(d)) and -101.8 with the projected normal (-102.6).
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ class SphericalLatent(UniformSphere):
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
         # With |v| near 1 a tangent direction has the variance noise_ratio / (d + 1) on the unit
-        # sphere, and a von Mises-Fisher law has the variance 1 / kappa there.
+        # sphere, and a von Mises-Fisher distribution has the variance 1 / kappa there.
         m = self.dim + 1
         weight, bias = noise_ratio.new_zeros(m + 1, m), noise_ratio.new_zeros(m + 1)
         linear, constant = self._start_vectors(noise_ratio, components)
@@ -241,7 +241,7 @@ class SphericalLatent(UniformSphere):
         return self.law(unit_vectors(direction), concentration, validate_args=False)
 
     def _concentration(self, log_relative: Tensor) -> Tensor:
-        """Concentration of the law from log(s), with s = kappa / d."""
+        """Concentration of the distribution from log(s), with s = kappa / d."""
         return self.dim * log_relative.exp()
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
@@ -290,14 +290,12 @@ class SphericalCauchyLatent(SphericalLatent):
     posterior_scale : {"free", "shared"} or float, default="free"
         As for `SphericalLatent`.
 
-    Notes
-    -----
-    The network outputs the same numbers as for a von Mises-Fisher posterior, with
-    ``s = |v| exp(a)``. In high dimension a spherical Cauchy law of concentration ``tanh(L / 2)``
-    has the angular width of a von Mises-Fisher law with ``kappa = d sinh(2 L) / 2``. Therefore
-    ``s = sinh(2 L) / 2``: equal outputs mean about equal widths in both families. Near the uniform
-    law the concentration is ``s / 2``, so a draw is linear in v there and its gradient does not
-    vanish.
+    Notes ----- The network outputs the same numbers as for a von Mises-Fisher posterior, with ``s =
+    |v| exp(a)``. In high dimension a spherical Cauchy distribution of concentration ``tanh(L / 2)``
+    has the angular width of a von Mises-Fisher distribution with ``kappa = d sinh(2 L) / 2``.
+    Therefore ``s = sinh(2 L) / 2``: equal outputs mean about equal widths in both families. Near
+    the uniform distribution the concentration is ``s / 2``, so a draw is linear in v there and its
+    gradient does not vanish.
 
     References
     ----------

@@ -51,7 +51,7 @@ class CountGaussianLikelihood(IsotropicGaussianLikelihood, name="count_gaussian"
     References
     ----------
     Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 1999, eq. 2, which is
-    this law for g = 1.
+    this distribution for g = 1.
 
     Examples
     --------

@@ -179,7 +179,7 @@ class MixedLikelihood(Likelihood, name="mixed"):
             if not isinstance(law, Independent):
                 raise TypeError(
                     f"`distribution` of {type(part).__name__} returns a {type(law).__name__}, "
-                    "which has no law for each column. Return Independent(columns, 1)."
+                    "which has no distribution for each column. Return Independent(columns, 1)."
                 )
             laws.append(law.base_dist)
         return Independent(ColumnwiseDistribution(laws, self.places), 1, validate_args=False)

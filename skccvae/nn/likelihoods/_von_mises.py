@@ -42,7 +42,7 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
     Notes
     -----
     The decoder gives a vector in the plane for each column, and `natural_parameters` turns it into
-    a von Mises law. `mean` is the mean direction, in [-pi, pi].
+    a von Mises distribution. `mean` is the mean direction, in [-pi, pi].
 
     Examples
     --------
@@ -71,7 +71,7 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
             "several turns. If X is in degrees, pass numpy.deg2rad(X)."
         )
 
-    # The decoder starts at random. With the vectors of each column's law, turned to the angles, as
+    # The decoder starts at random. With the vectors of each column, turned to the angles, as
     # `start_outputs`, and so without a warm-up of the KL, bounds of QM9's torsions were -12.21,
     # -12.29 and -12.38 nats (plane, hyperbolic, sphere) in place of -12.21, -12.23 and -12.44, and
     # the KL fell from 2.3 to 1.9, 2.5 to 1.7 and 2.4 to 1.6: codes that say less.
@@ -98,7 +98,7 @@ class VonMisesLikelihood(Likelihood, name="von_mises"):
 
 
 def natural_parameters(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Natural parameters of von Mises laws from unbounded numbers.
+    r"""Natural parameters of von Mises distributions from unbounded numbers.
 
     Parameters
     ----------
