@@ -210,11 +210,13 @@ class ProjectedNormal(Distribution):
             Estimates in nats, shape (...). Their mean over the noise is
             KL(self || HypersphericalUniform(m)), and the mean of their gradient is its gradient.
 
-        Notes ----- The estimate is the log-density ratio at the draw, plus a term of mean 0. The
-        direction of a standard normal vector has the uniform distribution. So the log-ratio at z is
-        the log-ratio of the two normal vectors x, minus the log-ratio of their lengths given z. The
-        mean of the first has a closed form, and so has the mean of the second given z. These means
-        take the place of both. This adds
+        Notes
+        -----
+        The estimate is the log-density ratio at the draw, plus a term of mean 0. The direction of a
+        standard normal vector has the uniform distribution. So the log-ratio at z is the log-ratio
+        of the two normal vectors x, minus the log-ratio of their lengths given z. The mean of the
+        first has a closed form, and so has the mean of the second given z. These means take the
+        place of both. This adds
 
         .. math:: \tfrac12 \left(E|x|^2 - E[|x|^2 | z]\right)
             - \tfrac12 \left(E|e|^2 - E[|e|^2 | z]\right)

@@ -46,11 +46,12 @@ class SphericalCauchy(RotationallySymmetric):
     --------
     VonMisesFisher : A distribution with lighter tails.
 
-    Notes ----- The point rho mu lies in the open unit ball. The Möbius map that takes 0 to rho mu
-    turns uniform points of the sphere into draws of this distribution. A draw is a smooth function
-    of rho mu, also at 0, and autograd gives its exact pathwise gradient. For m = 2 it is the
-    wrapped Cauchy distribution, and the second moment of the gradient in mu grows like 1 / (1 -
-    rho).
+    Notes
+    -----
+    The point rho mu lies in the open unit ball. The Möbius map that takes 0 to rho mu turns uniform
+    points of the sphere into draws of this distribution. A draw is a smooth function of rho mu,
+    also at 0, and autograd gives its exact pathwise gradient. For m = 2 it is the wrapped Cauchy
+    distribution, and the second moment of the gradient in mu grows like 1 / (1 - rho).
 
     In high dimension the angle to mu is about arctan((1 - rho^2) / (2 rho)), so a concentration
     means the same width for every m. The tails are heavy: at the antipode the density is

@@ -136,9 +136,9 @@ class BaseVAETransformer(
         a pair of rows in a batch counts with the product of their weights. Where ``"auto"`` depends
         on the number of rows, only rows whose weight is not 0 count.
 
-        Weights of 0 and 1 give the same bits as a fit without the rows of weight 0. A row of weight
-        2 and a row that appears twice give the same objective, but not the same model, because
-        shuffling and noise differ.
+        Weights of 0 and 1 give the same model, bit for bit, as a fit without the rows of weight 0.
+        A row of weight 2 and a row that appears twice give the same objective, but not the same
+        model, because shuffling and noise differ.
 
         On a stream, an epoch is one pass, or ``max_batches`` batches, in the order and the batches
         of the stream. ``batch_size`` applies only to a stream of single rows. The first rows of the

@@ -49,12 +49,12 @@ class ImputationMixin(InferenceMixin):
         -------
         X_filled : array, frame, sparse matrix or tensor of the shape of X
             A copy in the container of X. Observed values are the same bit for bit. Float columns
-            keep their dtype, columns of whole numbers and bools with holes become ``Float64``, and
-            columns of objects remain so. A list and a `Dataset` become an array. With a list of
-            likelihoods all columns of a frame keep their dtype: whole numbers are rounded, a bool
-            is the more likely value, and a level is the most likely one. An Arrow or polars table
-            keeps its kind, and its dtypes under the same conditions. Decimals that are filled in
-            become float64.
+            keep their dtype, columns of whole numbers and bools with missing values become
+            ``Float64``, and columns of objects remain so. A list and a `Dataset` become an array.
+            With a list of likelihoods all columns of a frame keep their dtype: whole numbers are
+            rounded, a bool is the more likely value, and a level is the most likely one. An Arrow
+            or polars table keeps its kind, and its dtypes under the same conditions. Decimals that
+            are filled in become float64.
 
         Raises
         ------

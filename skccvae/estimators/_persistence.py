@@ -67,8 +67,8 @@ class PersistenceMixin(FittedStateMixin):
             File to write. ``.skccvae`` is a good ending.
         training_state : bool, default=False
             Whether to store the optimiser's averages, two numbers for each weight. `partial_fit`
-            and `fit` with ``warm_start`` then give the same bits as an uninterrupted training. The
-            seeds and the history are always stored.
+            and `fit` with ``warm_start`` then give the same model, bit for bit, as an uninterrupted
+            training. The seeds and the history are always stored.
         model_card : bool, str or path-like, default=False
             Whether to write a Markdown page too, with what the estimator knows about itself: class,
             parameters that differ from the defaults, shape of X, likelihood, curvature, scores of

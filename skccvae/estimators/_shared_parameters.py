@@ -187,7 +187,7 @@ class SharedParameters:
         except with likelihoods that accept NaN. ``"mask"`` treats it as a value that was not
         observed, with any likelihood. The log-likelihood of a row is then that of its observed
         values. Scales and the principal components of ``init="pca"`` come from observed values too.
-        Where a value is missing, the encoder reads 0 in model units, and it reads an indicator of
+        Where a value is missing, the encoder reads 0 (after scaling), and it reads an indicator of
         the missing values beside the row. With ``init="pca"`` the weights of the indicator start at
         0, and a missing value reads as the mean of its column. Your own encoder reads only the
         zeros. `impute` and `sample_missing` fill in the missing values.

@@ -290,12 +290,14 @@ class SphericalCauchyLatent(SphericalLatent):
     posterior_scale : {"free", "shared"} or float, default="free"
         As for `SphericalLatent`.
 
-    Notes ----- The network outputs the same numbers as for a von Mises-Fisher posterior, with ``s =
-    |v| exp(a)``. In high dimension a spherical Cauchy distribution of concentration ``tanh(L / 2)``
-    has the angular width of a von Mises-Fisher distribution with ``kappa = d sinh(2 L) / 2``.
-    Therefore ``s = sinh(2 L) / 2``: equal outputs mean about equal widths in both families. Near
-    the uniform distribution the concentration is ``s / 2``, so a draw is linear in v there and its
-    gradient does not vanish.
+    Notes
+    -----
+    The network outputs the same numbers as for a von Mises-Fisher posterior, with ``s = |v|
+    exp(a)``. In high dimension a spherical Cauchy distribution of concentration ``tanh(L / 2)`` has
+    the angular width of a von Mises-Fisher distribution with ``kappa = d sinh(2 L) / 2``. Therefore
+    ``s = sinh(2 L) / 2``: equal outputs mean about equal widths in both families. Near the uniform
+    distribution the concentration is ``s / 2``, so a draw is linear in v there and its gradient
+    does not vanish.
 
     References
     ----------
