@@ -63,7 +63,7 @@ def draw_divergence(*, n_curve: int = 200) -> Figure:
             ax.plot(kappa, found.small, ":", color=colour, lw=1.2)
             shown = np.where(kappa > m, found.large, np.nan)
             ax.plot(kappa, shown, "--", color=colour, lw=1.2)
-    axes[0, 0].set(yscale="log", ylim=(1e-6, 1e3), title="KL from the uniform law, nats")
+    axes[0, 0].set(yscale="log", ylim=(1e-6, 1e3), title="KL from the uniform distribution, nats")
     smallest = math.log(torch.finfo(torch.float32).tiny)
     axes[0, 1].axhspan(-400, smallest, color=GREY, alpha=0.25, lw=0)
     axes[0, 1].annotate("beyond float32's range", (0.02, -170), fontsize=8.5)
@@ -148,7 +148,7 @@ def draw_one_scale(*, n_draws: int = 4000, seed: int = 0) -> Figure:
         rounded = VonMisesFisher(mean / mean.norm(), 60.0).rsample((400,)).numpy()
     camera.dots(axes[0, 0], stretched, s=6, color=GREEN)
     camera.dots(axes[0, 0], rounded, s=6, color=ORANGE)
-    axes[0, 0].set_title("one scale, one per direction")
+    axes[0, 0].set_title("One scale, one per direction")
     used = np.array([2, 5, 10, 15, 20, 25, 30, 35, 40])
     found = [prices(int(k), n_draws=n_draws, seed=seed) for k in used]
     at_five = found[1]
@@ -160,7 +160,7 @@ def draw_one_scale(*, n_draws: int = 4000, seed: int = 0) -> Figure:
     ax.plot(index, at_five.spread_projected, "^", ms=4, color=GREEN, label="projected normal")
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.annotate("the prior", (30, 1.03), fontsize=8.5, color=GREY)
-    ax.set(xlabel="coordinate", ylim=(0, 1.3), title="spread / prior's, 5 used")
+    ax.set(xlabel="coordinate", ylim=(0, 1.3), title="Spread relative to the prior")
     legend(ax, loc="center right")
     ax = axes[0, 2]
     ax.plot(used, [one.von_mises_fisher for one in found], "o-", color=ORANGE, ms=4)

@@ -154,8 +154,8 @@ def draw_products(**settings: Any) -> Figure:
         for ax, code, truth in parts:
             ax.scatter(truth, code, s=3, c=rows.across, cmap="twilight_shifted", linewidth=0)
             ax.set(xlabel="position of the crossing", ylabel="code")
-        line[1].set_title("across: a circle")
-        line[2].set_title("up: a circle" if kind == "torus" else "up: a line")
+        line[1].set_title("horizontal: a circle")
+        line[2].set_title("vertical: a circle" if kind == "torus" else "vertical: a line")
         place = line[3].get_subplotspec()
         line[3].remove()
         ax = figure.add_subplot(place, projection="3d")

@@ -176,7 +176,11 @@ def draw_rejection(*, n_proposals: int = 1500, seed: int = 0) -> Figure:
     for number in found.e[:12]:
         w = float(cosine_of(torch.tensor(number), shape_of(k, m)))
         ax.plot([number, number, 0], [-1, w, w], color=BLUE, lw=0.7)
-    ax.set(xlabel=r"$\epsilon$ from a beta law", ylabel="proposed cosine $w$", title="1. Propose")
+    ax.set(
+        xlabel=r"$\epsilon$ from a beta distribution",
+        ylabel="proposed cosine $w$",
+        title="1. Propose",
+    )
     ax.set(xlim=(0, 1), ylim=(-1, 1))
     ax = axes[0, 1]
     for keep, colour, label in ((True, BLUE, "accepted"), (False, ORANGE, "rejected")):
@@ -213,7 +217,7 @@ def draw_gradient(*, n_draws: int = 20000, n_curve: int = 60, seed: int = 0) -> 
         truth = np.array([exact_slopes(kappa, m).exact for kappa in at])
         ax = axes[0, column]
         ax.plot(curve, np.ones_like(curve), color="black", label="exact")
-        ax.plot(curve, naive / exact, color=ORANGE, label="mean of naive")
+        ax.plot(curve, naive / exact, color=ORANGE, label="naive (mean)")
         for shift, (name, (marker, colour)) in zip((0.97, 1.0, 1.03), styles.items(), strict=True):
             mean = np.array([one[name].mean for one in found]) / truth
             error = 2 * np.array([one[name].error for one in found]) / truth

@@ -127,7 +127,7 @@ def draw_price(
         ax.text(spot, column.max() + 0.025, f"{column.mean():.2f}", ha="center")
     ax.set_xticks(spots, ["nearest\nquarter", "2nd", "3rd", "farthest\nquarter", "all", "sphere"])
     ax.set(
-        title="Ten-neighbour accuracy, plane and sphere",
+        title="Accuracy of 10-NN, plane and sphere",
         ylabel="share of correct classes",
         ylim=(0, 1.08),
     )
@@ -142,14 +142,14 @@ def draw_question(n_shown: int = 1500) -> Figure:
         Z = laws[name]
         line[0].plot(Z[:, 0], Z[:, 1], ".", color=GREY, markersize=2)
         line[0].set(
-            xlim=(-4, 4), ylim=(-4, 4), aspect="equal", xlabel="1st number", xticks=[-3, 0, 3]
+            xlim=(-4, 4), ylim=(-4, 4), aspect="equal", xlabel="1st coordinate", xticks=[-3, 0, 3]
         )
-        line[0].set_ylabel("2nd number")
+        line[0].set_ylabel("2nd coordinate")
         line[0].set_title(f"{name}: {n_shown} draws", loc="left")
         for ax, draw, number in zip(line[1:], Z, range(1, 4), strict=False):
             ax.imshow(draw.reshape(20, 25), cmap="gray", vmin=-3, vmax=3)
             ax.set(xticks=[], yticks=[])
-            ax.set_title(f"{name}, draw {number}: 500 numbers", fontsize=9)
+            ax.set_title(f"{name}, draw {number}: 500 coordinates", fontsize=9)
     return figure
 
 
