@@ -37,6 +37,8 @@ exclude_patterns = [
     "**/GALLERY_HEADER.rst",
     "**/backreferences/**",
 ]
+# Quotation marks in the types of parameters are code.
+smartquotes = False
 source_suffix = {".rst": "restructuredtext", ".ipynb": "myst-nb"}
 # A notebook is shown as it was run by docs/figures/notebook.py.
 nb_execution_mode = "off"

@@ -119,6 +119,8 @@ for name, encoder in encoders.items():
 # `TruncatedSVD` is better than the models: with trees for all four properties, and by far for
 # polarisability and heat capacity, which grow with the size of a molecule. It does not subtract
 # means, and so keeps that size. With ridge regression the sphere is level with it for the dipole.
+# The models here have isotropic noise. The default likelihood for counts keeps the size of a
+# molecule; :doc:`/how-to/molecules` says more.
 #
 # The last figure shows a test molecule with a ring, and its nearest training molecules by the
 # geodesic distance of the 32-dimensional spaces, with the gap of each.

@@ -178,7 +178,7 @@ class RotationallySymmetric(Distribution):
             )
         loc, m, score = self.loc.detach(), self.loc.shape[-1], noise[..., 0]
         # y = 2 log tan(theta/2), with theta the angle to the location. A change of concentration at
-        # a fixed score changes y (implicit reparameterisation), so z moves on a great circle
+        # a fixed score changes y (implicit reparametrisation), so z moves on a great circle
         # through mu.
         quantile = partial(self._log_tangent, score, m=m, grid=self._grid)
         y = with_derivative(self.concentration, quantile)

@@ -349,7 +349,7 @@ def step(
 
     Notes
     -----
-    The radius uses implicit reparameterisation at a fixed score. In float32, the step reads one
+    The radius uses implicit reparametrisation at a fixed score. In float32, the step reads one
     table for each dimension and sign, with an error near 1e-6. In float64, it uses the tables of
     the distribution itself.
 

@@ -53,7 +53,8 @@ class PackedGridSearchCV(GridSearchCV):
         A number says how many fits are begun before the first of them ends, which bounds the memory
         that they take together. The default begins as many as ``pack_size`` asks for.
     error_score : "raise" or float, default=np.nan
-        Score of a fit that fails, as for `GridSearchCV`. A model that diverges ends alone.
+        Score of a fit that fails, as for `GridSearchCV`. If a model diverges, the others
+        train on.
     return_train_score : bool, default=False
         As for `GridSearchCV`.
     pack_size : int or "auto", default="auto"

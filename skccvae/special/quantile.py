@@ -2,7 +2,7 @@ r"""Tabulated quantile functions of one-parameter families: draws with exact pat
 
 The *normal score* of a probability p is u = Phi^-1(p). Let y(u, x) be the Phi(u)-quantile of a
 distribution with parameter x. If u ~ N(0, 1), then y(u, x) is a draw, and dy/dx at fixed u is its
-implicit reparameterisation gradient -(dF/dx) / f(y) (Figurnov et al. 2018). It is exact and needs
+implicit reparametrisation gradient -(dF/dx) / f(y) (Figurnov et al. 2018). It is exact and needs
 neither rejection nor a loop. For a fixed family, y has two arguments, so it can be tabulated, and a
 draw costs one table look-up.
 

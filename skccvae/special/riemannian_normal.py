@@ -296,7 +296,7 @@ def normal_radius(score: Tensor, c: Tensor, d: int, sign: int | None = None) -> 
     -------
     Tensor
         rho, with the broadcast shape, and below pi/sqrt(c) for c > 0. Its derivative in c at a
-        fixed score is exact (implicit reparameterisation). It can be differentiated once.
+        fixed score is exact (implicit reparametrisation). It can be differentiated once.
 
     References
     ----------
