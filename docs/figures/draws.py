@@ -154,7 +154,7 @@ def draw_householder(*, n_draws: int = 60, seed: int = 1) -> Figure:
     for tip, text in (([1.0, 0.0], "$e_1$"), (mu, r"$\mu$")):
         ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "lw": 1.6})
         ax.annotate(text, 1.14 * np.asarray(tip), ha="center", va="center", fontsize=11)
-    legend(ax, loc="lower left")
+    legend(ax, loc="upper left", bbox_to_anchor=(0.82, 0.3))
     ax.set_title(r"The mirror between $e_1$ and $\mu$")
     ax = axes[0, 1]
     bare(ax, 1.45)

@@ -191,8 +191,8 @@ def draw_rejection(*, n_proposals: int = 1500, seed: int = 0) -> Figure:
     chance = log_acceptance(torch.as_tensor(grid), k, m, shape_of(k, m)).exp()
     ax.plot(grid, chance, color="black", label="P(accept $w$)")
     ax.set(xlabel="proposed cosine $w$", ylabel="uniform number", title="2. Decide")
-    ax.set(xlim=(-1, 1), ylim=(0, 1.25), yticks=[0, 0.5, 1])
-    legend(ax, ncols=3, handletextpad=0.1, columnspacing=0.6, handlelength=1.2)
+    ax.set(xlim=(-1, 1), ylim=(0, 1.45), yticks=[0, 0.5, 1])
+    legend(ax, ncols=2, loc="upper center", handlelength=1.2, columnspacing=1.0)
     ax = axes[0, 2]
     edges = np.linspace(-1, 1, 26).tolist()
     width = edges[1] - edges[0]
