@@ -27,8 +27,8 @@ from skccvae.special.smooth_limit import soft_bound
 #
 # After 10 epochs with 0.1 it is -143.7, -106.9 and -105.8. The Gaussian model then has -146.7,
 # -109.5 and -107.6, and von Mises-Fisher has -143.8 at d = 2 and -107.9 at d = 10. With 0.05 it is
-# -142.8 at d = 2. From a start at PCA at d = 2, means of four seeds, 0.05 gains 0.6 nats of
-# log-likelihood after 10 epochs and loses 0.2 after 30, so there is no other scale for small d.
+# -142.8 at d = 2. From a start at PCA at d = 2, 0.05 gains 0.4 nats of log-likelihood after 10
+# epochs (mean of two seeds) and loses 0.2 after 30 (four seeds), so small d has no other scale.
 START = 0.1
 
 
