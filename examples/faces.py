@@ -58,6 +58,7 @@ for ax, name in zip(axes, GEOMETRIES, strict=True):
 # %%
 # .. figure:: ../_static/figures/faces_maps.png
 #    :alt: Codes of faces and of other crops in the plane, on the sphere and in the Poincaré disk.
+#    :width: 100%
 #
 #    All 200 crops.
 #
@@ -81,6 +82,7 @@ for ax, (name, images) in zip(axes, rows.items(), strict=True):
 # %%
 # .. figure:: ../_static/figures/faces_reconstructions.png
 #    :alt: A row of faces, and four rows of blurred faces: PCA, plane, sphere, hyperbolic.
+#    :width: 100%
 #
 #    Faces held out, from ten numbers each.
 #

@@ -59,6 +59,7 @@ for ax, name in zip(axes, GEOMETRIES, strict=True):
 # %%
 # .. figure:: ../_static/figures/mnist_maps.png
 #    :alt: Three maps of handwritten digits: plane, sphere and Poincaré disk, coloured by digit.
+#    :width: 100%
 #
 #    Codes of 1000 test images.
 #
@@ -73,6 +74,7 @@ for ax, name in zip(axes, GEOMETRIES, strict=True):
 # %%
 # .. figure:: ../_static/figures/mnist_grids.png
 #    :alt: Grids of decoded digits in the plane, on the sphere and in the Poincaré disk.
+#    :width: 100%
 #
 #    Decoded points of the three spaces.
 #
@@ -101,6 +103,7 @@ for column, d in zip(axes.T, (2, 10), strict=True):
 # %%
 # .. figure:: ../_static/figures/mnist_samples.png
 #    :alt: Rows of digits drawn from each prior, and rows that change from a 1 into a 0.
+#    :width: 100%
 #
 #    Draws from the priors, and geodesics.
 #

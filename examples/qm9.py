@@ -77,6 +77,7 @@ bars[-1].set_label("HOMO-LUMO gap (eV)")
 # %%
 # .. figure:: ../_static/figures/qm9_maps.png
 #    :alt: Molecules on a map of the sphere and in the Poincaré disk, coloured by their gap.
+#    :width: 100%
 #
 #    Codes of 1000 test molecules.
 #
@@ -152,5 +153,6 @@ ax.axis("off")
 # %%
 # .. figure:: ../_static/figures/qm9_neighbours.png
 #    :alt: Three rows of drawn molecules, the same one on the left, its four neighbours beside it.
+#    :width: 100%
 #
 #    Left: the test molecule. Right: its neighbours in each space.

@@ -34,3 +34,16 @@ for (const code of document.querySelectorAll("code.literal span.pre")) {
 for (const cell of document.querySelectorAll("td, th")) {
   if (cell.textContent.trim().length <= 16) cell.style.whiteSpace = "nowrap";
 }
+
+// Wide pictures of the gallery become figures, which scroll on a narrow page.
+for (const image of document.querySelectorAll("img.sphx-glr-single-img")) {
+  const frame = () => {
+    if (image.naturalWidth < 1.6 * image.naturalHeight) return;
+    const figure = document.createElement("figure");
+    image.replaceWith(figure);
+    figure.append(image);
+    image.style.width = "100%";
+  };
+  if (image.complete) frame();
+  else image.addEventListener("load", frame);
+}
