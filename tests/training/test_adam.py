@@ -90,3 +90,48 @@ def test_parameters_of_two_types():
         optimizer.step()
     assert not optimizer._plain
     assert optimizer.state[layers[1].weight]["exp_avg"].dtype == torch.float64
+
+
+def with_dead_units(steps):
+    """The weights and averages of a network, of which half loses its gradient after ten steps."""
+
+    def between(model):
+        def drop(number):
+            if number >= 10:
+                model[0].weight.grad[:2] = 0
+                model[0].bias.grad[:2] = 0
+
+        return drop
+
+    found = []
+    for kind in (Adam, torch.optim.Adam):
+        model = network()
+        optimizer = kind(model.parameters(), lr=1e-3, fused=True)
+        weights = train(model, optimizer, steps, between(model))
+        found.append((weights, optimizer.state[model[0].weight]))
+    return found
+
+
+def test_negligible_averages_become_0_and_no_weight_notices():
+    (ours, state), (theirs, plain) = with_dead_units(1100)
+    smallest = torch.finfo(torch.float32).tiny
+    average = plain["exp_avg"][:2]
+    assert ((average != 0) & (average.abs() < smallest)).all()  # torch keeps denormal numbers
+    assert (state["exp_avg"][:2] == 0).all()
+    assert torch.equal(state["exp_avg"][2:], plain["exp_avg"][2:])
+    assert torch.equal(state["exp_avg_sq"], plain["exp_avg_sq"])
+    for weight, other in zip(ours, theirs, strict=True):
+        assert torch.equal(weight, other)
+
+
+def test_averages_that_are_not_finite_stay():
+    model = network()
+    optimizer = Adam(model.parameters(), fused=True)
+    train(model, optimizer, 255)
+    state = optimizer.state[model[0].weight]
+    state["exp_avg"][0, 0] = torch.nan
+    state["exp_avg_sq"][0, 1] = torch.inf
+    train(model, optimizer, 1)
+    assert state["step"] == 256
+    assert state["exp_avg"][0, 0].isnan()
+    assert state["exp_avg_sq"][0, 1].isinf()
