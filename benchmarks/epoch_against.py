@@ -3,8 +3,8 @@
 Processes train the same models in turn, one epoch at a time, in one interleaved run, so that drift
 of the machine's speed affects both versions alike. Two processes of the same version differ by up
 to 4 per cent, so there are several pairs. The figure is the ratio of the mean over pairs of the
-median over rounds. It is below 1 if this checkout is faster. Batch 128, layers 256-128, 784 inputs,
-one thread.
+median over rounds. It is below 1 if this checkout is faster. Layers 256-128, one thread, and unless
+options say otherwise, 784 inputs and batches of 128 rows.
 
     python benchmarks/epoch_against.py --checkout ../other      # another version of the package
     python benchmarks/epoch_against.py --without all            # this one, without accelerators
@@ -23,10 +23,8 @@ import _workers
 import numpy as np
 import torch
 
-N_FEATURES = 784
 
-
-def models(dim: int) -> dict:
+def models(dim: int, batch: int = 128) -> dict:
     """An estimator for each geometry and posterior that this version of the package has."""
     import skccvae
 
@@ -53,7 +51,7 @@ def models(dim: int) -> dict:
         found[f"2s{dim // 2}"] = skccvae.MixedCurvatureVAETransformer(f"2s{dim // 2}")
     # Parameters whose defaults differ between versions, so that both do the same work.
     settings = {"likelihood": "bernoulli", "init": "random", "prior_scale": 1.0}
-    settings |= {"max_epochs": 1, "warm_start": True, "random_state": 0}
+    settings |= {"max_epochs": 1, "warm_start": True, "random_state": 0, "batch_size": batch}
     for model in found.values():
         known = model.get_params()
         model.set_params(**{name: settings[name] for name in settings if name in known})
@@ -88,11 +86,11 @@ def without(name: str | None):
         module.accelerator = ask
 
 
-def work(dim: int, rows: int, off: str | None) -> None:
+def work(dim: int, shape: tuple[int, int], batch: int, off: str | None) -> None:
     """Train one epoch of the model named on each line of standard input, and answer its seconds."""
     torch.set_num_threads(1)
-    X = np.random.default_rng(0).random((rows, N_FEATURES), dtype=np.float32)
-    found = models(dim)
+    X = np.random.default_rng(0).random(shape, dtype=np.float32)
+    found = models(dim, batch)
     print(" | ".join(found), flush=True)
     with without(off):
         for line in sys.stdin:
@@ -102,9 +100,12 @@ def work(dim: int, rows: int, off: str | None) -> None:
             print(model.net_.history[-1]["dur"], flush=True)
 
 
-def start(path: Path, dim: int, rows: int, off: str | None = None) -> subprocess.Popen:
+def start(
+    path: Path, dim: int, options: argparse.Namespace, off: str | None = None
+) -> subprocess.Popen:
     without = () if off is None else ("--without", off)
-    return _workers.start(__file__, path, "--dims", dim, "--rows", rows, *without)
+    sizes = ("--rows", options.rows, "--features", options.features, "--batch", options.batch)
+    return _workers.start(__file__, path, "--dims", dim, *sizes, *without)
 
 
 def ask(process: subprocess.Popen, name: str) -> float:
@@ -118,12 +119,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=6400)
+    parser.add_argument("--features", type=int, default=784)
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 10, 40])
     parser.add_argument("--models", nargs="+", help="names of the models to run")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(options.dims[0], options.rows, options.without)
+        shape = options.rows, options.features
+        work(options.dims[0], shape, options.batch, options.without)
         return
     here = Path(__file__).resolve().parents[1]
     other = here if options.checkout is None else options.checkout.resolve()
@@ -131,7 +135,7 @@ def main() -> None:
     print("this / other (its smallest and largest value in a pair), and each to its own Gaussian")
     for dim in options.dims:
         pairs = [
-            (start(here, dim, options.rows), start(other, dim, options.rows, options.without))
+            (start(here, dim, options), start(other, dim, options, options.without))
             for _ in range(options.pairs)
         ]
         every = [

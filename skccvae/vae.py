@@ -196,6 +196,8 @@ class VAE(nn.Module):
 
     def decode(self, features: Tensor) -> Tensor:
         """Likelihood outputs at latent features with any leading shape."""
+        if features.dim() == 2:  # in a training step, each view costs as much as some arithmetic
+            return self.decoder(features)
         lead = features.shape[:-1]
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])
@@ -204,6 +206,8 @@ class VAE(nn.Module):
         """`decode` with rounded weights, if there are any. The outputs are then bfloat16."""
         if self.rounded is None:
             return self.decode(features)
+        if features.dim() == 2:
+            return self.rounded.call(self.decoder, features)
         lead = features.shape[:-1]
         outputs = self.rounded.call(self.decoder, features.reshape(-1, features.shape[-1]))
         return outputs.reshape(*lead, outputs.shape[-1])

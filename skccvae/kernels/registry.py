@@ -49,9 +49,16 @@ _TABLES: dict[type | str, tuple[Any, Callable[[int], Any]]] = {
 _STEPS: dict[type | str, Callable[..., Any]] = {
     WrappedNormal: wrapped_normal.step,
     RiemannianNormal: riemannian_normal.step,
-    "limited wrapped normal": limited_wrapped_normal.step,
     "hyperplanes": hyperplanes.step,
     "stress": stress.step,
+}
+
+# Steps that begin at the outputs of a network, and for those that read a table, how many outputs
+# there are besides the direction.
+_FROM_OUTPUTS: dict[type | str, tuple[Callable[..., Any], int]] = {
+    VonMisesFisher: (rotationally_symmetric.limited_step, 1),
+    PowerSpherical: (rotationally_symmetric.limited_step, 1),
+    WrappedNormal: (limited_wrapped_normal.step, 0),
 }
 
 
@@ -84,13 +91,17 @@ def disabled() -> Iterator[None]:
 
 
 def accelerator(
-    of: type | str, x: Tensor, noise: Tensor | None = None, curvature: float | Tensor = 0.0
+    of: type | str,
+    x: Tensor,
+    noise: Tensor | None = None,
+    curvature: float | Tensor = 0.0,
+    outputs: bool = False,
 ) -> Callable[..., Any] | None:
     """Return the fast form of a training step or of a layer, if one fits these tensors.
 
     Parameters
     ----------
-    of : type or {"limited wrapped normal", "hyperplanes", "stress"}
+    of : type or {"hyperplanes", "stress"}
         A class of `skccvae.distributions`, or the name of a layer or term.
     x : Tensor
         The location of the posterior as the network outputs it, or the input of the layer.
@@ -98,6 +109,8 @@ def accelerator(
         Standard normal noise for the draw.
     curvature : float or Tensor, default=0.0
         Curvature of the space; a tensor if it is learned.
+    outputs : bool, default=False
+        Whether the step begins at the outputs of a network, and x is these outputs.
 
     Returns
     -------
@@ -115,11 +128,12 @@ def accelerator(
     projected normal       float32
     wrapped normal         the curvature is a number other than 0, or a tensor on the CPU
     Riemannian normal      the curvature is a number, or a tensor on the CPU
-    limited wrapped        the curvature is a number below 0; x is the output of a network
-    normal
     hyperplanes            as for the wrapped normal
     stress                 as for the Riemannian normal
     =====================  ====================================================================
+
+    Steps of the von Mises-Fisher and power spherical distributions, and of the wrapped normal at a
+    curvature below 0, may also begin at the outputs of a network.
 
     A learned curvature on another device has no accelerator, because reading its value would wait
     for the device.
@@ -143,14 +157,18 @@ def accelerator(
     # An exported graph consists of torch's own operations, and its values are not known.
     if torch.compiler.is_compiling() or not _enabled.get():
         return None
+    if outputs and of not in _FROM_OUTPUTS:
+        return None
     if of in _TABLES:
         if noise is None:
             raise TypeError(f"the step of {of!r} makes a draw, so pass its noise as a tensor.")
         file, table = _TABLES[of]
-        return partial(file.step, table(x.shape[-1])) if file.applies(x, noise) else None
-    step = _STEPS.get(of)
+        made, n_more = _FROM_OUTPUTS[of] if outputs else (file.step, 0)
+        direction = x[..., : x.shape[-1] - n_more]
+        return partial(made, table(direction.shape[-1])) if file.applies(direction, noise) else None
+    step = _FROM_OUTPUTS[of][0] if outputs else _STEPS.get(of)
     known = not isinstance(curvature, Tensor) or curvature.device.type == "cpu"
     if step is None or not known or x.dtype not in (torch.float32, torch.float64):
         return None
     flat = not isinstance(curvature, Tensor) and abs(curvature) < FLAT
-    return None if flat and of in (WrappedNormal, "limited wrapped normal", "hyperplanes") else step
+    return None if flat and of in (WrappedNormal, "hyperplanes") else step

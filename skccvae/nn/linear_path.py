@@ -180,8 +180,9 @@ class SkipDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         hidden = self.hidden(z)
-        # Rounded only once if the layer reads rounded numbers.
-        z = z[..., : self.n_linear].to(hidden.dtype)
+        if self.n_linear is not None:
+            z = z[..., : self.n_linear]
+        z = z.to(hidden.dtype)  # rounded only once if the layer reads rounded numbers
         unused = z.new_zeros(*z.shape[:-1], self.n_unused)
         return self.last(torch.cat([hidden, z, unused], dim=-1))
 

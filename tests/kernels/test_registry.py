@@ -10,7 +10,7 @@ import torch
 
 import skccvae
 from skccvae import kernels
-from skccvae.distributions import VonMisesFisher, WrappedNormal
+from skccvae.distributions import SphericalCauchy, VonMisesFisher, WrappedNormal
 from skccvae.kernels import accelerator
 from skccvae.nn import (
     NORMAL_LATENTS,
@@ -136,7 +136,12 @@ def test_conditions():
     on_device = torch.zeros((), device="meta")
     assert accelerator(WrappedNormal, x, noise, on_device) is None
     assert accelerator("hyperplanes", x, curvature=on_device) is None
+    assert accelerator(WrappedNormal, x, noise, -1.0, outputs=True) is not None
     assert accelerator(torch.distributions.Normal, x, noise) is None
+    outputs = torch.randn(4, 4)
+    assert accelerator(VonMisesFisher, outputs, noise, outputs=True) is not None
+    assert accelerator(VonMisesFisher, outputs[:, :3], noise[:, :3], outputs=True) is None
+    assert accelerator(SphericalCauchy, outputs, noise, outputs=True) is None
     with pytest.raises(ValueError, match="hyperplane"):
         accelerator("hyperplane", x)
     with pytest.raises(TypeError, match="noise"):

@@ -10,6 +10,7 @@ from torch.distributions import kl_divergence
 
 from skccvae.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher
 from skccvae.kernels import accelerator
+from skccvae.special.smooth_limit import soft_bound
 
 FAMILIES = [VonMisesFisher, PowerSpherical]
 INTRINSIC = [1, 2, 5, 20, 100, 400]
@@ -146,3 +147,26 @@ def test_nan_gives_nan(family) -> None:
     assert z.isnan().any(-1).tolist() == kl.isnan().tolist() == [False, True, False]
     z, _ = step(torch.zeros(1, 4), torch.zeros(1), torch.randn(1, 5), family=family)
     assert z.isnan().all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("m", [3, 5, 11])
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_the_step_from_network_outputs_has_the_bits_of_the_step_behind_it(family, m, weights):
+    torch.manual_seed(3)
+    params, noise = 4 * torch.randn(200, m + 1), torch.randn(200, m + 1)
+    found = []
+    for outputs in (True, False):
+        leaf = params.clone().requires_grad_()
+        if outputs:
+            z, kl = accelerator(family, leaf, noise, outputs=True)(leaf, noise, 10.0, 0.5)
+        else:
+            direction = leaf[:, :-1]
+            norm = torch.linalg.vector_norm(direction, dim=-1)
+            raw = soft_bound(leaf[:, -1] + norm.log(), 10.0)
+            z, kl = accelerator(family, direction, noise)(direction, raw, noise, 0.5)
+        parts = [part for part in zip(weights, (z.cos().sum(), kl.mean()), strict=True) if part[0]]
+        (gradient,) = torch.autograd.grad(sum(weight * part for weight, part in parts), leaf)
+        found.append((z.detach(), kl.detach(), gradient))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)

@@ -245,11 +245,17 @@ class SphericalLatent(UniformSphere):
         return self.dim * log_relative.exp()
 
     def step(self, params: Tensor, noise: Tensor) -> LatentStep:
+        size = self.radius * self.feature_scale
+        if self.posterior_scale.free:
+            fused = accelerator(self.law, params, noise, outputs=True)
+            if fused is not None:
+                return LatentStep(*fused(params, noise, LOG_SCALE_BOUND, size))
+            return super().step(params, noise)
         direction, log_relative = self._split(params)
         fused = accelerator(self.law, direction, noise)
         if fused is None:
             return super().step(params, noise)
-        return LatentStep(*fused(direction, log_relative, noise, self.radius * self.feature_scale))
+        return LatentStep(*fused(direction, log_relative, noise, size))
 
     def location(self, params: Tensor) -> Tensor:
         return unit_vectors(params[..., : self.dim + 1]) * self.radius

@@ -89,7 +89,7 @@ class WrappedLatent(NormalLatent):
         if not one_draw or not (log_map or self.axes is None):
             return None
         raw, raw_scale = params.split(self.dim, dim=-1)
-        step = accelerator("limited wrapped normal", raw, noise, self.K)
+        step = accelerator(WrappedNormal, raw, noise, self.K, outputs=True)
         if step is None:
             return None
         limits = (given.location, given.scale, LOG_SCALE_BOUND)
