@@ -9,6 +9,7 @@ options say otherwise, 784 inputs and batches of 128 rows.
     python benchmarks/epoch_against.py --checkout ../other      # another version of the package
     python benchmarks/epoch_against.py --without all            # this one, without accelerators
     python benchmarks/epoch_against.py --without hyperplanes    # ... or without one of them
+    python benchmarks/epoch_against.py --without limited        # no step begins at network outputs
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def models(dim: int, batch: int = 128) -> dict:
 
 @contextlib.contextmanager
 def without(name: str | None):
-    """Accelerators off: all of them, or those of one kernel."""
+    """Accelerators off: all of them, those of one kernel, or those that begin at outputs."""
     if name is None:
         yield
         return
@@ -72,11 +73,13 @@ def without(name: str | None):
             yield
         return
     ask = registry.accelerator
-    if name not in {getattr(key, "__name__", key) for key in (*registry._TABLES, *registry._STEPS)}:
+    known = {getattr(key, "__name__", key) for key in (*registry._TABLES, *registry._STEPS)}
+    if name not in {"limited", *known}:
         raise SystemExit(f"there is no accelerator named {name!r}")
 
-    def others(of, *args, **kwargs):
-        return None if getattr(of, "__name__", of) == name else ask(of, *args, **kwargs)
+    def others(of, *args, outputs=False, **kwargs):
+        off = outputs if name == "limited" else getattr(of, "__name__", of) == name
+        return None if off else ask(of, *args, outputs=outputs, **kwargs)
 
     users = [m for m in list(sys.modules.values()) if getattr(m, "accelerator", None) is ask]
     for module in users:

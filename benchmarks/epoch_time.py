@@ -21,6 +21,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _one_thread import one_thread
 from sklearn.base import clone
 from torch import nn
 
@@ -213,10 +214,7 @@ def main() -> None:
     parser.add_argument("--posteriors", action="store_true")
     parser.add_argument("--distances", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    # After some 800 steps torch's Adam works on denormal numbers, with which some processors are
-    # slow (see denormals.py). The loop is measured without this disadvantage.
-    torch.set_flush_denormal(True)
+    one_thread()
     torch.manual_seed(0)
     X = np.random.default_rng(0).random((options.rows, N_FEATURES), dtype=np.float32)
     print(f"{options.rows} rows, {options.rounds} rounds, median ratio (and quartiles)")

@@ -30,6 +30,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from _mnist import KINDS, images
+from _one_thread import one_thread
 from _runs import Runs
 from epoch_time import N_FEATURES, SETTINGS, HandWritten
 
@@ -151,10 +152,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--table", action="store_true", help="print the file and stop")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    # After some 800 steps torch's Adam works on denormal numbers, with which some processors are
-    # slow (see denormals.py). The loop is measured without this disadvantage.
-    torch.set_flush_denormal(True)
+    one_thread()
     torch.manual_seed(0)
     runs = Runs(options.csv, KEYS, VALUES)
     if options.elbo:

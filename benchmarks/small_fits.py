@@ -25,6 +25,7 @@ import _workers
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _one_thread import one_thread
 from torch import nn
 
 N_FEATURES, BATCH, DIM, HIDDEN = 64, 32, 5, (256, 128)
@@ -83,10 +84,7 @@ def models() -> dict:
 
 def work(rows: int) -> None:
     """Train one epoch of the model named on each line of standard input, and answer its seconds."""
-    torch.set_num_threads(1)
-    # After some 800 steps torch's Adam works on denormal numbers, with which some processors are
-    # slow (see denormals.py). The loop is measured without this disadvantage.
-    torch.set_flush_denormal(True)
+    one_thread()
     X = np.random.default_rng(0).random((rows, N_FEATURES), dtype=np.float32)
     found, bare = models(), Bare()
     for line in sys.stdin:

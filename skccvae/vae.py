@@ -196,7 +196,7 @@ class VAE(nn.Module):
 
     def decode(self, features: Tensor) -> Tensor:
         """Likelihood outputs at latent features with any leading shape."""
-        if features.dim() == 2:  # in a training step, each view costs as much as some arithmetic
+        if features.dim() == 2:  # the views below take as long as a small layer
             return self.decoder(features)
         lead = features.shape[:-1]
         outputs = self.decoder(features.reshape(-1, features.shape[-1]))

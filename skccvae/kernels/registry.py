@@ -53,12 +53,12 @@ _STEPS: dict[type | str, Callable[..., Any]] = {
     "stress": stress.step,
 }
 
-# Steps that begin at the outputs of a network, and for those that read a table, how many outputs
-# there are besides the direction.
-_FROM_OUTPUTS: dict[type | str, tuple[Callable[..., Any], int]] = {
-    VonMisesFisher: (rotationally_symmetric.limited_step, 1),
-    PowerSpherical: (rotationally_symmetric.limited_step, 1),
-    WrappedNormal: (limited_wrapped_normal.step, 0),
+# Steps that begin at the outputs of a network. For those that read a table, the outputs are a
+# direction and one more number.
+_FROM_OUTPUTS: dict[type | str, Callable[..., Any]] = {
+    VonMisesFisher: rotationally_symmetric.limited_step,
+    PowerSpherical: rotationally_symmetric.limited_step,
+    WrappedNormal: limited_wrapped_normal.step,
 }
 
 
@@ -104,13 +104,14 @@ def accelerator(
     of : type or {"hyperplanes", "stress"}
         A class of `skccvae.distributions`, or the name of a layer or term.
     x : Tensor
-        The location of the posterior as the network outputs it, or the input of the layer.
+        The location of the posterior as the network outputs it, or the input of the layer. With
+        ``outputs``, all outputs of the network for the posterior.
     noise : Tensor, optional
         Standard normal noise for the draw.
     curvature : float or Tensor, default=0.0
         Curvature of the space; a tensor if it is learned.
     outputs : bool, default=False
-        Whether the step begins at the outputs of a network, and x is these outputs.
+        Whether the step begins at the outputs of the network.
 
     Returns
     -------
@@ -132,8 +133,8 @@ def accelerator(
     stress                 as for the Riemannian normal
     =====================  ====================================================================
 
-    Steps of the von Mises-Fisher and power spherical distributions, and of the wrapped normal at a
-    curvature below 0, may also begin at the outputs of a network.
+    The steps of the von Mises-Fisher and power spherical distributions may also begin at the
+    outputs of the network. So may that of the wrapped normal if the curvature is a number below 0.
 
     A learned curvature on another device has no accelerator, because reading its value would wait
     for the device.
@@ -163,10 +164,13 @@ def accelerator(
         if noise is None:
             raise TypeError(f"the step of {of!r} makes a draw, so pass its noise as a tensor.")
         file, table = _TABLES[of]
-        made, n_more = _FROM_OUTPUTS[of] if outputs else (file.step, 0)
-        direction = x[..., : x.shape[-1] - n_more]
-        return partial(made, table(direction.shape[-1])) if file.applies(direction, noise) else None
-    step = _FROM_OUTPUTS[of][0] if outputs else _STEPS.get(of)
+        direction, begin = (x[..., :-1], _FROM_OUTPUTS[of]) if outputs else (x, file.step)
+        if not file.applies(direction, noise):
+            return None
+        return partial(begin, table(direction.shape[-1]))
+    if outputs and (isinstance(curvature, Tensor) or curvature >= 0):
+        return None
+    step = _FROM_OUTPUTS[of] if outputs else _STEPS.get(of)
     known = not isinstance(curvature, Tensor) or curvature.device.type == "cpu"
     if step is None or not known or x.dtype not in (torch.float32, torch.float64):
         return None

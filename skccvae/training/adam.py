@@ -12,11 +12,13 @@ __all__ = ["Adam"]
 
 _ONE = torch.ones((), device="cpu")
 # Number of steps between two removals of negligible averages, and the sizes below which they are
-# negligible. An average of gradients below 1e-25 changes a weight by less than 1e-17 learning
-# rates. An average of squares below 1e-33 is lost when the root of it is added to eps. Without
-# gradients, an average takes more than 256 steps to shrink from there to float32's denormal range.
+# negligible, in float32 and if eps is at least 1e-8. An average of gradients below 1e-25 changes a
+# weight by less than 1e-16 learning rates. An average of squares below 1e-33 is lost when its root
+# is added to eps. Without gradients, an average shrinks from there to float32's denormal range in
+# 282 steps or more, if its factor is 0.9 or more.
 _REMOVE_EVERY = 256
 _NEGLIGIBLE = {"exp_avg": 1e-25, "exp_avg_sq": 1e-33}
+_SMALLEST_EPS = 1e-8
 
 
 class Adam(torch.optim.Adam):
@@ -25,16 +27,17 @@ class Adam(torch.optim.Adam):
     For a small network, the time of a step is the time that it takes to call the operations.
     torch's own step spends more time deciding what to do than doing it. With the step of this
     class, a training step for 64 inputs (layers 256-128, batch 32) takes 0.92 of the time
-    (`benchmarks/small_fits.py`). The operation is torch's, so the results are the same. torch's own
-    step runs in all cases that are not plain: if there is a closure or the optimiser has hooks,
-    before the first step, and for parameters of several types or devices. Hooks that torch calls
-    for all optimisers are not called here.
+    (`benchmarks/small_fits.py`). The operation is torch's, so the results are the same, up to
+    changes of a weight below 1e-16 learning rates. torch's own step runs in all cases that are not
+    plain: if there is a closure or the optimiser has hooks, before the first step, and for
+    parameters of several types or devices. Hooks that torch calls for all optimisers are not called
+    here.
 
-    On a CPU, averages that have become negligible are set to 0 now and then. The average gradient
-    of a weight that gets no gradient any more, such as that of a unit that is always 0, shrinks by
-    a tenth in each step. After some 800 steps it leaves the normal range of float32. Many
-    processors take a hundred times as long for such denormal numbers, and a fit may then take three
-    times as long (`benchmarks/denormals.py`).
+    Those changes have a reason. If a weight gets no gradient any more, because its unit has become
+    0 for every row, its average gradient shrinks by a tenth in each step. After some 800 steps it
+    leaves the normal range of float32. Some processors take a hundred times as long for such
+    denormal numbers, and an epoch may then take 2.5 times as long (`benchmarks/denormals.py`). So
+    on a CPU, averages that have become negligible are set to 0 every 256 steps.
 
     Parameters
     ----------
@@ -111,7 +114,8 @@ class Adam(torch.optim.Adam):
                 amsgrad=False,
                 maximize=False,
             )
-            if steps[0].is_cpu and steps[0].item() % _REMOVE_EVERY == 0:
+            small = parameters[0].dtype == torch.float32 and group["eps"] >= _SMALLEST_EPS
+            if small and steps[0].is_cpu and steps[0].item() % _REMOVE_EVERY == 0:
                 _remove_negligible(states)
         return None
 
@@ -120,7 +124,7 @@ class Adam(torch.optim.Adam):
 
 
 def _remove_negligible(states: list[dict[str, Tensor]]) -> None:
-    """Set averages to 0 where no weight would notice."""
+    """Set averages to 0 that are too small to matter. Other averages keep their bits."""
     for state in states:
         for name, size in _NEGLIGIBLE.items():
             state[name].copy_(F.hardshrink(state[name], size))

@@ -11,7 +11,8 @@ import torch
 import skccvae
 from skccvae import kernels
 from skccvae.distributions import SphericalCauchy, VonMisesFisher, WrappedNormal
-from skccvae.kernels import accelerator
+from skccvae.kernels import accelerator, registry, rotationally_symmetric
+from skccvae.kernels.concentration_table import von_mises_fisher_table
 from skccvae.nn import (
     NORMAL_LATENTS,
     PowerSphericalLatent,
@@ -24,6 +25,8 @@ from skccvae.nn import (
 
 LATENTS = {
     "von_mises_fisher": lambda d: SphericalLatent(d, 0.5),
+    "von_mises_fisher, shared": lambda d: SphericalLatent(d, 0.5, posterior_scale="shared"),
+    "power_spherical, fixed": lambda d: PowerSphericalLatent(d, 2.0, posterior_scale=0.3),
     "power_spherical": lambda d: PowerSphericalLatent(d, 2.0),
     "spherical_cauchy": lambda d: SphericalCauchyLatent(d),
     "projected_normal": lambda d: ProjectedNormalLatent(d, 2.0),
@@ -137,6 +140,8 @@ def test_conditions():
     assert accelerator(WrappedNormal, x, noise, on_device) is None
     assert accelerator("hyperplanes", x, curvature=on_device) is None
     assert accelerator(WrappedNormal, x, noise, -1.0, outputs=True) is not None
+    assert accelerator(WrappedNormal, x, noise, 1.0, outputs=True) is None
+    assert accelerator(WrappedNormal, x, noise, torch.tensor(-1.0), outputs=True) is None
     assert accelerator(torch.distributions.Normal, x, noise) is None
     outputs = torch.randn(4, 4)
     assert accelerator(VonMisesFisher, outputs, noise, outputs=True) is not None
@@ -165,3 +170,28 @@ def test_the_logarithm_near_the_antipode_keeps_its_gradient_in_float32(name):
         )
     for a, b in zip(*results, strict=True):
         assert (a - b).abs().max() < 1e-3 * b.abs().max()
+
+
+@pytest.mark.parametrize("posterior_scale", ["free", "shared", 0.5])
+def test_an_accelerator_that_begins_at_a_direction_serves_every_scale(monkeypatch, posterior_scale):
+    """One entry in a table is enough for a new law on the sphere."""
+    asked = []
+
+    class Kernel:
+        applies = staticmethod(rotationally_symmetric.applies)
+
+        @staticmethod
+        def step(*args):
+            asked.append(args)
+            return rotationally_symmetric.step(*args)
+
+    class Law(VonMisesFisher):
+        pass
+
+    class Latent(SphericalLatent):
+        law = Law
+
+    monkeypatch.setitem(registry._TABLES, Law, (Kernel, von_mises_fisher_table))
+    latent = Latent(2, posterior_scale=posterior_scale)
+    latent.step(torch.randn(4, latent.n_params), torch.randn(4, 4))
+    assert len(asked) == 1

@@ -151,19 +151,22 @@ def test_nan_gives_nan(family) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("m", [3, 5, 11])
+@pytest.mark.parametrize("bound", [10.0, 3.0])
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
-def test_the_step_from_network_outputs_has_the_bits_of_the_step_behind_it(family, m, weights):
+def test_the_step_from_network_outputs_has_the_bits_of_the_step_behind_it(
+    family, m, bound, weights
+):
     torch.manual_seed(3)
     params, noise = 4 * torch.randn(200, m + 1), torch.randn(200, m + 1)
     found = []
     for outputs in (True, False):
         leaf = params.clone().requires_grad_()
         if outputs:
-            z, kl = accelerator(family, leaf, noise, outputs=True)(leaf, noise, 10.0, 0.5)
+            z, kl = accelerator(family, leaf, noise, outputs=True)(leaf, noise, bound, 0.5)
         else:
             direction = leaf[:, :-1]
             norm = torch.linalg.vector_norm(direction, dim=-1)
-            raw = soft_bound(leaf[:, -1] + norm.log(), 10.0)
+            raw = soft_bound(leaf[:, -1] + norm.log(), bound)
             z, kl = accelerator(family, direction, noise)(direction, raw, noise, 0.5)
         parts = [part for part in zip(weights, (z.cos().sum(), kl.mean()), strict=True) if part[0]]
         (gradient,) = torch.autograd.grad(sum(weight * part for weight, part in parts), leaf)

@@ -1,4 +1,4 @@
-"""The lean step of Adam is torch's, bit for bit."""
+"""The lean step of Adam is torch's, but for averages that are too small to matter."""
 
 import copy
 import pickle
@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from skccvae.training.adam import Adam
+from skccvae.training.adam import (
+    _NEGLIGIBLE,
+    _REMOVE_EVERY,
+    _SMALLEST_EPS,
+    Adam,
+    _remove_negligible,
+)
 
 
 def network():
@@ -92,31 +98,32 @@ def test_parameters_of_two_types():
     assert optimizer.state[layers[1].weight]["exp_avg"].dtype == torch.float64
 
 
-def with_dead_units(steps):
-    """The weights and averages of a network, of which half loses its gradient after ten steps."""
+def with_dead_units(kind, steps, look=lambda state: None):
+    """The weights of a network, of which half loses its gradient after ten steps."""
+    model = network()
+    optimizer = kind(model.parameters(), lr=1e-3, fused=True)
 
-    def between(model):
-        def drop(number):
-            if number >= 10:
-                model[0].weight.grad[:2] = 0
-                model[0].bias.grad[:2] = 0
+    def drop(number):
+        if number:
+            look(optimizer.state[model[0].weight])
+        if number >= 10:
+            model[0].weight.grad[:2] = 0
+            model[0].bias.grad[:2] = 0
 
-        return drop
-
-    found = []
-    for kind in (Adam, torch.optim.Adam):
-        model = network()
-        optimizer = kind(model.parameters(), lr=1e-3, fused=True)
-        weights = train(model, optimizer, steps, between(model))
-        found.append((weights, optimizer.state[model[0].weight]))
-    return found
+    return train(model, optimizer, steps, drop), optimizer.state[model[0].weight]
 
 
-def test_negligible_averages_become_0_and_no_weight_notices():
-    (ours, state), (theirs, plain) = with_dead_units(1100)
-    smallest = torch.finfo(torch.float32).tiny
-    average = plain["exp_avg"][:2]
-    assert ((average != 0) & (average.abs() < smallest)).all()  # torch keeps denormal numbers
+def is_denormal(tensor):
+    return (tensor != 0) & (tensor.abs() < torch.finfo(torch.float32).tiny)
+
+
+def test_no_average_becomes_denormal_and_no_weight_changes():
+    def look(state):
+        assert not is_denormal(state["exp_avg"]).any()
+
+    ours, state = with_dead_units(Adam, 1100, look)
+    theirs, plain = with_dead_units(torch.optim.Adam, 1100)
+    assert is_denormal(plain["exp_avg"][:2]).all()  # torch keeps them
     assert (state["exp_avg"][:2] == 0).all()
     assert torch.equal(state["exp_avg"][2:], plain["exp_avg"][2:])
     assert torch.equal(state["exp_avg_sq"], plain["exp_avg_sq"])
@@ -124,14 +131,41 @@ def test_negligible_averages_become_0_and_no_weight_notices():
         assert torch.equal(weight, other)
 
 
-def test_averages_that_are_not_finite_stay():
-    model = network()
-    optimizer = Adam(model.parameters(), fused=True)
-    train(model, optimizer, 255)
-    state = optimizer.state[model[0].weight]
-    state["exp_avg"][0, 0] = torch.nan
-    state["exp_avg_sq"][0, 1] = torch.inf
-    train(model, optimizer, 1)
-    assert state["step"] == 256
-    assert state["exp_avg"][0, 0].isnan()
-    assert state["exp_avg_sq"][0, 1].isinf()
+def test_what_is_negligible():
+    values = [torch.nan, torch.inf, -torch.inf, 0.0, -1e-40, 1.0]
+    first = torch.tensor([*values, 1.1e-25, -1.1e-25, 0.9e-25, -0.9e-25]).repeat(100)
+    second = torch.tensor([*values, 1.1e-33, 2.0, 0.9e-33, 0.9e-33]).repeat(100)
+    state = {"step": torch.tensor(256.0), "exp_avg": first.clone(), "exp_avg_sq": second.clone()}
+    _remove_negligible([state])
+    zero = torch.tensor([False] * 3 + [True] * 2 + [False] * 3 + [True] * 2).repeat(100)
+    for before, after in ((first, state["exp_avg"]), (second, state["exp_avg_sq"])):
+        assert (after[zero] == 0).all()
+        assert torch.equal(after[~zero].nan_to_num(), before[~zero].nan_to_num())
+        assert torch.equal(after.isnan(), before.isnan())
+
+
+def test_the_interval_and_the_sizes_fit_each_other():
+    tiny = torch.finfo(torch.float32).tiny
+    assert _NEGLIGIBLE["exp_avg"] * 0.9**_REMOVE_EVERY > tiny
+    assert _NEGLIGIBLE["exp_avg_sq"] * 0.999**_REMOVE_EVERY > tiny
+    # Adam divides both averages by 1 - beta^step.
+    added = (_NEGLIGIBLE["exp_avg_sq"] / (1 - 0.999**_REMOVE_EVERY)) ** 0.5
+    eps = torch.tensor(_SMALLEST_EPS)
+    assert eps + added == eps
+    assert _NEGLIGIBLE["exp_avg"] / (1 - 0.9**_REMOVE_EVERY) / _SMALLEST_EPS < 1e-16
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype"), [({"eps": 1e-20}, torch.float32), ({}, torch.float64)]
+)
+def test_nothing_is_removed_where_it_would_matter(options, dtype):
+    found = []
+    for kind in (Adam, torch.optim.Adam):
+        weight = nn.Parameter(torch.ones(3, dtype=dtype))
+        optimizer = kind([weight], fused=True, **options)
+        for _ in range(300):
+            weight.grad = torch.full_like(weight, 1e-18)
+            optimizer.step()
+        found.append((weight.detach(), optimizer.state[weight]["exp_avg_sq"]))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)

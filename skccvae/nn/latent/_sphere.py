@@ -250,7 +250,6 @@ class SphericalLatent(UniformSphere):
             fused = accelerator(self.law, params, noise, outputs=True)
             if fused is not None:
                 return LatentStep(*fused(params, noise, LOG_SCALE_BOUND, size))
-            return super().step(params, noise)
         direction, log_relative = self._split(params)
         fused = accelerator(self.law, direction, noise)
         if fused is None:

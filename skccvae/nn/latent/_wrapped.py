@@ -88,10 +88,10 @@ class WrappedLatent(NormalLatent):
             return None
         if not one_draw or not (log_map or self.axes is None):
             return None
-        raw, raw_scale = params.split(self.dim, dim=-1)
-        step = accelerator(WrappedNormal, raw, noise, self.K, outputs=True)
+        step = accelerator(WrappedNormal, params, noise, self.K, outputs=True)
         if step is None:
             return None
+        raw, raw_scale = params.split(self.dim, dim=-1)
         limits = (given.location, given.scale, LOG_SCALE_BOUND)
         zc, zs, log_ratio, tangent = step(
             raw, raw_scale, noise, self.K, limits, self.axes, self.prior_scale, log_map
