@@ -8,8 +8,8 @@ gives the angle, the divergence and both slopes, and the gradient takes a dozen 
 training epoch of the spherical model takes 1.07 times as long as the Gaussian's with this
 accelerator, and 1.16 times without it
 (`benchmarks/epoch_against.py --without VonMisesFisher`). A step that begins at the outputs of the
-network makes an epoch of a small network take 0.96 to 0.98 of the time (the same script with the
-options `--without limited --features 64 --batch 32 --dims 10 --models vMF`).
+network makes an epoch of a small network take about 0.96 of the time, 0.93 to 0.99 in three runs
+(`--without limited --features 64 --batch 32 --dims 10 --models vMF`).
 """
 
 from __future__ import annotations
