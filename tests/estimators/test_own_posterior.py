@@ -183,13 +183,16 @@ def test_other_laws_with_the_uniform_prior_learn_what_the_von_mises_fisher_law_l
     blocks = np.repeat(np.kron(np.eye(4), np.ones((1, 8))), 50, axis=0)
     bounds = []
     for posterior in ("von_mises_fisher", "spherical_cauchy", "projected_normal"):
-        vae = SphericalVAETransformer(
-            posterior=posterior, max_epochs=40, batch_size=20, random_state=0
-        ).fit(blocks)
-        parts = vae.evaluate(blocks)
-        assert parts["kl"] > 1.0  # log(4) = 1.39 tells four blocks apart
-        assert parts["elbo"] > -8  # without a code it is -18, 32 entropies of a bit of 1/4
-        bounds.append(parts["log_likelihood"])
+        found = []
+        for seed in range(3):  # runs of one law differ by half a nat
+            vae = SphericalVAETransformer(
+                posterior=posterior, max_epochs=100, batch_size=20, random_state=seed
+            ).fit(blocks)
+            parts = vae.evaluate(blocks)
+            assert parts["kl"] > 1.0  # log(4) = 1.39 tells four blocks apart
+            assert parts["elbo"] > -8  # without a code it is -18, 32 entropies of a bit of 1/4
+            found.append(parts["log_likelihood"])
+        bounds.append(np.mean(found))
     assert bounds[1:] == pytest.approx([bounds[0]] * 2, abs=0.7)
 
 
