@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -196,21 +197,13 @@ class VAE(nn.Module):
 
     def decode(self, features: Tensor) -> Tensor:
         """Likelihood outputs at latent features with any leading shape."""
-        if features.dim() == 2:  # the views below take as long as a small layer
-            return self.decoder(features)
-        lead = features.shape[:-1]
-        outputs = self.decoder(features.reshape(-1, features.shape[-1]))
-        return outputs.reshape(*lead, outputs.shape[-1])
+        return _over_rows(self.decoder, features)
 
     def _decode_in_training(self, features: Tensor) -> Tensor:
         """`decode` with rounded weights, if there are any. The outputs are then bfloat16."""
         if self.rounded is None:
             return self.decode(features)
-        if features.dim() == 2:
-            return self.rounded.call(self.decoder, features)
-        lead = features.shape[:-1]
-        outputs = self.rounded.call(self.decoder, features.reshape(-1, features.shape[-1]))
-        return outputs.reshape(*lead, outputs.shape[-1])
+        return _over_rows(partial(self.rounded.call, self.decoder), features)
 
     def filled_at(self, points: Tensor, x: Tensor) -> Tensor:
         """Rows in which NaN is replaced by the mean of p(x | z) at ambient points, shape (n, p)."""
@@ -422,6 +415,14 @@ class VAE(nn.Module):
             outputs = (self.decode(draws).double() for draws in own.split(n_draws))
             found.append(torch.cat([self.log_prob(part, rows) for part in outputs]))
         return torch.cat(found, dim=1)
+
+
+def _over_rows(network: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    """Outputs of a network of rows, shape (n, f), for features with any leading shape."""
+    if features.dim() == 2:  # the views below take as long as a small layer
+        return network(features)
+    outputs = network(features.reshape(-1, features.shape[-1]))
+    return outputs.reshape(*features.shape[:-1], outputs.shape[-1])
 
 
 def _euclidean_of_inputs(inputs: Tensor, x: Tensor) -> Tensor:
