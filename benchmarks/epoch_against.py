@@ -1,15 +1,16 @@
 """Cost of a training epoch of every geometry and posterior against another checkout or setting.
 
-Processes train the same models in turn, one epoch at a time, in one interleaved run, so that drift
-of the machine's speed affects both versions alike. Two processes of the same version differ by up
-to 4 per cent, so there are several pairs. The figure is the ratio of the mean over pairs of the
-median over rounds. It is below 1 if this checkout is faster. Layers 256-128, one thread, and unless
-options say otherwise, 784 inputs and batches of 128 rows.
+Processes train the same models in turn, five epochs at a time, in one interleaved run, so that
+drift of the machine's speed affects both versions alike. Two processes of the same version differ
+by up to 4 per cent, so there are several pairs. The figure is the ratio of the mean over pairs of
+the median over rounds. It is below 1 if this checkout is faster. Layers 256-128, one thread, and
+unless options say otherwise, 784 inputs and batches of 128 rows.
 
     python benchmarks/epoch_against.py --checkout ../other      # another version of the package
     python benchmarks/epoch_against.py --without all            # this one, without accelerators
     python benchmarks/epoch_against.py --without hyperplanes    # ... or without one of them
     python benchmarks/epoch_against.py --without limited        # no step begins at network outputs
+    python benchmarks/epoch_against.py --without recordings     # no step repeats a recording
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 import _workers
 import numpy as np
 import torch
+from _epochs import EPOCHS, epoch_seconds
 
 
 def models(dim: int, batch: int = 128) -> dict:
@@ -52,7 +54,7 @@ def models(dim: int, batch: int = 128) -> dict:
         found[f"2s{dim // 2}"] = skccvae.MixedCurvatureVAETransformer(f"2s{dim // 2}")
     # Parameters whose defaults differ between versions, so that both do the same work.
     settings = {"likelihood": "bernoulli", "init": "random", "prior_scale": 1.0}
-    settings |= {"max_epochs": 1, "warm_start": True, "random_state": 0, "batch_size": batch}
+    settings |= {"max_epochs": EPOCHS, "warm_start": True, "random_state": 0, "batch_size": batch}
     for model in found.values():
         known = model.get_params()
         model.set_params(**{name: settings[name] for name in settings if name in known})
@@ -61,9 +63,19 @@ def models(dim: int, batch: int = 128) -> dict:
 
 @contextlib.contextmanager
 def without(name: str | None):
-    """Accelerators off: all of them, those of one kernel, or those that begin at outputs."""
+    """Accelerators off: all of them, those of one kernel, or those that begin at outputs.
+
+    Or all recordings off.
+    """
     if name is None:
         yield
+        return
+    if name == "recordings":
+        from skccvae.training import net
+
+        found, net.repeatable = net.repeatable, lambda *parts: None
+        yield
+        net.repeatable = found
         return
     from skccvae import kernels
     from skccvae.kernels import registry
@@ -90,17 +102,14 @@ def without(name: str | None):
 
 
 def work(dim: int, shape: tuple[int, int], batch: int, off: str | None) -> None:
-    """Train one epoch of the model named on each line of standard input, and answer its seconds."""
+    """Train the model named on each line of standard input, and answer the seconds of an epoch."""
     torch.set_num_threads(1)
     X = np.random.default_rng(0).random(shape, dtype=np.float32)
     found = models(dim, batch)
     print(" | ".join(found), flush=True)
     with without(off):
         for line in sys.stdin:
-            model = found[line.strip()]
-            model.fit(X)
-            # The seconds of the epoch alone. A fit also validates X and keeps the previous model.
-            print(model.net_.history[-1]["dur"], flush=True)
+            print(epoch_seconds(found[line.strip()].fit(X).net_), flush=True)
 
 
 def start(
@@ -118,7 +127,7 @@ def ask(process: subprocess.Popen, name: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkout", type=Path, help="folder of another version of the package")
-    parser.add_argument("--without", help="all, or the name of one accelerator")
+    parser.add_argument("--without", help="all, one accelerator's name, or recordings")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=6400)

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from _epochs import epoch_seconds
 from _mnist import KINDS, images
 from _one_thread import one_thread
 from _runs import Runs
@@ -67,7 +68,7 @@ def models(dim: int, X: Any, **settings: Any) -> dict[str, Callable[[], float]]:
     """An epoch of each geometry in each precision, which returns its seconds."""
 
     def epoch(vae: Any) -> float:
-        return float(vae.fit(X).net_.history[-1]["dur"])
+        return epoch_seconds(vae.fit(X).net_)
 
     return {
         f"{name} {precision}": partial(

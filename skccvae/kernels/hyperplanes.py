@@ -64,33 +64,28 @@ def _series(t: Tensor, coefficients: list[float], largest: float) -> Tensor:
     return value.add_(first)
 
 
-def _arcsine(x: Tensor, sign: int, pole_margin: float) -> tuple[Tensor, Tensor, float]:
-    """Inverse of sin (middle branch), of sinh or of the identity, its slope, and the largest x^2.
+def _arcsine(x: Tensor, sign: int, pole_margin: float) -> tuple[Tensor, Tensor]:
+    """Inverse of sin (middle branch), of sinh or of the identity, and its slope.
 
     At a pole of the plane, the slope is infinite, so the ratio of angle to sine is held constant.
     """
     if sign == 0:
-        return x, torch.ones_like(x), 0.0
-    size = x.abs()
-    largest = _largest(size) ** 2
+        return x, torch.ones_like(x)
     if sign < 0:
+        size = x.abs()
         # asinh |x| without cancellation, from functions that torch vectorises. The square of x,
         # which is a sinh, may overflow.
         root = torch.hypot(x, torch.ones((), dtype=x.dtype, device=x.device))
         angle = (size / (root + 1)).mul_(size).add_(size).log1p_().copysign_(x)
-        return angle, root.reciprocal_(), largest
+        return angle, root.reciprocal_()
     square = x * x
-    if largest <= 1 - pole_margin:
-        return torch.asin(x), torch.rsub(square, 1.0).rsqrt_(), largest
     pole = square > 1 - pole_margin
     ratio = math.asin(math.sqrt(1 - pole_margin)) / math.sqrt(1 - pole_margin)
     angle = torch.where(pole, x * ratio, torch.asin(x.clamp(-1.0, 1.0)))
-    return angle, torch.where(pole, ratio, (1 - square).clamp_(min=pole_margin).rsqrt_()), largest
+    return angle, torch.where(pole, ratio, (1 - square).clamp_(min=pole_margin).rsqrt_())
 
 
-def _arcsine_by_K(
-    x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float, largest: float
-) -> Tensor:
+def _arcsine_by_K(x: Tensor, angle: Tensor, slope: Tensor, g_angle: Tensor, K: float) -> Tensor:
     """Gradient in K through arcsin_K, given the gradients in the angle, in units of the radius.
 
     At a pole, the ratio of angle to sine is constant, so the difference is 0 there.
@@ -98,7 +93,9 @@ def _arcsine_by_K(
     if abs(K) >= SMALL_CURVATURE and x.dtype != torch.float64:
         gap = torch.addcmul(angle, x, slope, value=-1)
         return torch.dot(gap.view(-1), g_angle.view(-1)) / (-2 * K)
-    t = x * x if K > 0 else -x * x  # may be infinite, where the series is not used
+    square = x * x
+    largest = _largest(square)
+    t = square if K > 0 else -square  # may be infinite, where the series is not used
     by_K = _series(t, _ARCSINE, largest).mul_(t).mul_(x)
     if largest >= _SERIES_BELOW:
         closed = torch.addcmul(angle.neg(), x, slope).mul_(0.5)
@@ -164,11 +161,11 @@ class _Distances(torch.autograd.Function):
         rows = s.reshape(*lead, -1, s.shape[-1])
         c = c.reshape(*lead, -1, 1)
         x = torch.matmul(rows, scaled.mT).addcmul_(c, _of_rows(sine), value=-size)
-        angle, slope, largest = _arcsine(x, sign, pole_margin)
+        angle, slope = _arcsine(x, sign, pole_margin)
         ctx.save_for_backward(c, rows, weight)
         # These are neither inputs nor outputs, so plain attributes suffice and cost less.
         ctx.planes = (gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled)
-        ctx.rows = (x, angle, slope, largest)
+        ctx.rows = (x, angle, slope)
         ctx.K, ctx.size, ctx.shape, ctx.largest_offset = K, size, s.shape, largest_offset
         ctx.like = None if learned is None else (learned.dtype, learned.device)
         return (angle * _of_rows(gain / size)).reshape(*s.shape[:-1], gain.shape[-1])
@@ -179,7 +176,7 @@ class _Distances(torch.autograd.Function):
         (grad,) = grads
         gain, raw, limit, shrink, offset, sine, cosine, ratio, scaled = ctx.planes
         c, rows, weight = ctx.saved_tensors
-        x, angle, slope, largest = ctx.rows
+        x, angle, slope = ctx.rows
         K, size = ctx.K, ctx.size
         grad = grad.reshape(x.shape)
         g_gain = (grad * angle).sum(-2) / size
@@ -203,7 +200,7 @@ class _Distances(torch.autograd.Function):
             total = torch.dot(g_sine, _sine_by_K(offset, sine, cosine, K))
             total = total - 0.5 * torch.dot(g_cosine, offset * sine)
             if K:
-                total = total + _arcsine_by_K(x, angle, slope, g_angle, K, largest)
+                total = total + _arcsine_by_K(x, angle, slope, g_angle, K)
             else:
                 total = total + (g_angle * x**3).sum() / 6
             if K < 0:

@@ -112,13 +112,25 @@ def _ratio(tangent: Tensor, K: float) -> tuple[Tensor, Tensor]:
 class _Form(NamedTuple):
     """Form in which the points of a factor are given.
 
-    If ``tangent`` is true, they are tangent vectors at the origin. Otherwise, if ``bend`` is a
-    number, it is K and they are the vectors of the polar form. If ``bend`` is None, they are
-    ambient points, whose versines are half the squared chords.
+    Attributes
+    ----------
+    K : float
+        Curvature.
+    chords : bool
+        Whether they are ambient points, whose versines are half the squared chords. Otherwise they
+        are the vectors of the polar form.
+    tangent : bool
+        Whether they are tangent vectors at the origin.
     """
 
-    bend: float | None
+    K: float
+    chords: bool = False
     tangent: bool = False
+
+    @property
+    def bend(self) -> float:
+        """The curvature in the formula for the versine."""
+        return 0.0 if self.chords else self.K
 
 
 class _Stress(torch.autograd.Function):
@@ -128,13 +140,13 @@ class _Stress(torch.autograd.Function):
     def forward(ctx: Any, wanted: Tensor, forms: list[_Form], *tensors: Tensor) -> Tensor:
         dtype = wanted.dtype
         factors, found, tangents = [], [], []
-        for points, curvature, form in zip(tensors[0::2], tensors[1::2], forms, strict=True):
-            points, K = points.double(), float(curvature)
+        for points, form in zip(tensors[0::2], forms, strict=True):
+            points, K = points.double(), form.K
             if form.tangent:
                 ratio, steepness = _ratio(points, K)
                 tangents += [points, ratio, steepness]
                 points = points * ratio[:, None]
-            v, h, slope = _versines(points, form.bend or 0.0)
+            v, h, slope = _versines(points, form.bend)
             factors.append((points, h, slope, K))
             found.append(_distances(v.to(dtype), K))
         if len(found) == 1:
@@ -170,8 +182,8 @@ class _Stress(torch.autograd.Function):
         found: list[Tensor | None] = []
         scale, saved = grads[0].double(), ctx.saved_tensors
         tangents = iter(saved[5 * len(ctx.forms) :])
-        for number, (bend, tangent) in enumerate(ctx.forms):
-            K = bend or 0.0
+        for number, form in enumerate(ctx.forms):
+            K = form.bend
             points, h, slope, weights, in_K = saved[5 * number : 5 * number + 5]
             moments = torch.cat([points, h[:, None], torch.ones_like(h)[:, None]], 1)
             # Each pair appears in the matrix twice.
@@ -179,9 +191,9 @@ class _Stress(torch.autograd.Function):
             in_h = moved[:, -1] - K * moved[:, -2]
             in_points = (2 * slope * in_h)[:, None] * points - moved[:, :-2]
             in_K = scale * in_K
-            if bend is not None:
+            if not form.chords:
                 in_K = in_K + (in_h * slope * h * h).sum() - 0.5 * (h * moved[:, -2]).sum()
-            if tangent:
+            if form.tangent:
                 u, ratio, steepness = (next(tangents) for _ in range(3))
                 in_square = (in_points * u).sum(-1).mul_(steepness)
                 in_points = in_points * ratio[:, None] - (2 * K * in_square)[:, None] * u
@@ -221,7 +233,7 @@ def step(parts: Sequence[tuple[Tensor | None, Tensor, float | Tensor]], wanted: 
         value = float(K.detach()) if isinstance(K, Tensor) else K
         form = _Form(value, tangent=c is None)
         if c is not None and not isinstance(K, Tensor) and value > _LARGE_SPHERE:
-            s, form = torch.cat([c[:, None] / value**0.5, s], 1), _Form(None)
+            s, form = torch.cat([c[:, None] / value**0.5, s], 1), _Form(value, chords=True)
         elif c is not None and value > 0:
             # Half the squared chord between ambient points, relative to the pole, so that nothing
             # cancels on a large sphere.
@@ -229,7 +241,7 @@ def step(parts: Sequence[tuple[Tensor | None, Tensor, float | Tensor]], wanted: 
             c, s = c.double(), s.double()
             near = -root * s.square().sum(-1) / (1 + c.clamp(min=0))
             s = torch.cat([torch.where(c > 0, near, (c - 1) / root)[:, None], s], 1)
-            form = _Form(None)
+            form = _Form(value, chords=True)
         # Otherwise the cosine is computed from s in float64, because far out in hyperbolic space an
         # error in the last digit of c is as large as a distance.
         # A number stays on the CPU, where reading it does not wait for the device.

@@ -90,7 +90,7 @@ class RoundedWeights:
         self._mode = torch.autocast(devices.pop(), dtype=torch.bfloat16)
         # For each network, where its weights are: the layer, name, weight and copy.
         self._places: dict[int, list[tuple[nn.Module, str, nn.Parameter, Tensor]]] = {}
-        known: dict[nn.Parameter, Tensor] = {}
+        known = self._known = dict[nn.Parameter, Tensor]()
         for network in networks:
             places = self._places[id(network)] = []
             for layer in matrix_layers(network):
@@ -111,6 +111,10 @@ class RoundedWeights:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()
+
+    def copy_of(self, weight: nn.Parameter) -> Tensor:
+        """The rounded copy of a weight, or the weight itself if it is not rounded."""
+        return self._known.get(weight, weight)
 
     @torch.no_grad()
     def refresh(self) -> None:

@@ -63,7 +63,7 @@ class NegativeELBO(nn.Module):
             return self.beta
         return self.beta * min(1.0, epoch / self.warmup_epochs)
 
-    def forward(self, module: Any, batch: Batch, weight: float) -> tuple[Tensor, ...]:
+    def forward(self, module: Any, batch: Batch, weight: float | Tensor) -> tuple[Tensor, ...]:
         """Loss, mean reconstruction and KL of a batch, the KL of each factor, and any stress."""
         terms_of = module.iwae_terms if self.objective == "iwae" else module.elbo_terms
         terms = terms_of(
@@ -78,7 +78,9 @@ class NegativeELBO(nn.Module):
             loss = -terms.bound
         else:
             kl = self.penalty(terms.kl, terms.factor_kl, module.latent.kl_dims)
-            loss = (kl if weight == 1.0 else weight * kl) - terms.reconstruction
+            # A tensor's value is not read.
+            whole = isinstance(weight, float) and weight == 1.0
+            loss = (kl if whole else weight * kl) - terms.reconstruction
         if terms.supervised is not None:
             loss = loss - terms.supervised
         parts: tuple[Tensor, ...] = (terms.reconstruction, terms.kl, *terms.factor_kl)

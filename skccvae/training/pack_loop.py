@@ -7,6 +7,7 @@ Up to rounding, it ends with the same weights as if it had been trained alone.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,9 +18,10 @@ from skccvae.nn.stacking import stacked_tensors
 from skccvae.training.batches import Batches
 from skccvae.training.exceptions import DivergenceError
 from skccvae.training.net import VAENet
+from skccvae.training.repeated import Repeated, gradients, repeatable
 from skccvae.training.stacked_optimizer import StackedOptimizer
 from skccvae.training.stacked_rows import StackedBatch, StackedRows
-from skccvae.training.stacked_vae import StackedVAE, latent_key
+from skccvae.training.stacked_vae import StackedTerms, StackedVAE, latent_key
 
 __all__ = ["Member", "Pack", "Training"]
 
@@ -94,6 +96,8 @@ class Pack:
             [member.n_batches for member in members],
             list(stacked_tensors(self.stack)),
         )
+        self._repeated: Repeated | None = None
+        self._repeated_key: tuple | None = None
 
     def dissolve(self) -> None:
         """Give each net its own copy of its weights and of their optimiser state."""
@@ -160,22 +164,22 @@ class Pack:
         factors: list[Any] = [0.0] * len(self.members)
         stress = torch.zeros(len(self.members), dtype=torch.float64)
         rows = torch.zeros(len(self.members), dtype=torch.float64)
+        self._prepare_steps()
         for number, batch in enumerate(self.rows):
             if number == 0:
                 self._measure(batch, epochs_done)
-            loss, terms, found = self._loss(batch, number, epochs_done)
-            self.optimizer.step(loss, number)
+            terms, factor_kl, found = self._step(batch, number, epochs_done)
             sizes = torch.tensor(batch.sizes, dtype=torch.float64)
             rows += sizes
-            parts = torch.stack([loss, terms.reconstruction, terms.kl], dim=-1).detach().double()
+            parts = torch.stack(terms, dim=-1).double()
             # A model without a batch has no loss, and its means have no meaning. Its size is 0.
             parts = sizes.to(parts.device)[:, None] * parts
             totals = parts if totals is None else totals + parts
-            for i, kl in enumerate(terms.factor_kl):
+            for i, kl in enumerate(factor_kl):
                 if len(kl):
-                    factors[i] = factors[i] + batch.sizes[i] * kl.detach().double()
+                    factors[i] = factors[i] + batch.sizes[i] * kl.double()
             for i, value in found.items():
-                stress[i] += batch.sizes[i] * float(value.detach())
+                stress[i] += batch.sizes[i] * float(value)
         assert totals is not None, "an epoch has at least one batch"
         result = (totals.cpu() / rows[:, None]).tolist()
         for i, member in enumerate(self.members):
@@ -191,8 +195,61 @@ class Pack:
                 x, weights = batch.of(i)
                 member.module.measure_distance_scale(x, None, weights)
 
-    def _loss(self, batch: StackedBatch, number: int, epochs_done: int) -> tuple[Any, ...]:
-        """Losses of the models, their terms, and the stress of the models that have one."""
+    def _prepare_steps(self) -> None:
+        """Decide whether the steps of the next pass may be repeated from a recording."""
+        leaves = self.optimizer.leaves()
+        keys = [repeatable(member.module, member.net.criterion_) for member in self.members]
+        key = (*keys, *map(id, leaves))
+        if None in keys or self.members[0].module.distance_weight:
+            self._repeated = None
+        elif self._repeated is None or key != self._repeated_key:
+            self._repeated = Repeated(self._losses_and_gradients)
+        self._repeated_key, self._leaves = key, leaves
+
+    def _step(self, batch: StackedBatch, number: int, epochs_done: int) -> tuple[Any, ...]:
+        """Make a step.
+
+        Return the loss, reconstruction and KL, the KL of the factors of each model, and the stress
+        of the models that have one.
+        """
+        weights = [
+            m.net.criterion_.weight(epochs_done + (number + 1) / m.n_batches) for m in self.members
+        ]
+        of_kl = None
+        if not self.iwae and any(weight != 1.0 for weight in weights):
+            of_kl = torch.tensor(weights, dtype=batch.x.dtype).to(batch.x.device)
+        found: dict[int, Tensor] = {}
+        if self._repeated is None:
+            loss, terms, found = self._loss(batch, of_kl)
+            results: Sequence[Tensor | None] = self._results(loss, terms)
+        else:
+            fields = batch.x, batch.weights, batch.targets, batch.target_weights
+            results = self._repeated(*fields, of_kl, tuple(batch.sizes))
+        stop = 3 + len(self.members)
+        self.optimizer.step(self._leaves, results[stop:], number)
+        return results[:3], results[3:stop], {i: value.detach() for i, value in found.items()}
+
+    def _losses_and_gradients(
+        self,
+        x: Tensor,
+        weights: Tensor | None,
+        targets: Tensor | None,
+        target_weights: Tensor | None,
+        of_kl: Tensor | None,
+        sizes: tuple[int, ...],
+    ) -> list[Tensor | None]:
+        batch = StackedBatch(x, list(sizes), weights, targets, target_weights)
+        return self._results(*self._loss(batch, of_kl)[:2])
+
+    def _results(self, loss: Tensor, terms: StackedTerms) -> list[Tensor | None]:
+        losses = (loss, terms.reconstruction, terms.kl, *terms.factor_kl)
+        return [*(each.detach() for each in losses), *gradients(loss.sum(), self._leaves)]
+
+    def _loss(self, batch: StackedBatch, of_kl: Tensor | None) -> tuple[Any, ...]:
+        """Losses of the models, their terms, and the stress of the models that have one.
+
+        ``of_kl`` are the weights of the KL of each model, or None if all are 1.
+        """
         noise = self._noise(batch)
         terms = self.stack(
             batch.x, noise, batch.weights, batch.targets, batch.target_weights, self.iwae
@@ -200,15 +257,8 @@ class Pack:
         if self.iwae:
             loss = -terms.bound
         else:
-            weights = [
-                m.net.criterion_.weight(epochs_done + (number + 1) / m.n_batches)
-                for m in self.members
-            ]
             kl = self._penalty(terms)
-            if all(weight == 1.0 for weight in weights):
-                loss = kl - terms.reconstruction
-            else:
-                loss = kl.new_tensor(weights) * kl - terms.reconstruction
+            loss = (kl if of_kl is None else of_kl * kl) - terms.reconstruction
         if terms.supervised is not None:
             shares = [member.module.supervised_weight for member in self.members]
             loss = loss - loss.new_tensor(shares) * terms.supervised

@@ -1,8 +1,13 @@
-"""The step of every model runs on torch's meta device, which has shapes but no numbers.
+"""The step of every model runs on torch's meta device, and is repeated from a recording.
 
-There a read by the host (``.item()``, ``bool(tensor)``, ``float(tensor)``) raises, and so does an
-operation with a tensor that was left on the CPU. On a GPU, the former would wait for the device at
-every step, and the latter would fail.
+The meta device has shapes but no numbers. There a read by the host (``.item()``, ``bool(tensor)``,
+``float(tensor)``) raises, and so does an operation with a tensor that was left on the CPU. On a
+GPU, the former would wait for the device at every step, and the latter would fail.
+
+A recording is used from the third epoch here. It must give the bits of a step without one. On the
+CPU, the steps of a learned curvature and those of a wrapped normal on a sphere read numbers: the
+curvature, to choose between formulas, and the lengths of vectors, to leave out sums that are lost
+in rounding. They must not be recorded.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from skccvae import (
 )
 from skccvae.nn import LIKELIHOODS
 from skccvae.nn.latent import NORMAL_LATENTS, UNIFORM_LATENTS
+from skccvae.training import net, repeated
 from skccvae.training.batches import Batch
 
 # From below 0, at 0 and from above, a learned curvature takes other paths.
@@ -98,20 +104,65 @@ def step_and_score(model: Any, X: np.ndarray, y: np.ndarray | None = None) -> No
         assert value.dtype == torch.float64
 
 
+def reads_numbers(model: Any) -> bool:
+    params = model.get_params()
+    on_a_sphere = isinstance(model, SphericalVAETransformer) or params.get("curvature") == 0.5
+    wrapped = params.get("posterior") == "wrapped_normal"
+    return params.get("learn_curvature", False) or (wrapped and on_a_sphere)
+
+
+@pytest.fixture
+def repeat(monkeypatch):
+    """Fit with recordings and without; the recordings must be used and give the same bits."""
+
+    def check(model: Any, X: np.ndarray, y: np.ndarray | None = None) -> None:
+        model.set_params(
+            max_epochs=5,
+            hidden_layer_sizes=(8,),
+            batch_size=16,
+            kl_warmup_epochs=3,
+            random_state=0,
+            device="cpu",
+        )
+        plain = copy.deepcopy(model).fit(X, y)
+        made: list[repeated.Repeated] = []
+
+        class Noted(repeated.Repeated):
+            def __init__(self, function):
+                super().__init__(function)
+                made.append(self)
+
+        monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
+        monkeypatch.setattr(net, "Repeated", Noted)
+        model.fit(X, y)
+        for name, tensor in plain.net_.module_.state_dict().items():
+            assert torch.equal(tensor, model.net_.module_.state_dict()[name]), name
+        # Batches of 16 rows and one of 12. A curvature that begins to learn is a new step.
+        expected = 0 if reads_numbers(model) else 2
+        assert [each.n_recorded for each in made] == [expected] * len(made) != []
+
+    return check
+
+
+@pytest.fixture(params=["meta", "repeat"])
+def check(request):
+    return step_and_score if request.param == "meta" else request.getfixturevalue("repeat")
+
+
 @pytest.mark.parametrize("name", SPACES)
-def test_every_space(name, small):
+def test_every_space(name, small, check):
     kind, params = SPACES[name]
-    step_and_score(kind(**params), small)
+    check(kind(**params), small)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_every_likelihood(likelihood, small):
-    step_and_score(GaussianVAETransformer(likelihood=likelihood), np.rint(small))
+def test_every_likelihood(likelihood, small, check):
+    check(GaussianVAETransformer(likelihood=likelihood), np.rint(small))
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("space", ["gaussian", "hyperbolic", "learned"])
-def test_every_option(option, space, small):
+def test_every_option(option, space, small, check):
     params = OPTIONS[option]
     model = {
         "gaussian": GaussianVAETransformer(),
@@ -122,4 +173,4 @@ def test_every_option(option, space, small):
         pytest.skip(f"{type(model).__name__} has no such parameter")
     X = np.where(small > 0.9, np.nan, small) if option == "holes" else small
     y = small[:, 0] if option == "labels" else None
-    step_and_score(model.set_params(**params), X, y)
+    check(model.set_params(**params), X, y)
