@@ -113,6 +113,7 @@ class ModuleNet(NeuralNet):
             optimizer_=optimizer,
             criterion_=copy.copy(self.criterion_),
             history_=type(self.history)(self.history),
+            _step=None,  # it belongs to the weights of this net
         )
         return twin
 
@@ -163,7 +164,7 @@ class ModuleNet(NeuralNet):
         state["module"] = None
         tensors = optimizer_tensors(self.optimizer_, self.module_)
         state["_optimizer_tensors"] = {name: t.cpu().clone() for name, t in tensors.items()}
-        for name in ("optimizer_", "callbacks_", "callbacks"):
+        for name in ("optimizer_", "callbacks_", "callbacks", "_step"):
             state.pop(name, None)
         return state
 

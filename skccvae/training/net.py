@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -17,8 +16,9 @@ from skccvae.training.batches import Batch
 from skccvae.training.callback_rows import callback_rows
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar, raised_on_purpose
 from skccvae.training.exceptions import DivergenceError, StopTraining
+from skccvae.training.gradient_step import GradientStep
 from skccvae.training.module_net import LOSSES, ModuleNet
-from skccvae.training.repeated import Repeated, gradients, repeatable
+from skccvae.training.repeatable import repeatable
 from skccvae.training.schedules import resume_schedules
 
 # The scale of the stress is measured at the start of each of the first epochs. There are at least
@@ -43,13 +43,10 @@ class VAENet(ModuleNet):
     ----------
     n_epochs_ : int
         Number of epochs that the last training completed.
-    repeated_ : Repeated or None
-        The losses and gradients of a step, if a running training may repeat recorded operations.
     """
 
-    repeated_: Repeated | None = None
-    _repeated_key: tuple | None = None
-    _leaves: Sequence[Tensor] = ()
+    # The step of a running training, if it may be repeated from a recording.
+    _step: GradientStep | None = None
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -129,8 +126,7 @@ class VAENet(ModuleNet):
         # A copy rebuilds its optimiser from the parameters that need a gradient.
         self.module_.latent.train_curvature(True)
         self.module_.eval()
-        self.repeated_ = self._repeated_key = None
-        self._leaves = ()
+        self._step = None
 
     def _wants_batches(self) -> bool:
         return not all(isinstance(callback, _EPOCHS_ONLY) for _, callback in self.callbacks_)
@@ -211,7 +207,7 @@ class VAENet(ModuleNet):
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()
-        self._prepare_steps(per_batch)
+        self._step = None if per_batch else self._repeatable_step()
         # Filled in place. Small tensors kept from each step would fragment the memory that large
         # batches free, and the process would grow by about one batch per step.
         table: Tensor | None = None
@@ -253,24 +249,20 @@ class VAENet(ModuleNet):
         self.history.record_batch(f"{prefix}_batch_size", batch.x.shape[0])
         self.notify("on_batch_end", batch=batch[:2], training=training, loss=loss, y_pred=None)
 
-    def _prepare_steps(self, per_batch: bool) -> None:
-        """Decide whether the steps of the next pass may be repeated from a recording."""
-        # Callbacks may change gradients and settings between steps.
-        key = None if per_batch else repeatable(self.module_, self.criterion_)
-        if key is None:
-            self.repeated_ = None
-        elif self.repeated_ is None or key != self._repeated_key:
-            self.repeated_ = Repeated(self._losses_and_gradients)
-        self._repeated_key = key
-        # The tensors that need a gradient: the weights, and rounded copies of some of them.
+    def _repeatable_step(self) -> GradientStep | None:
+        """The step for the next pass, or None if its operations may differ from batch to batch."""
+        key = repeatable(self.module_, self.criterion_)
+        if key is None or (self._step is not None and self._step.key == key):
+            return None if key is None else self._step
+        weights = [p for p in self.module_.parameters() if p.requires_grad]
         rounded = self.module_.rounded
-        leaves = [p for p in self.module_.parameters() if p.requires_grad]
-        self._leaves = leaves if rounded is None else [rounded.copy_of(p) for p in leaves]
+        if rounded is not None:
+            weights = [rounded.copy_of(weight) for weight in weights]
+        return GradientStep(self._losses, weights, key)
 
-    def _losses_and_gradients(self, *inputs) -> list[Tensor | None]:
+    def _losses(self, *inputs) -> tuple[Tensor, ...]:
         *fields, weight = inputs
-        loss, *parts = self.criterion_(self.module_, Batch(*fields), weight)
-        return [loss.detach(), *parts, *gradients(loss, self._leaves)]
+        return self.criterion_(self.module_, Batch(*fields), weight)
 
     def train_step(self, batch, *, weight: float = 1.0, notify: bool = False, **fit_params):
         """Make one step of the optimiser; return detached loss, reconstruction and KL."""
@@ -281,16 +273,12 @@ class VAENet(ModuleNet):
         for group in self.optimizer_.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
-        if self.repeated_ is None:
+        if self._step is None:
             loss, *parts = self.criterion_(self.module_, batch, weight)
             loss.backward()
             losses = [loss.detach(), *parts]
         else:
-            results = self.repeated_(*batch, weight)
-            n_losses = len(results) - len(self._leaves)
-            losses = list(results[:n_losses])
-            for leaf, grad in zip(self._leaves, results[n_losses:], strict=True):
-                leaf.grad = grad
+            losses = self._step(*batch, weight)
         if rounded is not None:
             rounded.collect_gradients()
         if notify:

@@ -7,7 +7,6 @@ Up to rounding, it ends with the same weights as if it had been trained alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +16,9 @@ from skccvae.nn import STRESS_ROWS
 from skccvae.nn.stacking import stacked_tensors
 from skccvae.training.batches import Batches
 from skccvae.training.exceptions import DivergenceError
+from skccvae.training.gradient_step import GradientStep
 from skccvae.training.net import VAENet
-from skccvae.training.repeated import Repeated, gradients, repeatable
+from skccvae.training.repeatable import repeatable
 from skccvae.training.stacked_optimizer import StackedOptimizer
 from skccvae.training.stacked_rows import StackedBatch, StackedRows
 from skccvae.training.stacked_vae import StackedTerms, StackedVAE, latent_key
@@ -96,11 +96,12 @@ class Pack:
             [member.n_batches for member in members],
             list(stacked_tensors(self.stack)),
         )
-        self._repeated: Repeated | None = None
-        self._repeated_key: tuple | None = None
+        self.distances = members[0].module.distance_weight > 0
+        self._step: GradientStep | None = None
 
     def dissolve(self) -> None:
         """Give each net its own copy of its weights and of their optimiser state."""
+        self._step = None  # it holds this pack
         self.optimizer.give_back()
         for member in self.members:
             if member.error is not None:
@@ -164,11 +165,11 @@ class Pack:
         factors: list[Any] = [0.0] * len(self.members)
         stress = torch.zeros(len(self.members), dtype=torch.float64)
         rows = torch.zeros(len(self.members), dtype=torch.float64)
-        self._prepare_steps()
+        self._prepare_step()
         for number, batch in enumerate(self.rows):
             if number == 0:
                 self._measure(batch, epochs_done)
-            terms, factor_kl, found = self._step(batch, number, epochs_done)
+            terms, factor_kl, stresses = self._make_step(batch, number, epochs_done)
             sizes = torch.tensor(batch.sizes, dtype=torch.float64)
             rows += sizes
             parts = torch.stack(terms, dim=-1).double()
@@ -178,14 +179,14 @@ class Pack:
             for i, kl in enumerate(factor_kl):
                 if len(kl):
                     factors[i] = factors[i] + batch.sizes[i] * kl.double()
-            for i, value in found.items():
+            for i, value in enumerate(stresses):
                 stress[i] += batch.sizes[i] * float(value)
         assert totals is not None, "an epoch has at least one batch"
         result = (totals.cpu() / rows[:, None]).tolist()
-        for i, member in enumerate(self.members):
+        for i in range(len(self.members)):
             if isinstance(factors[i], Tensor):
                 result[i] += (factors[i].cpu() / rows[i]).tolist()
-            if member.module.distance_weight:
+            if self.distances:
                 result[i].append(float(stress[i] / rows[i]))
         return result
 
@@ -195,58 +196,64 @@ class Pack:
                 x, weights = batch.of(i)
                 member.module.measure_distance_scale(x, None, weights)
 
-    def _prepare_steps(self) -> None:
-        """Decide whether the steps of the next pass may be repeated from a recording."""
+    def _prepare_step(self) -> None:
         leaves = self.optimizer.leaves()
         keys = [repeatable(member.module, member.net.criterion_) for member in self.members]
-        key = (*keys, *map(id, leaves))
-        if None in keys or self.members[0].module.distance_weight:
-            self._repeated = None
-        elif self._repeated is None or key != self._repeated_key:
-            self._repeated = Repeated(self._losses_and_gradients)
-        self._repeated_key, self._leaves = key, leaves
+        # The stress reads the weights of each model's own rows, a list.
+        recorded = None not in keys and not self.distances
+        key = (*keys, *map(id, leaves)) if recorded else None
+        if self._step is None or key is None or key != self._step.key:
+            self._step = GradientStep(self._losses, leaves, key)
 
-    def _step(self, batch: StackedBatch, number: int, epochs_done: int) -> tuple[Any, ...]:
+    def _make_step(
+        self, batch: StackedBatch, number: int, epochs_done: int
+    ) -> tuple[list[Tensor], ...]:
         """Make a step.
 
         Return the loss, reconstruction and KL, the KL of the factors of each model, and the stress
-        of the models that have one.
+        of each model, if it has a weight.
         """
+        assert self._step is not None
         weights = [
             m.net.criterion_.weight(epochs_done + (number + 1) / m.n_batches) for m in self.members
         ]
         of_kl = None
         if not self.iwae and any(weight != 1.0 for weight in weights):
             of_kl = torch.tensor(weights, dtype=batch.x.dtype).to(batch.x.device)
-        found: dict[int, Tensor] = {}
-        if self._repeated is None:
-            loss, terms, found = self._loss(batch, of_kl)
-            results: Sequence[Tensor | None] = self._results(loss, terms)
-        else:
-            fields = batch.x, batch.weights, batch.targets, batch.target_weights
-            results = self._repeated(*fields, of_kl, tuple(batch.sizes))
+        losses = self._step(
+            batch.x,
+            batch.weights,
+            batch.targets,
+            batch.target_weights,
+            batch.row_weights if self.distances else None,
+            of_kl,
+            tuple(batch.sizes),
+        )
+        self.optimizer.step(number)
         stop = 3 + len(self.members)
-        self.optimizer.step(self._leaves, results[stop:], number)
-        return results[:3], results[3:stop], {i: value.detach() for i, value in found.items()}
+        return losses[:3], losses[3:stop], losses[stop:]
 
-    def _losses_and_gradients(
+    def _losses(
         self,
         x: Tensor,
         weights: Tensor | None,
         targets: Tensor | None,
         target_weights: Tensor | None,
+        row_weights: list[Tensor | None] | None,
         of_kl: Tensor | None,
         sizes: tuple[int, ...],
-    ) -> list[Tensor | None]:
-        batch = StackedBatch(x, list(sizes), weights, targets, target_weights)
-        return self._results(*self._loss(batch, of_kl)[:2])
+    ) -> list[Tensor]:
+        """As `_make_step` returns them, with a graph."""
+        batch = StackedBatch(x, list(sizes), weights, targets, target_weights, row_weights)
+        loss, terms = self._loss(batch, of_kl)
+        stresses = self._stresses(batch, terms.params) if self.distances else []
+        if stresses:
+            scales = [m.module.distance_weight * m.module.distance_scale for m in self.members]
+            loss = loss + torch.stack(scales) * torch.stack(stresses)
+        return [loss, terms.reconstruction, terms.kl, *terms.factor_kl, *stresses]
 
-    def _results(self, loss: Tensor, terms: StackedTerms) -> list[Tensor | None]:
-        losses = (loss, terms.reconstruction, terms.kl, *terms.factor_kl)
-        return [*(each.detach() for each in losses), *gradients(loss.sum(), self._leaves)]
-
-    def _loss(self, batch: StackedBatch, of_kl: Tensor | None) -> tuple[Any, ...]:
-        """Losses of the models, their terms, and the stress of the models that have one.
+    def _loss(self, batch: StackedBatch, of_kl: Tensor | None) -> tuple[Tensor, StackedTerms]:
+        """Losses of the models without stress, and their terms.
 
         ``of_kl`` are the weights of the KL of each model, or None if all are 1.
         """
@@ -262,20 +269,19 @@ class Pack:
         if terms.supervised is not None:
             shares = [member.module.supervised_weight for member in self.members]
             loss = loss - loss.new_tensor(shares) * terms.supervised
-        found: dict[int, Tensor] = {}
-        if self.members[0].module.distance_weight:
-            zero, parts = loss.new_zeros(()), []
-            for i, member in enumerate(self.members):
-                module = member.module
-                if not batch.sizes[i]:
-                    parts.append(zero)
-                    continue
-                x, of_rows = batch.of(i)
-                params = terms.params[i, : len(x), : module.latent.n_params]
-                found[i] = module._stress(params, x, of_rows, STRESS_ROWS)
-                parts.append(module.distance_weight * module.distance_scale * found[i])
-            loss = loss + torch.stack(parts)
-        return loss, terms, found
+        return loss, terms
+
+    def _stresses(self, batch: StackedBatch, params: Tensor) -> list[Tensor]:
+        """The stress of each model, 0 for a model without a batch."""
+        found = []
+        for i, member in enumerate(self.members):
+            value: Tensor | None = None
+            if batch.sizes[i]:
+                x, weights = batch.of(i)
+                own = params[i, : len(x), : member.module.latent.n_params]
+                value = member.module._stress(own, x, weights, STRESS_ROWS)
+            found.append(params.new_zeros(()) if value is None else value)
+        return found
 
     def _penalty(self, terms: Any) -> Tensor:
         """KL of each model in its objective."""

@@ -130,15 +130,12 @@ class StackedOptimizer:
                     net.optimizer_.state[parameter] = known
 
     def leaves(self) -> list[Tensor]:
-        """The tensors that need a gradient: the stacks, and parameters that are not stacked."""
+        """The tensors that get a gradient: the stacks, and parameters that are not stacked."""
         own = [p for parameters in self.own for p in parameters if p.requires_grad]
         return [*(each.stack for each in self.held), *own]
 
-    def step(self, leaves: Sequence[Tensor], grads: Sequence[Tensor | None], number: int) -> None:
-        """Make a step with these gradients, except for nets without a batch of this number."""
-        self.adam.zero_grad(set_to_none=True)
-        for leaf, grad in zip(leaves, grads, strict=True):
-            leaf.grad = grad
+    def step(self, number: int) -> None:
+        """Make a step with the gradients of `leaves`, except for nets without such a batch."""
         for (parts, n_batches), group in zip(self.runs, self.adam.param_groups, strict=True):
             if number >= n_batches:  # these models have no batches left in this epoch
                 for parameter in group["params"]:

@@ -30,7 +30,7 @@ from skccvae import (
 )
 from skccvae.nn import LIKELIHOODS
 from skccvae.nn.latent import NORMAL_LATENTS, UNIFORM_LATENTS
-from skccvae.training import net, repeated
+from skccvae.training import gradient_step, repeated
 from skccvae.training.batches import Batch
 
 # From below 0, at 0 and from above, a learned curvature takes other paths.
@@ -133,7 +133,7 @@ def repeat(monkeypatch):
                 made.append(self)
 
         monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
-        monkeypatch.setattr(net, "Repeated", Noted)
+        monkeypatch.setattr(gradient_step, "Repeated", Noted)
         model.fit(X, y)
         for name, tensor in plain.net_.module_.state_dict().items():
             assert torch.equal(tensor, model.net_.module_.state_dict()[name]), name

@@ -20,7 +20,7 @@ from skccvae import (
     SphericalVAETransformer,
 )
 from skccvae.kernels import disabled
-from skccvae.training import DivergenceError, pack_loop, repeated
+from skccvae.training import DivergenceError, gradient_step, pack_loop, repeated
 from skccvae.training.meeting import _Abandoned, _current, run_together, train
 
 DIGITS = load_digits().data[:200] / 16
@@ -148,7 +148,7 @@ def test_steps_repeated_from_a_recording_give_the_same_bits(name, monkeypatch):
             made.append(self)
 
     monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
-    monkeypatch.setattr(pack_loop, "Repeated", Noted)
+    monkeypatch.setattr(gradient_step, "Repeated", Noted)
     # As many epochs for all, or the pack would be taken apart for those that go on.
     longer = [(kind, {**options, "max_epochs": 5}) for kind, options in SETTINGS[name]]
     found = run_together(fits(longer, y))

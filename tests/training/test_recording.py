@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 from torch import nn
 
 from skccvae import GaussianVAETransformer
-from skccvae.training import net, recording, repeated
+from skccvae.training import gradient_step, net, recording, repeated
+from skccvae.training.batches import Batch
+from skccvae.training.gradient_step import GradientStep
 from skccvae.training.recording import record
-from skccvae.training.repeated import Repeated, gradients
+from skccvae.training.repeatable import repeatable
+from skccvae.training.repeated import Repeated
 
 SETTINGS = {
     "hidden_layer_sizes": (8,),
@@ -37,7 +43,7 @@ def test_a_recording_reads_the_weights_as_they_are_now():
 
     def function(x):
         loss = layer(x).square().mean()
-        return [loss.detach(), *gradients(loss, weights)]
+        return [loss.detach(), *torch.autograd.grad(loss, weights)]
 
     _, recorded = record(function, rows())
     with torch.no_grad():
@@ -134,9 +140,10 @@ outside = torch.zeros(2)
         lambda x: [x + torch.randn(3, 2)],
         lambda x: [nn.functional.dropout(x)],
         lambda x: [outside.add_(x.sum(0))],
+        lambda x: [outside.view(1, 2).add_(x.sum(0)).clone()],
         lambda x: [x.clamp_(max=0.1)],
     ],
-    ids=["number", "mask", "nonzero", "global", "dropout", "outside", "input"],
+    ids=["number", "mask", "nonzero", "global", "dropout", "outside", "a view", "input"],
 )
 def test_what_cannot_be_recorded_runs_once_as_it_is(function):
     def run(call):
@@ -173,6 +180,37 @@ def test_draws_before_a_number_is_read_are_made_again():
     assert made is None
     assert torch.equal(found, expected)
     assert torch.equal(generator.get_state(), state)
+
+
+def test_a_draw_that_nothing_reads_moves_the_generator_on():
+    generator = torch.Generator().manual_seed(0)
+
+    def function(x):
+        torch.randn(3, generator=generator)
+        return [x + torch.randn(x.shape, generator=generator)]
+
+    _, recorded = record(function, rows())
+    state = generator.get_state()
+    first = [recorded(rows())[0] for _ in range(2)]
+    generator.set_state(state)
+    for found in first:
+        assert torch.equal(found, function(rows())[0])
+
+
+def test_a_check_of_the_numbers_is_made_again():
+    def function(x):
+        return [torch.linalg.cholesky(x) * 2]
+
+    _, recorded = record(function, torch.eye(2))
+    with pytest.raises(torch.linalg.LinAlgError):
+        recorded(-torch.eye(2))
+
+
+def test_inputs_that_are_one_tensor_are_not_recorded():
+    x = rows()
+    (found,), made = record(lambda x, y: [x - y], x, x)
+    assert torch.equal(found, torch.zeros(3, 2))
+    assert made is None
 
 
 def test_large_tensors_are_not_kept(monkeypatch):
@@ -222,16 +260,34 @@ def test_a_function_with_a_state_of_its_own_is_not_repeated(monkeypatch):
     assert function.n_recorded == 0
 
 
-def test_gradients_have_the_strides_of_their_weights():
+@pytest.mark.parametrize("change", ["strides", "dtype"])
+def test_a_recording_serves_only_tensors_of_a_kind(change, monkeypatch):
+    monkeypatch.setattr(repeated, "_CALLS_BEFORE", 0)
+    flat = Repeated(lambda x: [x.reshape(-1) / 3])
+    x = rows(2)
+    for _ in range(3):
+        flat(x)
+    other = x.t() if change == "strides" else x.double()
+    assert flat.n_recorded == 1
+    for _ in range(3):
+        assert torch.equal(flat(other)[0], other.reshape(-1) / 3)
+
+
+def test_gradients_are_those_of_backward():
     weight = torch.ones(3, 2, requires_grad=True)
     unused = torch.ones(1, requires_grad=True)
-    for loss in ((weight.t() * torch.arange(6.0).reshape(2, 3)).sum(), weight.sum()):
-        grad, none = gradients(loss, [weight, unused])
-        assert none is None
-        assert grad.stride() == (2, 1)
+    factors = torch.arange(6.0).reshape(2, 3)
+    for loss in (lambda: (weight.t() * factors).sum(), lambda: weight.sum(), lambda: weight[0]):
+        step = GradientStep(lambda loss=loss: [loss()], [weight, unused], key=None)
         weight.grad = None
-    weight.sum().backward()
-    assert torch.equal(gradients(weight.sum(), [weight])[0], weight.grad)
+        loss().sum().backward()
+        expected, weight.grad = weight.grad, None
+        (found,) = step()
+        assert not found.requires_grad
+        assert torch.equal(found, loss())
+        assert torch.equal(weight.grad, expected)
+        assert weight.grad.stride() == (2, 1)
+        assert unused.grad is None
 
 
 # --- in training ------------------------------------------------------------------------------
@@ -248,7 +304,7 @@ def noted(monkeypatch):
             made.append(self)
 
     monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
-    monkeypatch.setattr(net, "Repeated", Noted)
+    monkeypatch.setattr(gradient_step, "Repeated", Noted)
     return made
 
 
@@ -264,7 +320,7 @@ def counts(made) -> list[int]:
 def test_one_recording_serves_all_epochs_and_ends_with_the_training(noted, X):
     vae = GaussianVAETransformer(**SETTINGS).fit(X)
     assert counts(noted) == [2]  # batches of 16 rows and one of 12
-    assert vae.net_.repeated_ is None
+    assert vae.net_._step is None
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -317,11 +373,9 @@ def test_a_users_network_of_plain_layers_draws_from_lent_generators(noted, X):
 
 
 def test_a_batch_callback_sees_every_gradient(noted, X):
-    import skorch.callbacks
-
     seen = []
 
-    class Grads(skorch.callbacks.Callback):
+    class Grads(Callback):
         def on_grad_computed(self, net, named_parameters, **kwargs):
             seen.append(all(p.grad is not None for _, p in named_parameters))
 
@@ -330,50 +384,207 @@ def test_a_batch_callback_sees_every_gradient(noted, X):
     assert seen == [True] * 16
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [torch.autograd.detect_anomaly, lambda: torch.device("cpu")],
-    ids=["anomaly", "function mode"],
-)
+MODES = {
+    "anomaly": torch.autograd.detect_anomaly,
+    "function mode": lambda: torch.device("cpu"),
+    "dispatch mode": recording._Recorder,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
-def test_special_modes_of_torch_are_not_recorded(noted, X, mode):
-    vae = GaussianVAETransformer(**SETTINGS).fit(X)
-    noted.clear()
-    model = vae.net_.module_
-    assert repeated.repeatable(model, vae.net_.criterion_) is not None
-    with mode():
-        assert repeated.repeatable(model, vae.net_.criterion_) is None
-
-
-def test_the_key_names_what_a_step_depends_on(X):
+def test_special_modes_of_torch_are_not_recorded(X, mode):
     vae = GaussianVAETransformer(**SETTINGS).fit(X)
     model, criterion = vae.net_.module_, vae.net_.criterion_
-    keys = [repeated.repeatable(model, criterion)]
-    assert repeated.repeatable(model, criterion) == keys[0]
+    assert repeatable(model, criterion) is not None
+    with MODES[mode]():
+        assert repeatable(model, criterion) is None
 
-    def changed():
-        key = repeated.repeatable(model, criterion)
-        assert key not in keys
-        keys.append(key)
 
+def test_a_mode_of_torch_is_left_after_a_recording_that_failed():
+    def fails(x):
+        raise ValueError("no such rows")
+
+    with pytest.raises(ValueError, match="no such rows"):
+        record(fails, rows())
+    results, made = record(lambda x: [x + 1], rows())
+    assert torch.equal(results[0], rows() + 1)
+    assert made is not None
+
+
+def square(model) -> nn.Linear:
+    """A dense layer of the decoder whose matrix is square."""
+    return next(m for m in model.decoder.modules() if getattr(m, "in_features", 0) == 8)
+
+
+def relu(model) -> nn.Module:
+    return next(m for m in model.modules() if isinstance(m, nn.ReLU))
+
+
+def change_loss(model, criterion):
     criterion.free_bits = 0.5
-    changed()
+
+
+def change_setting(model, criterion):
     model.supervised_weight = 2.0
-    changed()
-    model.train()
-    changed()
+
+
+def change_mode(model, criterion):
+    model.train(not model.training)
+
+
+def freeze(model, criterion):
     next(model.parameters()).requires_grad_(False)
-    changed()
+
+
+def change_generator(model, criterion):
     model.generator = torch.Generator()
-    changed()
+
+
+def round_weights(model, criterion):
     model.round_weights("bfloat16")
-    changed()
-    layer = next(m for m in model.modules() if isinstance(m, nn.Linear))
-    layer.weight.data = layer.weight.data.clone()
-    changed()
 
 
-def test_copies_and_pickles_have_no_recording():
-    double = Repeated(lambda x: [2 * x])
-    assert copy.deepcopy(double) is None
-    assert pickle.loads(pickle.dumps(double)) is None
+def move(model, criterion):
+    square(model).weight.data = square(model).weight.data.clone()
+
+
+def transpose(model, criterion):
+    square(model).weight.data = square(model).weight.data.t()
+
+
+def replace_activation(model, criterion):
+    relu(model).__class__ = nn.Tanh
+
+
+def use_twice(model, criterion):
+    layers = model.decoder.hidden._modules
+    layers["again"] = layers["0"]
+
+
+def replace_manifold(model, criterion):
+    model.latent.manifold = copy.copy(model.latent.manifold)
+
+
+CHANGES = [
+    change_loss,
+    change_setting,
+    change_mode,
+    freeze,
+    change_generator,
+    round_weights,
+    move,
+    transpose,
+    replace_activation,
+    use_twice,
+    replace_manifold,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_key_names_what_a_step_depends_on(X, change):
+    vae = GaussianVAETransformer(**{**SETTINGS, "hidden_layer_sizes": (8, 8)}).fit(X)
+    model, criterion = vae.net_.module_, vae.net_.criterion_
+    before = repeatable(model, criterion)
+    assert before is not None
+    assert repeatable(model, criterion) == before
+    change(model, criterion)
+    assert repeatable(model, criterion) not in (before, None)
+
+
+def test_a_distance_is_part_of_the_key(X):
+    vae = GaussianVAETransformer(**SETTINGS, distance_weight=1.0).fit(X)
+    model, criterion = vae.net_.module_, vae.net_.criterion_
+    before = repeatable(model, criterion)
+    assert before is not None
+    other = GaussianVAETransformer(**SETTINGS, distance_weight=1.0, distance_metric="cityblock")
+    model.distance_metric = other.fit(X).net_.module_.distance_metric
+    assert repeatable(model, criterion) not in (before, None)
+    for own in (lambda inputs, x: torch.cdist(x, x), Metric()):
+        model.distance_metric = own
+        assert repeatable(model, criterion) is None
+
+
+class Metric:
+    __module__ = None
+
+    def __call__(self, inputs, x):
+        return torch.cdist(x, x)
+
+
+def replace_method(model):
+    model.likelihood.total_log_prob = lambda outputs, x: outputs.sum()
+
+
+def compile_layer(model):
+    square(model).compile()
+
+
+def hook_gradient(model):
+    square(model).weight.register_hook(lambda grad: grad)
+
+
+def hook_after_gradient(model):
+    square(model).weight.register_post_accumulate_grad_hook(lambda weight: None)
+
+
+@pytest.mark.parametrize(
+    "change", [replace_method, compile_layer, hook_gradient, hook_after_gradient]
+)
+def test_changes_after_which_there_is_no_recording(X, change):
+    vae = GaussianVAETransformer(**{**SETTINGS, "hidden_layer_sizes": (8, 8)}).fit(X)
+    change(vae.net_.module_)
+    assert repeatable(vae.net_.module_, vae.net_.criterion_) is None
+
+
+def test_a_tensor_among_the_settings_is_compared_by_identity(X):
+    vae = GaussianVAETransformer(**SETTINGS).fit(X)
+    model, criterion = vae.net_.module_, vae.net_.criterion_
+    keys = []
+    for _ in range(2):
+        model.note = (torch.ones(2),)
+        keys.append(repeatable(model, criterion))
+    assert keys[0] != keys[1]
+
+
+def test_twins_and_pickles_have_no_recording(noted, X, monkeypatch):
+    """Made while a training runs, they are of another net, with other weights."""
+    made = []
+
+    class Spy(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 3:
+                assert net._step is not None
+                made.extend([net.twin(), pickle.loads(pickle.dumps(net)), copy.deepcopy(net)])
+
+    monkeypatch.setattr(net, "_EPOCHS_ONLY", (Spy,))
+    vae = GaussianVAETransformer(**SETTINGS, callbacks=[Spy()]).fit(X)
+    assert counts(noted) == [2]
+    weights = [p.detach().clone() for p in vae.net_.module_.parameters()]
+    assert len(made) == 3
+    for other in made:
+        assert other._step is None
+        before = [p.detach().clone() for p in other.module_.parameters()]
+        other.train_step(Batch(torch.rand(16, 5)))
+        assert not all(map(torch.equal, other.module_.parameters(), before))
+    assert all(map(torch.equal, vae.net_.module_.parameters(), weights))
+
+
+def test_a_step_is_copied_as_none():
+    step = GradientStep(lambda x: [x.sum()], [], key=None)
+    assert copy.deepcopy(step) is None
+    assert pickle.loads(pickle.dumps(step)) is None
+
+
+def test_a_net_is_freed_with_its_recordings(noted, X):
+    vae = GaussianVAETransformer(**SETTINGS).fit(X)
+    assert counts(noted) == [2]
+    noted.clear()
+    kept = weakref.ref(vae.net_.module_)
+    gc.disable()
+    try:
+        del vae
+        assert kept() is None
+    finally:
+        gc.enable()
