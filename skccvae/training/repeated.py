@@ -21,8 +21,8 @@ _MOST_SHAPES = 8
 class Repeated:
     """A function of tensors, repeated from a recording after some calls.
 
-    The recording is used only if it also gives the bits of the next call. The function must not
-    change anything except generators.
+    The recording is used only if it also gives the bits of the next call, and leaves generators in
+    the same state. The function must not change anything except generators.
 
     Parameters
     ----------
@@ -76,11 +76,15 @@ class Repeated:
         after = [generator.get_state() for generator in recorded.generators]
         for generator, state in zip(recorded.generators, before, strict=True):
             generator.set_state(state)
-        repeated = recorded(*_as_tensors(inputs))
+        try:
+            repeated = recorded(*_as_tensors(inputs))
+        except Exception:  # on inputs with which the function succeeds
+            repeated = ()
         states = [generator.get_state() for generator in recorded.generators]
         for generator, state in zip(recorded.generators, after, strict=True):
             generator.set_state(state)
-        if all(map(_same_bits, [*results, *after], [*repeated, *states])):
+        wanted, found = [*results, *after], [*repeated, *states]
+        if len(found) == len(wanted) and all(map(_same_bits, wanted, found)):
             self._confirmed[key] = recorded
         else:
             self._recorded[key] = None

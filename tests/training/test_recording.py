@@ -260,6 +260,33 @@ def test_a_function_with_a_state_of_its_own_is_not_repeated(monkeypatch):
     assert function.n_recorded == 0
 
 
+@pytest.mark.parametrize("fault", ["other bits", "an error", "another draw"])
+def test_a_recording_with_a_fault_is_not_used(fault, monkeypatch):
+    monkeypatch.setattr(repeated, "_CALLS_BEFORE", 0)
+    generator = torch.Generator().manual_seed(0)
+    call = recording.Recorded.__call__
+
+    def faulty(self, *inputs):
+        (found,) = call(self, *inputs)
+        if fault == "an error":
+            raise TypeError("sub() takes other arguments in this version")
+        if fault == "other bits":
+            return (found.nextafter(torch.tensor(9.0)),)
+        torch.rand(1, generator=generator)
+        return (found,)
+
+    def function(x):
+        return [x + torch.rand(x.shape, generator=generator)]
+
+    monkeypatch.setattr(recording.Recorded, "__call__", faulty)
+    repeat = Repeated(function)
+    found = [repeat(rows())[0] for _ in range(5)]
+    generator.manual_seed(0)
+    for each in found:
+        assert torch.equal(each, function(rows())[0])
+    assert repeat.n_recorded == 0
+
+
 @pytest.mark.parametrize("change", ["strides", "dtype"])
 def test_a_recording_serves_only_tensors_of_a_kind(change, monkeypatch):
     monkeypatch.setattr(repeated, "_CALLS_BEFORE", 0)
