@@ -252,8 +252,10 @@ class VAENet(ModuleNet):
     def _repeatable_step(self) -> GradientStep | None:
         """The step for the next pass, or None if its operations may differ from batch to batch."""
         key = repeatable(self.module_, self.criterion_)
-        if key is None or (self._step is not None and self._step.key == key):
-            return None if key is None else self._step
+        if key is None:
+            return None
+        if self._step is not None and self._step.key == key:
+            return self._step
         weights = [p for p in self.module_.parameters() if p.requires_grad]
         rounded = self.module_.rounded
         if rounded is not None:
