@@ -5,10 +5,11 @@ the uniform distribution.
 
 Speed: for 128 rows, the plain path takes about forty operations on 128 numbers each. Here one table
 gives the angle, the divergence and both slopes, and the gradient takes a dozen operations. A
-training epoch of the spherical model takes 1.07 times as long as the Gaussian's with this
-accelerator, and 1.16 times without it
+training epoch of the spherical model takes 1.03 times as long as the Gaussian's with this
+accelerator, and 1.08 times without it
 (`benchmarks/epoch_against.py --without VonMisesFisher`). A step that begins at the outputs of the
-network makes an epoch of a small network take about 0.96 of the time, 0.93 to 0.99 in three runs
+network made an epoch of a small network take about 0.96 of the time, 0.93 to 0.99 in three runs,
+before steps were recorded
 (`--without limited --features 64 --batch 32 --dims 10 --models vMF`).
 """
 
