@@ -17,6 +17,8 @@ __all__ = ["GradientStep"]
 class GradientStep:
     """Losses as a function of a batch. A call also leaves the gradients in the weights.
 
+    They replace earlier gradients there. A weight without influence on the loss gets None.
+
     A copy or pickle of this object is None, because a recording belongs to weights at their place
     in memory.
 

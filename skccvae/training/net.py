@@ -19,6 +19,7 @@ from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.gradient_step import GradientStep
 from skccvae.training.module_net import LOSSES, ModuleNet
 from skccvae.training.repeatable import repeatable
+from skccvae.training.repeated import worth_recording
 from skccvae.training.schedules import resume_schedules
 
 # The scale of the stress is measured at the start of each of the first epochs. There are at least
@@ -45,7 +46,8 @@ class VAENet(ModuleNet):
         Number of epochs that the last training completed.
     """
 
-    # The step of a running training, if it may be repeated from a recording.
+    # Whether a running training is long enough for recordings, and its step if it may be recorded.
+    _records: bool = False
     _step: GradientStep | None = None
 
     # --- the loop -----------------------------------------------------------------------------
@@ -91,6 +93,7 @@ class VAENet(ModuleNet):
         self.whole_ = False
         self.n_epochs_ = 0
         per_batch = self._wants_batches()
+        self._records = worth_recording(epochs * len(train))
         self.module_.round_weights(self.precision)
         self.curvature_burn_in_ = burn_in
         self.settled_after_ = self.settling_epochs(len(train), epochs)
@@ -207,7 +210,8 @@ class VAENet(ModuleNet):
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()
-        self._step = None if per_batch else self._repeatable_step()
+        # Callbacks may change gradients and settings between steps.
+        self._step = None if per_batch or not self._records else self._repeatable_step()
         # Filled in place. Small tensors kept from each step would fragment the memory that large
         # batches free, and the process would grow by about one batch per step.
         table: Tensor | None = None

@@ -19,6 +19,7 @@ from skccvae.training.exceptions import DivergenceError
 from skccvae.training.gradient_step import GradientStep
 from skccvae.training.net import VAENet
 from skccvae.training.repeatable import repeatable
+from skccvae.training.repeated import worth_recording
 from skccvae.training.stacked_optimizer import StackedOptimizer
 from skccvae.training.stacked_rows import StackedBatch, StackedRows
 from skccvae.training.stacked_vae import StackedTerms, StackedVAE, latent_key
@@ -98,6 +99,8 @@ class Pack:
         )
         self.distances = members[0].module.distance_weight > 0
         self._step: GradientStep | None = None
+        steps = [member.n_batches * member.training.epochs for member in members]
+        self._long = worth_recording(max(steps))
 
     def dissolve(self) -> None:
         """Give each net its own copy of its weights and of their optimiser state."""
@@ -198,10 +201,11 @@ class Pack:
 
     def _prepare_step(self) -> None:
         leaves = self.optimizer.leaves()
-        keys = [repeatable(member.module, member.net.criterion_) for member in self.members]
+        key: tuple | None = None
         # The stress reads the weights of each model's own rows, a list.
-        recorded = None not in keys and not self.distances
-        key = (*keys, *map(id, leaves)) if recorded else None
+        if self._long and not self.distances:
+            keys = [repeatable(member.module, member.net.criterion_) for member in self.members]
+            key = None if None in keys else (*keys, *map(id, leaves))
         if self._step is None or key is None or key != self._step.key:
             self._step = GradientStep(self._losses, leaves, key)
 

@@ -26,7 +26,7 @@ __all__ = ["Recorded", "record"]
 _MOST_NUMBERS = 2**24
 # torch notes for all threads together whether one of them is in such a mode.
 _ONE_AT_A_TIME = threading.Lock()
-# These return the same numbers whenever they get the same shapes.
+# These return the same numbers whenever they get the same shapes, or numbers that nobody reads.
 _CONSTANT = frozenset(
     "arange empty_like full full_like new_full new_ones new_zeros ones ones_like scalar_tensor "
     "zeros zeros_like lift_fresh".split()
@@ -70,12 +70,14 @@ def record(
 ) -> tuple[Sequence[Tensor | None], Recorded | None]:
     """Call a function, and record its operations if they always are the same.
 
-    There is no recording if the function reads a number from a tensor, makes tensors whose shapes
+    There is no recording if the function reads a number with `item`, makes tensors whose shapes
     depend on numbers, changes a tensor that it has not made, draws from torch's global generators,
-    or makes very large tensors.
+    or makes sparse or very large tensors. The function is then called a second time, so it must not
+    change anything but generators. Numbers that it reads with `tolist` or `numpy` go unnoticed.
 
     Other tensors that the function reads, such as weights, are read again in each call. They must
-    stay at their place in memory. Settings that are no tensors must stay as they are.
+    stay at their place in memory. Settings that are no tensors must stay as they are. Results may
+    be such a tensor itself, so do not write to them.
 
     Parameters
     ----------
@@ -142,6 +144,8 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         self._check(func, args, kwargs)
         out = func(*args, **kwargs)
+        if any(tensor.layout is not torch.strided for tensor in _tensors(out)):
+            raise CannotRecord(f"{func} makes a sparse tensor.")
         known = {_memory(tensor) for tensor in _tensors([*args, *kwargs.values()])}
         for tensor in _tensors(out):
             if _memory(tensor) not in known:  # a view is not new
@@ -153,6 +157,8 @@ class _Recorder(TorchDispatchMode):
     def _check(self, func: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """Raise an error before an operation that cannot be recorded."""
         tags = func.tags
+        if any(t.layout is not torch.strided for t in _tensors([*args, *kwargs.values()])):
+            raise CannotRecord(f"{func} reads a sparse tensor.")
         if torch.Tag.data_dependent_output in tags:
             raise CannotRecord(f"{func} reads a number.")
         masks = (torch.bool, torch.uint8)
@@ -184,11 +190,12 @@ class _Writer:
         # Nodes whose numbers never change, and nodes that always stay at their place in memory.
         self._constant: set[fx.Node] = set()
         self._fixed: set[fx.Node] = set()
+        memory = [_memory(tensor) for tensor in inputs if isinstance(tensor, Tensor)]
+        if len(set(memory)) < len(memory):
+            raise CannotRecord("Two inputs share memory.")
         for number, tensor in enumerate(inputs):
             node = self.graph.placeholder(f"input_{number}")
             if isinstance(tensor, Tensor):
-                if _place(tensor) in self._nodes:
-                    raise CannotRecord("Two inputs are one tensor.")
                 self._nodes[_place(tensor)] = node
         self._last_placeholder = node
         #: The memory of tensors that change after they were made.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,13 +19,16 @@ __all__ = ["repeatable"]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # Attributes of these types are compared by their value, all others by their identity.
 _SIMPLE = (int, float, str, type(None))
+# What every module has. Hooks are looked at by themselves; the rest plays no part in a call.
+_OF_EVERY_MODULE = frozenset(vars(nn.Module())) - {"training"}
 
 
 def repeatable(module: VAE, criterion: NegativeELBO) -> tuple | None:
     """A key of what the operations of a step depend on, apart from the batch.
 
-    It covers the attributes of all modules and the place of all weights in memory. It does not
-    cover what is inside of other objects, such as a manifold, which do not change in training.
+    It covers the attributes of all modules, the place of all weights in memory, and which of them
+    need a gradient. So there is a new key when a curvature begins to learn. It does not cover what
+    is inside of other objects, such as a manifold, which do not change in training.
 
     Returns
     -------
@@ -45,8 +48,12 @@ def repeatable(module: VAE, criterion: NegativeELBO) -> tuple | None:
     for part in (criterion, *module.modules()):
         if not _is_plain_module(part):
             return None
-        own = {**vars(part), **part._modules, **part._parameters, **part._buffers}
-        settings.append((_Same(part), type(part), tuple((n, _value(v)) for n, v in own.items())))
+        own = {name: v for name, v in vars(part).items() if name not in _OF_EVERY_MODULE}
+        # A method of the class may be replaced in this module.
+        if not own.keys().isdisjoint(_methods(type(part))):  # type: ignore[arg-type]
+            return None
+        own.update({**part._modules, **part._parameters, **part._buffers})
+        settings.append((_Same(part), type(part), [(n, _value(v)) for n, v in own.items()]))
     places = [
         (t.data_ptr(), t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors
     ]
@@ -74,14 +81,22 @@ def _value(attribute: Any) -> Any:
 
 def _is_plain_module(part: nn.Module) -> bool:
     """Whether a module is one of this package or of torch, and nothing intervenes in its calls."""
-    kind = type(part)
+    hooked = any(getattr(part, name) for name in _HOOKS)
+    # A parametrised weight is computed in each call.
+    changed = hooked or part._compiled_call_impl or "parametrizations" in part._modules
+    return not changed and _is_plain_class(type(part))  # type: ignore[arg-type]
+
+
+@cache
+def _is_plain_class(kind: type) -> bool:
+    # Normalisation by batches changes its statistics in each call.
     own = _is_own(kind) or kind.__module__.startswith("torch.nn.modules.")
-    # A method of the class, replaced in this module.
-    replaced = any(callable(getattr(kind, name, None)) for name in vars(part))
-    hooked = any(getattr(part, name, None) for name in _HOOKS)
-    # These change their statistics in each call. A parametrised weight is computed in each call.
-    other = isinstance(part, _NormBase) or "parametrizations" in part._modules
-    return own and not (replaced or hooked or other or part._compiled_call_impl)
+    return own and not issubclass(kind, _NormBase)
+
+
+@cache
+def _methods(kind: type) -> frozenset[str]:
+    return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)))
 
 
 def _is_plain_tensor(tensor: Tensor) -> bool:

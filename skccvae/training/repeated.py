@@ -10,12 +10,20 @@ from torch import Tensor
 
 from skccvae.training.recording import Recorded, record
 
-__all__ = ["Repeated"]
+__all__ = ["Repeated", "worth_recording"]
 
 # Making a recording takes as long as 30 steps of a small network, so it is made after 30.
 _CALLS_BEFORE = 30
 # Recordings for more shapes than these would rarely be used.
 _MOST_SHAPES = 8
+
+
+def worth_recording(n_steps: int) -> bool:
+    """Whether a training of so many steps is long enough to win back the time of a recording.
+
+    A repeated step saves a third or more of its time.
+    """
+    return n_steps > 6 * _CALLS_BEFORE
 
 
 class Repeated:
@@ -50,7 +58,7 @@ class Repeated:
 
     @property
     def n_recorded(self) -> int:
-        """How many recordings are in use, each for other shapes."""
+        """How many recordings are in use, one for each kind of inputs."""
         return len(self._confirmed)
 
     def __call__(self, *inputs: Any) -> Sequence[Tensor | None]:

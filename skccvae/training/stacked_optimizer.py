@@ -136,6 +136,9 @@ class StackedOptimizer:
 
     def step(self, number: int) -> None:
         """Make a step with the gradients of `leaves`, except for nets without such a batch."""
+        for parameter in (p for parameters in self.own for p in parameters):
+            if not parameter.requires_grad:
+                parameter.grad = None
         for (parts, n_batches), group in zip(self.runs, self.adam.param_groups, strict=True):
             if number >= n_batches:  # these models have no batches left in this epoch
                 for parameter in group["params"]:

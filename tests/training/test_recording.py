@@ -206,11 +206,20 @@ def test_a_check_of_the_numbers_is_made_again():
         recorded(-torch.eye(2))
 
 
-def test_inputs_that_are_one_tensor_are_not_recorded():
+def test_inputs_that_share_memory_are_not_recorded():
     x = rows()
-    (found,), made = record(lambda x, y: [x - y], x, x)
-    assert torch.equal(found, torch.zeros(3, 2))
-    assert made is None
+    for one, other in ((x, x), (x[:2], x[1:])):
+        (found,), made = record(lambda x, y: [x - y], one, other)
+        assert torch.equal(found, one - other)
+        assert made is None
+
+
+def test_sparse_tensors_are_not_recorded():
+    matrix = torch.eye(3).to_sparse()
+    for function in (lambda x: [torch.sparse.mm(matrix, x)], lambda x: [x.to_sparse().to_dense()]):
+        (found,), made = record(function, rows())
+        assert torch.equal(found, rows())
+        assert made is None
 
 
 def test_large_tensors_are_not_kept(monkeypatch):
@@ -409,6 +418,14 @@ def test_a_batch_callback_sees_every_gradient(noted, X):
     GaussianVAETransformer(**SETTINGS, callbacks=[Grads()]).fit(X)
     assert noted == []
     assert seen == [True] * 16
+
+
+def test_short_trainings_are_not_recorded(noted, X, monkeypatch):
+    monkeypatch.setattr(repeated, "_CALLS_BEFORE", 2)  # of a training of more than 12 steps
+    GaussianVAETransformer(**{**SETTINGS, "max_epochs": 3}).fit(X)
+    assert counts(noted) == []
+    GaussianVAETransformer(**{**SETTINGS, "max_epochs": 4}).fit(X)
+    assert len(counts(noted)) == 1
 
 
 MODES = {
