@@ -11,6 +11,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from skccvae.training import gradient_step, repeated
+
 # Tests run in parallel processes, one core each.
 torch.set_num_threads(1)
 
@@ -47,6 +49,21 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[repeated.Repeated]:
+    """The objects that training makes to repeat its steps. A second step is recorded at once."""
+    made: list[repeated.Repeated] = []
+
+    class Noted(repeated.Repeated):
+        def __init__(self, function):
+            super().__init__(function)
+            made.append(self)
+
+    monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
+    monkeypatch.setattr(gradient_step, "Repeated", Noted)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skccvae.training.repeated import Repeated
 
-__all__ = ["GradientStep"]
+__all__ = ["GradientStep", "renewed"]
 
 
 class GradientStep:
@@ -64,6 +64,18 @@ class GradientStep:
         for leaf, grad in zip(self.leaves, results[n_losses:], strict=True):
             leaf.grad = grad
         return list(results[:n_losses])
+
+
+def renewed(
+    step: GradientStep | None,
+    losses: Callable[..., Sequence[Tensor]],
+    leaves: Sequence[Tensor],
+    key: tuple | None,
+) -> GradientStep:
+    """The same step, with its recordings, if they still serve; else a new one."""
+    if step is not None and key is not None and step.key == key:
+        return step
+    return GradientStep(losses, leaves, key)
 
 
 def _with_gradients(

@@ -16,7 +16,7 @@ from skccvae.training.batches import Batch
 from skccvae.training.callback_rows import callback_rows
 from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar, raised_on_purpose
 from skccvae.training.exceptions import DivergenceError, StopTraining
-from skccvae.training.gradient_step import GradientStep
+from skccvae.training.gradient_step import GradientStep, renewed
 from skccvae.training.module_net import LOSSES, ModuleNet
 from skccvae.training.repeatable import repeatable
 from skccvae.training.repeated import worth_recording
@@ -258,13 +258,11 @@ class VAENet(ModuleNet):
         key = repeatable(self.module_, self.criterion_)
         if key is None:
             return None
-        if self._step is not None and self._step.key == key:
-            return self._step
         weights = [p for p in self.module_.parameters() if p.requires_grad]
         rounded = self.module_.rounded
         if rounded is not None:
             weights = [rounded.copy_of(weight) for weight in weights]
-        return GradientStep(self._losses, weights, key)
+        return renewed(self._step, self._losses, weights, key)
 
     def _losses(self, *inputs) -> tuple[Tensor, ...]:
         *fields, weight = inputs

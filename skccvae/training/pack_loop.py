@@ -16,7 +16,7 @@ from skccvae.nn import STRESS_ROWS
 from skccvae.nn.stacking import stacked_tensors
 from skccvae.training.batches import Batches
 from skccvae.training.exceptions import DivergenceError
-from skccvae.training.gradient_step import GradientStep
+from skccvae.training.gradient_step import GradientStep, renewed
 from skccvae.training.net import VAENet
 from skccvae.training.repeatable import repeatable
 from skccvae.training.repeated import worth_recording
@@ -206,8 +206,7 @@ class Pack:
         if self._long and not self.distances:
             keys = [repeatable(member.module, member.net.criterion_) for member in self.members]
             key = None if None in keys else (*keys, *map(id, leaves))
-        if self._step is None or key is None or key != self._step.key:
-            self._step = GradientStep(self._losses, leaves, key)
+        self._step = renewed(self._step, self._losses, leaves, key)
 
     def _make_step(
         self, batch: StackedBatch, number: int, epochs_done: int

@@ -30,7 +30,7 @@ from skccvae import (
 )
 from skccvae.nn import LIKELIHOODS
 from skccvae.nn.latent import NORMAL_LATENTS, UNIFORM_LATENTS
-from skccvae.training import gradient_step, repeated
+from skccvae.training import net
 from skccvae.training.batches import Batch
 
 # From below 0, at 0 and from above, a learned curvature takes other paths.
@@ -112,7 +112,7 @@ def reads_numbers(model: Any) -> bool:
 
 
 @pytest.fixture
-def repeat(monkeypatch):
+def repeat(noted, monkeypatch):
     """Fit with recordings and without; the recordings must be used and give the same bits."""
 
     def check(model: Any, X: np.ndarray, y: np.ndarray | None = None) -> None:
@@ -124,22 +124,16 @@ def repeat(monkeypatch):
             random_state=0,
             device="cpu",
         )
-        plain = copy.deepcopy(model).fit(X, y)
-        made: list[repeated.Repeated] = []
-
-        class Noted(repeated.Repeated):
-            def __init__(self, function):
-                super().__init__(function)
-                made.append(self)
-
-        monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
-        monkeypatch.setattr(gradient_step, "Repeated", Noted)
+        with monkeypatch.context() as patch:
+            patch.setattr(net, "repeatable", lambda *parts: None)
+            plain = copy.deepcopy(model).fit(X, y)
+        assert noted == []
         model.fit(X, y)
         for name, tensor in plain.net_.module_.state_dict().items():
             assert torch.equal(tensor, model.net_.module_.state_dict()[name]), name
         # Batches of 16 rows and one of 12. A curvature that begins to learn is a new step.
         expected = 0 if reads_numbers(model) else 2
-        assert [each.n_recorded for each in made] == [expected] * len(made) != []
+        assert [each.n_recorded for each in noted] == [expected] * len(noted) != []
 
     return check
 

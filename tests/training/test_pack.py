@@ -20,7 +20,7 @@ from skccvae import (
     SphericalVAETransformer,
 )
 from skccvae.kernels import disabled
-from skccvae.training import DivergenceError, gradient_step, pack_loop, repeated
+from skccvae.training import DivergenceError, pack_loop
 from skccvae.training.meeting import _Abandoned, _current, run_together, train
 
 DIGITS = load_digits().data[:200] / 16
@@ -138,21 +138,12 @@ NOT_RECORDED = {"spheres", "learned curvature", "distances"}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_steps_repeated_from_a_recording_give_the_same_bits(name, monkeypatch):
+def test_steps_repeated_from_a_recording_give_the_same_bits(name, noted, monkeypatch):
     y = load_digits().target[:200] if name == "labels" else None
-    made: list[repeated.Repeated] = []
-
-    class Noted(repeated.Repeated):
-        def __init__(self, function):
-            super().__init__(function)
-            made.append(self)
-
-    monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
-    monkeypatch.setattr(gradient_step, "Repeated", Noted)
     # As many epochs for all, or the pack would be taken apart for those that go on.
     longer = [(kind, {**options, "max_epochs": 5}) for kind, options in SETTINGS[name]]
     found = run_together(fits(longer, y))
-    assert any(each.n_recorded for each in made) == (name not in NOT_RECORDED)
+    assert any(each.n_recorded for each in noted) == (name not in NOT_RECORDED)
     monkeypatch.setattr(pack_loop, "repeatable", lambda *parts: None)
     for outcome, wanted in zip(found, run_together(fits(longer, y)), strict=True):
         assert outcome.packed

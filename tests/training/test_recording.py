@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skccvae import GaussianVAETransformer
-from skccvae.training import gradient_step, net, recording, repeated
+from skccvae.training import net, recording, repeated
 from skccvae.training.batches import Batch
 from skccvae.training.gradient_step import GradientStep
 from skccvae.training.recording import record
@@ -327,21 +327,6 @@ def test_gradients_are_those_of_backward():
 
 
 # --- in training ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def noted(monkeypatch):
-    """The objects that training makes for its steps. A second step is recorded at once."""
-    made = []
-
-    class Noted(Repeated):
-        def __init__(self, function):
-            super().__init__(function)
-            made.append(self)
-
-    monkeypatch.setattr(repeated, "_CALLS_BEFORE", 1)
-    monkeypatch.setattr(gradient_step, "Repeated", Noted)
-    return made
 
 
 @pytest.fixture
