@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skccvae.training.recording import Recorded, record
+from skccvae.training.recorded import Recorded
+from skccvae.training.recording import record
 
 __all__ = ["Repeated", "worth_recording"]
 
