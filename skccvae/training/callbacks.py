@@ -13,6 +13,13 @@ from torch import Tensor
 
 from skccvae.training.exceptions import StopTraining
 
+# The hooks between the steps of an epoch, and where those that only look on or set the learning
+# rate are defined.
+_BATCH_HOOKS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
+_ONLOOKERS = frozenset(
+    f"skorch.callbacks.{module}" for module in ("base", "logging", "lr_scheduler", "scoring")
+)
+
 
 class KeepBest(Callback):
     """Stop when the validation loss no longer improves, and restore the best weights.
@@ -113,6 +120,12 @@ class EpochPrinter(Callback):
             f"[{self.name}] epoch {len(net.history)}  elbo {last['elbo']:.3f}  reconstruction "
             f"{last['reconstruction']:.3f}  kl {last['kl']:.3f}{valid}  {last['dur']:.2f} s\n"
         )
+
+
+def may_change_steps(callback: Callback) -> bool:
+    """Whether a callback may change the model or its gradients between the steps of an epoch."""
+    hooks = (getattr(callback, name) for name in _BATCH_HOOKS)
+    return any(getattr(hook, "__module__", None) not in _ONLOOKERS for hook in hooks)
 
 
 def raised_on_purpose(interrupt: KeyboardInterrupt) -> bool:

@@ -11,16 +11,22 @@ import torch
 from skorch.callbacks import EarlyStopping
 from torch import Tensor
 
-from skccvae.nn.supervision import mean_of_known
 from skccvae.training.batches import Batch
 from skccvae.training.callback_rows import callback_rows
-from skccvae.training.callbacks import EpochPrinter, KeepBest, ProgressBar, raised_on_purpose
+from skccvae.training.callbacks import (
+    EpochPrinter,
+    KeepBest,
+    ProgressBar,
+    may_change_steps,
+    raised_on_purpose,
+)
 from skccvae.training.exceptions import DivergenceError, StopTraining
 from skccvae.training.gradient_step import GradientStep, renewed
 from skccvae.training.module_net import LOSSES, ModuleNet
 from skccvae.training.repeatable import repeatable
 from skccvae.training.repeated import worth_recording
 from skccvae.training.schedules import resume_schedules
+from skccvae.training.validation import validation_record
 
 # The scale of the stress is measured at the start of each of the first epochs. There are at least
 # this many such epochs, and as many as it takes to make this many steps, but no more than half of
@@ -46,7 +52,7 @@ class VAENet(ModuleNet):
         Number of epochs that the last training completed.
     """
 
-    # Whether a running training is long enough for recordings, and its step if it may be recorded.
+    # Whether steps of the running training are recorded if they are repeatable, and such a step.
     _records: bool = False
     _step: GradientStep | None = None
 
@@ -93,7 +99,8 @@ class VAENet(ModuleNet):
         self.whole_ = False
         self.n_epochs_ = 0
         per_batch = self._wants_batches()
-        self._records = worth_recording(epochs * len(train))
+        watched = any(may_change_steps(callback) for _, callback in self.callbacks_)
+        self._records = worth_recording(epochs * len(train)) and not watched
         self.module_.round_weights(self.precision)
         self.curvature_burn_in_ = burn_in
         self.settled_after_ = self.settling_epochs(len(train), epochs)
@@ -210,8 +217,7 @@ class VAENet(ModuleNet):
 
     def _train_pass(self, train, epochs_done: int, per_batch: bool) -> list[float]:
         self.module_.train()
-        # Callbacks may change gradients and settings between steps.
-        self._step = None if per_batch or not self._records else self._repeatable_step()
+        self._step = self._repeatable_step() if self._records else None
         # Filled in place. Small tensors kept from each step would fragment the memory that large
         # batches free, and the process would grow by about one batch per step.
         table: Tensor | None = None
@@ -234,7 +240,7 @@ class VAENet(ModuleNet):
             torch.stack(step, out=table[number])
             sizes.append(batch.x.shape[0])
             if per_batch:
-                self._end_batch(batch, step[0], training=True)
+                self.end_batch(batch, step[0], training=True)
         assert table is not None, "an epoch has at least one batch"
         values = table[: len(sizes)].double()
         rows = torch.tensor(sizes, dtype=torch.float64, device=values.device)
@@ -247,7 +253,8 @@ class VAENet(ModuleNet):
             epochs_done < self.settled_after_ or float(self.module_.distance_scale) == 0
         )
 
-    def _end_batch(self, batch, loss: Tensor, training: bool) -> None:
+    def end_batch(self, batch, loss: Tensor, training: bool) -> None:
+        """Record the loss of a batch, and call the hooks of the callbacks."""
         prefix = "train" if training else "valid"
         self.history.record_batch(f"{prefix}_loss", loss.item())
         self.history.record_batch(f"{prefix}_batch_size", batch.x.shape[0])
@@ -305,61 +312,8 @@ class VAENet(ModuleNet):
             if matrices:
                 torch._foreach_mul_(matrices, 1 - group["lr"] * self.weight_decay)
 
-    @torch.no_grad()
     def _validate(self, valid, per_batch: bool = False) -> dict[str, float]:
-        """Validation loss with the same noise each time, so that epochs are comparable."""
-        totals = torch.zeros(3 + len(self.module_.latent.factor_names), dtype=torch.float64)
-        # One row for the sums of log p(y | z), one for the numbers of labels. A column per target.
-        labels: Tensor | None = None
-        stress = total = 0.0
-        for batch in valid:
-            if per_batch:
-                self.notify("on_batch_begin", batch=batch[:2], training=False)
-            self.module_.eval()
-            x = self.module_.draw_pixels(batch.x, seed=0) if valid.binarize else batch.x
-            evidence = self.module_.evidence(
-                x,
-                self.criterion_.n_latent_samples,
-                seed=0,
-                extra=batch.extra,
-                targets=batch.targets,
-            )
-            values = (*evidence[:3], *evidence.factor_kl)
-            size, weights = float(batch.x.shape[0]), batch.weights
-            if weights is None:
-                sums = [value.sum() for value in values]
-            else:
-                size, weights = float(weights.double().sum()), weights.double()
-                sums = [weights @ value for value in values]
-            total += size
-            totals += torch.stack(sums).double().cpu()
-            found: Tensor | None = None
-            if evidence.supervised is not None:
-                parts = [evidence.supervised, (~batch.targets.isnan()).double()]
-                if batch.target_weights is not None:
-                    parts = [batch.target_weights.double() * part for part in parts]
-                found = torch.stack([part.sum(0) for part in parts]).cpu()
-                labels = found if labels is None else labels + found
-            if per_batch:
-                means = torch.stack(sums).double().cpu() / size
-                self._end_batch(batch, self._valid_loss(means, found), training=False)
-            if self.module_.distance_weight:
-                stress += float(self.module_.stress(x, batch.extra, batch.weights)) * size
-        means = totals / total
-        stress /= total
-        reconstruction, kl = means[:2].tolist()
-        return {
-            "valid_loss": float(self._valid_loss(means, labels)) + self._stress_loss(stress),
-            "valid_reconstruction": reconstruction,
-            "valid_kl": kl,
-            "valid_elbo": reconstruction - kl,
-            **({"valid_stress": stress} if self.module_.distance_weight else {}),
-            **({"valid_batch_count": len(valid)} if per_batch else {}),
-        }
-
-    def _stress_loss(self, stress: float) -> float:
-        module = self.module_
-        return module.distance_weight * float(module.distance_scale) * stress
+        return validation_record(self, valid, per_batch)
 
     def settling_epochs(self, n_batches: int, epochs: int) -> int:
         """Number of initial epochs whose losses are not comparable with later ones.
@@ -380,18 +334,6 @@ class VAENet(ModuleNet):
         if epochs > 1:
             settling = min(settling, (len(self.history) + epochs) // 2)
         return max(self.criterion_.warmup_epochs, _SETTLING, settling)
-
-    def _valid_loss(self, means: Tensor, labels: Tensor | None) -> Tensor:
-        """Loss from the means (reconstruction, KL, bound, KL of each factor) and from labels."""
-        criterion = self.criterion_
-        if criterion.objective == "iwae":
-            loss = -means[2]
-        else:
-            penalty = criterion.penalty(means[1], means[3:].unbind(), self.module_.latent.kl_dims)
-            loss = criterion.beta * penalty - means[0]
-        if labels is not None:
-            loss = loss - self.module_.supervised_weight * mean_of_known(*labels)
-        return loss
 
     def _check_finite(self, means: list[float], epoch: int) -> None:
         floating = [t.detach() for _, t in self._tensors() if t.is_floating_point()]

@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
 
 from skccvae import GaussianVAETransformer
@@ -108,6 +108,29 @@ def test_constants_are_computed_once_and_unused_results_not_at_all():
     _, recorded = record(function, rows())
     names = set(recorded._run.__code__.co_names)
     assert names == {"torch", "mm", "add"}
+
+
+@pytest.mark.parametrize("keeps_matrix", [False, True])
+def test_a_sum_of_rows_becomes_a_vector_without_a_view(keeps_matrix):
+    def function(x):
+        total = x.sum(0, keepdim=True)
+        return [total.view(2), total * 2 if keeps_matrix else x + 1]
+
+    _, recorded = record(function, rows())
+    for found, wanted in zip(recorded(rows() + 1), function(rows() + 1), strict=True):
+        assert torch.equal(found, wanted)
+        assert found.shape == wanted.shape
+    assert ("view" in recorded._run.__code__.co_names) == keeps_matrix
+
+
+def test_sums_that_are_not_of_rows_keep_their_shape():
+    def function(x):
+        cube = x.view(1, 3, 2)
+        return [cube.sum(0, keepdim=True).view(-1), x.sum(1, keepdim=True).view(3)]
+
+    _, recorded = record(function, rows())
+    for found, wanted in zip(recorded(rows() + 1), function(rows() + 1), strict=True):
+        assert torch.equal(found, wanted)
 
 
 def test_results_that_are_inputs_or_none():
@@ -403,6 +426,37 @@ def test_a_batch_callback_sees_every_gradient(noted, X):
     GaussianVAETransformer(**SETTINGS, callbacks=[Grads()]).fit(X)
     assert noted == []
     assert seen == [True] * 16
+
+
+def zero(net, X, y) -> float:
+    return 0.0
+
+
+def test_learning_rate_schedules_and_scores_leave_recordings(noted, X):
+    rates = []
+
+    class EndOfEpoch(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    schedule = LRScheduler("ExponentialLR", gamma=0.99, step_every="batch")
+    scoring = EpochScoring(zero, on_train=True, use_caching=False)
+    callbacks = [schedule, scoring, EndOfEpoch()]
+    found = GaussianVAETransformer(**SETTINGS, callbacks=callbacks).fit(X)
+    assert counts(noted) == [2]
+    assert rates == pytest.approx([1e-3 * 0.99 ** (4 * k) for k in range(1, 5)])
+    assert found.history_["zero"] == [0.0] * 4
+    assert len(found.net_.history[:, "batches"][0]) == 4
+
+
+@pytest.mark.parametrize("hook", ["on_batch_begin", "on_grad_computed", "on_batch_end"])
+def test_a_callback_that_may_change_steps_stops_recordings(noted, X, hook):
+    of_class = type("Changes", (Callback,), {hook: lambda self, net, *args, **kwargs: None})()
+    of_object = EpochScoring(zero, on_train=True, use_caching=False)
+    setattr(of_object, hook, lambda net, *args, **kwargs: None)
+    for callback in (of_class, of_object, GradientNormClipping(1.0)):
+        GaussianVAETransformer(**SETTINGS, callbacks=[callback]).fit(X)
+        assert noted == []
 
 
 def test_short_trainings_are_not_recorded(noted, X, monkeypatch):
