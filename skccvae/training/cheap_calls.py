@@ -51,6 +51,8 @@ def cheapest_call(func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> C
     (True, (0, 1, 2))
     """
     name = func.overloadpacket.__name__
+    if name == "_to_copy" and kwargs.keys() == {"dtype"} and kwargs["dtype"] != args[0].dtype:
+        return "to", (*args, kwargs["dtype"]), {}
     if name in _OTHERWISE and not kwargs:
         found = _OTHERWISE[name](*args, out=out)
         if found is not None:

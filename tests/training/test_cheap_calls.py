@@ -58,6 +58,7 @@ def made(target, args, kwargs):
         pytest.param(lambda x: x**3, torch.pow, id="cube"),
         pytest.param(lambda x: x.abs() ** x, torch.pow, id="power-of-a-tensor"),
         pytest.param(lambda x: 2.0**x, torch.pow, id="power-of-a-number"),
+        pytest.param(lambda x: x.long(), "to", id="type"),
         pytest.param(lambda x: F.softplus(x), F.softplus, id="softplus"),
         pytest.param(
             lambda x: torch.linalg.vector_norm(x, dim=-1), torch.linalg.vector_norm, id="norm"
@@ -81,8 +82,13 @@ def test_the_call_is_cheaper_and_returns_the_same_bits(function, wanted):
 
 @pytest.mark.parametrize(
     "function",
-    [lambda x: x[::2], lambda x: torch.ops.aten.norm.Scalar(x, 2), lambda x: F.logsigmoid(x)],
-    ids=["steps", "another-function-of-this-name", "no-function-of-this-name"],
+    [
+        lambda x: x[::2],
+        lambda x: torch.ops.aten.norm.Scalar(x, 2),
+        lambda x: F.logsigmoid(x),
+        lambda x: x.to(x.dtype, copy=True),
+    ],
+    ids=["steps", "another-function-of-this-name", "no-function-of-this-name", "copy"],
 )
 def test_other_calls_stay(function):
     func, args, kwargs, out = last_call(function, X)
