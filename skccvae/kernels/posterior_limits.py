@@ -8,7 +8,7 @@ Speed: as separate operations, these limits and their gradient took 2 per cent o
 
 A location is limited coordinate by coordinate. If q is the inverse square of the limit,
 
-.. math:: u = r x, \quad r = (1 + q^2 x^4)^{-1/4}, \quad \frac{du}{dx} = r^5.
+.. math:: u = r x, \quad r = (1 + q^2 x^4)^{-1/4}, \quad \frac{du}{dx} = \frac{r}{1 + q^2 x^4}.
 
 A log-scale is first bounded, :math:`l = b \tanh(x/b)`, and then limited. If q is the
 inverse square of the limit on scales,
@@ -23,6 +23,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from skccvae.special.smooth_limit import saturation_point
@@ -67,20 +68,20 @@ def limited(
     slope_scale : Tensor
         Derivative of ``log_scale`` in ``raw_scale``.
     """
+    one = raw.new_ones(())
     u, slope = raw, None
     if limits.location:
         end = saturation_point(limits.location)
         x = raw.clamp(-end, end)
-        t = x.square().mul_(limits.location)
-        ratio = t.mul_(t).add_(1).rsqrt_().sqrt_()
-        u = x * ratio
-        slope = ratio.square().square_().mul_(ratio)
+        square = x.square()
+        divisor = torch.addcmul(one, square, square, value=limits.location**2)
+        ratio = divisor.rsqrt().sqrt_()
+        u, slope = x * ratio, ratio / divisor
     tanh = torch.tanh(raw_scale * (1 / limits.bound))
-    log_scale, slope_scale = tanh * limits.bound, tanh.square_().neg_().add_(1)
+    log_scale, slope_scale = tanh * limits.bound, torch.addcmul(one, tanh, tanh, value=-1)
     if limits.scale:
-        excess = (4 * log_scale).add_(2 * math.log(limits.scale))
+        excess = torch.add(one * (2 * math.log(limits.scale)), log_scale, alpha=4)
         # torch's default threshold of 20 is too low: exp(-20) is far above float64's rounding.
-        softplus = torch.nn.functional.softplus(excess, threshold=40)
-        log_scale = log_scale.sub_(softplus, alpha=0.25)
-        slope_scale = slope_scale.mul_(torch.sigmoid(excess.neg_()))
+        log_scale = log_scale.sub_(F.softplus(excess, threshold=40), alpha=0.25)
+        slope_scale = slope_scale.mul_(excess.neg_().sigmoid_())
     return u, log_scale, slope, slope_scale

@@ -72,16 +72,16 @@ class Settings(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, float]:
-    """1 and a small number as tensors (cheaper than Python numbers), and the latter as a float.
+def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """1, a small number, and -1 - small/3, as tensors (cheaper than Python numbers).
 
-    Quotients such as (1 - x cot x)/x^2 cancel as x -> 0. With small = ten times the rounding error,
+    Quotients such as (x cot x - 1)/x^2 cancel as x -> 0. With small = ten times the rounding error,
     ``(numerator + limit small)/(x^2 + small)`` has the correct limit and elsewhere an error of the
-    order of small. It needs no branch.
+    order of small. It needs no branch. Here, the limit is -1/3.
     """
     small = 10 * torch.finfo(dtype).eps
     one = torch.ones((), dtype=dtype, device=device)
-    return one, one * small, small
+    return one, one * small, -(one + small / 3)
 
 
 def forward_step(
@@ -99,7 +99,7 @@ def forward_step(
         They are then the units of u, of the scale and of z.
     """
     d, a = u.shape[-1], math.sqrt(abs(s.K))
-    one, small_tensor, _ = _constants(u.dtype, u.device)
+    one, small, _ = _constants(u.dtype, u.device)
     scale = log_scale.exp()
     pair = torch.stack([u, scale * eps])
     if a != 1:
@@ -119,7 +119,7 @@ def forward_step(
     if s.K < 0:
         B = (A * A).div_(cu + one)
     else:
-        B = torch.sub(cu - one, small_tensor, alpha=0.5).div_(squares.select(0, 0) + small_tensor)
+        B = torch.sub(cu - one, small, alpha=0.5).div_(squares.select(0, 0) + small)
     gB = g * B
     alpha = torch.addcmul(C * A, gB, W)
     Z = torch.addcmul(alpha * U, g, V)
@@ -130,16 +130,15 @@ def forward_step(
         zc = torch.addcmul(C * cu, A * g, W, value=-1)
         rho = torch.atan2(n, zc)
     k = rho / n  # k Z is the logarithm of z at the origin
-    f = torch.addcmul(log_scale, eps, eps, value=0.5).sum(-1, keepdim=True)
-    # An output must not be stored on ctx; `detach` returns another tensor of the same data.
+    f = torch.addcmul(log_scale, eps, eps, value=0.5)
     z = k * Z if s.log_map else Z.detach()
     if a != 1:
         z = z * (1 / a)
     if axes is None:
-        f.addcmul_(rho, rho, value=-0.5 * s.precision)
+        f = f.sum(-1, keepdim=True).addcmul_(rho, rho, value=-0.5 * s.precision)
     else:
         z = z / axes
-        f.sub_(z.square().sum(-1, keepdim=True), alpha=0.5)
+        f = f.addcmul_(z, z, value=-0.5).sum(-1, keepdim=True)
     f.neg_()
     if d > 1:
         kg = k * g
@@ -151,8 +150,10 @@ def forward_step(
         total = preimage_ratio(norms[1], rho, eps, s.precision, s.n)
         f.add_(total[0])
         slopes = total[1:]
+    # An output must not be stored on ctx; `detach` returns another tensor of the same data.
     saved = (
-        pair, eps, norms, squares, cosines, sincs, W, B, gB, alpha, Z, n, zc, rho, k, *slopes
+        pair, eps, norms, squares, cosines, sincs, W, B, gB, alpha, Z, n, zc, rho, k, z.detach(),
+        *slopes,
     )  # fmt: skip
     return (zc.squeeze(-1), z, f.squeeze(-1)), saved
 
@@ -167,9 +168,9 @@ def backward_step(
     """Gradients in u, log_scale and (if `needs_K`, as a scalar) K, from those in (zc, z, f)."""
     g_zc, g_z, g_f = grads
     (pair, eps, norms, squares, cosines, sincs, W, B, gB, alpha, Z, n, zc, rho, k,
-     slope_q, slope_p, mean_excess) = saved  # fmt: skip
+     z, slope_q, slope_p, mean_excess) = saved  # fmt: skip
     d, a = eps.shape[-1], math.sqrt(abs(s.K))
-    one, small_tensor, small = _constants(eps.dtype, eps.device)
+    one, small, minus = _constants(eps.dtype, eps.device)
     U, V = pair.unbind()
     cu, C = cosines.unbind()
     A, g = sincs.unbind()
@@ -179,7 +180,7 @@ def backward_step(
     if g_zc is not None:
         g_zc = g_zc.unsqueeze(-1)
     if axes is not None:  # the prior depends on the draw in these units only
-        g_z = torch.addcmul(g_z / axes, g_f * k, Z / (axes * axes), value=1 / a)
+        g_z = torch.addcmul(g_z, g_f, z).div_(axes)
     # Below, lengths are in units of the radius and gradients are times a, so that the gradients in
     # u and v come out in the units of u and v. h is the gradient in f.
     h = g_f
@@ -191,33 +192,26 @@ def backward_step(
     # Through zc, rho and n = |z_s|. G is the gradient in n divided by n.
     if s.K < 0:
         q = one / zc
-        G = torch.zeros_like(n)
+        # (q/k - 1)/n^2, with limit -1/3
+        kappa = torch.addcdiv(minus, q, k).div_(torch.addcmul(small, n, n))
+        G = h * (1 - d) if g_k is None else torch.sub(k * g_k, h, alpha=d - 1)
+        G.mul_(kappa)
         if axes is None:
-            G = (k * q).mul_(h)
-            if s.precision != 1:
-                G.mul_(s.precision)
-        if d > 1 or g_k is not None:
-            # (1 - q/k)/n^2, with limit 1/3
-            kappa = torch.addcdiv(one + small / 3, q, k, value=-1)
-            kappa.div_(torch.addcmul(small_tensor, n, n))
-            if g_k is None:
-                G.addcmul_(kappa, h, value=d - 1)
-            else:
-                G.addcmul_(kappa, torch.sub(k * g_k, h, alpha=d - 1), value=-1)
+            G.addcmul_(k * q, h, value=s.precision)
         if g_zc is not None:
             G.addcmul_(g_zc, q)
     else:
         g_rho = rho * s.precision
         if d > 1:
             # (zc k - 1)/rho^2, with limit -1/3: the derivative of log(sin(rho)/rho), over rho
-            kappa = (zc * k).sub_(1 + small / 3).div_(torch.addcmul(small_tensor, rho, rho))
+            kappa = torch.addcmul(minus, zc, k).div_(torch.addcmul(small, rho, rho))
             g_rho.addcmul_(kappa, rho, value=d - 1)
         g_rho = g_rho.sub_(slope_p).mul_(h)
         G = g_rho * zc / n
         g_zc = torch.addcmul(torch.zeros_like(n) if g_zc is None else g_zc, g_rho, n, value=-1)
         if g_k is not None:
             # near the antipode, n is also small, but nothing cancels there
-            near = small_tensor * (zc > 0)
+            near = small * (zc > 0)
             G.addcmul_(g_k, torch.sub(zc - k, near, alpha=2 / 3).div_(torch.addcmul(near, n, n)))
             g_zc.sub_(g_k)
     e = torch.addcmul(g_z * k if s.log_map else g_z, G, Z)
