@@ -6,8 +6,8 @@ layers and likelihood, torch's fused Adam, and nothing else: no linear path from
 
 Every version of the package trains in a separate process, five epochs at a time, in turn with an
 epoch of the bare loop and with the others. In a round, all models take a turn. A figure is the
-median over rounds of the ratio within a round, with the quartiles. It is below 1 if this checkout
-is faster, or, against the Gaussian model, if the model is.
+median over rounds of the ratio within a round, with the quartiles. Below 1, this checkout is faster
+than the bare loop or the other checkout, and a model is faster than the Gaussian one.
 
     python benchmarks/small_fits.py
     python benchmarks/small_fits.py --checkout ../other

@@ -36,7 +36,7 @@ from skccvae.kernels.concentration_table import power_spherical_table, von_mises
 from skccvae.kernels.projected_normal_table import radius_table
 from skccvae.special.trigonometry import FLAT
 
-__all__ = ["accelerator", "disabled"]
+__all__ = ["accelerator", "are_enabled", "disabled"]
 
 _enabled: ContextVar[bool] = ContextVar("skccvae_kernels_enabled", default=True)
 
@@ -60,6 +60,11 @@ _FROM_OUTPUTS: dict[type | str, Callable[..., Any]] = {
     PowerSpherical: rotationally_symmetric.limited_step,
     WrappedNormal: limited_wrapped_normal.step,
 }
+
+
+def are_enabled() -> bool:
+    """Whether accelerators are used here, and not inside `disabled`."""
+    return _enabled.get()
 
 
 @contextmanager
@@ -156,7 +161,7 @@ def accelerator(
         layers = [key for key in _STEPS if isinstance(key, str)]
         raise ValueError(f"of must be a distribution or one of the layers {layers}; got {of!r}.")
     # An exported graph consists of torch's own operations, and its values are not known.
-    if torch.compiler.is_compiling() or not _enabled.get():
+    if torch.compiler.is_compiling() or not are_enabled():
         return None
     if outputs and of not in _FROM_OUTPUTS:
         return None

@@ -131,7 +131,7 @@ def forward_step(
         rho = torch.atan2(n, zc)
     k = rho / n  # k Z is the logarithm of z at the origin
     f = torch.addcmul(log_scale, eps, eps, value=0.5)
-    z = k * Z if s.log_map else Z.detach()
+    z = k * Z if s.log_map else Z.detach()  # Z itself is kept for the backward pass
     if a != 1:
         z = z * (1 / a)
     if axes is None:

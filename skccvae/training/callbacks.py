@@ -1,4 +1,7 @@
-"""Callbacks: early stopping that restores the best weights, a progress bar, printed epochs."""
+"""Callbacks: early stopping that restores the best weights, a progress bar, printed epochs.
+
+Two functions say what a callback of a user may do: change steps, or end the training on purpose.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from torch import Tensor
 
 from skccvae.training.exceptions import StopTraining
 
-# The hooks between the steps of an epoch, and where those that only look on or set the learning
-# rate are defined.
+# Hooks that run between two steps, and modules of skorch whose hooks leave the model alone. They
+# may call functions of a user, such as a score, which are expected to leave it alone, too.
 _BATCH_HOOKS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 _ONLOOKERS = frozenset(
     f"skorch.callbacks.{module}" for module in ("base", "logging", "lr_scheduler", "scoring")
@@ -124,8 +127,13 @@ class EpochPrinter(Callback):
 
 def may_change_steps(callback: Callback) -> bool:
     """Whether a callback may change the model or its gradients between the steps of an epoch."""
-    hooks = (getattr(callback, name) for name in _BATCH_HOOKS)
-    return any(getattr(hook, "__module__", None) not in _ONLOOKERS for hook in hooks)
+    return any(_origin(getattr(callback, name)) not in _ONLOOKERS for name in _BATCH_HOOKS)
+
+
+def _origin(hook: Any) -> str | None:
+    """The module that defines a hook. Its ``__module__`` may be a copy of another function's."""
+    function = getattr(hook, "__func__", hook)
+    return getattr(function, "__globals__", {}).get("__name__")
 
 
 def raised_on_purpose(interrupt: KeyboardInterrupt) -> bool:

@@ -22,8 +22,9 @@ def cheapest_call(func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> C
     """Another call with the same result.
 
     The operations ``torch.ops.aten...`` look at all their arguments in each call. Most of them are
-    also functions or methods that know their arguments beforehand and take up to half the time.
-    Both come from the same declaration, so they take the same arguments.
+    also functions or methods that know their arguments beforehand, and take as little as half the
+    time. With few exceptions, both take the same arguments and have the same defaults. The caller
+    has to compare the results once.
 
     Parameters
     ----------
@@ -51,10 +52,10 @@ def cheapest_call(func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> C
     (True, (0, 1, 2))
     """
     name = func.overloadpacket.__name__
-    if name == "_to_copy" and kwargs.keys() == {"dtype"} and kwargs["dtype"] != args[0].dtype:
+    if name == "_to_copy" and kwargs.keys() == {"dtype"} and _changes_type(args[0], out):
         return "to", (*args, kwargs["dtype"]), {}
-    if name in _OTHERWISE and not kwargs:
-        found = _OTHERWISE[name](*args, out=out)
+    if name in _REWRITTEN and not kwargs:
+        found = _REWRITTEN[name](*args, out=out)
         if found is not None:
             return (*found, kwargs)
     if name.rstrip("_") in _ARITHMETIC and _is_by_number(args):
@@ -70,6 +71,10 @@ def _target(func: Any, name: str) -> Callable[..., Any] | str:
         if isinstance(getattr(module, function, None), BuiltinFunctionType):
             return getattr(module, function)
     return name if isinstance(getattr(Tensor, name, None), MethodDescriptorType) else func
+
+
+def _changes_type(x: Any, out: Tensor) -> bool:
+    return isinstance(x, Tensor) and x.dtype != out.dtype  # a number may become a tensor, too
 
 
 def _is_by_number(args: tuple) -> bool:
@@ -103,7 +108,7 @@ def _pow_(x: Tensor, exponent: Any, *, out: Tensor):
     return ("mul_", (x, x)) if squares else None
 
 
-_OTHERWISE: dict[str, Callable[..., tuple[Callable[..., Any] | str, tuple] | None]] = {
+_REWRITTEN: dict[str, Callable[..., tuple[Callable[..., Any] | str, tuple] | None]] = {
     "slice": _slice,
     "split": _split,
     "pow": _pow,

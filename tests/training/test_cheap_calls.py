@@ -55,6 +55,8 @@ def made(target, args, kwargs):
         pytest.param(lambda x: x.square(), torch.mul, id="square-method"),
         pytest.param(lambda x: x.double() ** 2.0, torch.mul, id="square-in-double"),
         pytest.param(lambda x: x.square_(), "mul_", id="square-in-place"),
+        pytest.param(lambda x: (x > 0) ** 2, torch.pow, id="square-of-bools"),
+        pytest.param(lambda x: x.long() ** 2.0, torch.pow, id="square-of-integers-by-a-float"),
         pytest.param(lambda x: x**3, torch.pow, id="cube"),
         pytest.param(lambda x: x.abs() ** x, torch.pow, id="power-of-a-tensor"),
         pytest.param(lambda x: 2.0**x, torch.pow, id="power-of-a-number"),
@@ -68,7 +70,7 @@ def made(target, args, kwargs):
         pytest.param(lambda x: x.view(-1), "view", id="view"),
     ],
 )
-def test_the_call_is_cheaper_and_returns_the_same_bits(function, wanted):
+def test_another_call_returns_the_same_bits(function, wanted):
     func, args, kwargs, out = last_call(function, X.clone())
     target, args, kwargs = cheapest_call(func, args, kwargs, out)
     assert target == wanted
@@ -78,6 +80,18 @@ def test_the_call_is_cheaper_and_returns_the_same_bits(function, wanted):
         assert torch.equal(one, other)
         assert one.dtype == other.dtype
         assert one.stride() == other.stride()
+
+
+def test_a_number_becomes_a_tensor():
+    func, args, kwargs, out = last_call(lambda x: x * 0.3, X)
+    _, (x, number), _ = cheapest_call(func, args, kwargs, out)
+    assert torch.equal(number, torch.tensor(0.3))
+
+
+def test_a_number_of_another_type_is_no_method():
+    out = torch.tensor(0.5)
+    func = torch.ops.aten._to_copy.default
+    assert cheapest_call(func, (0.5,), {"dtype": torch.float32}, out)[0] is func
 
 
 @pytest.mark.parametrize(

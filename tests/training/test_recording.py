@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import pickle
 import weakref
@@ -10,10 +11,18 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRScheduler
+from sklearn.base import clone
+from skorch import callbacks
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+)
 from torch import nn
 
-from skccvae import GaussianVAETransformer
+from skccvae import GaussianVAETransformer, kernels
 from skccvae.training import net, recording, repeated
 from skccvae.training.batches import Batch
 from skccvae.training.gradient_step import GradientStep
@@ -126,11 +135,26 @@ def test_a_sum_of_rows_becomes_a_vector_without_a_view(keeps_matrix):
 def test_sums_that_are_not_of_rows_keep_their_shape():
     def function(x):
         cube = x.view(1, 3, 2)
-        return [cube.sum(0, keepdim=True).view(-1), x.sum(1, keepdim=True).view(3)]
+        return [
+            cube.sum(0, keepdim=True).view(-1),
+            x.sum(1, keepdim=True).view(3),
+            x.sum(0, keepdim=True).view(2, 1),
+            x.sum(0, keepdim=True).view(torch.int32),
+        ]
 
     _, recorded = record(function, rows())
     for found, wanted in zip(recorded(rows() + 1), function(rows() + 1), strict=True):
         assert torch.equal(found, wanted)
+
+
+def test_training_goes_on_without_a_recording_that_cannot_be_written(monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("another version of torch.fx")
+
+    monkeypatch.setattr(recording.Writer, "write", broken)
+    results, recorded = record(lambda x: [x + 1], rows())
+    assert recorded is None
+    assert torch.equal(results[0], rows() + 1)
 
 
 def test_results_that_are_inputs_or_none():
@@ -432,7 +456,7 @@ def zero(net, X, y) -> float:
     return 0.0
 
 
-def test_learning_rate_schedules_and_scores_leave_recordings(noted, X):
+def test_learning_rate_schedules_and_scores_leave_recordings(noted, X, monkeypatch):
     rates = []
 
     class EndOfEpoch(Callback):
@@ -441,12 +465,21 @@ def test_learning_rate_schedules_and_scores_leave_recordings(noted, X):
 
     schedule = LRScheduler("ExponentialLR", gamma=0.99, step_every="batch")
     scoring = EpochScoring(zero, on_train=True, use_caching=False)
-    callbacks = [schedule, scoring, EndOfEpoch()]
-    found = GaussianVAETransformer(**SETTINGS, callbacks=callbacks).fit(X)
+    used = [schedule, scoring, EndOfEpoch()]
+    found = GaussianVAETransformer(**SETTINGS, callbacks=used).fit(X)
     assert counts(noted) == [2]
-    assert rates == pytest.approx([1e-3 * 0.99 ** (4 * k) for k in range(1, 5)])
+    assert rates[:4] == pytest.approx([1e-3 * 0.99 ** (4 * k) for k in range(1, 5)])
     assert found.history_["zero"] == [0.0] * 4
+    monkeypatch.setattr(net, "repeatable", lambda *parts: None)
+    expected = clone(found).fit(X)
+    np.testing.assert_array_equal(found.transform(X), expected.transform(X))
     assert len(found.net_.history[:, "batches"][0]) == 4
+
+
+def test_loggers_leave_recordings(noted, X):
+    bar = callbacks.ProgressBar(detect_notebook=False)
+    GaussianVAETransformer(**SETTINGS, callbacks=[bar, callbacks.PrintLog(sink=str)]).fit(X)
+    assert counts(noted) == [2]
 
 
 @pytest.mark.parametrize("hook", ["on_batch_begin", "on_grad_computed", "on_batch_end"])
@@ -454,7 +487,13 @@ def test_a_callback_that_may_change_steps_stops_recordings(noted, X, hook):
     of_class = type("Changes", (Callback,), {hook: lambda self, net, *args, **kwargs: None})()
     of_object = EpochScoring(zero, on_train=True, use_caching=False)
     setattr(of_object, hook, lambda net, *args, **kwargs: None)
-    for callback in (of_class, of_object, GradientNormClipping(1.0)):
+
+    @functools.wraps(getattr(Callback, hook))
+    def copied_name(self, net, *args, **kwargs):
+        pass
+
+    wrapping = type("Wrapping", (EarlyStopping,), {hook: copied_name})("train_loss")
+    for callback in (of_class, of_object, wrapping, GradientNormClipping(1.0)):
         GaussianVAETransformer(**SETTINGS, callbacks=[callback]).fit(X)
         assert noted == []
 
@@ -574,6 +613,14 @@ def test_the_key_names_what_a_step_depends_on(X, change):
     assert repeatable(model, criterion) == before
     change(model, criterion)
     assert repeatable(model, criterion) not in (before, None)
+
+
+def test_the_use_of_accelerators_is_part_of_the_key(X):
+    net = GaussianVAETransformer(**SETTINGS).fit(X).net_
+    key = repeatable(net.module_, net.criterion_)
+    assert repeatable(net.module_, net.criterion_) == key
+    with kernels.disabled():
+        assert repeatable(net.module_, net.criterion_) != key
 
 
 def test_a_distance_is_part_of_the_key(X):
