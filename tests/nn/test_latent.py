@@ -187,6 +187,26 @@ def test_product_adds_kls_and_keeps_them_apart():
     assert torch.allclose(step.kl, step.factor_kl.sum(-1))
 
 
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        # the last component of a sphere is only used if the rows wind round
+        ([WrappedLatent(2, -1.0), SphericalLatent(2), EuclideanLatent(1)], [{0, 2}, {3, 4}, {1}]),
+        ([SphericalLatent(2), SphericalLatent(3), EuclideanLatent(1)], [{1, 3}, {2, 4, 6}, {0}]),
+        ([SphericalLatent(4, 0.25), WrappedLatent(2, -1.0)], [{0, 2, 4, 5}, {1, 3}]),
+        ([SphericalLatent(1), WrappedLatent(1, -1.0)], [{0}, {1}]),
+        ([SphericalLatent(1, 1.00000003), WrappedLatent(1, -1.0)], [{0}, {1}]),
+    ],
+    ids=["unit sphere", "two spheres", "wide sphere", "circle", "circle of a rounded radius"],
+)
+def test_spheres_narrower_than_normal_priors_start_at_the_smallest_components(factors, expected):
+    latent = ProductLatent(factors, [str(n) for n in range(len(factors))])
+    rows = torch.randn(200, latent.n_start, generator=torch.Generator().manual_seed(3))
+    weight, _ = latent.start_at(torch.full((latent.n_start,), 0.1), rows)
+    parts = weight.split([factor.n_params for factor in factors])
+    assert [set(part.any(0).nonzero().flatten().tolist()) for part in parts] == expected
+
+
 @pytest.mark.parametrize("draws", [None, 4])
 def test_equal_factors_as_one_batch_are_those_one_by_one(draws):
     def factors():

@@ -98,12 +98,7 @@ class ProductLatent(Latent):
         return sum(factor.n_start for factor in self.factors)
 
     def start_at(self, noise_ratio: Tensor, components: Tensor) -> tuple[Tensor, Tensor] | None:
-        # Components are dealt to the factors in turn, so that each factor gets large ones.
-        hands: list[list[int]] = [[] for _ in self.factors]
-        while sum(map(len, hands)) < self.n_start:
-            for hand, factor in zip(hands, self.factors, strict=True):
-                if len(hand) < factor.n_start:
-                    hand.append(sum(map(len, hands)))
+        hands = self._hands()
         weight, biases = noise_ratio.new_zeros(self.n_params, self.n_start), []
         row = 0
         for hand, factor in zip(hands, self.factors, strict=True):
@@ -118,6 +113,22 @@ class ProductLatent(Latent):
                 biases.append(bias)
             row += factor.n_params
         return weight, torch.cat(biases)
+
+    def _hands(self) -> list[list[int]]:
+        """The components at which each factor starts."""
+        # A sphere of radius sqrt(d) is as wide as a normal prior of scale 1. A narrower sphere adds
+        # little to the distances of a product, so it gets the smallest components. Other factors
+        # are dealt components in turn, so that each of them gets large ones. On MNIST and faces in
+        # ten dimensions, neighbours gain .04 in accuracy (`benchmarks/defaults.py`).
+        places = sorted(
+            (factor.curvature() * factor.dim > 1.001, place, number)  # a learned one is rounded
+            for number, factor in enumerate(self.factors)
+            for place in range(factor.n_start)
+        )
+        hands: list[list[int]] = [[] for _ in self.factors]
+        for component, (_, _, number) in enumerate(places):
+            hands[number].append(component)
+        return hands
 
     def fitted_manifold(self) -> Product:
         return Product([factor.fitted_manifold() for factor in self.factors])
