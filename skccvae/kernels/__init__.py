@@ -7,6 +7,6 @@ back to it. Tests check that both give equal values and gradients, so no model n
 
 from __future__ import annotations
 
-from skccvae.kernels.registry import accelerator, disabled
+from skccvae.kernels.registry import accelerator, are_enabled, disabled
 
-__all__ = ["accelerator", "disabled"]
+__all__ = ["accelerator", "are_enabled", "disabled"]

@@ -63,7 +63,21 @@ _FROM_OUTPUTS: dict[type | str, Callable[..., Any]] = {
 
 
 def are_enabled() -> bool:
-    """Whether accelerators are used here, and not inside `disabled`."""
+    """Whether accelerators are used here. They are not used inside `disabled`.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import skccvae
+    >>> skccvae.kernels.are_enabled()
+    True
+    >>> with skccvae.kernels.disabled():
+    ...     skccvae.kernels.are_enabled()
+    False
+    """
     return _enabled.get()
 
 

@@ -73,7 +73,7 @@ class Settings(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """1, a small number, and -1 - small/3, as tensors (cheaper than Python numbers).
+    """1, a small number, and -1 less a third of it, as tensors (cheaper than Python numbers).
 
     Quotients such as (x cot x - 1)/x^2 cancel as x -> 0. With small = ten times the rounding error,
     ``(numerator + limit small)/(x^2 + small)`` has the correct limit and elsewhere an error of the
@@ -170,7 +170,7 @@ def backward_step(
     (pair, eps, norms, squares, cosines, sincs, W, B, gB, alpha, Z, n, zc, rho, k,
      z, slope_q, slope_p, mean_excess) = saved  # fmt: skip
     d, a = eps.shape[-1], math.sqrt(abs(s.K))
-    one, small, minus = _constants(eps.dtype, eps.device)
+    one, small, minus_one = _constants(eps.dtype, eps.device)
     U, V = pair.unbind()
     cu, C = cosines.unbind()
     A, g = sincs.unbind()
@@ -193,7 +193,7 @@ def backward_step(
     if s.K < 0:
         q = one / zc
         # (q/k - 1)/n^2, with limit -1/3
-        kappa = torch.addcdiv(minus, q, k).div_(torch.addcmul(small, n, n))
+        kappa = torch.addcdiv(minus_one, q, k).div_(torch.addcmul(small, n, n))
         G = h * (1 - d) if g_k is None else torch.sub(k * g_k, h, alpha=d - 1)
         G.mul_(kappa)
         if axes is None:
@@ -204,7 +204,7 @@ def backward_step(
         g_rho = rho * s.precision
         if d > 1:
             # (zc k - 1)/rho^2, with limit -1/3: the derivative of log(sin(rho)/rho), over rho
-            kappa = torch.addcmul(minus, zc, k).div_(torch.addcmul(small, rho, rho))
+            kappa = torch.addcmul(minus_one, zc, k).div_(torch.addcmul(small, rho, rho))
             g_rho.addcmul_(kappa, rho, value=d - 1)
         g_rho = g_rho.sub_(slope_p).mul_(h)
         G = g_rho * zc / n

@@ -42,10 +42,10 @@ class VAENet(ModuleNet):
     It keeps skorch's callbacks, history and parameters, with the following changes. One indexing
     call makes a batch. An epoch reads the losses from the device once, not at every step. The
     history has an entry for each batch, and hooks for batches are called, only if there are
-    callbacks that may use them. Scoring
-    callbacks do not get predictions from training, because there are none. They call the net
-    themselves. A diverged epoch ends training and restores the last finite weights. Ctrl-C is not
-    swallowed. Learning-rate schedules continue in the next training.
+    callbacks that may use them. Scoring callbacks do not get predictions from training, because
+    there are none. They call the net themselves. A diverged epoch ends training and restores the
+    last finite weights. Ctrl-C is not swallowed. Learning-rate schedules continue in the next
+    training.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from skccvae.kernels.registry import are_enabled
+from skccvae.kernels import are_enabled
 from skccvae.training.objective import NegativeELBO
 from skccvae.vae import VAE
 
