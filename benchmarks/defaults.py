@@ -13,6 +13,9 @@ and boosting on 32 numbers. With the file of results, a run can be interrupted a
         --results benchmarks/results/product_radius.csv
     python benchmarks/defaults.py --set init=pca max_epochs=auto likelihood=isotropic_gaussian \
         --results benchmarks/results/start_at_pca.csv
+    python benchmarks/defaults.py --first-seed 100 --splits 4 --dims 2 10 32 \
+        --models Gaussian spherical hyperbolic --sets iris wine "breast cancer" diabetes penguins \
+        digits faces "QM9 600 counts" --set max_epochs=30 --results benchmarks/results/epochs_30.csv
 
 Scores are accuracies, or R2 for regression, so higher is better. Seeds from 100 upwards are for
 choosing settings (``--first-seed 100``) and appear in no table.
@@ -49,7 +52,7 @@ WIDE = "mixed, radius sqrt(d)"
 SIGNATURES = {2: "s1,h1", 5: "h2,s2,e1", 10: "h4,s4,e2", 32: "h10,s10,e12"}
 
 
-def model(name: str, d: int, seed: int, settings: dict[str, str]) -> Any:
+def model(name: str, d: int, seed: int, settings: dict[str, str | int]) -> Any:
     """An estimator of d numbers; settings are for ours alone."""
     found = _default(name, d, seed)
     return found.set_params(**settings) if name in (*OURS, "projected") else found
@@ -183,7 +186,8 @@ def main() -> None:
     values = ["linear", "standardised", "second", "seconds"]
     runs = Runs(options.results, ["set", "d", "model", "seed"], values)
     if not options.table:
-        settings = dict(word.split("=") for word in options.set)
+        pairs = (word.split("=") for word in options.set)
+        settings = {key: int(value) if value.isdigit() else value for key, value in pairs}
         names = options.models or ["PCA", "SVD", "FA", "UMAP", *OURS, "projected"]
         names = [n for n in names if not (n == "UMAP" and options.no_umap)]
         for name in options.sets:

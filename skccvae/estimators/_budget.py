@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 # 1400 rows no better than 50 and make codes of 150 rows worse. No rule stops earlier: within 60
 # epochs the training bound has no plateau on these or on 160 faces. Rules that saved a tenth of the
 # epochs lost more than 0.5 % of it, most of all on 142 rows of wine, and codes were no better. The
-# bound of held-out rows has its maximum earlier, after 12 to 60 epochs
-# (`benchmarks/held_out_epochs.py`). But with 30 epochs, codes of ten tables were no better on
-# average (linear models .861, neighbours .862, against .862 and .863 with 60 epochs), and worse in
-# two dimensions (neighbours on digits .82 in place of .86).
+# bound of held-out rows has its maximum earlier on most tables, after 12 to 51 epochs
+# (`benchmarks/held_out_epochs.py`). But with 30 epochs, codes were no better on average (36 models
+# on eight tables: linear .860, second reader .866, against .861 and .866 with 60 epochs), and worse
+# in two dimensions (neighbours in the plane on digits .82 in place of .86).
 _STEPS = 5000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 60
 BATCH = 128

@@ -488,14 +488,17 @@ def test_a_callback_that_may_change_steps_stops_recordings(noted, X, hook):
     of_object = EpochScoring(zero, on_train=True, use_caching=False)
     setattr(of_object, hook, lambda net, *args, **kwargs: None)
 
+    calls = []
+
     @functools.wraps(getattr(Callback, hook))
     def copied_name(self, net, *args, **kwargs):
-        pass
+        calls.append(hook)
 
     wrapping = type("Wrapping", (EarlyStopping,), {hook: copied_name})("train_loss")
     for callback in (of_class, of_object, wrapping, GradientNormClipping(1.0)):
         GaussianVAETransformer(**SETTINGS, callbacks=[callback]).fit(X)
         assert noted == []
+    assert calls == [hook] * 16
 
 
 def test_short_trainings_are_not_recorded(noted, X, monkeypatch):
